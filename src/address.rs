@@ -1,0 +1,336 @@
+//! The client's address: the peer's, or the one that trusted proxies report.
+//!
+//! A forwarded header is believed only as far as the hops that wrote it are trusted. All
+//! lines of the header are read as one list, from its right end, where the nearest proxy
+//! wrote:
+//!
+//! 1. The peer is the first hop. If it is not `trusted`, it is the client.
+//! 2. The rightmost entry is whom that hop heard. If it does not parse, the hop is the client.
+//! 3. If that entry is `trusted`, it is the next hop; otherwise it is the client.
+//!
+//! IPv4 addresses written as IPv6 (`::ffff:0:0/96`) are IPv4 addresses, told by their bits.
+//! Other embeddings (NAT64, 6to4, Teredo) are IPv6 addresses like any other.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+/// How the client's address is found, and which addresses are one client.
+#[derive(Clone, Debug)]
+pub(crate) struct AddressPolicy {
+    pub(crate) source: AddressSource,
+    pub(crate) trusted: Vec<IpNet>,
+    pub(crate) ipv6_prefix: u8,
+}
+
+impl Default for AddressPolicy {
+    fn default() -> Self {
+        Self { source: AddressSource::Peer, trusted: Vec::new(), ipv6_prefix: 64 }
+    }
+}
+
+/// What names the client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum AddressSource {
+    /// The other end of the connection.
+    Peer,
+    /// `X-Forwarded-For`: a list of addresses.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): a list of elements with `for=`.
+    Forwarded,
+    /// A header that holds one address, such as `CF-Connecting-IP`.
+    Single(HeaderName),
+}
+
+impl AddressPolicy {
+    /// The client's address, where the peer's is known.
+    pub(crate) fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        let peer = peer?.to_canonical();
+        if self.source == AddressSource::Peer || !self.trusts(peer) {
+            return Some(peer);
+        }
+        Some(match &self.source {
+            AddressSource::Peer => peer,
+            AddressSource::XForwardedFor => {
+                let lines = headers.get_all("x-forwarded-for").iter().rev();
+                let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+                self.walk(peer, entries.map(parse_entry))
+            }
+            AddressSource::Forwarded => {
+                let lines = headers.get_all("forwarded").iter().rev();
+                self.walk(peer, lines.flat_map(|line| forwarded_from_right(line.as_bytes())))
+            }
+            AddressSource::Single(name) => {
+                let mut values = headers.get_all(name).iter();
+                match (values.next().map(|value| parse_entry(value.as_bytes())), values.next()) {
+                    (Some(Some(address)), None) => address,
+                    _ => peer,
+                }
+            }
+        })
+    }
+
+    /// The client's address with the bits beyond its prefix cleared: addresses of one IPv6
+    /// prefix belong to one client, so they share a bucket.
+    pub(crate) fn bucket(&self, address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => {
+                let kept = u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & kept))
+            }
+        }
+    }
+
+    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+        let mut hop = peer;
+        for entry in entries {
+            match entry {
+                None => return hop,
+                Some(address) if !self.trusts(address) => return address,
+                Some(address) => hop = address,
+            }
+        }
+        hop
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        is_within(&self.trusted, address)
+    }
+}
+
+/// Whether one of the ranges holds the address.
+pub(crate) fn is_within(ranges: &[IpNet], address: IpAddr) -> bool {
+    ranges.iter().any(|range| range.contains(&address))
+}
+
+/// Reads a range such as `203.0.113.0/24`; a lone address is a range of one.
+pub(crate) fn parse_range(text: &str) -> Option<IpNet> {
+    if let Ok(range) = text.parse::<IpNet>() {
+        return Some(range.trunc());
+    }
+    text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()))
+}
+
+/// Reads one entry: an address, perhaps in quotes or brackets, perhaps with a port or a zone.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+    let text = match text.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?,
+        None => text,
+    };
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return if port_fits { parse_v6(address) } else { None };
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Some(IpAddr::V4(address));
+    }
+    match text.split_once(':') {
+        Some((address, port)) if is_port(port) && !port.is_empty() => {
+            address.parse::<Ipv4Addr>().ok().map(IpAddr::V4).or_else(|| parse_v6(text))
+        }
+        _ => parse_v6(text),
+    }
+}
+
+fn parse_v6(text: &str) -> Option<IpAddr> {
+    let address = match text.split_once('%') {
+        Some((address, zone)) if !zone.is_empty() => address,
+        Some(_) => return None,
+        None => text,
+    };
+    address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
+}
+
+/// A port number, or an obfuscated one (RFC 7239 section 6).
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix('_') {
+        Some(name) => {
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        }
+        None => {
+            (1..=5).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_digit())
+                && text.parse::<u16>().is_ok()
+        }
+    }
+}
+
+/// The `for` addresses of one `Forwarded` line, from its right end. A line that breaks the
+/// grammar is one entry that does not parse.
+fn forwarded_from_right(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
+    let elements = std::str::from_utf8(line).ok().and_then(parse_forwarded);
+    elements.unwrap_or_else(|| vec![None]).into_iter().rev()
+}
+
+/// The elements of a `Forwarded` line; each is the address of its `for`, where it has one
+/// that is an address. `None` where the line breaks the grammar of RFC 7239 section 4.
+fn parse_forwarded(line: &str) -> Option<Vec<Option<IpAddr>>> {
+    let mut elements = Vec::new();
+    for element in split_unquoted(line, ',')? {
+        let mut found: Option<Option<IpAddr>> = None;
+        for pair in split_unquoted(element, ';')? {
+            let pair = pair.trim_matches([' ', '\t']);
+            if pair.is_empty() {
+                continue;
+            }
+            let (name, value) = pair.split_once('=')?;
+            if name.eq_ignore_ascii_case("for") {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(parse_node(value));
+            }
+        }
+        elements.push(found.flatten());
+    }
+    Some(elements)
+}
+
+/// A node of RFC 7239 section 6. IPv6 addresses must be in brackets and quotes there; both
+/// are forgiven, as in `X-Forwarded-For`.
+fn parse_node(value: &str) -> Option<IpAddr> {
+    if value.contains('\\') {
+        let unescaped: String = value.replace('\\', "");
+        return parse_entry(unescaped.as_bytes());
+    }
+    parse_entry(value.as_bytes())
+}
+
+/// Splits at `mark` outside of quoted strings; `None` where a quoted string does not end.
+fn split_unquoted(text: &str, mark: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if character == mark && !quoted => {
+                parts.push(text.get(start..at)?);
+                start = at + mark.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(text.get(start..)?);
+    (!quoted).then_some(parts)
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(source: AddressSource) -> AddressPolicy {
+        let trusted = ["10.0.0.0/8", "2001:db8:aaaa::/48"].map(|range| parse_range(range).unwrap());
+        AddressPolicy { source, trusted: trusted.to_vec(), ipv6_prefix: 64 }
+    }
+
+    fn client(policy: &AddressPolicy, peer: &str, name: &'static str, lines: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        policy.client(Some(peer.parse().unwrap()), &headers).unwrap().to_string()
+    }
+
+    #[test]
+    fn x_forwarded_for_is_walked_from_the_right() {
+        let policy = policy(AddressSource::XForwardedFor);
+        let table: &[(&str, &[&str], &str, &str)] = &[
+            ("198.51.100.9", &["1.1.1.1"], "198.51.100.9", "an untrusted peer is the client"),
+            ("10.0.0.1", &[], "10.0.0.1", "no header: the proxy itself"),
+            ("10.0.0.1", &["1.1.1.1"], "1.1.1.1", "one entry"),
+            ("::ffff:10.0.0.1", &["1.1.1.1"], "1.1.1.1", "a mapped peer is trusted by its bits"),
+            ("10.0.0.1", &["6.6.6.6, 1.1.1.1"], "1.1.1.1", "a forged left end is not reached"),
+            ("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.0.0.2"], "1.1.1.1", "trusted hops are passed"),
+            ("10.0.0.1", &["6.6.6.6", "1.1.1.1", "10.0.0.2"], "1.1.1.1", "lines are one list"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3", "all trusted: the leftmost"),
+            ("10.0.0.1", &["1.1.1.1, garbage"], "10.0.0.1", "garbage: the hop that sent it"),
+            ("10.0.0.1", &["1.1.1.1, garbage, 10.0.0.2"], "10.0.0.2", "the hop that sent it"),
+            ("10.0.0.1", &["1.1.1.1,"], "10.0.0.1", "an empty entry does not parse"),
+            ("10.0.0.1", &["1.1.1.1:4711"], "1.1.1.1", "a port"),
+            ("10.0.0.1", &["1.1.1.1:99999"], "10.0.0.1", "no port"),
+            ("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1", "brackets and port"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1", "brackets"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1", "bare IPv6"),
+            ("10.0.0.1", &["fe80::1%eth0"], "fe80::1", "a zone"),
+            ("10.0.0.1", &["\"1.1.1.1\""], "1.1.1.1", "quotes"),
+            ("10.0.0.1", &["::ffff:1.1.1.1"], "1.1.1.1", "IPv4-mapped"),
+            ("10.0.0.1", &["::ffff:101:101"], "1.1.1.1", "IPv4-mapped, by bits"),
+            ("10.0.0.1", &["1.1.1"], "10.0.0.1", "three parts are no address"),
+            ("10.0.0.1", &["01.1.1.1"], "10.0.0.1", "octal is no address"),
+            ("2001:db8:aaaa::5", &["1.1.1.1"], "1.1.1.1", "an IPv6 proxy"),
+        ];
+        for (peer, lines, expected, label) in table {
+            assert_eq!(client(&policy, peer, "x-forwarded-for", lines), *expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_walked_from_the_right() {
+        let policy = policy(AddressSource::Forwarded);
+        let table: &[(&[&str], &str, &str)] = &[
+            (&["for=1.1.1.1"], "1.1.1.1", "plain"),
+            (&["For=\"1.1.1.1:80\";proto=https"], "1.1.1.1", "case, quotes, port, other pairs"),
+            (&["for=\"[2001:db8::1]:_x\""], "2001:db8::1", "IPv6 and an obfuscated port"),
+            (&["for=6.6.6.6, for=1.1.1.1, for=10.0.0.2"], "1.1.1.1", "hops"),
+            (&["for=6.6.6.6", "for=1.1.1.1;by=10.0.0.1"], "1.1.1.1", "two lines"),
+            (&["for=6.6.6.6, for=unknown"], "10.0.0.1", "unknown: the hop"),
+            (&["for=6.6.6.6, for=_hidden"], "10.0.0.1", "hidden: the hop"),
+            (&["for=6.6.6.6, proto=https"], "10.0.0.1", "no for: the hop"),
+            (&["for=\"1.1.1.1"], "10.0.0.1", "an open quote"),
+            (&["for=1.1.1.1;for=2.2.2.2"], "10.0.0.1", "for twice"),
+            (&["host=\"a,b;c\";for=1.1.1.1"], "1.1.1.1", "marks inside quotes"),
+        ];
+        for (lines, expected, label) in table {
+            assert_eq!(client(&policy, "10.0.0.1", "forwarded", lines), *expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_single_value_header_holds_one_address() {
+        let name = HeaderName::from_static("cf-connecting-ip");
+        let policy = policy(AddressSource::Single(name));
+        let table: &[(&str, &[&str], &str)] = &[
+            ("10.0.0.1", &["1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", &["1.1.1.1", "2.2.2.2"], "10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1, 2.2.2.2"], "10.0.0.1"),
+            ("9.9.9.9", &["1.1.1.1"], "9.9.9.9"),
+        ];
+        for (peer, lines, expected) in table {
+            assert_eq!(client(&policy, peer, "cf-connecting-ip", lines), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn one_prefix_is_one_bucket() {
+        let policy = policy(AddressSource::Peer);
+        let bucket = |text: &str| policy.bucket(text.parse().unwrap());
+        assert_eq!(bucket("2001:db8::1"), bucket("2001:db8::ffff:1:2:3"));
+        assert_ne!(bucket("2001:db8::1"), bucket("2001:db8:0:1::1"));
+        assert_ne!(bucket("1.1.1.1"), bucket("1.1.1.2"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(lines in proptest::collection::vec(
+            proptest::collection::vec(0x20_u8..=0xff, 0..80), 0..4)) {
+            for source in [AddressSource::XForwardedFor, AddressSource::Forwarded,
+                           AddressSource::Single(HeaderName::from_static("forwarded"))] {
+                let mut headers = HeaderMap::new();
+                for line in &lines {
+                    if let Ok(value) = http::HeaderValue::from_bytes(line) {
+                        headers.append("forwarded", value.clone());
+                        headers.append("x-forwarded-for", value);
+                    }
+                }
+                policy(source).client(Some("10.0.0.1".parse().unwrap()), &headers);
+            }
+        }
+    }
+}

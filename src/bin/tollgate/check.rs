@@ -1,0 +1,65 @@
+//! `tollgate check`: every fault and every doubt of a policy, in one report.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use tollgate::{Fault, OpenError, Severity};
+
+use crate::{Failure, PolicyFile};
+
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// Refuse doubts too
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let findings = match self.policy.open() {
+            Ok(gate) => gate.doubts().to_vec(),
+            Err(OpenError::Refused { faults }) => faults,
+            Err(error) => return Err(error.into()),
+        };
+        let count = |severity| findings.iter().filter(|fault| fault.severity() == severity).count();
+        let (faults, doubts) = (count(Severity::Fault), count(Severity::Doubt));
+        let fine = faults == 0 && (doubts == 0 || !self.strict);
+        if self.json {
+            let report = json!({
+                "policy": self.policy.path.display().to_string(),
+                "fine": fine,
+                "faults": of(&findings, Severity::Fault),
+                "doubts": of(&findings, Severity::Doubt),
+            });
+            println!("{report:#}");
+        } else {
+            for finding in &findings {
+                println!("{finding}\n");
+            }
+            let verdict = if fine { "fine" } else { "refused" };
+            let policy = self.policy.path.display();
+            println!("{policy}: {verdict} ({}, {})", plural(faults, "fault"), plural(doubts, "doubt"));
+        }
+        Ok(ExitCode::from(u8::from(!fine)))
+    }
+}
+
+fn of(findings: &[Fault], severity: Severity) -> Vec<Value> {
+    let of_severity = findings.iter().filter(|fault| fault.severity() == severity);
+    let json = |fault: &Fault| {
+        json!({
+            "file": fault.file(), "line": fault.line(), "column": fault.column(),
+            "message": fault.message(), "help": fault.help(),
+        })
+    };
+    of_severity.map(json).collect()
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,89 @@
+//! The `tollgate` command: what operators do with a policy.
+
+mod check;
+mod key;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tollgate::{OpenError, Tollgate};
+
+/// Authorization and rate limiting that says why.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Report every fault and every doubt of a policy
+    Check(check::Check),
+    /// Work with API keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Judge requests on a socket, to try a policy out
+    Serve(serve::Serve),
+    /// Work with bearer tokens, to try a policy out
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// The policy of a verb.
+#[derive(clap::Args)]
+struct PolicyFile {
+    /// The policy file
+    #[arg(long = "policy", value_name = "FILE", default_value = "config/tollgate.toml")]
+    path: PathBuf,
+}
+
+/// How a verb ended: fine, with a refused policy, or with bad usage and unreadable files.
+enum Failure {
+    Refused(String),
+    Usage(String),
+}
+
+fn main() -> ExitCode {
+    let end = match Cli::parse().verb {
+        Verb::Check(check) => check.run(),
+        Verb::Key(key) => key.run(),
+        Verb::Serve(serve) => serve.run(),
+        Verb::Token(token) => token.run(),
+    };
+    match end {
+        Ok(code) => code,
+        Err(Failure::Refused(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl PolicyFile {
+    /// Opens the gate with the policy, on a runtime of its own.
+    fn open(&self) -> Result<Tollgate, OpenError> {
+        block_on(Tollgate::open(&self.path))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unreadable { .. } => Self::Usage(error.to_string()),
+            refused => Self::Refused(refused.to_string()),
+        }
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("the system gives threads and a poller to a runtime").block_on(future)
+}

@@ -1,0 +1,94 @@
+//! `tollgate serve`: a trial server, which judges any request as itself.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tollgate::{Admission, Principal, Tollgate};
+use tower::ServiceBuilder;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::trace::TraceLayer;
+use tracing_subscriber::EnvFilter;
+
+use crate::{Failure, PolicyFile, block_on};
+
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        block_on(async {
+            let gate = Tollgate::open(&self.policy.path).await?;
+            let cannot_listen = |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
+            let listener = tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
+            println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
+            let app = app(&gate).into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, app).with_graceful_shutdown(stop()).await.map_err(cannot_listen)?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn app(gate: &Tollgate) -> Router {
+    let around = ServiceBuilder::new()
+        .layer(SetSensitiveRequestHeadersLayer::new(gate.credential_headers()))
+        .layer(TraceLayer::new_for_http())
+        .layer(gate.layer());
+    Router::new().fallback(answer).layer(around)
+}
+
+/// Tells an admitted client how it was judged. What the gate lets pass unjudged is a preflight.
+async fn answer(request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let Some(admission) = parts.extensions.remove::<Admission>() else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let principal = admission.principal();
+    let mut body = json!({
+        "scopes": principal.map_or_else(Vec::new, |p| p.scopes().iter().map(ToString::to_string).collect()),
+        "rule": admission.rule(),
+    });
+    let mut add = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    };
+    add("client", principal.map(|p| p.client().into()));
+    add("credential", principal.map(|p| p.credential().as_str().into()));
+    add("key_id", principal.and_then(Principal::key_id).map(Into::into));
+    add("plan", principal.and_then(Principal::plan).map(Into::into));
+    let roles: Vec<&str> = principal.map_or_else(Vec::new, |p| p.roles().collect());
+    add("roles", (!roles.is_empty()).then(|| roles.into()));
+    let limits: Vec<Value> = (admission.limits())
+        .map(|limit| json!({"limit": limit.limit, "remaining": limit.remaining}))
+        .collect();
+    add("limits", (!limits.is_empty()).then(|| limits.into()));
+    add("shadow", admission.shadow().map(Into::into));
+    Json(body).into_response()
+}
+
+/// Waits for the signal to stop.
+async fn stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}

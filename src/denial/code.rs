@@ -1,0 +1,182 @@
+//! One code: a stable name for a reason, and all that is known about it.
+
+use std::fmt;
+
+/// What a client may fall back on when it does not know a code.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Category {
+    /// No credential, several, or an API key that is no good.
+    Credentials,
+    /// A bearer token that is no good.
+    Token,
+    /// The caller is known and may not do this.
+    Authorization,
+    /// Too much in too little time.
+    Limit,
+    /// The fault is the server's.
+    Server,
+}
+
+impl Category {
+    /// The category as it stands in the document.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Token => "token",
+            Self::Authorization => "authorization",
+            Self::Limit => "limit",
+            Self::Server => "server",
+        }
+    }
+
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Credentials, Self::Token, Self::Authorization, Self::Limit, Self::Server];
+
+    const fn standard_status(self) -> u16 {
+        match self {
+            Self::Credentials | Self::Token => 401,
+            Self::Authorization => 403,
+            Self::Limit => 429,
+            Self::Server => 503,
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `WWW-Authenticate` that goes with a code (RFC 9110 section 11.6.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Challenge {
+    None,
+    /// One for each kind of credential that is accepted, without an error.
+    Accepted,
+    ApiKey,
+    /// With this `error` (RFC 6750 section 3.1).
+    Bearer(&'static str),
+    /// `insufficient_scope` with the scopes, where the caller came with a token.
+    Scope,
+}
+
+/// A reason for a denial: a row of the catalogue, or a code of the application.
+///
+/// # A code of your own
+///
+/// Declare it once, register it with
+/// [`TollgateBuilder::code`](crate::TollgateBuilder::code), and return it from handlers:
+/// the client gets the same document as for every other denial.
+///
+/// ```
+/// use tollgate::{Category, Denial, DenialCode};
+///
+/// static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
+///     .title("Order locked")
+///     .detail("The order is locked by {locked_by}.")
+///     .remedy("Ask {locked_by} to release the order, then repeat the request.");
+///
+/// async fn change_order() -> Result<(), Denial> {
+///     Err(Denial::new(&ORDER_LOCKED).member("locked_by", "the warehouse"))
+/// }
+/// ```
+///
+/// Codes can also be declared in the policy, with `[[denial.code]]`; see
+/// [`Denial::named`](crate::Denial::named).
+#[derive(Clone, Debug)]
+pub struct DenialCode {
+    pub(crate) code: &'static str,
+    pub(crate) category: Category,
+    pub(crate) standard_status: u16,
+    pub(crate) challenge: Challenge,
+    pub(crate) retryable: bool,
+    pub(crate) title: &'static str,
+    /// Template of `detail`; empty where there is none.
+    pub(crate) detail: &'static str,
+    /// Template of `remedy`.
+    pub(crate) remedy: &'static str,
+    /// What it means, at length: the text of its page.
+    pub(crate) about: &'static str,
+}
+
+impl DenialCode {
+    /// A code of the application. Its name matches `^[a-z][a-z0-9_]{2,62}$`; it is a promise to
+    /// clients, so it is never renamed or given another meaning.
+    pub const fn new(code: &'static str, category: Category) -> Self {
+        Self {
+            code,
+            category,
+            standard_status: category.standard_status(),
+            challenge: Challenge::None,
+            retryable: false,
+            title: "Request denied",
+            detail: "",
+            remedy: "Ask the provider of the API what to do.",
+            about: "",
+        }
+    }
+
+    /// A few words that are the same for each occurrence.
+    pub const fn title(mut self, title: &'static str) -> Self {
+        self.title = title;
+        self
+    }
+
+    /// What happened, in a sentence. `{name}` stands for the member of that name; a part in
+    /// square brackets is left out when a member in it is absent.
+    pub const fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// What the client developer should do next; a template like [`detail`](Self::detail).
+    pub const fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = remedy;
+        self
+    }
+
+    /// The status when the policy says `status = "standard"`; by default that of the category
+    /// (401, 403, 429, 503). From 400 to 599; anything else is refused when it is registered.
+    pub const fn status(mut self, status: u16) -> Self {
+        self.standard_status = status;
+        self
+    }
+
+    /// Whether the same request may succeed later, unchanged.
+    pub const fn retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+
+    /// The name of the code.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The category of the code.
+    pub const fn category(&self) -> Category {
+        self.category
+    }
+
+    /// What is shown in its place at `disclosure = "minimal"`.
+    pub(crate) fn group(&self) -> &'static DenialCode {
+        use super::catalogue as codes;
+        match (self.code, self.category) {
+            ("credentials_missing", _) => &codes::CREDENTIALS_MISSING,
+            ("too_many_failures", _) => &codes::INVALID_CREDENTIALS,
+            (_, Category::Credentials | Category::Token) => &codes::INVALID_CREDENTIALS,
+            (_, Category::Authorization) => &codes::ACCESS_DENIED,
+            (_, Category::Limit) => &codes::LIMIT_EXCEEDED,
+            (_, Category::Server) => &codes::TEMPORARILY_UNAVAILABLE,
+        }
+    }
+}
+
+/// Whether `code` may name a code.
+pub(crate) fn is_code(code: &str) -> bool {
+    (3..=63).contains(&code.len())
+        && code.starts_with(|first: char| first.is_ascii_lowercase())
+        && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}

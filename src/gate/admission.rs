@@ -1,0 +1,148 @@
+//! What an admitted request carries to its handler.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::header::{HeaderName, HeaderValue, VARY};
+use http::{HeaderMap, Response};
+
+use super::pipeline::{Caller, Gate};
+use crate::denial::{Balance, Denial, Scene};
+use crate::limit::Charges;
+use crate::policy::Rule;
+use crate::principal::Principal;
+
+/// An admitted request: the rule that admitted it, and how its limits stand.
+///
+/// ```
+/// use tollgate::Admission;
+///
+/// async fn summarize(admission: Admission, text: String) -> String {
+///     let (summary, tokens_used) = (text[..text.len().min(10)].to_owned(), 128);
+///     admission.charge(tokens_used); // known only now
+///     summary
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/summary", axum::routing::post(summarize));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Admission(Arc<Passage>);
+
+#[derive(Debug)]
+struct Passage {
+    gate: Arc<Gate>,
+    rule: Arc<Rule>,
+    caller: Caller,
+    charges: Charges,
+    balance: Balance,
+    /// Whether more was taken after the balance was struck.
+    charged_late: AtomicBool,
+    /// What a rule in shadow mode would have answered.
+    shadow: Option<Denial>,
+}
+
+/// How a limit stands for a client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LimitBalance<'a> {
+    /// The limit's name in the policy.
+    pub limit: &'a str,
+    /// Whole tokens left in the client's bucket, after this request.
+    pub remaining: u64,
+}
+
+impl Admission {
+    pub(super) fn new(
+        gate: &Arc<Gate>,
+        rule: &Arc<Rule>,
+        caller: Caller,
+        charges: Charges,
+        balance: Balance,
+        shadow: Option<Denial>,
+    ) -> Self {
+        let charged_late = AtomicBool::new(false);
+        let (gate, rule) = (gate.clone(), rule.clone());
+        Self(Arc::new(Passage { gate, rule, caller, charges, balance, charged_late, shadow }))
+    }
+
+    /// The name of the rule that admitted the request.
+    pub fn rule(&self) -> &str {
+        &self.0.rule.name
+    }
+
+    /// The limits of the rule, as they stood when the request was admitted.
+    pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
+        let name = |limit| self.0.gate.renderer.rate_limit.name(limit);
+        self.0.balance.remaining().map(move |(limit, remaining)| LimitBalance { limit: name(limit), remaining })
+    }
+
+    /// The code that a rule in shadow mode would have denied the request with.
+    pub fn shadow(&self) -> Option<&str> {
+        self.0.shadow.as_ref().map(Denial::code)
+    }
+
+    /// Takes `tokens` more from every limit of the rule, for work whose cost shows only when it
+    /// is done: bytes sent, rows read, tokens of a language model.
+    ///
+    /// The work is done, so this never fails: where a bucket holds less, it is left in debt,
+    /// and the client waits until the debt is refilled. If it is called before the response
+    /// is returned, the RateLimit fields tell of it. 0 takes nothing.
+    pub fn charge(&self, tokens: u32) {
+        let Some(cost) = NonZeroU32::new(tokens) else { return };
+        let mut charges = self.0.charges.clone();
+        charges.iter_mut().for_each(|charge| charge.cost = cost);
+        self.0.gate.charge(&charges);
+        self.0.charged_late.store(true, Ordering::Release);
+    }
+
+    /// Who called; `None` on public rules.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.caller.principal.as_ref()
+    }
+
+    pub(super) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+
+    /// Why there is no principal, where the rule asks for one and lets all pass.
+    pub(super) fn shadow_denial(&self) -> Option<&Denial> {
+        self.0.shadow.as_ref()
+    }
+
+    pub(super) fn is_public(&self) -> bool {
+        self.0.rule.demands().is_none()
+    }
+
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene { policy: &self.0.gate.policy, rule: &self.0.rule }
+    }
+
+    /// Completes the handler's response: RateLimit fields, and which headers it depends on.
+    pub(super) fn complete<B>(&self, response: &mut Response<B>) {
+        let passage = &self.0;
+        let headers = response.headers_mut();
+        if passage.charged_late.load(Ordering::Acquire) {
+            let balance = passage.gate.balance(&passage.charges);
+            passage.gate.renderer.rate_limit.fields(&balance).insert_into(headers);
+        } else {
+            passage.gate.renderer.rate_limit.fields(&passage.balance).insert_into(headers);
+        }
+        if !self.is_public() {
+            vary_by_credential(headers, &passage.gate.policy.credential.key_header);
+        }
+    }
+}
+
+/// Responses to keys in a header of their own are not protected from shared caches as those to
+/// `Authorization` are (RFC 9111 section 3.5): name both.
+fn vary_by_credential(headers: &mut HeaderMap, key_header: &HeaderName) {
+    let vary = match key_header.as_str() {
+        "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
+        name => HeaderValue::try_from(format!("authorization, {name}")).unwrap_or(HeaderValue::from_static("*")),
+    };
+    headers.append(VARY, vary);
+}

@@ -1,0 +1,179 @@
+//! The gate as a layer and a service of tower.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::extract::{ConnectInfo, OriginalUri};
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Extensions, Request};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::admission::Admission;
+use super::observe;
+use super::pipeline::{Gate, Head, Verdict};
+use crate::denial::{Denial, Renderer};
+
+/// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
+#[derive(Clone, Debug)]
+pub struct TollgateLayer {
+    gate: Arc<Gate>,
+}
+
+impl TollgateLayer {
+    pub(super) fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+}
+
+impl<S> Layer<S> for TollgateLayer {
+    type Service = TollgateService<S>;
+
+    fn layer(&self, inner: S) -> TollgateService<S> {
+        TollgateService { inner, gate: self.gate.clone() }
+    }
+}
+
+/// A service behind the gate. Requests that are denied do not reach it.
+#[derive(Clone, Debug)]
+pub struct TollgateService<S> {
+    inner: S,
+    gate: Arc<Gate>,
+}
+
+impl<S, B> Service<Request<B>> for TollgateService<S>
+where
+    S: Service<Request<B>>,
+    S::Response: IntoResponse,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = TollgateFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let verdict = {
+            let extensions = request.extensions();
+            // Under `nest` the URI is cut; the original one is what rules are about.
+            let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+            self.gate.judge(&Head {
+                method: request.method(),
+                path: uri.path(),
+                headers: request.headers(),
+                peer: peer(extensions).map(|peer| peer.ip()),
+            })
+        };
+        let state = match verdict {
+            Verdict::Denied(denial) => {
+                State::Denied { response: Some(self.gate.renderer.render(&denial)) }
+            }
+            Verdict::Preflight => State::Passed { inner: self.inner.call(request) },
+            Verdict::Admitted(admission) => {
+                request.extensions_mut().insert(admission.clone());
+                State::Admitted { inner: self.inner.call(request), admission }
+            }
+        };
+        TollgateFuture { state }
+    }
+}
+
+/// The other end of the connection, where the server tells it.
+fn peer(extensions: &Extensions) -> Option<SocketAddr> {
+    let real = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    real.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0))
+}
+
+pin_project! {
+    /// The response of a [`TollgateService`].
+    #[derive(Debug)]
+    pub struct TollgateFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StateProjection]
+    enum State<F> {
+        Denied { response: Option<Response> },
+        Passed { #[pin] inner: F },
+        Admitted { #[pin] inner: F, admission: Admission },
+    }
+}
+
+impl<F, R, E> Future for TollgateFuture<F>
+where
+    F: Future<Output = Result<R, E>>,
+    R: IntoResponse,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            // INVARIANT: a future is not polled after it was ready; if it is, it stays pending.
+            StateProjection::Denied { response } => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            StateProjection::Passed { inner } => {
+                inner.poll(context).map_ok(IntoResponse::into_response)
+            }
+            StateProjection::Admitted { inner, admission } => {
+                let mut response = ready!(inner.poll(context))?.into_response();
+                if let Some(Pending(denial)) = response.extensions_mut().remove::<Pending>() {
+                    rewrite(&mut response, denial, admission);
+                }
+                admission.complete(&mut response);
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
+
+/// A denial that a handler answered with, on its way out to the gate.
+#[derive(Clone)]
+struct Pending(Denial);
+
+/// Writes a handler's denial as the policy says. Headers that others added stay.
+fn rewrite(response: &mut Response, denial: Denial, admission: &Admission) {
+    let gate = admission.gate();
+    let denial = if denial.draft().rule.is_some() { denial } else { admission.scene().place(denial) };
+    observe::denied(&gate.renderer, &denial, admission.caller());
+    let (parts, body) = gate.renderer.render(&denial).into_parts();
+    let headers = response.headers_mut();
+    for name in [CONTENT_LENGTH, WWW_AUTHENTICATE, RETRY_AFTER, ALLOW] {
+        headers.remove(name);
+    }
+    for name in parts.headers.keys() {
+        headers.remove(name);
+    }
+    for (name, value) in &parts.headers {
+        headers.append(name, value.clone());
+    }
+    *response.status_mut() = parts.status;
+    *response.body_mut() = body;
+}
+
+impl IntoResponse for Denial {
+    fn into_response(self) -> Response {
+        static DEFAULT: LazyLock<Renderer> = LazyLock::new(Renderer::without_gate);
+        let mut response: Response<Body> = DEFAULT.render(&self);
+        response.extensions_mut().insert(Pending(self));
+        response
+    }
+}
+
+/// The gate itself never fails: it answers.
+const _: fn() = || {
+    fn is_infallible<S: Service<Request<Body>, Error = Infallible>>() {}
+    is_infallible::<TollgateService<axum::Router>>();
+};

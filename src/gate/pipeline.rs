@@ -1,0 +1,305 @@
+//! The way of a request: from its head to an admission or a denial, in one direction.
+//!
+//! ```text
+//! rule → address → failures → credential → principal → permit → balance → admission
+//!    └───────┴─────────┴───────────┴───────────┴──────────┴────────┴──→ denial
+//! ```
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{HeaderMap, Method};
+
+use super::admission::Admission;
+use super::observe;
+use crate::claims;
+use crate::credential::{Credential, Unsupported};
+use crate::denial::{Balance, Denial, PROVED_NOTHING, Renderer, Scene};
+use crate::limit::{Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
+use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
+use crate::principal::{CredentialKind, Principal};
+use crate::time::Clock;
+use crate::verify::TokenCache;
+
+/// A policy in force, with its buckets.
+pub(crate) struct Gate {
+    pub(crate) policy: Policy,
+    pub(crate) doubts: Vec<Fault>,
+    pub(crate) renderer: Renderer,
+    clock: Box<dyn Clock>,
+    store: MemoryStore,
+    failures: Option<Failures>,
+    tokens: TokenCache,
+    /// Whether the log says already that the server does not tell the peer's address.
+    told_of_missing_peer: AtomicBool,
+}
+
+/// What is looked at of a request.
+pub(super) struct Head<'r> {
+    pub(super) method: &'r Method,
+    /// The raw path, as the client sent it.
+    pub(super) path: &'r str,
+    pub(super) headers: &'r HeaderMap,
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// How the pipeline ended.
+pub(super) enum Verdict {
+    /// A CORS preflight: none of our business.
+    Preflight,
+    Admitted(Admission),
+    Denied(Denial),
+}
+
+/// What was learnt of the caller on the way, whatever the end.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    pub(super) address: Option<IpAddr>,
+    pub(super) principal: Option<Principal>,
+}
+
+impl Gate {
+    pub(super) fn new(
+        policy: Policy,
+        renderer: Renderer,
+        clock: Box<dyn Clock>,
+        doubts: Vec<Fault>,
+    ) -> Self {
+        let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
+        let store = MemoryStore::new(policy.limits.iter().map(quotas), policy.max_buckets);
+        let failures =
+            policy.failures.map(|quota| Failures::new(quota, PROVED_NOTHING.len(), policy.max_buckets));
+        let tokens = TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
+        let told_of_missing_peer = AtomicBool::new(false);
+        Self { policy, doubts, renderer, clock, store, failures, tokens, told_of_missing_peer }
+    }
+
+    /// Judges a request.
+    pub(super) fn judge(self: &Arc<Self>, head: &Head<'_>) -> Verdict {
+        if is_preflight(head.method, head.headers) {
+            return Verdict::Preflight;
+        }
+        let mut caller = Caller::default();
+        let rule = match self.policy.rules.find(head.method, head.path) {
+            Ok(rule) => rule,
+            Err(reason) => {
+                let denial = Denial::no_rule(reason);
+                observe::denied(&self.renderer, &denial, &caller);
+                return Verdict::Denied(denial);
+            }
+        };
+        let scene = Scene { policy: &self.policy, rule };
+        match self.admit(&scene, head, &mut caller) {
+            Ok((charges, balance)) => {
+                Verdict::Admitted(Admission::new(self, rule, caller, charges, balance, None))
+            }
+            Err(denial) if rule.mode == Mode::Shadow => {
+                observe::would_deny(&denial, &caller);
+                let (charges, balance) = (Charges::new(), Balance::default());
+                Verdict::Admitted(Admission::new(self, rule, caller, charges, balance, Some(denial)))
+            }
+            Err(denial) => {
+                observe::denied(&self.renderer, &denial, &caller);
+                Verdict::Denied(denial)
+            }
+        }
+    }
+
+    /// The stages, each taking what the last one made.
+    fn admit(
+        &self,
+        scene: &Scene<'_>,
+        head: &Head<'_>,
+        caller: &mut Caller,
+    ) -> Result<(Charges, Balance), Denial> {
+        caller.address = self.find_address(scene, head)?;
+        if let Some(demands) = scene.rule.demands() {
+            self.check_failures(scene, caller.address)?;
+            let principal = self.prove(scene, demands, head, caller.address)?;
+            caller.principal = Some(principal);
+        }
+        permit(scene, caller)?;
+        self.take(scene, head, caller)
+    }
+
+    fn find_address(&self, scene: &Scene<'_>, head: &Head<'_>) -> Result<Option<IpAddr>, Denial> {
+        let address = self.policy.address.client(head.peer, head.headers);
+        if address.is_none() {
+            if !self.told_of_missing_peer.swap(true, Ordering::Relaxed) {
+                observe::missing_peer();
+            }
+            if scene.rule.needs_address {
+                return Err(scene.address_unknown());
+            }
+        }
+        Ok(address)
+    }
+
+    fn check_failures(&self, scene: &Scene<'_>, address: Option<IpAddr>) -> Result<(), Denial> {
+        let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
+        let bucket = self.policy.address.bucket(address);
+        failures.check(bucket, self.clock.steady()).map_err(|wait| scene.too_many_failures(wait))
+    }
+
+    /// From the one credential of the request to a principal. What proves nothing counts
+    /// against the address it came from.
+    fn prove(
+        &self,
+        scene: &Scene<'_>,
+        demands: &Demands,
+        head: &Head<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<Principal, Denial> {
+        let credential = Credential::from_headers(head.headers, &self.policy.credential)
+            .map_err(|error| scene.credential(error))?;
+        let kind = credential.kind();
+        if !demands.accepts(kind) || !self.understands(kind) {
+            return Err(scene.unsupported(Unsupported::Kind(kind)));
+        }
+        self.verify(scene, &credential, address).inspect_err(|denial| {
+            let (failed, failures) = (denial.proved_nothing(), &self.failures);
+            if let (Some(kind), Some(failures), Some(address)) = (failed, failures, address) {
+                let bucket = self.policy.address.bucket(address);
+                failures.charge(bucket, kind, self.clock.steady());
+            }
+        })
+    }
+
+    /// Whether anything is configured that could prove this kind of credential.
+    fn understands(&self, kind: CredentialKind) -> bool {
+        match kind {
+            CredentialKind::ApiKey => self.policy.takes_keys,
+            CredentialKind::Token => !self.policy.issuers.is_empty(),
+        }
+    }
+
+    fn verify(
+        &self,
+        scene: &Scene<'_>,
+        credential: &Credential<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<Principal, Denial> {
+        match credential {
+            Credential::ApiKey(key) => (self.policy.keys)
+                .verify(key, address, || self.clock.wall())
+                .map(|record| record.principal.clone())
+                .map_err(|error| scene.key(error, self.clock.wall())),
+            Credential::Token(token) => {
+                let now = self.clock.wall();
+                (self.tokens)
+                    .verify(token, now, || self.policy.issuers.verify(token, now))
+                    .map(|proven| proven.principal)
+                    .map_err(|error| scene.token(error, now))
+            }
+        }
+    }
+
+    /// Takes every limit of the rule together, or nothing.
+    fn take(
+        &self,
+        scene: &Scene<'_>,
+        head: &Head<'_>,
+        caller: &Caller,
+    ) -> Result<(Charges, Balance), Denial> {
+        if scene.rule.limits.is_empty() {
+            return Ok((Charges::new(), Balance::default()));
+        }
+        let charges = self.charges(scene.rule, head, caller);
+        let quotas = || charges.iter().map(|charge| (charge.limit, charge.quota));
+        match self.store.take(&charges, self.clock.steady()) {
+            Ok(standings) => {
+                let balance = Balance::new(quotas(), standings);
+                Ok((charges, balance))
+            }
+            Err(standings) => {
+                let balance = Balance::new(quotas(), standings);
+                let cost = scene.rule.cost.get();
+                Err(scene.rate_limited(&balance, cost, &self.renderer.rate_limit))
+            }
+        }
+    }
+
+    fn charges(&self, rule: &Rule, head: &Head<'_>, caller: &Caller) -> Charges {
+        let plan = caller.principal.as_ref().and_then(Principal::plan);
+        let charge = |index: &usize| {
+            let limit = &self.policy.limits[*index];
+            let key = BucketKey { limit, policy: &self.policy, rule, head, caller };
+            Charge {
+                limit: *index,
+                quota: limit.quota_of(plan),
+                key: self.store.key(key),
+                cost: rule.cost,
+            }
+        };
+        rule.limits.iter().map(charge).collect()
+    }
+
+    /// Takes more from the buckets of an admitted request, for work whose cost shows late.
+    pub(super) fn charge(&self, charges: &[Charge]) {
+        self.store.charge(charges, self.clock.steady());
+    }
+
+    /// How the buckets of an admitted request stand now.
+    pub(super) fn balance(&self, charges: &[Charge]) -> Balance {
+        let standings = self.store.peek(charges, self.clock.steady());
+        Balance::new(charges.iter().map(|charge| (charge.limit, charge.quota)), standings)
+    }
+}
+
+/// Whether the policy lets the caller do this: addresses, scopes, roles, claims.
+fn permit(scene: &Scene<'_>, caller: &Caller) -> Result<(), Denial> {
+    let principal = caller.principal.as_ref();
+    let refuse = |refusal| scene.refusal(refusal, principal);
+    scene.rule.check_address(caller.address).map_err(refuse)?;
+    match (scene.rule.demands(), principal) {
+        (Some(demands), Some(principal)) => demands.check(principal).map_err(refuse),
+        _ => Ok(()),
+    }
+}
+
+/// What a bucket is kept for: the parts of the limit's key, as they are in this request.
+struct BucketKey<'k> {
+    limit: &'k Limit,
+    policy: &'k Policy,
+    rule: &'k Rule,
+    head: &'k Head<'k>,
+    caller: &'k Caller,
+}
+
+impl Hash for BucketKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for part in &self.limit.per {
+            match part {
+                KeyPart::Client => {
+                    self.caller.principal.as_ref().map(Principal::identity).hash(state);
+                }
+                KeyPart::Address => {
+                    self.caller.address.map(|address| self.policy.address.bucket(address)).hash(state);
+                }
+                KeyPart::Rule => self.rule.name.hash(state),
+                KeyPart::Global => {}
+                KeyPart::Claim(name) => {
+                    let claims = self.caller.principal.as_ref().and_then(Principal::claims);
+                    let value = claims.and_then(|claims| claims.get(name));
+                    // Text is compared as text, however it was escaped.
+                    value.map(|value| claims::text(value).unwrap_or(value.into())).hash(state);
+                }
+                KeyPart::Header(name) => {
+                    for value in self.head.headers.get_all(name) {
+                        value.as_bytes().hash(state);
+                    }
+                    state.write_u8(0);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,475 @@
+//! The embedded store: buckets of this process, in memory.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::{DashMap, RwLockWriteGuard, SharedValue};
+use smallvec::SmallVec;
+
+use super::bucket::{Bucket, Reading, Standing};
+use super::quota::Quota;
+use crate::time::MICROS;
+
+/// The number of shards of each limit: small enough that sweeping one is short, and many
+/// enough that threads seldom meet.
+const SHARDS: usize = 256;
+
+/// A shard is searched for full buckets at most once in this time.
+const SWEEP_EVERY: u64 = MICROS;
+
+/// How many buckets one request looks through, at most, to find room for its own.
+const SWEEP_BUDGET: usize = 4096;
+
+/// Token buckets in the memory of this process.
+///
+/// A bucket is two words: a keyed 64-bit hash of what it is kept for (the key is drawn anew
+/// for each process), and the moment at which it will be full. Several buckets are taken as
+/// one: all of them, or none.
+///
+/// # Bound on memory
+///
+/// There are never more than `max_buckets` buckets (`[store]` of the policy; one million when
+/// it is not set), over all limits together. A bucket that is full says nothing and may be
+/// dropped; one that is not full is never dropped to make room. So when the bound is reached:
+///
+/// 1. Full buckets are dropped. The store is searched at most once a second, in small steps, so
+///    a flood of new clients cannot make it search for each of them.
+/// 2. If that frees no place, new clients of a limit share that limit's *overflow bucket*,
+///    which has the quota of one client. Clients that have a bucket are not affected.
+///
+/// The limit therefore holds for everybody, nobody is let in free, and what an attacker with
+/// invented clients can spoil is the service to other new clients. `per = ["client"]` needs
+/// proven clients; for limits on unproven keys (`address`, `header:<name>`) size the bound
+/// with that in mind.
+///
+/// # What it does not do
+///
+/// Buckets are lost when the process ends: a restart gives every client a full bucket.
+/// Several processes do not share them.
+pub struct MemoryStore {
+    tables: Box<[Table]>,
+    count: AtomicUsize,
+    max_buckets: usize,
+    hasher: ahash::RandomState,
+    /// The next shard to search when there is no room, counted over all tables.
+    cursor: AtomicUsize,
+    /// When the next round of that search may begin, in microseconds.
+    rest_until: AtomicU64,
+}
+
+/// The buckets of one limit.
+struct Table {
+    reading: Reading,
+    buckets: DashMap<u64, u64, Hashed>,
+    /// When each shard may be swept again, in microseconds.
+    sweep_at: Box<[AtomicU64]>,
+}
+
+/// What is to be taken from one bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charge {
+    /// Index of the limit.
+    pub(crate) limit: usize,
+    /// Index of the quota in the limit.
+    pub(crate) quota: usize,
+    pub(crate) key: ChargeKey,
+    pub(crate) cost: NonZeroU32,
+}
+
+/// A bucket's key, hashed by [`MemoryStore::key`].
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct ChargeKey(u64);
+
+/// The charges of one request.
+pub(crate) type Charges = SmallVec<[Charge; 4]>;
+
+/// How the buckets of a request stand, in the order of its charges.
+pub(crate) type Standings = SmallVec<[Standing; 4]>;
+
+/// New clients beyond the bound share the bucket with this key.
+const OVERFLOW: ChargeKey = ChargeKey(0);
+
+impl MemoryStore {
+    /// A store with one table for each limit, given by its quotas.
+    pub(crate) fn new(limits: impl Iterator<Item = Vec<Quota>>, max_buckets: usize) -> Self {
+        let tables = limits.map(Table::new).collect();
+        let hasher = ahash::RandomState::new();
+        let (count, cursor, rest_until) = Default::default();
+        Self { tables, count, max_buckets, hasher, cursor, rest_until }
+    }
+
+    /// The key of the bucket that is kept for `parts`.
+    pub(crate) fn key<H: std::hash::Hash>(&self, parts: H) -> ChargeKey {
+        ChargeKey(self.hasher.hash_one(parts).max(1))
+    }
+
+    /// Takes every charge, or none.
+    ///
+    /// # Errors
+    ///
+    /// Where one of the buckets does not hold its cost: how all of them stand, untouched.
+    pub(crate) fn take(&self, charges: &[Charge], now: u64) -> Result<Standings, Standings> {
+        self.settle(charges, now, |bucket, cost| bucket.take(cost))
+    }
+
+    /// Takes every charge, leaving a debt where there is not enough.
+    pub(crate) fn charge(&self, charges: &[Charge], now: u64) {
+        let _always_granted = self.settle(charges, now, |bucket, cost| {
+            bucket.charge(cost);
+            true
+        });
+    }
+
+    /// How the buckets stand, taking nothing.
+    pub(crate) fn peek(&self, charges: &[Charge], now: u64) -> Standings {
+        let standing = |charge: &Charge| {
+            let table = &self.tables[charge.limit];
+            let word = table.buckets.get(&charge.key.0).map(|word| *word);
+            table.reading.open(word, charge.quota, now).standing(charge.cost)
+        };
+        charges.iter().map(standing).collect()
+    }
+
+    /// The tag of a bucket, where there is one.
+    pub(super) fn tag(&self, limit: usize, key: ChargeKey) -> Option<usize> {
+        let table = &self.tables[limit];
+        table.buckets.get(&key.0).map(|word| table.reading.tag(*word))
+    }
+
+    /// Applies every charge under the locks of all shards concerned, or none.
+    fn settle(
+        &self,
+        charges: &[Charge],
+        now: u64,
+        apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
+    ) -> Result<Standings, Standings> {
+        let mut charges: Charges = charges.into();
+        loop {
+            let mut shards = Shards::lock(self, &charges);
+            let words: SmallVec<[Option<u64>; 4]> =
+                charges.iter().map(|charge| shards.word(charge)).collect();
+            let open = |(charge, word): (&Charge, &Option<u64>)| {
+                self.tables[charge.limit].reading.open(*word, charge.quota, now)
+            };
+            let mut buckets: SmallVec<[Bucket<'_>; 4]> =
+                charges.iter().zip(&words).map(open).collect();
+            let granted = (buckets.iter_mut().zip(&charges))
+                .all(|(bucket, charge)| apply(bucket, charge.cost));
+            if !granted {
+                let standing = |(charge, word)| open((charge, word)).standing(charge.cost);
+                return Err(charges.iter().zip(&words).map(standing).collect());
+            }
+            if let Some(homeless) = self.house(&charges, &words, &mut shards, now) {
+                charges[homeless].key = OVERFLOW;
+                continue;
+            }
+            for (charge, bucket) in charges.iter().zip(&buckets) {
+                shards.put(charge, self.tables[charge.limit].reading.close(bucket, charge.quota));
+            }
+            let standing = |(charge, bucket): (&Charge, &Bucket<'_>)| bucket.standing(charge.cost);
+            return Ok(charges.iter().zip(&buckets).map(standing).collect());
+        }
+    }
+
+    /// Reserves a place for every bucket that is new; otherwise the index of the first charge
+    /// that finds none, and nothing is reserved.
+    fn house(
+        &self,
+        charges: &[Charge],
+        words: &[Option<u64>],
+        shards: &mut Shards<'_>,
+        now: u64,
+    ) -> Option<usize> {
+        let mut reserved = 0;
+        for (index, (charge, word)) in charges.iter().zip(words).enumerate() {
+            if word.is_some() || charge.key == OVERFLOW {
+                continue;
+            }
+            if shards.is_crowded(charge) {
+                shards.sweep(charge, now);
+            }
+            if self.count.load(Ordering::Relaxed) >= self.max_buckets {
+                shards.sweep(charge, now);
+                self.reclaim(now);
+            }
+            if self.count.fetch_add(1, Ordering::Relaxed) >= self.max_buckets {
+                self.count.fetch_sub(1 + reserved, Ordering::Relaxed);
+                return Some(index);
+            }
+            reserved += 1;
+        }
+        None
+    }
+
+    /// One step of the search for full buckets in all shards. Those that are locked, by this
+    /// request too, are passed over.
+    fn reclaim(&self, now: u64) {
+        if now < self.rest_until.load(Ordering::Relaxed) {
+            return;
+        }
+        let last = self.tables.len() * SHARDS - 1;
+        let mut looked_at = 0;
+        while looked_at < SWEEP_BUDGET {
+            let at = self.cursor.fetch_add(1, Ordering::Relaxed) % (last + 1);
+            let (table, shard) = (&self.tables[at / SHARDS], at % SHARDS);
+            if let Some(mut shard) = table.buckets.shards()[shard].try_write() {
+                looked_at += shard.len() + 1;
+                self.count.fetch_sub(table.sweep(&mut shard, now), Ordering::Relaxed);
+            }
+            if at == last {
+                self.rest_until.store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buckets = self.count.load(Ordering::Relaxed);
+        f.debug_struct("MemoryStore")
+            .field("buckets", &buckets)
+            .field("max_buckets", &self.max_buckets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    fn new(quotas: Vec<Quota>) -> Self {
+        Self {
+            reading: Reading::new(quotas),
+            buckets: DashMap::with_hasher_and_shard_amount(Hashed, SHARDS),
+            sweep_at: std::iter::repeat_with(AtomicU64::default).take(SHARDS).collect(),
+        }
+    }
+
+    fn shard_of(&self, key: ChargeKey) -> usize {
+        self.buckets.determine_shard(key.0 as usize)
+    }
+
+    /// Drops the full buckets of a shard, and says how many. The overflow bucket has a place of
+    /// its own, which is never counted or given back.
+    fn sweep(&self, shard: &mut Shard, now: u64) -> usize {
+        let before = shard.len();
+        let is_kept = |key: u64, word: u64| key == OVERFLOW.0 || !self.reading.is_full(word, now);
+        let kept: Vec<_> =
+            shard.drain().filter(|(key, word)| is_kept(*key, *word.get())).collect();
+        let freed = before - kept.len();
+        for entry in kept {
+            shard.insert(entry.0, entry, |(key, _)| *key);
+        }
+        freed
+    }
+}
+
+type Shard = hashbrown::raw::RawTable<(u64, SharedValue<u64>)>;
+
+/// The locked shards of one request.
+///
+/// They are locked in the order of limit and shard, each once, so that two requests never
+/// wait for each other in a circle.
+struct Shards<'s> {
+    store: &'s MemoryStore,
+    guards: SmallVec<[((usize, usize), RwLockWriteGuard<'s, Shard>); 4]>,
+}
+
+impl<'s> Shards<'s> {
+    fn lock(store: &'s MemoryStore, charges: &[Charge]) -> Self {
+        let place = |charge: &Charge| (charge.limit, store.tables[charge.limit].shard_of(charge.key));
+        let mut places: SmallVec<[(usize, usize); 4]> = charges.iter().map(place).collect();
+        places.sort_unstable();
+        places.dedup();
+        let lock = |(limit, shard): (usize, usize)| {
+            ((limit, shard), store.tables[limit].buckets.shards()[shard].write())
+        };
+        Self { store, guards: places.into_iter().map(lock).collect() }
+    }
+
+    /// INVARIANT: `charge` is one of those that `lock` was called with.
+    fn shard(&mut self, charge: &Charge) -> (usize, &mut Shard) {
+        let wanted = (charge.limit, self.store.tables[charge.limit].shard_of(charge.key));
+        let at = self.guards.iter().position(|(place, _)| *place == wanted).unwrap_or(0);
+        (wanted.1, &mut self.guards[at].1)
+    }
+
+    fn word(&mut self, charge: &Charge) -> Option<u64> {
+        let (_, shard) = self.shard(charge);
+        shard.get(charge.key.0, |(key, _)| *key == charge.key.0).map(|(_, word)| *word.get())
+    }
+
+    fn put(&mut self, charge: &Charge, word: u64) {
+        let (key, (_, shard)) = (charge.key.0, self.shard(charge));
+        match shard.get_mut(key, |(held, _)| *held == key) {
+            Some((_, held)) => *held.get_mut() = word,
+            None => {
+                shard.insert(key, (key, SharedValue::new(word)), |(key, _)| *key);
+            }
+        }
+    }
+
+    /// Whether one more bucket would make the shard grow.
+    fn is_crowded(&mut self, charge: &Charge) -> bool {
+        let (_, shard) = self.shard(charge);
+        shard.len() == shard.capacity()
+    }
+
+    /// Drops the full buckets of the charge's shard, where it is time to look again.
+    fn sweep(&mut self, charge: &Charge, now: u64) {
+        let store = self.store;
+        let table = &store.tables[charge.limit];
+        let (index, shard) = self.shard(charge);
+        if now < table.sweep_at[index].load(Ordering::Relaxed) {
+            return;
+        }
+        table.sweep_at[index].store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
+        let freed = table.sweep(shard, now);
+        store.count.fetch_sub(freed, Ordering::Relaxed);
+    }
+}
+
+/// Keys are hashes already, keyed and of full width: hashing them again would add nothing.
+#[derive(Clone, Copy, Default)]
+struct Hashed;
+
+impl BuildHasher for Hashed {
+    type Hasher = Unhashed;
+
+    fn build_hasher(&self) -> Unhashed {
+        Unhashed(0)
+    }
+}
+
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::sync::Barrier;
+
+    use super::super::bucket::Wait;
+    use super::*;
+    use crate::limit::ONE;
+
+    fn quota(tokens: u32, period: u64, burst: u32) -> Quota {
+        let (tokens, burst) = (NonZeroU32::new(tokens).unwrap(), NonZeroU32::new(burst).unwrap());
+        Quota::new(tokens, NonZeroU64::new(period).unwrap(), burst).unwrap()
+    }
+
+    fn store(bursts: &[u32], max_buckets: usize) -> MemoryStore {
+        MemoryStore::new(bursts.iter().map(|burst| vec![quota(1, MICROS, *burst)]), max_buckets)
+    }
+
+    fn charge(store: &MemoryStore, limit: usize, client: u64) -> Charge {
+        Charge { limit, quota: 0, key: store.key(client), cost: ONE }
+    }
+
+    #[test]
+    fn all_or_none() {
+        let store = store(&[5, 2, 9], 100);
+        let charges = [0, 1, 2].map(|limit| charge(&store, limit, 7));
+        let left = |standings: &[Standing]| standings.iter().map(|s| s.remaining).collect::<Vec<_>>();
+        assert_eq!(left(&store.take(&charges, 0).unwrap()), [4, 1, 8]);
+        assert_eq!(left(&store.take(&charges, 0).unwrap()), [3, 0, 7]);
+        for _ in 0..5 {
+            let short = store.take(&charges, 0).unwrap_err();
+            assert_eq!(left(&short), [3, 0, 7], "a refused request takes nothing");
+            assert_eq!(short.map(|s| s.wait), [Wait::None, Wait::Micros(MICROS), Wait::None]);
+        }
+        assert_eq!(left(&store.take(&charges, MICROS).unwrap()), [3, 0, 7]);
+    }
+
+    trait MapStandings {
+        fn map<T>(&self, map: impl FnMut(&Standing) -> T) -> Vec<T>;
+    }
+
+    impl MapStandings for Standings {
+        fn map<T>(&self, map: impl FnMut(&Standing) -> T) -> Vec<T> {
+            self.iter().map(map).collect()
+        }
+    }
+
+    #[test]
+    fn a_refused_request_leaves_no_bucket_behind() {
+        let store = store(&[1], 100);
+        let twice = Charge { cost: NonZeroU32::new(2).unwrap(), ..charge(&store, 0, 1) };
+        assert!(store.take(&[twice], 0).is_err());
+        assert_eq!(store.count.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_limit_still_holds() {
+        let store = store(&[3], 10);
+        for client in 0..10 {
+            assert!(store.take(&[charge(&store, 0, client)], 0).is_ok());
+        }
+        // Ten buckets, none full: new clients share one bucket of three tokens.
+        let admitted =
+            (10..10_000).filter(|client| store.take(&[charge(&store, 0, *client)], 0).is_ok());
+        assert_eq!(admitted.count(), 3);
+        assert_eq!(store.count.load(Ordering::Relaxed), 10);
+        assert_eq!(store.tables[0].buckets.len(), 11, "ten and the overflow bucket");
+        // Those who have a bucket are not affected.
+        for client in 0..10 {
+            assert!(store.take(&[charge(&store, 0, client)], 0).is_ok());
+        }
+        // When the buckets are full again they make room.
+        let later = 100 * MICROS;
+        let admitted =
+            (20..40).filter(|client| store.take(&[charge(&store, 0, *client)], later).is_ok());
+        assert!(admitted.count() > 3);
+        assert!(store.count.load(Ordering::Relaxed) <= 10);
+    }
+
+    #[test]
+    fn full_buckets_are_dropped_before_a_shard_grows() {
+        let store = store(&[1], 1_000_000);
+        for client in 0..1_000_000_u64 {
+            // A thousand new clients a second, whose buckets are full again after one.
+            store.take(&[charge(&store, 0, client)], client * 1_000).unwrap();
+        }
+        assert!(store.count.load(Ordering::Relaxed) < 20_000, "{store:?}");
+        assert_eq!(store.count.load(Ordering::Relaxed), store.tables[0].buckets.len());
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_the_burst() {
+        let store = store(&[5_000, 3_000], 10);
+        let barrier = Barrier::new(4);
+        let admitted: usize = std::thread::scope(|scope| {
+            let run = |flip: bool| {
+                let (store, barrier) = (&store, &barrier);
+                move || {
+                    let mut charges = [charge(store, 0, 1), charge(store, 1, 1)];
+                    if flip {
+                        charges.reverse();
+                    }
+                    barrier.wait();
+                    (0..4_000).filter(|_| store.take(&charges, 0).is_ok()).count()
+                }
+            };
+            let threads: Vec<_> = (0..4).map(|n| scope.spawn(run(n % 2 == 0))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(admitted, 3_000);
+        let left = store.peek(&[charge(&store, 0, 1), charge(&store, 1, 1)], 0);
+        assert_eq!(left.map(|standing| standing.remaining), [2_000, 0]);
+    }
+}

@@ -1,0 +1,463 @@
+//! Reads `[[limit]]` and `[[rule]]`, and checks them against each other.
+
+use std::num::NonZeroU32;
+
+use http::Method;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::fault::{Fault, Place, list, suggest};
+use super::load::{check_name, check_unique, load_quota, parse_cidr, parse_header, unknown_name};
+use super::load_keys::{Keys, check_word, parse_scope};
+use super::rule::{Access, Demands, Mode, Rule};
+use super::rule_table::{RuleTable, check_path};
+use super::section::{At, Section};
+use crate::limit::{KeyPart, Limit, MAX_TAGS, ONE, PlanQuota};
+
+/// A limit and its place.
+pub(super) struct LoadedLimit {
+    pub(super) limit: Limit,
+    place: Place,
+    /// Whether it could be read; one that could not still has a name to refer to.
+    whole: bool,
+}
+
+/// What rules are checked against.
+pub(super) struct RuleContext<'a> {
+    pub(super) limits: &'a [LoadedLimit],
+    pub(super) keys: &'a Keys,
+    pub(super) takes_keys: bool,
+    pub(super) takes_tokens: bool,
+}
+
+/// More limits for one rule are no policy that anyone can follow.
+const MAX_LIMITS_OF_A_RULE: usize = 16;
+
+pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
+    let mut names = Vec::new();
+    sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
+}
+
+fn load_limit(section: Section<'_>, names: &mut Vec<String>) -> Option<LoadedLimit> {
+    let name = section
+        .required_text("name", "name the limit: `name = \"per-client\"`")
+        .and_then(|_| section.parse("name", "name", check_name));
+    if let Some(name) = &name {
+        check_unique(section.faults(), names, name, "name");
+    }
+    let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
+    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
+    let mut quotas = Vec::new();
+    if let (Some(rate), Some(quota)) = (&rate, quota) {
+        quotas.push(PlanQuota { plan: None, rate: rate.value.into(), quota });
+    }
+    let per = load_per(&section);
+    let mut plans_whole = true;
+    if let Some(plans) = section.section("plans", "plans.<name> = { rate = \"...\", burst = ... }") {
+        for (plan, value) in plans.entries() {
+            match load_plan(&section, &plan, value) {
+                Some(plan) => quotas.push(plan),
+                None => plans_whole = false,
+            }
+        }
+    }
+    if quotas.len() > MAX_TAGS {
+        section.push(
+            Fault::at(&section.key_place("plans"), format!("a limit has at most {} plans", MAX_TAGS - 1))
+                .label("are too many")
+                .with_help("give plans with equal quotas one name"),
+        );
+        quotas.truncate(MAX_TAGS);
+    }
+    let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
+    section.finish();
+    let name = name?;
+    let whole = quota.is_some() && per.is_some() && plans_whole;
+    let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
+    Some(LoadedLimit { limit, place, whole })
+}
+
+fn load_plan(
+    limit: &Section<'_>,
+    plan: &At<&str>,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<PlanQuota> {
+    const FORM: &str = "write `plans.partner = { rate = \"1000/minute\", burst = 2000 }`";
+    if let Err(help) = check_name(plan.value) {
+        limit.push(Fault::at(&plan.place, "the plan's name cannot be used").label("is no name").with_help(help));
+    }
+    let Some(table) = value.get_ref().as_table() else {
+        limit.push(
+            Fault::at(&limit.at_span(value.span()), format!("the plan `{}` is a table", plan.value.escape_debug()))
+                .label("is no table")
+                .with_help(FORM),
+        );
+        return None;
+    };
+    let source = &plan.place.source;
+    let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
+    let rate = section.required_text("rate", FORM);
+    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
+    section.finish();
+    Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
+}
+
+fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
+    const PARTS: [&str; 6] = ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
+    if !section.has("per") {
+        section.push(
+            Fault::at(section.place(), "[[limit]] needs `per`")
+                .label("is missing a key")
+                .with_help("say who has a bucket of its own: `per = [\"client\"]`"),
+        );
+        return None;
+    }
+    let written = section.texts("per")?.len();
+    let per = section.list("per", "part of a bucket's key", |text| match text {
+        "client" => Ok(KeyPart::Client),
+        "address" => Ok(KeyPart::Address),
+        "rule" => Ok(KeyPart::Rule),
+        "global" => Ok(KeyPart::Global),
+        _ => match text.split_once(':') {
+            Some(("claim", name)) if !name.is_empty() => Ok(KeyPart::Claim(name.into())),
+            Some(("header", name)) => parse_header(name).map(KeyPart::Header),
+            _ => Err(suggest(text, "the parts are", PARTS)),
+        },
+    })?;
+    if written == 0 {
+        section.push(
+            Fault::at(&section.key_place("per"), "`per` is empty")
+                .label("names no bucket")
+                .with_help("for one bucket that all share write `per = [\"global\"]`"),
+        );
+        return None;
+    }
+    let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
+    (parts.len() == written).then_some(parts)
+}
+
+pub(super) fn load_rules(
+    sections: Vec<Section<'_>>,
+    context: &RuleContext<'_>,
+    root: &Section<'_>,
+) -> RuleTable {
+    let mut names = Vec::new();
+    let (mut rules, mut places) = (Vec::new(), Vec::new());
+    let mut used = vec![false; context.limits.len()];
+    if sections.is_empty() {
+        root.push(
+            Fault::doubt(root.place(), "the policy has no rules")
+                .label("every request will be denied")
+                .with_help("add a [[rule]] for each path that may be called"),
+        );
+    }
+    for section in sections {
+        let place = section.place().clone();
+        if let Some((rule, path)) = load_rule(section, context, &mut names, &mut used) {
+            rules.push(rule);
+            places.push(path.unwrap_or(place));
+        }
+    }
+    for (limit, _) in context.limits.iter().zip(&used).filter(|(_, used)| !**used) {
+        root.push(
+            Fault::doubt(&limit.place, format!("no rule uses the limit `{}`", limit.limit.name))
+                .label("counts nothing")
+                .with_help(format!("add it to a rule: `limits = [\"{}\"]`", limit.limit.name)),
+        );
+    }
+    let table = RuleTable::new(rules, &places, root.faults());
+    report_covered(&table, &places, root);
+    table
+}
+
+/// A rule without methods, beside rules that take all the usual ones on its path.
+fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
+    let usual = [
+        Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS,
+    ];
+    for (rule, place) in table.iter().zip(places).filter(|(rule, _)| rule.methods.is_empty()) {
+        let taken = |method: &Method| table.iter().any(|other| {
+            other.path == rule.path
+                && (other.methods.contains(method)
+                    || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
+        });
+        if usual.iter().all(taken) {
+            root.push(
+                Fault::doubt(place, format!("the rule `{}` is shadowed", rule.name))
+                    .label("other rules take every usual method on this path")
+                    .with_help("remove it, or leave some methods to it"),
+            );
+        }
+    }
+}
+
+/// Reads one rule; with it the place of its path.
+fn load_rule(
+    section: Section<'_>,
+    context: &RuleContext<'_>,
+    names: &mut Vec<String>,
+    used: &mut [bool],
+) -> Option<(Rule, Option<Place>)> {
+    let name = section
+        .required_text("name", "name the rule: `name = \"read-orders\"`")
+        .and_then(|_| section.parse("name", "name", check_name));
+    if let Some(name) = &name {
+        check_unique(section.faults(), names, name, "name");
+    }
+    let path = section
+        .required_text("path", "say which path it covers: `path = \"/orders/{id}\"`")
+        .and_then(|_| section.parse("path", "path pattern", |text| check_path(text).map(|()| text.to_owned())));
+    let methods = load_methods(&section);
+    let public = section.flag("public").unwrap_or(false);
+    let demands = load_demands(&section, context, public);
+    let addresses = section.list("addresses", "range of addresses", parse_cidr).unwrap_or_default();
+    let cost = section.number("cost", 1..1 << 32);
+    let limits = load_rule_limits(&section, context, public, cost.as_ref(), used);
+    let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
+    if mode == Some(Mode::Shadow) {
+        section.push(
+            Fault::doubt(&section.key_place("mode"), "the rule denies nobody")
+                .label("decides and logs, and lets every request pass")
+                .with_help("set `mode = \"enforce\"` when the log shows that it decides as meant"),
+        );
+    }
+    section.finish();
+
+    let needs_address = !addresses.is_empty()
+        || limits.iter().any(|limit| context.limits[*limit].limit.needs_address());
+    let path = path?;
+    let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
+    let rule = Rule {
+        name: name?.value.into(),
+        methods: methods?,
+        path: path.value.into(),
+        access: if public { Access::Public } else { Access::Guarded(demands) },
+        addresses: addresses.into_iter().map(|range| range.value).collect(),
+        limits,
+        cost: cost.unwrap_or(ONE),
+        mode: mode.unwrap_or(Mode::Enforce),
+        needs_address,
+    };
+    Some((rule, Some(path.place)))
+}
+
+/// The methods; empty for all of them. `None` where they are faulty.
+fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    if !section.has("methods") {
+        return Some(Vec::new());
+    }
+    let written = section.texts("methods")?.len();
+    let methods = section.list("methods", "method", |text| {
+        let usual = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(text));
+        match (usual, text.parse::<Method>()) {
+            (Some(usual), _) if *usual != text => {
+                Err(format!("methods are written in capitals: did you mean `{usual}`?"))
+            }
+            (None, Ok(_)) if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => {
+                Err(suggest(text, "the usual methods are", KNOWN))
+            }
+            (None, Ok(method)) if matches!(method.as_str(), "CONNECT" | "TRACE") => {
+                Err(format!("{method} is never admitted"))
+            }
+            (_, Ok(method)) => Ok(method),
+            (_, Err(_)) => Err(suggest(text, "the usual methods are", KNOWN)),
+        }
+    })?;
+    if written == 0 {
+        section.push(
+            Fault::at(&section.key_place("methods"), "the rule can never match")
+                .label("covers no method")
+                .with_help("leave `methods` out to cover all of them"),
+        );
+        return None;
+    }
+    let whole = methods.len() == written;
+    let mut methods: Vec<Method> = methods.into_iter().map(|method| method.value).collect();
+    let mut seen = Vec::new();
+    methods.retain(|method| {
+        let is_new = !seen.contains(method);
+        seen.push(method.clone());
+        is_new
+    });
+    whole.then_some(methods)
+}
+
+fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) -> Demands {
+    if public {
+        for name in ["scopes", "any_scopes", "roles", "claims"] {
+            if section.has(name) && !is_empty_list(section, name) {
+                section.push(
+                    Fault::at(&section.key_place(name), format!("a public rule cannot ask for `{name}`"))
+                        .label("needs to know who calls")
+                        .with_help(format!("remove `public = true`, or remove `{name}`")),
+                );
+            }
+        }
+    }
+    let mut demands = Demands { api_key: true, token: true, ..Demands::default() };
+    let kinds = section.list("credentials", "kind of credential", |text| match text {
+        "api_key" => Ok(true),
+        "token" => Ok(false),
+        _ => Err(suggest(text, "the kinds are", ["api_key", "token"])),
+    });
+    if let Some(kinds) = &kinds {
+        demands.api_key = kinds.iter().any(|kind| kind.value);
+        demands.token = kinds.iter().any(|kind| !kind.value);
+        check_kinds(section, context, public, &demands);
+    }
+    let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
+    let any_scopes = section.list("any_scopes", "scope", parse_scope).unwrap_or_default();
+    report_ungranted(section, context, &demands, scopes.iter(), any_scopes.iter());
+    demands.scopes = scopes.into_iter().map(|scope| scope.value).collect();
+    demands.any_scopes = any_scopes.into_iter().map(|scope| scope.value).collect();
+    let roles = section.list("roles", "role", check_word).unwrap_or_default();
+    demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
+    if let Some(claims) = section.section("claims", "claims") {
+        demands.claims = load_claims(&claims);
+        if !demands.claims.is_empty() && !public && (!demands.token || !context.takes_tokens) {
+            section.push(
+                Fault::doubt(&section.key_place("claims"), "the rule admits nobody")
+                    .label("only tokens have claims, and none are accepted here")
+                    .with_help("use `roles`, which keys have too, or accept tokens"),
+            );
+        }
+    }
+    demands
+}
+
+fn is_empty_list(section: &Section<'_>, name: &'static str) -> bool {
+    name != "claims" && section.texts(name).is_some_and(|texts| texts.is_empty())
+}
+
+fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
+    let place = section.key_place("credentials");
+    if public {
+        section.push(
+            Fault::doubt(&place, "`credentials` has no effect on a public rule")
+                .label("is never looked at")
+                .with_help("remove it, or remove `public = true`"),
+        );
+        return;
+    }
+    let (message, help) = match (demands.api_key, demands.token) {
+        (false, false) if section.texts("credentials").is_some_and(|kinds| kinds.is_empty()) => (
+            "the rule admits nobody: it accepts no kind of credential",
+            "leave `credentials` out to accept keys and tokens",
+        ),
+        (false, true) if !context.takes_tokens => (
+            "the rule accepts tokens only, and no issuer is configured",
+            "declare an [[issuer]], or accept `api_key`",
+        ),
+        (true, false) if !context.takes_keys => (
+            "the rule accepts API keys only, and none are configured",
+            "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
+        ),
+        _ => return,
+    };
+    section.push(Fault::at(&place, message).label("can never be met").with_help(help));
+}
+
+/// A scope that no key has, where nothing but keys can grant it.
+fn report_ungranted<'s>(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    demands: &Demands,
+    all: impl Iterator<Item = &'s At<crate::scope::Scope>>,
+    any: impl Iterator<Item = &'s At<crate::scope::Scope>>,
+) {
+    if demands.token && context.takes_tokens {
+        return;
+    }
+    let granted: Vec<&str> = (context.keys.table.iter())
+        .flat_map(|key| key.principal.scopes().iter().map(crate::scope::Scope::as_str))
+        .collect();
+    for scope in all.chain(any).filter(|scope| !granted.contains(&scope.value.as_str())) {
+        section.push(
+            Fault::doubt(&scope.place, format!("no key grants the scope `{}`", scope.value))
+                .label("is granted to nobody")
+                .with_help(suggest(scope.value.as_str(), "the scopes of keys are", granted.iter().copied())),
+        );
+    }
+}
+
+fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
+    let mut claims = Vec::new();
+    for (name, value) in section.entries() {
+        let wanted = match value.get_ref() {
+            DeValue::String(text) => Some(Value::from(text.as_ref())),
+            DeValue::Boolean(flag) => Some(Value::from(*flag)),
+            DeValue::Integer(number) => number.as_str().parse::<i64>().ok().map(Value::from),
+            _ => None,
+        };
+        match wanted {
+            Some(wanted) => claims.push((name.value.into(), wanted)),
+            None => section.push(
+                Fault::at(&section.at_span(value.span()), format!("the claim `{}` cannot be compared with this", name.value.escape_debug()))
+                    .label("is no text, whole number, true or false")
+                    .with_help("an array claim that holds the value matches too: write the value alone"),
+            ),
+        }
+    }
+    claims
+}
+
+/// The limits of a rule, by index. A limit that could not be read counts as used.
+fn load_rule_limits(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    public: bool,
+    cost: Option<&At<u64>>,
+    used: &mut [bool],
+) -> Vec<usize> {
+    let names: Vec<&str> = context.limits.iter().map(|limit| &*limit.limit.name).collect();
+    let mut limits = Vec::new();
+    for name in section.texts("limits").unwrap_or_default() {
+        let Some(index) = names.iter().position(|known| *known == name.value) else {
+            section.push(unknown_name(&name, "limit", "[[limit]];", &names));
+            continue;
+        };
+        used[index] = true;
+        let LoadedLimit { limit, whole, .. } = &context.limits[index];
+        if limits.contains(&index) {
+            section.push(
+                Fault::at(&name.place, format!("the limit `{}` stands twice", limit.name))
+                    .label("is taken already")
+                    .with_help("name it once; `cost` says how many tokens a request takes"),
+            );
+            continue;
+        }
+        if !whole {
+            continue;
+        }
+        if public && limit.needs_principal() {
+            let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
+            section.push(
+                Fault::at(&name.place, format!("the limit `{}` is per {part}, and the rule is public", limit.name))
+                    .label("needs to know who calls")
+                    .with_help("limit public rules `per = [\"address\"]`"),
+            );
+        }
+        let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
+        if let (Some(cost), Some(tightest)) = (cost, tightest) {
+            if cost.value > u64::from(tightest.quota.burst()) {
+                let plan = tightest.plan.as_deref().map_or(String::new(), |plan| format!(" for the plan `{plan}`"));
+                section.push(
+                    Fault::at(&cost.place, format!("the cost of {} is above the burst of `{}`{plan}", cost.value, limit.name))
+                        .label(format!("is above {}", tightest.quota.burst()))
+                        .with_help("such a request would be refused for ever: lower `cost`, or raise `burst`"),
+                );
+            }
+        }
+        limits.push(index);
+    }
+    if limits.len() > MAX_LIMITS_OF_A_RULE {
+        section.push(
+            Fault::at(&section.key_place("limits"), format!("a rule has at most {MAX_LIMITS_OF_A_RULE} limits"))
+                .label("are too many")
+                .with_help(format!("drop some of {}", list(&names))),
+        );
+    }
+    limits
+}

@@ -1,0 +1,111 @@
+//! The policy: what the operator decided, read from TOML and checked as a whole.
+//!
+//! A policy is read once into a value that cannot be wrong: every name refers to something,
+//! every rate is in range, every key file was read. What is wrong with it is reported
+//! together, each fault with its place and help.
+
+mod fault;
+mod load;
+mod load_keys;
+mod load_rules;
+mod rule;
+mod rule_table;
+mod section;
+
+pub(crate) use fault::{Faults, Place, Source, list, nearest};
+pub use fault::{Fault, Severity};
+pub(crate) use load::load;
+pub(crate) use rule::{Access, Demands, Mode, Refusal, Rule, is_preflight};
+pub(crate) use rule_table::{NoRule, RuleTable};
+pub(crate) use section::At;
+
+use crate::address::AddressPolicy;
+use crate::credential::CredentialPolicy;
+use crate::limit::{Limit, Quota};
+use crate::verify::{Issuers, KeyTable};
+
+/// A checked policy.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) denial: DenialPolicy,
+    pub(crate) address: AddressPolicy,
+    pub(crate) credential: CredentialPolicy,
+    /// Whether `[api_keys]` stands in the policy.
+    pub(crate) takes_keys: bool,
+    pub(crate) keys: KeyTable,
+    pub(crate) issuers: Issuers,
+    pub(crate) token_cache: usize,
+    /// `None` when turned off.
+    pub(crate) failures: Option<Quota>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) rules: RuleTable,
+    pub(crate) max_buckets: usize,
+    /// The codes that the application adds to the catalogue.
+    pub(crate) codes: Vec<CodeEntry>,
+}
+
+/// `[denial]`: how denials look.
+#[derive(Clone, Debug)]
+pub(crate) struct DenialPolicy {
+    pub(crate) status: StatusMode,
+    /// Without a `/` at its end.
+    pub(crate) docs: Option<Box<str>>,
+    pub(crate) disclosure: Disclosure,
+    pub(crate) realm: Box<str>,
+    pub(crate) support: Option<Box<str>>,
+    pub(crate) ratelimit_headers: RateLimitHeaders,
+}
+
+impl Default for DenialPolicy {
+    fn default() -> Self {
+        Self {
+            status: StatusMode::Uniform,
+            docs: None,
+            disclosure: Disclosure::Standard,
+            realm: "api".into(),
+            support: None,
+            ratelimit_headers: RateLimitHeaders { draft: true, legacy: false },
+        }
+    }
+}
+
+/// Which status a denial has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StatusMode {
+    /// 403 whatever the cause; 503 where it is ours.
+    Uniform,
+    /// By cause: 400, 401, 403, 405, 429, 431, 503.
+    Standard,
+}
+
+/// How much a denial tells.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Disclosure {
+    /// The group of the cause.
+    Minimal,
+    /// The cause, and what the client needs to heal it.
+    Standard,
+    /// What the server knows beside: for staging and internal networks.
+    Detailed,
+}
+
+/// Which headers tell how the limits stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimitHeaders {
+    /// `RateLimit` and `RateLimit-Policy`.
+    pub(crate) draft: bool,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    pub(crate) legacy: bool,
+}
+
+/// `[[denial.code]]`: a code that the application adds, as written. `denial/` checks it.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeEntry {
+    pub(crate) code: At<String>,
+    pub(crate) title: String,
+    pub(crate) category: At<String>,
+    pub(crate) status: Option<At<u64>>,
+    pub(crate) remedy: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) retryable: bool,
+}

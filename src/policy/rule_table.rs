@@ -1,0 +1,407 @@
+//! Finds the rule of a request: the most specific one whose path and method cover it.
+//!
+//! Paths are matched with `matchit`, on the raw path, as axum does. Every method that a rule
+//! names has a router of its own, which also holds the rules without methods; so a rule that
+//! covers the path but not the method never hides a less specific one that covers both.
+//!
+//! A path that other software may read in another way is covered by no rule: empty and dot
+//! segments, backslashes, and encoded slashes, backslashes, dots and NULs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+use matchit::Router;
+
+use super::fault::{Fault, Faults, Place};
+use super::rule::Rule;
+
+/// The rules of a policy, ready to be searched.
+#[derive(Debug, Default)]
+pub(crate) struct RuleTable {
+    rules: Vec<Arc<Rule>>,
+    by_method: Vec<(Method, PathTable)>,
+    /// For methods that no rule names.
+    other: PathTable,
+}
+
+/// Why no rule covers a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum NoRule {
+    Path,
+    /// Rules cover the path for these methods.
+    Method(Vec<Method>),
+}
+
+/// Patterns and their rules. `matchit` cannot hold `/a/{x}` and `/a/{*rest}` together, so
+/// those that conflict go to a further router; of several matches the most specific counts.
+#[derive(Debug, Default)]
+struct PathTable {
+    tiers: Vec<Router<usize>>,
+}
+
+impl RuleTable {
+    /// INVARIANT: paths were accepted by [`check_path`].
+    pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
+        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        let mut table = Self { by_method: Vec::new(), other: PathTable::default(), rules };
+        report_twins(&table.rules, places, faults);
+        for method in methods_in_use(&table.rules) {
+            // On one path the rule that names the method wins, then GET for HEAD, then a rule
+            // without methods; the first that is inserted stays.
+            let rank = |rule: &Rule| match &rule.methods {
+                methods if methods.contains(&method) => Some(0),
+                methods if method == Method::HEAD && methods.contains(&Method::GET) => Some(1),
+                methods if methods.is_empty() => Some(2),
+                _ => None,
+            };
+            table.by_method.push((method.clone(), PathTable::new(&table.rules, rank)));
+        }
+        table.other = PathTable::new(&table.rules, |rule| rule.methods.is_empty().then_some(0));
+        table
+    }
+
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<&Arc<Rule>, NoRule> {
+        if is_odd(path) {
+            return Err(NoRule::Path);
+        }
+        let routers = self.by_method.iter().find(|(named, _)| named == method);
+        let paths = routers.map_or(&self.other, |(_, paths)| paths);
+        if let Some(index) = paths.find(&self.rules, path) {
+            return Ok(&self.rules[index]);
+        }
+        let covers = |(_, paths): &&(Method, PathTable)| paths.find(&self.rules, path).is_some();
+        let allowed: Vec<Method> =
+            self.by_method.iter().filter(covers).map(|(method, _)| method.clone()).collect();
+        Err(if allowed.is_empty() { NoRule::Path } else { NoRule::Method(allowed) })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter()
+    }
+}
+
+impl PathTable {
+    /// Holds, for each pattern, the rule with the lowest rank.
+    fn new(rules: &[Arc<Rule>], rank: impl Fn(&Rule) -> Option<u8>) -> Self {
+        let mut best: HashMap<String, (u8, usize)> = HashMap::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let Some(rank) = rank(rule) else { continue };
+            let entry = best.entry(normal(&rule.path)).or_insert((rank, index));
+            if rank < entry.0 {
+                *entry = (rank, index);
+            }
+        }
+        let mut patterns: Vec<_> = best.into_iter().map(|(path, (_, index))| (path, index)).collect();
+        patterns.sort();
+        let mut table = Self { tiers: Vec::new() };
+        for (pattern, index) in patterns {
+            table.insert(pattern, index);
+        }
+        table
+    }
+
+    fn insert(&mut self, pattern: String, index: usize) {
+        for tier in &mut self.tiers {
+            if tier.insert(pattern.clone(), index).is_ok() {
+                return;
+            }
+        }
+        let mut tier = Router::new();
+        if tier.insert(pattern, index).is_ok() {
+            self.tiers.push(tier);
+        }
+    }
+
+    fn find(&self, rules: &[Arc<Rule>], path: &str) -> Option<usize> {
+        match &self.tiers[..] {
+            [] => None,
+            [only] => only.at(path).ok().map(|found| *found.value),
+            tiers => {
+                let matches = tiers.iter().filter_map(|tier| tier.at(path).ok());
+                matches.map(|found| *found.value).max_by_key(|index| specificity(&rules[*index].path))
+            }
+        }
+    }
+}
+
+/// The methods that rules name, HEAD beside GET, in the order of RFC 9110 and then by name.
+fn methods_in_use(rules: &[Arc<Rule>]) -> Vec<Method> {
+    let order = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let mut methods: Vec<Method> = rules.iter().flat_map(|rule| rule.methods.clone()).collect();
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    let place = |method: &Method| order.iter().position(|known| known == method).unwrap_or(order.len());
+    methods.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.as_str().cmp(b.as_str())));
+    methods.dedup();
+    methods
+}
+
+/// Two rules for one method and path: only one of them could ever decide.
+fn report_twins(rules: &[Arc<Rule>], places: &[Place], faults: &Faults) {
+    let mut seen: HashMap<(String, &str), &Rule> = HashMap::new();
+    for (rule, place) in rules.iter().zip(places) {
+        let named = rule.methods.iter().map(Method::as_str);
+        let all = rule.methods.is_empty().then_some("all methods");
+        for method in named.chain(all) {
+            let Some(first) = seen.insert((normal(&rule.path), method), rule) else { continue };
+            faults.push(
+                Fault::at(place, format!("two rules cover {method} {}", rule.path))
+                    .label(format!("rule `{}` covers it already", first.name))
+                    .with_help(format!(
+                        "merge `{}` into `{}`, or give them different methods or paths",
+                        rule.name, first.name
+                    )),
+            );
+            break;
+        }
+    }
+}
+
+/// Checks a path pattern.
+///
+/// # Errors
+///
+/// What is wrong with it, as help for the operator.
+pub(crate) fn check_path(pattern: &str) -> Result<(), String> {
+    if !pattern.starts_with('/') {
+        return Err("a path begins with `/`".into());
+    }
+    if let Some(odd) = pattern.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '\\')) {
+        return Err(format!(
+            "the character `{}` never stands in the path of a request: percent-encode it, and leave out query and fragment",
+            odd.escape_debug()
+        ));
+    }
+    if is_odd(pattern) {
+        return Err(
+            "empty and dot segments, encoded slashes, backslashes, dots and NULs match no request: they are refused for every path".into(),
+        );
+    }
+    match Router::new().insert(pattern, ()) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(
+            "a parameter is a whole segment, `/orders/{id}`, and `{*rest}` stands last; write `{{` and `}}` for the characters themselves".into(),
+        ),
+    }
+}
+
+/// The pattern with the names of its parameters dropped, so that equal ones compare equal.
+fn normal(pattern: &str) -> String {
+    let segment = |segment: &str| match parameter(segment) {
+        Some((at, Parameter::Rest)) => format!("{}{{*p}}", &segment[..at]),
+        Some((at, Parameter::One)) => format!("{}{{p}}", &segment[..at]),
+        None => segment.to_owned(),
+    };
+    pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// Orders patterns that match one path: segment by segment, text before a parameter before
+/// the rest.
+fn specificity(pattern: &str) -> Vec<u8> {
+    let segment = |segment: &str| match parameter(segment) {
+        Some((_, Parameter::Rest)) => 0,
+        Some((_, Parameter::One)) => 1,
+        None => 2,
+    };
+    pattern.split('/').map(segment).collect()
+}
+
+enum Parameter {
+    One,
+    Rest,
+}
+
+/// The parameter that a segment is, or ends with (`v{n}`), and where it begins. Doubled braces
+/// stand for themselves.
+fn parameter(segment: &str) -> Option<(usize, Parameter)> {
+    let bytes = segment.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'{', Some(b'{')) | (b'}', Some(b'}')) => at += 2,
+            (b'{', Some(b'*')) => return Some((at, Parameter::Rest)),
+            (b'{', _) => return Some((at, Parameter::One)),
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Whether other software may read the path in another way than the router does.
+pub(crate) fn is_odd(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    // One pass over the bytes finds whether any of the rest is worth looking for.
+    let mut previous = 0;
+    let suspicious = bytes.iter().any(|byte| {
+        let after_slash = previous == b'/' && matches!(byte, b'/' | b'.');
+        previous = *byte;
+        after_slash || matches!(byte, b'%' | b'\\')
+    });
+    suspicious
+        && (bytes.contains(&b'\\')
+            || path.contains("//")
+            || path.split('/').any(is_dot_segment)
+            || has_encoded_delimiter(bytes))
+}
+
+/// `.` or `..`, with dots encoded or not.
+fn is_dot_segment(segment: &str) -> bool {
+    let mut rest = segment;
+    let mut dots = 0;
+    while !rest.is_empty() {
+        rest = match rest.strip_prefix('.') {
+            Some(rest) => rest,
+            None if rest.len() >= 3 && rest.is_char_boundary(3) && rest[..3].eq_ignore_ascii_case("%2e") => &rest[3..],
+            None => return false,
+        };
+        dots += 1;
+    }
+    dots == 1 || dots == 2
+}
+
+fn has_encoded_delimiter(path: &[u8]) -> bool {
+    path.windows(3).any(|window| {
+        matches!(window, [b'%', b'2', b'f' | b'F'] | [b'%', b'5', b'c' | b'C'] | [b'%', b'0', b'0'])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::Source;
+    use super::super::rule::{Access, Mode};
+    use super::*;
+
+    fn table(rules: &[(&str, &[Method], &str)]) -> (RuleTable, usize) {
+        let rule = |(name, methods, path): &(&str, &[Method], &str)| {
+            check_path(path).unwrap();
+            Rule {
+                name: (*name).into(),
+                methods: methods.to_vec(),
+                path: (*path).into(),
+                access: Access::Public,
+                addresses: vec![],
+                limits: vec![],
+                cost: crate::limit::ONE,
+                mode: Mode::Enforce,
+                needs_address: false,
+            }
+        };
+        let source = Arc::new(Source { name: "p".into(), text: "p".into() });
+        let places = vec![Place { source, span: 0..1 }; rules.len()];
+        let faults = Faults::default();
+        let table = RuleTable::new(rules.iter().map(rule).collect(), &places, &faults);
+        (table, faults.into_sorted().len())
+    }
+
+    fn name(table: &RuleTable, method: &Method, path: &str) -> String {
+        match table.find(method, path) {
+            Ok(rule) => rule.name.to_string(),
+            Err(NoRule::Path) => "-".into(),
+            Err(NoRule::Method(allowed)) => {
+                allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_specific_rule_decides() {
+        let (get, post) = (Method::GET, Method::POST);
+        let (table, faults) = table(&[
+            ("all", &[], "/{*rest}"),
+            ("list", &[Method::GET], "/orders"),
+            ("orders", &[], "/orders"),
+            ("one", &[Method::GET], "/orders/{id}"),
+            ("change", &[Method::PUT, Method::DELETE], "/orders/{order}"),
+            ("mine", &[Method::GET], "/orders/mine"),
+            ("below", &[], "/orders/{*rest}"),
+            ("lines", &[], "/orders/{id}/lines"),
+        ]);
+        assert_eq!(faults, 0);
+        for (method, path, expected) in [
+            (&get, "/orders", "list"),
+            (&Method::HEAD, "/orders", "list"),
+            (&post, "/orders", "orders"),
+            (&get, "/orders/7", "one"),
+            (&Method::HEAD, "/orders/7", "one"),
+            (&Method::PUT, "/orders/7", "change"),
+            (&post, "/orders/7", "below"),
+            (&get, "/orders/mine", "mine"),
+            (&post, "/orders/mine", "below"),
+            (&get, "/orders/7/lines", "lines"),
+            (&get, "/orders/7/8", "below"),
+            (&get, "/other", "all"),
+            (&get, "/", "-"),
+            (&get, "*", "-"),
+            (&get, "", "-"),
+        ] {
+            assert_eq!(name(&table, method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_the_method_names_those_it_has() {
+        let (table, _) = table(&[
+            ("read", &[Method::GET], "/a"),
+            ("write", &[Method::DELETE, Method::POST], "/a"),
+            ("other", &[Method::PUT], "/b"),
+        ]);
+        assert_eq!(name(&table, &Method::PUT, "/a"), "GET,HEAD,POST,DELETE");
+        assert_eq!(name(&table, &Method::OPTIONS, "/a"), "GET,HEAD,POST,DELETE");
+        assert_eq!(name(&table, &Method::GET, "/c"), "-");
+    }
+
+    #[test]
+    fn two_rules_for_one_method_and_path_are_reported() {
+        assert_eq!(table(&[("a", &[], "/x/{a}"), ("b", &[], "/x/{b}")]).1, 1);
+        assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[Method::GET, Method::PUT], "/x")]).1, 1);
+        assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[Method::HEAD], "/x")]).1, 0);
+        assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[], "/x")]).1, 0);
+    }
+
+    #[test]
+    fn odd_paths_are_covered_by_no_rule() {
+        let (table, _) = table(&[("all", &[], "/{*rest}")]);
+        for path in [
+            "/a//b", "//a", "/a/./b", "/a/..", "/../a", "/a/%2e%2E/b", "/a/.%2e", "/a%2fb",
+            "/a%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a/.",
+        ] {
+            assert_eq!(name(&table, &Method::GET, path), "-", "{path}");
+        }
+        for path in ["/a", "/a.b", "/.well-known/x", "/a/...", "/a%20b", "/a%25b", "/a;b", "/a/"] {
+            assert_eq!(name(&table, &Method::GET, path), "all", "{path}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_can_never_match_are_refused() {
+        for bad in [
+            "", "orders", "/a//b", "/a/../b", "/a?b", "/a#b", "/ä", "/a b", "/{", "/{}", "/{a}{b}",
+            "/{*a}/b", "/{a}x", "/a%2fb", "/a\\b",
+        ] {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+        for good in ["/", "/a", "/a/", "/{a}/{b}", "/a/{*rest}", "/{{a}}", "/a%20b", "/v{n}"] {
+            assert!(check_path(good).is_ok(), "{good}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_paths_never_panic(path in "[/a-c.%2eEfF5cC0\\\\{}*]{0,24}") {
+            let _ = is_odd(&path);
+            let _ = check_path(&path);
+            let (table, _) = table(&[("one", &[], "/a/{x}"), ("rest", &[], "/a/{*rest}")]);
+            let _ = table.find(&Method::GET, &path);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Reads one table of a TOML file, strictly.
+//!
+//! Every key is asked for by name. What is of the wrong type is reported where it stands, and
+//! [`finish`](Section::finish) reports the keys that nobody asked for.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Fault, Faults, Place, Source, suggest};
+use crate::time::unix_seconds;
+
+/// A table, and where its faults go.
+pub(crate) struct Section<'a> {
+    /// As the operator calls it: `[denial]`, `[[rule]]`.
+    name: &'static str,
+    table: &'a DeTable<'a>,
+    place: Place,
+    faults: &'a Faults,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+impl<'a> Section<'a> {
+    pub(crate) fn new(
+        name: &'static str,
+        table: &'a DeTable<'a>,
+        source: &Arc<Source>,
+        span: Range<usize>,
+        faults: &'a Faults,
+    ) -> Self {
+        let place = Place { source: source.clone(), span };
+        Self { name, table, place, faults, asked: RefCell::default() }
+    }
+
+    /// Where the table begins.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn faults(&self) -> &'a Faults {
+        self.faults
+    }
+
+    pub(crate) fn push(&self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// The place of a key that stands in the table, for faults about the pair as a whole.
+    pub(crate) fn key_place(&self, name: &str) -> Place {
+        let key = self.table.keys().find(|key| key.get_ref() == name);
+        key.map_or_else(|| self.place.clone(), |key| self.at_span(key.span()))
+    }
+
+    pub(crate) fn has(&self, name: &'static str) -> bool {
+        self.value(name).is_some()
+    }
+
+    pub(crate) fn text(&self, name: &'static str) -> Option<At<&'a str>> {
+        let value = self.value(name)?;
+        let text = value.get_ref().as_str();
+        self.typed(name, value, text, "a string", &format!("{name} = \"...\""))
+    }
+
+    /// Reports the key as missing where it is.
+    pub(crate) fn required_text(&self, name: &'static str, help: &str) -> Option<At<&'a str>> {
+        if !self.has(name) {
+            self.push(
+                Fault::at(&self.place, format!("{} needs `{name}`", self.name))
+                    .label("is missing a key")
+                    .with_help(help),
+            );
+        }
+        self.text(name)
+    }
+
+    /// Reads a text by `parse`, which says what to write instead.
+    pub(crate) fn parse<T>(
+        &self,
+        name: &'static str,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
+        let text = self.text(name)?;
+        self.parsed(&text, what, parse)
+    }
+
+    fn parsed<T>(
+        &self,
+        text: &At<&str>,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
+        match parse(text.value) {
+            Ok(value) => Some(At { value, place: text.place.clone() }),
+            Err(help) => {
+                let shown = text.value.escape_debug();
+                self.push(
+                    Fault::at(&text.place, format!("`{shown}` is no {what}"))
+                        .label(format!("is no {what}"))
+                        .with_help(help),
+                );
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(crate) fn one_of<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(*value);
+        }
+        let shown = text.value.escape_debug();
+        self.push(
+            Fault::at(&text.place, format!("`{name}` cannot be `{shown}`"))
+                .label("is not one of its values")
+                .with_help(suggest(text.value, "it is one of", words.iter().map(|(word, _)| *word))),
+        );
+        None
+    }
+
+    pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
+        let value = self.value(name)?;
+        let flag = value.get_ref().as_bool();
+        self.typed(name, value, flag, "true or false", &format!("{name} = true")).map(|at| at.value)
+    }
+
+    /// A whole number within `range`.
+    pub(crate) fn number(&self, name: &'static str, range: Range<u64>) -> Option<At<u64>> {
+        let value = self.value(name)?;
+        let number = value.get_ref().as_integer().map(|number| {
+            let digits: String = number.as_str().chars().filter(|c| !matches!(c, '_' | '+')).collect();
+            i128::from_str_radix(&digits, number.radix()).unwrap_or(i128::MAX)
+        });
+        let number = self.typed(name, value, number, "a whole number", &format!("{name} = 1"))?;
+        match u64::try_from(number.value) {
+            Ok(value) if range.contains(&value) => Some(At { value, place: number.place }),
+            _ => {
+                self.push(
+                    Fault::at(&number.place, format!("`{name}` is out of range"))
+                        .label("is out of range")
+                        .with_help(format!("it is from {} to {}", range.start, range.end - 1)),
+                );
+                None
+            }
+        }
+    }
+
+    /// A moment, in Unix seconds.
+    pub(crate) fn moment(&self, name: &'static str) -> Option<At<u64>> {
+        let value = self.value(name)?;
+        let help = format!("{name} = 2027-01-01T00:00:00Z");
+        let date = value.get_ref().as_datetime();
+        let date = self.typed(name, value, date, "a date with time and offset", &help)?;
+        let seconds = unix_seconds(&date.value.to_string());
+        match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+            Some(value) => Some(At { value, place: date.place }),
+            None => {
+                self.push(
+                    Fault::at(&date.place, format!("`{name}` is no moment after 1970"))
+                        .label("has no time or no offset, or lies before 1970")
+                        .with_help(format!("write it with time and offset: `{help}`")),
+                );
+                None
+            }
+        }
+    }
+
+    pub(crate) fn texts(&self, name: &'static str) -> Option<Vec<At<&'a str>>> {
+        let value = self.value(name)?;
+        let example = format!("{name} = [\"...\"]");
+        let array = value.get_ref().as_array();
+        let array = self.typed(name, value, array, "an array of strings", &example)?;
+        let item = |item: &'a Spanned<DeValue<'a>>| {
+            self.typed(name, item, item.get_ref().as_str(), "an array of strings", &example)
+        };
+        Some(array.value.iter().filter_map(item).collect())
+    }
+
+    /// Reads each text of an array by `parse`. `None` where the key is absent.
+    pub(crate) fn list<T>(
+        &self,
+        name: &'static str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<At<T>>> {
+        let texts = self.texts(name)?;
+        Some(texts.iter().filter_map(|text| self.parsed(text, what, &parse)).collect())
+    }
+
+    /// The table `name` in this one.
+    pub(crate) fn section(&self, name: &'static str, title: &'static str) -> Option<Section<'a>> {
+        let value = self.value(name)?;
+        let table = value.get_ref().as_table();
+        let table = self.typed(name, value, table, "a table", title)?;
+        Some(Section::new(title, table.value, &self.place.source, value.span(), self.faults))
+    }
+
+    /// The tables `[[name]]` in this one.
+    pub(crate) fn sections(&self, name: &'static str, title: &'static str) -> Vec<Section<'a>> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let array = value.get_ref().as_array();
+        let Some(array) = self.typed(name, value, array, "an array of tables", title) else {
+            return Vec::new();
+        };
+        let table = |item: &'a Spanned<DeValue<'a>>| {
+            let table = self.typed(name, item, item.get_ref().as_table(), "a table", title)?;
+            Some(Section::new(title, table.value, &self.place.source, item.span(), self.faults))
+        };
+        array.value.iter().filter_map(table).collect()
+    }
+
+    /// The keys of the table with their values, for tables whose keys are names.
+    pub(crate) fn entries(&self) -> Vec<(At<&'a str>, &'a Spanned<DeValue<'a>>)> {
+        let entry = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+            let key: &'a Spanned<std::borrow::Cow<'a, str>> = key;
+            (At { value: key.get_ref().as_ref(), place: self.at_span(key.span()) }, value)
+        };
+        let mut entries: Vec<_> = self.table.iter().map(entry).collect();
+        entries.sort_by_key(|(key, _)| key.place.span.start);
+        entries
+    }
+
+    pub(crate) fn at_span(&self, span: Range<usize>) -> Place {
+        Place { source: self.place.source.clone(), span }
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(crate) fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, value) in self.entries() {
+            if asked.contains(&key.value) {
+                continue;
+            }
+            let shown = key.value.escape_debug();
+            self.push(
+                Fault::at(&key.place, format!("unknown key `{shown}` in {}", self.name))
+                    .label("is not known here")
+                    .with_help(suggest(key.value, "the keys are", asked.iter().copied()))
+                    // It may be a secret that was put where a digest or a name belongs.
+                    .mask(value.span()),
+            );
+        }
+    }
+
+    fn value(&self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        if !self.asked.borrow().contains(&name) {
+            self.asked.borrow_mut().push(name);
+        }
+        self.table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
+    }
+
+    fn typed<T>(
+        &self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        typed: Option<T>,
+        expected: &str,
+        example: &str,
+    ) -> Option<At<T>> {
+        let place = self.at_span(value.span());
+        if typed.is_none() {
+            let found = value.get_ref().type_str();
+            self.push(
+                Fault::at(&place, format!("`{name}` is {expected}, not {}", with_article(found)))
+                    .label(format!("is not {expected}"))
+                    .with_help(format!("write `{example}`")),
+            );
+        }
+        typed.map(|value| At { value, place })
+    }
+}
+
+fn with_article(word: &str) -> String {
+    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {word}", if vowel { "an" } else { "a" })
+}

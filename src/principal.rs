@@ -1,0 +1,141 @@
+//! Who a credential was proven to be.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::claims::ClaimSet;
+use crate::scope::Scopes;
+
+/// Which kind of credential a client came with.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// An API key.
+    ApiKey,
+    /// A bearer token (a JWT).
+    Token,
+}
+
+impl CredentialKind {
+    /// The name in policies and denials: `api_key` or `token`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Display for CredentialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who called: proven, and handed to handlers by the gate.
+///
+/// A principal is made in one place, when an API key or a token has been verified. Cloning
+/// one is cheap.
+///
+/// # Example
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// use tollgate::Principal;
+///
+/// async fn whoami(caller: Principal) -> String {
+///     format!("{} by {}", caller.client(), caller.credential())
+/// }
+/// # let _: Router = Router::new().route("/me", get(whoami));
+/// ```
+///
+/// On public rules nobody is asked for a credential: take `Option<Principal>`, which is
+/// `None` there.
+#[derive(Clone, Debug)]
+pub struct Principal(Arc<Proven>);
+
+/// What was proven, as verifiers hand it over.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    pub(crate) origin: Origin,
+    pub(crate) client: Box<str>,
+    pub(crate) scopes: Scopes,
+    pub(crate) roles: Box<[Box<str>]>,
+    pub(crate) plan: Option<Box<str>>,
+    /// The claims of a token; `None` for API keys.
+    pub(crate) claims: Option<ClaimSet>,
+}
+
+/// Where a client was proven. Clients of two origins are two clients, whatever their names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// By the API key with this id.
+    Key { id: Arc<str> },
+    /// By a token of the issuer with this name.
+    Issuer { name: Arc<str> },
+}
+
+impl Principal {
+    /// The one constructor. INVARIANT: called by `verify/` alone, after proof.
+    pub(crate) fn new(proven: Proven) -> Self {
+        Self(Arc::new(proven))
+    }
+
+    /// The client's name: of the key's `client`, or the token's client claim (`sub` by default).
+    ///
+    /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
+    /// two clients: use [`issuer`](Self::issuer) to tell them apart.
+    pub fn client(&self) -> &str {
+        &self.0.client
+    }
+
+    /// The kind of credential that proved the client.
+    pub fn credential(&self) -> CredentialKind {
+        match self.0.origin {
+            Origin::Key { .. } => CredentialKind::ApiKey,
+            Origin::Issuer { .. } => CredentialKind::Token,
+        }
+    }
+
+    /// The public name of the API key; `None` for tokens.
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.0.origin {
+            Origin::Key { id } => Some(id),
+            Origin::Issuer { .. } => None,
+        }
+    }
+
+    /// The policy's name of the token's issuer; `None` for API keys.
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.0.origin {
+            Origin::Key { .. } => None,
+            Origin::Issuer { name } => Some(name),
+        }
+    }
+
+    /// The scopes that were granted.
+    pub fn scopes(&self) -> &Scopes {
+        &self.0.scopes
+    }
+
+    /// The roles, in the order in which they were granted.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.0.roles.iter().map(|role| &**role)
+    }
+
+    /// The claims of the token; `None` for API keys.
+    pub(crate) fn claims(&self) -> Option<&ClaimSet> {
+        self.0.claims.as_ref()
+    }
+
+    /// What tells this client from all others: where it was proven, and its name there. Clients
+    /// of two issuers, or of an issuer and of the key table, never share a bucket.
+    pub(crate) fn identity(&self) -> (Option<&str>, &str) {
+        (self.issuer(), self.client())
+    }
+
+    /// The plan that limits are chosen by; `None` where neither key nor token names one.
+    pub fn plan(&self) -> Option<&str> {
+        self.0.plan.as_deref()
+    }
+}

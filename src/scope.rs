@@ -1,0 +1,207 @@
+//! Scopes: what a credential may be used for (RFC 6749 section 3.3).
+//!
+//! ```
+//! use tollgate::{Scope, Scopes};
+//!
+//! let granted: Scopes = "orders:read orders:write".parse()?;
+//! assert!(granted.contains("orders:read"));
+//! assert!(!granted.contains("orders:READ")); // compared byte by byte
+//! assert!("two words".parse::<Scope>().is_err());
+//! # Ok::<(), tollgate::InvalidScope>(())
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// One scope-token: printable ASCII but space, `"` and `\` (RFC 6749 section 3.3).
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    /// The scope as it is written in a token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Scope {
+    type Err = InvalidScope;
+
+    fn from_str(text: &str) -> Result<Self, InvalidScope> {
+        match text.bytes().position(|byte| !is_scope_byte(byte)) {
+            Some(at) => Err(InvalidScope::Byte { at }),
+            None if text.is_empty() => Err(InvalidScope::Empty),
+            None => Ok(Self(text.into())),
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no scope-token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidScope {
+    /// The text is empty.
+    Empty,
+    /// The byte at this index is not allowed.
+    Byte {
+        /// Index of the first byte that is not allowed.
+        at: usize,
+    },
+}
+
+impl fmt::Display for InvalidScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a scope is not empty"),
+            Self::Byte { at } => write!(
+                f,
+                "byte {at} is not allowed in a scope: use printable ASCII without space, `\"` and `\\`"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InvalidScope {}
+
+/// The scopes that a principal was granted, each once, in the order of their text.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Scopes(Box<[Scope]>);
+
+impl Scopes {
+    /// Whether `scope` was granted, compared byte by byte.
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.binary_search_by(|held| held.as_str().cmp(scope)).is_ok()
+    }
+
+    /// The scopes, in the order of their text.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+
+    /// Whether no scope was granted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut list: Vec<Scope> = scopes.into_iter().collect();
+        list.sort_unstable();
+        list.dedup();
+        Self(list.into())
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = InvalidScope;
+
+    /// Reads scopes parted by spaces, as in the `scope` claim. No other white space parts them.
+    fn from_str(text: &str) -> Result<Self, InvalidScope> {
+        text.split(' ').filter(|part| !part.is_empty()).map(str::parse).collect()
+    }
+}
+
+/// Scopes named by a type, for [`Scoped`](crate::Scoped). Made by [`scope!`](crate::scope).
+pub trait RequiredScopes {
+    /// Calls `visit` with each scope, all of which are required.
+    fn visit(visit: &mut dyn FnMut(&'static str));
+}
+
+macro_rules! every_scope_of_a_tuple {
+    ($($name:ident)+) => {
+        impl<$($name: RequiredScopes),+> RequiredScopes for ($($name,)+) {
+            fn visit(visit: &mut dyn FnMut(&'static str)) {
+                $($name::visit(visit);)+
+            }
+        }
+    };
+}
+every_scope_of_a_tuple!(A);
+every_scope_of_a_tuple!(A B);
+every_scope_of_a_tuple!(A B C);
+every_scope_of_a_tuple!(A B C D);
+
+/// Declares a type that names a scope, for [`Scoped`](crate::Scoped).
+///
+/// The name is checked when the program is compiled:
+///
+/// ```
+/// tollgate::scope!(pub OrdersWrite = "orders:write");
+/// ```
+/// ```compile_fail
+/// tollgate::scope!(pub Wrong = "orders write");
+/// ```
+#[macro_export]
+macro_rules! scope {
+    ($(#[$meta:meta])* $visibility:vis $name:ident = $scope:literal) => {
+        $(#[$meta])*
+        #[doc = concat!("The scope `", $scope, "`.")]
+        $visibility struct $name;
+
+        const _: () = assert!(
+            $crate::__is_scope($scope),
+            "a scope is printable ASCII without space, quote and backslash (RFC 6749 section 3.3)"
+        );
+
+        impl $crate::RequiredScopes for $name {
+            fn visit(visit: &mut dyn FnMut(&'static str)) {
+                visit($scope);
+            }
+        }
+    };
+}
+
+/// Whether `text` is a scope-token; called by [`scope!`](crate::scope) at compile time.
+#[doc(hidden)]
+pub const fn __is_scope(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !is_scope_byte(bytes[at]) {
+            return false;
+        }
+        at += 1;
+    }
+    !bytes.is_empty()
+}
+
+const fn is_scope_byte(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_space_parts_scopes() {
+        let scopes: Scopes = "b a  b".parse().unwrap();
+        assert_eq!(scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!("a\tb".parse::<Scopes>(), Err(InvalidScope::Byte { at: 1 }));
+        assert!("".parse::<Scopes>().unwrap().is_empty());
+    }
+
+    #[test]
+    fn scopes_keep_to_the_grammar() {
+        for good in ["a", "orders:read", "https://x/y", "!#[]^~"] {
+            assert!(good.parse::<Scope>().is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "a\"", "a\\", "ä", "\u{7f}"] {
+            assert!(bad.parse::<Scope>().is_err(), "{bad:?}");
+        }
+    }
+}

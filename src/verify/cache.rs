@@ -1,0 +1,42 @@
+//! Tokens that were proven before.
+//!
+//! Verifying a signature costs up to a hundred times as much as the rest of a request, and
+//! clients send the same token again and again. A token is found again by all of its bytes,
+//! so a hit proves as much as the signature did; it ends when the token expires.
+
+use quick_cache::sync::Cache;
+
+use super::token::{ProvenToken, TokenError};
+
+/// The most recently used of the proven tokens.
+#[derive(Debug)]
+pub(crate) struct TokenCache {
+    tokens: Option<Cache<Box<[u8]>, ProvenToken>>,
+}
+
+impl TokenCache {
+    /// Remembers up to `capacity` tokens; none when it is 0.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { tokens: (capacity > 0).then(|| Cache::new(capacity)) }
+    }
+
+    /// The proof of `token` where it is remembered, otherwise that of `verify`.
+    pub(crate) fn verify(
+        &self,
+        token: &[u8],
+        now: u64,
+        verify: impl FnOnce() -> Result<ProvenToken, TokenError>,
+    ) -> Result<ProvenToken, TokenError> {
+        let Some(tokens) = &self.tokens else { return verify() };
+        if let Some(proven) = tokens.get(token) {
+            if now < proven.ends {
+                return Ok(proven);
+            }
+            tokens.remove(token);
+            return Err(TokenError::Expired { at: proven.expires });
+        }
+        let proven = verify()?;
+        tokens.insert(token.into(), proven.clone());
+        Ok(proven)
+    }
+}

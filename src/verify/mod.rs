@@ -1,0 +1,18 @@
+//! Whose a credential is: proof, by digest or by signature.
+//!
+//! Verifiers know nothing of HTTP. They answer with a [`Principal`], or with an error that
+//! says what was wrong and carries the evidence; `denial/` chooses what a client hears of it.
+
+mod api_key;
+mod cache;
+mod issuer;
+mod key_set;
+mod token;
+
+pub(crate) use api_key::{KeyError, KeyRecord, KeyTable, key_digest};
+pub(crate) use cache::TokenCache;
+pub(crate) use issuer::{Issuer, Issuers};
+pub(crate) use key_set::{
+    KeySet, KeySetError, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
+};
+pub(crate) use token::{MAX_TOKEN_BYTES, TokenError};

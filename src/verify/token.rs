@@ -1,0 +1,298 @@
+//! Bearer tokens: JWTs in compact form, verified as RFC 8725 asks.
+//!
+//! The checks run in a fixed order, and the first that fails is the answer:
+//!
+//! 1. size, before anything is decoded;
+//! 2. form: three parts of strict base64url, JSON without members that stand twice, no `crit`;
+//! 3. issuer, by `iss`, which is not proven yet and only chooses the key set;
+//! 4. algorithm: on the issuer's list, and fit for the key that `kid` names;
+//! 5. key, then signature;
+//! 6. `exp`, `nbf`, `iat`, `aud`, `typ`, the client claim and `required_claims`, and the types
+//!    of the scope, roles and plan claims.
+//!
+//! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
+//! policy alone.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::issuer::{Issuer, Issuers};
+use super::key_set::{KeySetError, algorithm};
+use crate::claims::{ClaimSet, StrictObject, numeric_date, text, texts};
+use crate::principal::{Origin, Principal, Proven};
+use crate::scope::{Scope, Scopes};
+use crate::time::{MICROS, seconds_up};
+
+/// A longer token is refused undecoded.
+pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Claims that stand in ID tokens only (OpenID Connect Core sections 2 and 3.3.2.11).
+const ID_TOKEN_CLAIMS: &[&str] = &["nonce", "at_hash", "c_hash"];
+
+/// A token that was proven.
+#[derive(Clone, Debug)]
+pub(crate) struct ProvenToken {
+    pub(crate) principal: Principal,
+    /// Unix microseconds at which it ends, leeway included.
+    pub(crate) ends: u64,
+    /// Unix seconds of `exp`.
+    pub(crate) expires: u64,
+}
+
+/// Why a token is no good.
+#[derive(Clone, Debug)]
+pub(crate) enum TokenError {
+    TooLarge,
+    /// With what exactly, for the log.
+    Malformed(&'static str),
+    IssuerUnknown,
+    AlgorithmNotAllowed(Arc<Issuer>),
+    KeyUnknown(Arc<Issuer>),
+    SignatureInvalid(Arc<Issuer>),
+    Expired {
+        at: u64,
+    },
+    NotYetValid {
+        from: u64,
+        /// Microseconds until it is valid, leeway included.
+        wait: u64,
+    },
+    AudienceMismatch {
+        issuer: Arc<Issuer>,
+        looks_like_id_token: bool,
+    },
+    TypeMismatch {
+        issuer: Arc<Issuer>,
+        looks_like_id_token: bool,
+    },
+    ClaimMissing(Arc<str>),
+    ClaimInvalid(Arc<str>),
+}
+
+impl Issuers {
+    /// Proves `token` at `now` (Unix microseconds).
+    pub(crate) fn verify(&self, token: &[u8], now: u64) -> Result<ProvenToken, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLarge);
+        }
+        let parts = Parts::decode(token)?;
+        let header = StrictObject::parse(&parts.header)
+            .ok_or(TokenError::Malformed("the header is no strict JSON object"))?;
+        let claims = ClaimSet::parse(&parts.payload)
+            .ok_or(TokenError::Malformed("the payload is no strict JSON object"))?;
+        if header.get("crit").is_some() {
+            return Err(TokenError::Malformed("`crit` names extensions, and none is understood"));
+        }
+        let issuer = (claims.get("iss").and_then(text))
+            .and_then(|iss| self.by_iss(&iss))
+            .ok_or(TokenError::IssuerUnknown)?;
+        issuer.check_signature(&header, &parts)?;
+        issuer.check_claims(&header, claims, now)
+    }
+}
+
+impl Issuer {
+    fn check_signature(
+        self: &Arc<Self>,
+        header: &StrictObject<'_>,
+        parts: &Parts<'_>,
+    ) -> Result<(), TokenError> {
+        let algorithm = (header.get("alg").and_then(text))
+            .and_then(|name| algorithm(&name))
+            .filter(|algorithm| self.algorithms.contains(algorithm))
+            .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
+        let kid = match header.get("kid") {
+            None => None,
+            // A `kid` of another type names no key; the empty text is no key's name either.
+            Some(kid) => Some(text(kid).unwrap_or_default()),
+        };
+        let check = self.keys.select(algorithm, kid.as_deref()).map_err(|error| match error {
+            KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
+            KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
+        })?;
+        if !check.passes(parts.signed, &parts.signature) {
+            return Err(TokenError::SignatureInvalid(self.clone()));
+        }
+        Ok(())
+    }
+
+    fn check_claims(
+        self: &Arc<Self>,
+        header: &StrictObject<'_>,
+        claims: ClaimSet,
+        now: u64,
+    ) -> Result<ProvenToken, TokenError> {
+        let leeway = u64::try_from(self.leeway.as_micros()).unwrap_or(u64::MAX);
+        let looks_like_id_token = claims.has_any(ID_TOKEN_CLAIMS);
+
+        let (expires, _) = date(&claims, "exp")?.ok_or_else(|| missing("exp"))?;
+        let ends = expires.saturating_mul(MICROS).saturating_add(leeway);
+        if now >= ends {
+            return Err(TokenError::Expired { at: expires });
+        }
+        for name in ["nbf", "iat"] {
+            let Some((_, from)) = date(&claims, name)? else { continue };
+            let start = from.saturating_mul(MICROS).saturating_sub(leeway);
+            if now < start {
+                return Err(TokenError::NotYetValid { from, wait: start - now });
+            }
+        }
+
+        let audiences = texts(claims.get("aud").ok_or_else(|| missing("aud"))?);
+        let audiences = audiences.ok_or_else(|| invalid("aud"))?;
+        if !audiences.iter().any(|held| self.audiences.iter().any(|wanted| **wanted == **held)) {
+            return Err(TokenError::AudienceMismatch { issuer: self.clone(), looks_like_id_token });
+        }
+        let fits = |typ: &Cow<'_, str>| self.types.iter().any(|wanted| is_type(typ, wanted));
+        if !header.get("typ").and_then(text).as_ref().is_some_and(fits) {
+            return Err(TokenError::TypeMismatch { issuer: self.clone(), looks_like_id_token });
+        }
+
+        let client = claims.get(&self.client_claim);
+        let client = client.ok_or_else(|| TokenError::ClaimMissing(self.client_claim.clone()))?;
+        let client = text(client)
+            .filter(|client| !client.is_empty())
+            .ok_or_else(|| TokenError::ClaimInvalid(self.client_claim.clone()))?;
+        for name in &self.required_claims {
+            match claims.get(name) {
+                None => return Err(TokenError::ClaimMissing(name.clone())),
+                Some("null") => return Err(TokenError::ClaimInvalid(name.clone())),
+                Some(_) => {}
+            }
+        }
+        let scopes = optional(&claims, &self.scope_claim, read_scopes)?.unwrap_or_default();
+        let roles = optional(&claims, &self.roles_claim, read_roles)?.unwrap_or_default();
+        let plan = optional(&claims, &self.plan_claim, |value| text(value).map(Into::into))?;
+
+        let origin = Origin::Issuer { name: self.name.clone() };
+        let client = client.as_ref().into();
+        let proven = Proven { origin, client, scopes, roles, plan, claims: Some(claims) };
+        Ok(ProvenToken { principal: Principal::new(proven), ends, expires })
+    }
+}
+
+impl TokenError {
+    /// Seconds until the token is valid, where that is what is wrong.
+    pub(crate) fn wait_seconds(&self) -> Option<u64> {
+        match self {
+            Self::NotYetValid { wait, .. } => Some(seconds_up(*wait)),
+            _ => None,
+        }
+    }
+}
+
+/// The three parts of a compact JWS (RFC 7515 section 3.1).
+struct Parts<'t> {
+    /// What the signature is over: the first two parts as they were sent.
+    signed: &'t [u8],
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl<'t> Parts<'t> {
+    fn decode(token: &'t [u8]) -> Result<Self, TokenError> {
+        const PARTS: TokenError = TokenError::Malformed("a token has three parts with dots between");
+        let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(PARTS);
+        };
+        let decode = |part: &[u8]| {
+            URL_SAFE_NO_PAD
+                .decode(part)
+                .map_err(|_| TokenError::Malformed("a part is no unpadded base64url"))
+        };
+        Ok(Self {
+            signed: &token[..second],
+            header: decode(&token[..first])?,
+            payload: decode(&token[first + 1..second])?,
+            signature: decode(&token[second + 1..])?,
+        })
+    }
+}
+
+/// `typ` is compared without regard to case and to the prefix `application/` (RFC 7515
+/// section 4.1.9).
+fn is_type(presented: &str, wanted: &str) -> bool {
+    let bare = |typ: &str| {
+        let lower = typ.to_ascii_lowercase();
+        lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
+    };
+    bare(presented) == bare(wanted)
+}
+
+fn date(claims: &ClaimSet, name: &str) -> Result<Option<(u64, u64)>, TokenError> {
+    claims.get(name).map(|value| numeric_date(value).ok_or_else(|| invalid(name))).transpose()
+}
+
+fn optional<T>(
+    claims: &ClaimSet,
+    name: &Arc<str>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, TokenError> {
+    let value = claims.get(name);
+    value.map(|value| read(value).ok_or_else(|| TokenError::ClaimInvalid(name.clone()))).transpose()
+}
+
+/// Text parted by spaces (RFC 8693 section 4.2), or an array.
+fn read_scopes(value: &str) -> Option<Scopes> {
+    if value.starts_with('[') {
+        texts(value)?.iter().map(|scope| scope.parse::<Scope>().ok()).collect()
+    } else {
+        text(value)?.parse().ok()
+    }
+}
+
+fn read_roles(value: &str) -> Option<Box<[Box<str>]>> {
+    if value.starts_with('[') {
+        return Some(texts(value)?.iter().map(|role| role.as_ref().into()).collect());
+    }
+    let roles = text(value)?;
+    Some(roles.split(' ').filter(|role| !role.is_empty()).map(Into::into).collect())
+}
+
+fn missing(claim: &str) -> TokenError {
+    TokenError::ClaimMissing(claim.into())
+}
+
+fn invalid(claim: &str) -> TokenError {
+    TokenError::ClaimInvalid(claim.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = Issuers::default().verify(&bytes, 0);
+            let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+            let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
+            let _ = Issuers::default().verify(token.as_bytes(), 0);
+        }
+
+        #[test]
+        fn arbitrary_json_never_panics(text in "[\\{\\}\\[\\]\",:0-9a-z\\\\. -]{0,60}") {
+            let _ = ClaimSet::parse(text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn types_are_compared_without_case_and_prefix() {
+        for (presented, fits) in [
+            ("at+jwt", true),
+            ("AT+JWT", true),
+            ("application/at+jwt", true),
+            ("Application/AT+jwt", true),
+            ("jwt", false),
+            ("text/at+jwt", false),
+            ("", false),
+        ] {
+            assert_eq!(is_type(presented, "at+jwt"), fits, "{presented}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the `tollgate` command needs beside the gate: new keys, and tokens for trying out.
+//!
+//! Hidden from the documentation: applications neither mint tokens nor edit policies.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
+use serde_json::{Value, json};
+use toml::de::DeTable;
+
+use crate::Tollgate;
+use crate::credential::{is_key_prefix, new_key};
+use crate::limit::parse_duration;
+use crate::time::rfc3339;
+use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric, key_digest};
+
+/// A new API key. The text is shown once, and only the digest is stored.
+pub struct NewKey {
+    /// The whole key.
+    pub text: String,
+    /// What the policy stores: `sha256:` and 64 hex digits.
+    pub digest: String,
+}
+
+impl NewKey {
+    /// Makes a key with this prefix.
+    ///
+    /// # Errors
+    ///
+    /// When the prefix cannot begin a key, or the system gives no random bytes.
+    pub fn generate(prefix: &str) -> Result<Self, String> {
+        if !is_key_prefix(prefix) {
+            return Err(format!("`{prefix}` is no prefix: begin with a letter, then letters, digits, `_` and `-`"));
+        }
+        let text = new_key(prefix)?;
+        let digest = key_digest(text.as_bytes()).map(|byte| format!("{byte:02x}")).concat();
+        Ok(Self { text, digest: format!("sha256:{digest}") })
+    }
+}
+
+/// What kind of file keys are written to, and the prefix that it sets.
+pub enum KeyFile {
+    /// A policy: keys are `[[api_keys.key]]`.
+    Policy {
+        /// `api_keys.prefix`, where it is set.
+        prefix: Option<String>,
+    },
+    /// A file of keys alone: `[[key]]`.
+    Keys,
+}
+
+/// Tells a policy from a key file.
+///
+/// # Errors
+///
+/// When the text is no TOML.
+pub fn inspect(text: &str) -> Result<KeyFile, String> {
+    let table = DeTable::parse(text).map_err(|error| error.to_string())?;
+    let root = table.get_ref();
+    if !root.keys().any(|key| matches!(key.get_ref().as_ref(), "version" | "api_keys" | "rule")) {
+        return Ok(KeyFile::Keys);
+    }
+    let prefix = root.get("api_keys").and_then(|keys| keys.get_ref().get("prefix").cloned());
+    let prefix = prefix.and_then(|prefix| prefix.get_ref().as_str().map(str::to_owned));
+    Ok(KeyFile::Policy { prefix })
+}
+
+/// The moment `after` now, as it is written in TOML.
+pub fn moment_after(after: Duration) -> String {
+    rfc3339(unix_now().saturating_add(after.as_secs()))
+}
+
+/// Reads a duration such as `90d`.
+///
+/// # Errors
+///
+/// What a duration looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| {
+        "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`".into()
+    })
+}
+
+/// What a new token should say.
+#[derive(Debug, Default)]
+pub struct TokenOrder {
+    /// The policy's name of the issuer.
+    pub issuer: String,
+    /// The client claim.
+    pub client: String,
+    /// Scopes, parted by spaces in the claim.
+    pub scopes: Vec<String>,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// The plan.
+    pub plan: Option<String>,
+    /// From now; negative times are not possible, 0 is a token that has expired.
+    pub expires: Duration,
+    /// Further claims; they replace those above.
+    pub claims: BTreeMap<String, Value>,
+    /// `kid` of the header.
+    pub kid: Option<String>,
+    /// The algorithm, where the issuer allows several.
+    pub algorithm: Option<String>,
+}
+
+/// Mints a token that the gate accepts: signed with the issuer's secret, or with the private
+/// key in `key_file`.
+///
+/// # Errors
+///
+/// What is missing, in a sentence.
+pub fn mint(gate: &Tollgate, order: &TokenOrder, key_file: Option<&Path>) -> Result<String, String> {
+    let issuers = &gate.gate().policy.issuers;
+    let Some(issuer) = issuers.by_name(&order.issuer) else {
+        let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
+        return Err(format!("no issuer is called `{}`; the policy has: {}", order.issuer, names.join(", ")));
+    };
+    let key = key_file.map(read_private_key).transpose()?;
+    let algorithm = choose(issuer, order, key.as_ref())?;
+    let mut header = json!({"alg": algorithm_name(algorithm), "typ": issuer.types.first()});
+    if let Some(kid) = &order.kid {
+        header["kid"] = kid.as_str().into();
+    }
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encode(&header), encode(&claims(issuer, order)?));
+    let signature = match key {
+        Some(key) => jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm)
+            .map_err(|error| format!("the key cannot sign with {}: {error}", algorithm_name(algorithm)))?,
+        None => {
+            let tag = issuer.keys.sign(algorithm, signed.as_bytes());
+            URL_SAFE_NO_PAD.encode(tag.ok_or("the issuer's secret cannot sign")?)
+        }
+    };
+    Ok(format!("{signed}.{signature}"))
+}
+
+fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
+    let mut id = [0_u8; 16];
+    SystemRandom::new().fill(&mut id).map_err(|_| "the system gave no random bytes")?;
+    let now = unix_now();
+    let mut claims = json!({
+        "iss": issuer.iss,
+        "aud": issuer.audiences,
+        "iat": now,
+        "exp": now.saturating_add(order.expires.as_secs()),
+        "jti": URL_SAFE_NO_PAD.encode(id),
+    });
+    claims[&*issuer.client_claim] = order.client.as_str().into();
+    if !order.scopes.is_empty() {
+        claims[&*issuer.scope_claim] = order.scopes.join(" ").into();
+    }
+    if !order.roles.is_empty() {
+        claims[&*issuer.roles_claim] = order.roles.clone().into();
+    }
+    if let Some(plan) = &order.plan {
+        claims[&*issuer.plan_claim] = plan.as_str().into();
+    }
+    for (name, value) in &order.claims {
+        claims[name] = value.clone();
+    }
+    Ok(claims)
+}
+
+fn choose(issuer: &Issuer, order: &TokenOrder, key: Option<&EncodingKey>) -> Result<Algorithm, String> {
+    let fits = |candidate: &Algorithm| match key {
+        Some(key) => candidate.family() == key.family(),
+        None => is_symmetric(*candidate),
+    };
+    if let Some(name) = &order.algorithm {
+        return algorithm(name)
+            .filter(|algorithm| issuer.algorithms.contains(algorithm))
+            .ok_or_else(|| format!("`{name}` is not on the issuer's list"));
+    }
+    issuer.algorithms.iter().copied().find(fits).ok_or_else(|| match key {
+        Some(_) => "the private key fits none of the issuer's algorithms".into(),
+        None => format!(
+            "the issuer `{}` verifies with public keys: name the private key with --key-file",
+            issuer.name
+        ),
+    })
+}
+
+fn read_private_key(path: &Path) -> Result<EncodingKey, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    (EncodingKey::from_rsa_pem(&pem).ok())
+        .or_else(|| EncodingKey::from_ec_pem(&pem).ok())
+        .or_else(|| EncodingKey::from_ed_pem(&pem).ok())
+        .filter(|key| key.family() != AlgorithmFamily::Hmac)
+        .ok_or_else(|| format!("`{}` is no PEM private key (PKCS #8, or PKCS #1 for RSA)", path.display()))
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
