@@ -1,4 +1,60 @@
-//! lib
+//! Authorization and rate limiting for axum that says **why**.
+//!
+//! Tollgate reads who calls (an API key or a JWT), decides whether they may (scopes, roles,
+//! rules), meters how much (token buckets for each client), and when it says no, it says why,
+//! in one documented document that a client developer can act on.
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//! use axum::{Router, routing::get};
+//! use tollgate::{Principal, Tollgate};
+//!
+//! async fn list_orders(caller: Principal) -> String {
+//!     format!("orders of {}", caller.client())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let gate = Tollgate::open("config/tollgate.toml").await?;
+//!     let app = Router::new()
+//!         .route("/orders", get(list_orders))
+//!         .layer(gate.layer()); // last: it covers all above it
+//!
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     // The gate needs the peer's address, so serve the app with it.
+//!     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The three who meet it
+//!
+//! - The **API developer** mounts the gate ([`Tollgate`]) and asks it about the caller with
+//!   extractors: [`Principal`], [`Scoped`], [`ApiKey`], [`Claims`], [`Admission`]. A handler
+//!   that refuses returns a [`Denial`], which the client sees in the same form.
+//! - The **operator** writes the policy in TOML; `tollgate check` reports every fault in it at
+//!   once, with place and help. `config/tollgate.toml` is an annotated example.
+//! - The **client developer** gets one document for every denial (RFC 9457), with a stable
+//!   `code`, what happened, and what to do next.
+//!
+//! # What a policy decides
+//!
+//! A request goes one way: the most specific rule that covers path and method; the client's
+//! address; one credential, proven; scopes, roles, claims; every limit of the rule, taken
+//! together or not at all. What no rule covers is denied.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `cli` | yes | the `tollgate` command |
+//!
+//! # Reading the code
+//!
+//! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
+//! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
+//! errors into documents. No room reaches back.
+
 mod address;
 mod claims;
 mod credential;
@@ -10,6 +66,7 @@ mod principal;
 mod scope;
 mod time;
 mod verify;
+
 #[doc(hidden)]
 pub mod workbench;
 
@@ -21,5 +78,6 @@ pub use gate::{
 pub use limit::MemoryStore;
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
-pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+pub use scope::{InvalidScope, RequiredScopes, Scope, Scopes, __is_scope};
 pub use time::{Clock, ManualClock};
+pub use verify::NewApiKey;

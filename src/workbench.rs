@@ -1,4 +1,4 @@
-//! What the `tollgate` command needs beside the gate: new keys, and tokens for trying out.
+//! What the `tollgate` command needs beside the gate: key files, and tokens for trying out.
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
@@ -14,34 +14,9 @@ use serde_json::{Value, json};
 use toml::de::DeTable;
 
 use crate::Tollgate;
-use crate::credential::{is_key_prefix, new_key};
 use crate::limit::parse_duration;
 use crate::time::rfc3339;
-use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric, key_digest};
-
-/// A new API key. The text is shown once, and only the digest is stored.
-pub struct NewKey {
-    /// The whole key.
-    pub text: String,
-    /// What the policy stores: `sha256:` and 64 hex digits.
-    pub digest: String,
-}
-
-impl NewKey {
-    /// Makes a key with this prefix.
-    ///
-    /// # Errors
-    ///
-    /// When the prefix cannot begin a key, or the system gives no random bytes.
-    pub fn generate(prefix: &str) -> Result<Self, String> {
-        if !is_key_prefix(prefix) {
-            return Err(format!("`{prefix}` is no prefix: begin with a letter, then letters, digits, `_` and `-`"));
-        }
-        let text = new_key(prefix)?;
-        let digest = key_digest(text.as_bytes()).map(|byte| format!("{byte:02x}")).concat();
-        Ok(Self { text, digest: format!("sha256:{digest}") })
-    }
-}
+use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
 
 /// What kind of file keys are written to, and the prefix that it sets.
 pub enum KeyFile {

@@ -154,7 +154,7 @@ denial_codes! {
         retryable: false,
         title: "Token key unknown",
         detail: "No key of the token's issuer fits the token.",
-        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token from {accepted_issuers}. If new tokens are refused too, report it, quoting {instance}.";
+        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token from {accepted_issuers}. If new tokens are refused too, report it, quoting `instance`.";
 
     /// The signature does not fit the token.
     ///
@@ -250,13 +250,13 @@ denial_codes! {
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
     ///
-    /// What no rule covers is denied. Paths with empty or dot segments, backslashes, or encoded
-    /// slashes, backslashes, dots and NULs are covered by none.
+    /// What no rule covers is denied. Paths with empty or dot segments, with backslashes or with
+    /// an encoded NUL are covered by none.
     NO_MATCHING_RULE => "no_matching_rule", Authorization, 403, Challenge::None,
         retryable: false,
         title: "No rule covers this path",
         detail: "No rule covers this path.",
-        remedy: "Check the path for typing errors, double slashes, dot segments and encoded slashes. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
+        remedy: "Check the path for typing errors, double slashes and dot segments. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
 
     /// Rules cover the path, and none of them this method.
     METHOD_NOT_ALLOWED => "method_not_allowed", Authorization, 405, Challenge::None,
@@ -307,7 +307,7 @@ denial_codes! {
         retryable: false,
         title: "Decision failed",
         detail: "The server could not decide about this request.",
-        remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting {instance}.";
+        remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting `instance`.";
 
     /// The credential is no good. What is wrong with it is not told here.
     INVALID_CREDENTIALS => "invalid_credentials", Credentials, 401, Challenge::Accepted,

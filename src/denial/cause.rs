@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
+use serde::Serialize;
 
 use super::catalogue as codes;
 use super::code::DenialCode;
@@ -101,22 +102,22 @@ impl Scene<'_> {
             CredentialError::Unsupported(why) => self.unsupported(why),
             CredentialError::Multiple(places) => {
                 let header = self.policy.credential.key_header.as_str();
-                let json = serde_json::Value::from_iter(places.iter().map(|place| match place {
-                    Place::KeyHeader => serde_json::json!({"in": "header", "name": header}),
-                    Place::Authorization(None) => {
-                        serde_json::json!({"in": "header", "name": "authorization"})
-                    }
-                    Place::Authorization(Some(scheme)) => serde_json::json!({
-                        "in": "header", "name": "authorization", "scheme": scheme.as_str()
-                    }),
-                }));
+                let form = |place: &Place| match place {
+                    Place::KeyHeader => Presented { place: "header", name: header, scheme: None },
+                    Place::Authorization(scheme) => Presented {
+                        place: "header",
+                        name: "authorization",
+                        scheme: scheme.map(|scheme| scheme.as_str()),
+                    },
+                };
                 let text = |place: &Place| match place {
                     Place::KeyHeader => header.to_owned(),
                     Place::Authorization(None) => "authorization".to_owned(),
                     Place::Authorization(Some(scheme)) => format!("authorization ({})", scheme.as_str()),
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
-                let presented = Fact::Json { json: json.to_string().into(), text: text.into() };
+                let forms = places.iter().map(form).collect::<Vec<_>>();
+                let presented = Fact::json(&forms, text);
                 self.deny(&codes::CREDENTIALS_MULTIPLE)
                     .naming_accepted()
                     .fact("presented", presented)
@@ -145,7 +146,12 @@ impl Scene<'_> {
     }
 
     pub(crate) fn key(&self, error: KeyError, now: u64) -> Denial {
-        let about = |code, key: &KeyRecord| self.deny(code).naming_accepted().text("key_id", key.id.to_string());
+        let about = |code, key: &KeyRecord| {
+            self.deny(code)
+                .naming_accepted()
+                .text("key_id", key.id.to_string())
+                .because(format!("key {} of client {}", key.id, key.principal.client()))
+        };
         let server_time = || rfc3339(now / MICROS);
         match error {
             KeyError::Malformed(fault) => self.malformed_key(fault),
@@ -163,7 +169,7 @@ impl Scene<'_> {
                     .text("address", address.to_string())
                     .texts("allowed_addresses", &key.addresses)
             }
-            KeyError::AddressUnknown(_) => self.address_unknown(),
+            KeyError::AddressUnknown => self.address_unknown(),
         }
     }
 
@@ -246,20 +252,13 @@ impl Scene<'_> {
 
     fn accepting_issuers(&self, code: &'static DenialCode) -> Denial {
         let issuers = || self.policy.issuers.iter();
-        let json = serde_json::Value::from_iter(issuers().map(|issuer| {
-            let mut json = serde_json::json!({"iss": issuer.iss});
-            if let Some(obtain) = &issuer.obtain {
-                json["obtain"] = obtain.as_ref().into();
-            }
-            json
-        }));
         let text = |issuer: &Arc<Issuer>| match &issuer.obtain {
             Some(obtain) => format!("{} (see {obtain})", issuer.iss),
             None => issuer.iss.to_string(),
         };
         let text = issuers().take(8).map(text).collect::<Vec<_>>().join(" or ");
-        let issuers = Fact::Json { json: json.to_string().into(), text: text.into() };
-        self.deny(code).fact("accepted_issuers", issuers)
+        let items = issuers().map(AcceptedIssuer::of).collect::<Vec<_>>();
+        self.deny(code).fact("accepted_issuers", Fact::json(&items, text))
     }
 
     pub(crate) fn refusal(&self, refusal: Refusal, principal: Option<&Principal>) -> Denial {
@@ -342,6 +341,30 @@ impl Scene<'_> {
             "the rule needs the client's address, and the server does not tell it: serve the app \
              with `into_make_service_with_connect_info::<SocketAddr>()`",
         ))
+    }
+}
+
+/// An item of the member `presented`.
+#[derive(Serialize)]
+struct Presented<'p> {
+    #[serde(rename = "in")]
+    place: &'static str,
+    name: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
+}
+
+/// An item of the member `accepted_issuers`.
+#[derive(Serialize)]
+struct AcceptedIssuer<'i> {
+    iss: &'i str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obtain: Option<&'i str>,
+}
+
+impl<'i> AcceptedIssuer<'i> {
+    fn of(issuer: &'i Arc<Issuer>) -> Self {
+        Self { iss: &issuer.iss, obtain: issuer.obtain.as_deref() }
     }
 }
 

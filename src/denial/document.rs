@@ -86,6 +86,15 @@ pub(crate) enum Fact {
     Json { json: Arc<str>, text: Arc<str> },
 }
 
+impl Fact {
+    /// A value that reads as `text` in a sentence.
+    pub(super) fn json(value: &impl Serialize, text: String) -> Self {
+        // INVARIANT: facts are made of text and numbers, which are always serializable.
+        let json = serde_json::to_string(value).unwrap_or_default();
+        Self::Json { json: json.into(), text: text.into() }
+    }
+}
+
 impl Denial {
     /// A denial for this code. Register codes of your own with
     /// [`TollgateBuilder::code`](crate::TollgateBuilder::code), so that a clash is found when

@@ -18,7 +18,7 @@ mod template;
 
 pub(crate) use catalogue::CATALOGUE;
 pub(crate) use cause::{PROVED_NOTHING, Scene};
-pub(crate) use rate_limit::{Balance, RateLimitFields};
+pub(crate) use rate_limit::Balance;
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;
 

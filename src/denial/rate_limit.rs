@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::document::Fact;
@@ -59,6 +60,21 @@ impl Balance {
             a.standing.wait.cmp(&b.standing.wait).then(less_left)
         })
     }
+}
+
+/// An item of the member `limits`.
+#[derive(Serialize)]
+struct LimitItem<'l> {
+    limit: &'l str,
+    per: &'l [String],
+    rate: &'l str,
+    unit: &'static str,
+    quota: u32,
+    window: u64,
+    remaining: u64,
+    /// Absent when the cost will never be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset: Option<u64>,
 }
 
 /// The fields of one response.
@@ -165,17 +181,18 @@ impl RateLimitWriter {
         let item = |entry: &&Entry| {
             let limit = &self.limits[entry.limit];
             let quota = &limit.quotas[entry.quota];
-            let mut json = serde_json::json!({
-                "limit": limit.name, "per": limit.per, "rate": quota.rate, "unit": "requests",
-                "quota": quota.burst, "window": quota.window,
-                "remaining": entry.standing.remaining,
-            });
-            if let Some(seconds) = entry.standing.wait.seconds() {
-                json["reset"] = seconds.into();
+            LimitItem {
+                limit: &limit.name,
+                per: &limit.per,
+                rate: &quota.rate,
+                unit: "requests",
+                quota: quota.burst,
+                window: quota.window,
+                remaining: entry.standing.remaining,
+                reset: entry.standing.wait.seconds(),
             }
-            json
         };
-        let json = serde_json::Value::from_iter(entries.iter().map(item)).to_string();
+        let items: Vec<LimitItem<'_>> = entries.iter().map(item).collect();
         let short = entries.iter().filter(|entry| entry.standing.wait != Wait::None);
         let text = |entry: &&Entry| {
             let limit = &self.limits[entry.limit];
@@ -183,7 +200,7 @@ impl RateLimitWriter {
             format!("{} ({} with a burst of {})", limit.name, quota.rate, quota.burst)
         };
         let text = short.map(text).collect::<Vec<_>>().join(" and ");
-        Fact::Json { json: json.into(), text: text.into() }
+        Fact::json(&items, text)
     }
 }
 

@@ -9,6 +9,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
+use serde::Serialize;
 
 use super::catalogue;
 use super::code::{Challenge, DenialCode};
@@ -347,6 +348,17 @@ impl Json {
     }
 }
 
+/// An item of the member `accepted_credentials`.
+#[derive(Serialize)]
+struct AcceptedForm<'f> {
+    kind: &'static str,
+    #[serde(rename = "in")]
+    place: &'static str,
+    name: &'f str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
+}
+
 /// How credentials may be sent.
 struct Forms<'p> {
     realm: &'p str,
@@ -357,13 +369,7 @@ struct Forms<'p> {
 impl Forms<'_> {
     fn accepted(&self, (keys, tokens): (bool, bool)) -> Accepted {
         let Self { realm, key_header, keys_as_bearer } = *self;
-        let form = |kind: &str, name: &str, scheme: Option<&str>| {
-            let mut form = serde_json::json!({"kind": kind, "in": "header", "name": name});
-            if let Some(scheme) = scheme {
-                form["scheme"] = scheme.into();
-            }
-            form
-        };
+        let form = |kind, name, scheme| AcceptedForm { kind, place: "header", name, scheme };
         let (mut forms, mut texts, mut challenges) = (Vec::new(), Vec::new(), Vec::new());
         if tokens || (keys && keys_as_bearer) {
             challenges.push(quoted(format!("Bearer realm=\"{realm}\"")));
@@ -382,7 +388,8 @@ impl Forms<'_> {
             forms.push(form("token", "authorization", Some("Bearer")));
             texts.push("a token as `Authorization: Bearer <token>`".into());
         }
-        let json = serde_json::Value::from(forms).to_string();
+        // INVARIANT: text is always serializable.
+        let json = serde_json::to_string(&forms).unwrap_or_default();
         Accepted { json: json.into(), text: texts.join(", or ").into(), challenges }
     }
 }

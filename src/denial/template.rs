@@ -44,7 +44,8 @@ fn fill_plain<'m>(
     whole
 }
 
-/// The names in a template, for tests and for checking codes of the application.
+/// The names in a template.
+#[cfg(test)]
 pub(super) fn names(template: &str) -> impl Iterator<Item = &str> {
     template.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name))
 }

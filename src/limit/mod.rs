@@ -11,8 +11,8 @@ mod quota;
 
 pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
 pub(crate) use failures::{Failures, TooManyFailures};
-pub(crate) use memory::{Charge, ChargeKey, Charges, Standings};
-pub(crate) use quota::{Quota, QuotaError, RateError, parse_duration, parse_rate};
+pub(crate) use memory::{Charge, Charges, Standings};
+pub(crate) use quota::{Quota, parse_duration, parse_rate};
 
 pub use memory::MemoryStore;
 

@@ -128,10 +128,6 @@ impl Fault {
         &self.help
     }
 
-    pub(super) fn line_of_file(&self) -> (&str, usize) {
-        (self.file(), self.line())
-    }
-
     fn before(&self) -> &str {
         let text = &self.place.source.text;
         let mut end = self.place.span.start.min(text.len());

@@ -15,7 +15,7 @@ mod section;
 pub(crate) use fault::{Faults, Place, Source, list, nearest};
 pub use fault::{Fault, Severity};
 pub(crate) use load::load;
-pub(crate) use rule::{Access, Demands, Mode, Refusal, Rule, is_preflight};
+pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
 pub(crate) use rule_table::{NoRule, RuleTable};
 pub(crate) use section::At;
 

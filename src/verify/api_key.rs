@@ -42,7 +42,7 @@ pub(crate) enum KeyError {
     NotYetValid(Arc<KeyRecord>, u64),
     AddressNotAllowed(Arc<KeyRecord>, IpAddr),
     /// The key is bound to addresses, and the client's is not known.
-    AddressUnknown(Arc<KeyRecord>),
+    AddressUnknown,
 }
 
 /// The keys of a policy.
@@ -99,7 +99,7 @@ impl KeyTable {
         }
         if !record.addresses.is_empty() {
             match address {
-                None => return Err(KeyError::AddressUnknown(record.clone())),
+                None => return Err(KeyError::AddressUnknown),
                 Some(address) if !is_within(&record.addresses, address) => {
                     return Err(KeyError::AddressNotAllowed(record.clone(), address));
                 }

@@ -8,7 +8,6 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{
     self as sig, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
@@ -25,6 +24,9 @@ pub(crate) struct KeySet {
     /// Whether a token says with `kid` which key it means. One secret or one PEM key needs none.
     by_id: bool,
 }
+
+/// RFC 7518 sections 3.3 and 3.5.
+const MIN_RSA_BITS: usize = 2048;
 
 /// One key, ready for each algorithm that it may be used with.
 struct VerifyingKey {
@@ -87,7 +89,7 @@ impl KeySet {
         let Ok(bytes) = key.try_get_as_bytes() else {
             return refused("the key cannot be read");
         };
-        if key.family() == AlgorithmFamily::Rsa && rsa_bits(bytes).is_none_or(|bits| bits < 2048) {
+        if key.family() == AlgorithmFamily::Rsa && modulus(&key).is_none_or(|n| bits(&n) < MIN_RSA_BITS) {
             return refused("the RSA key has fewer than 2048 bits");
         }
         let ready: Vec<_> = (algorithms.iter())
@@ -273,13 +275,11 @@ fn parse_public(
     match key {
         AlgorithmParameters::RSA(key) => {
             let (n, e) = (decode(&key.n)?, decode(&key.e)?);
-            let n = n.get(n.iter().take_while(|byte| **byte == 0).count()..).unwrap_or_default();
-            let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
-            if bits < 2048 {
+            if bits(&n) < MIN_RSA_BITS {
                 return Err("has fewer than 2048 bits");
             }
             let parameters = rsa_parameters(algorithm).ok_or(BROKEN)?;
-            RsaPublicKeyComponents { n, e: &e[..] }.to_parsed_public_key(parameters).map_err(|_| BROKEN)
+            RsaPublicKeyComponents { n: &n[..], e: &e[..] }.to_parsed_public_key(parameters).map_err(|_| BROKEN)
         }
         AlgorithmParameters::EllipticCurve(key) => {
             // An uncompressed point (SEC 1 section 2.3.3).
@@ -316,13 +316,19 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     }
 }
 
-/// The size of an RSA key, given as PKCS #1 or SPKI.
-fn rsa_bits(der: &[u8]) -> Option<usize> {
-    if let Ok(key) = PublicEncryptingKey::from_der(der) {
-        return Some(key.key_size_bits());
+/// The modulus of an RSA key.
+fn modulus(key: &DecodingKey) -> Option<Vec<u8>> {
+    match Jwk::from_decoding_key(key, None).ok()?.algorithm {
+        AlgorithmParameters::RSA(parameters) => URL_SAFE_NO_PAD.decode(parameters.n).ok(),
+        _ => None,
     }
-    let key = ParsedPublicKey::new(&sig::RSA_PKCS1_2048_8192_SHA256, der).ok()?;
-    PublicEncryptingKey::from_der(key.as_ref()).ok().map(|key| key.key_size_bits())
+}
+
+/// The bits of an RSA modulus, big-endian.
+fn bits(modulus: &[u8]) -> usize {
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let significant = &modulus[zeros..];
+    significant.len() * 8 - significant.first().map_or(0, |byte| byte.leading_zeros() as usize)
 }
 
 /// The algorithm with this name (RFC 7518 section 3.1, RFC 8037, RFC 9864).

@@ -7,12 +7,15 @@ mod api_key;
 mod cache;
 mod issuer;
 mod key_set;
+mod new_api_key;
 mod token;
 
-pub(crate) use api_key::{KeyError, KeyRecord, KeyTable, key_digest};
+pub(crate) use api_key::{KeyError, KeyRecord, KeyTable};
 pub(crate) use cache::TokenCache;
 pub(crate) use issuer::{Issuer, Issuers};
 pub(crate) use key_set::{
-    KeySet, KeySetError, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
+    KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
 pub(crate) use token::{MAX_TOKEN_BYTES, TokenError};
+
+pub use new_api_key::NewApiKey;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
-use tollgate::Scope;
-use tollgate::workbench::{KeyFile, NewKey, duration, inspect, moment_after};
+use tollgate::workbench::{KeyFile, duration, inspect, moment_after};
+use tollgate::{NewApiKey, Scope};
 
 use crate::Failure;
 
@@ -62,8 +62,8 @@ impl New {
             return Err(Failure::Usage("a client has a name without control characters".into()));
         }
         let target = self.write.as_deref().map(Target::read).transpose()?;
-        let key = NewKey::generate(&self.prefix(target.as_ref())?).map_err(Failure::Usage)?;
-        let id = self.id.clone().unwrap_or_else(|| default_id(&self.client, &key.digest));
+        let key = NewApiKey::generate(&self.prefix(target.as_ref())?).map_err(Failure::Usage)?;
+        let id = self.id.clone().unwrap_or_else(|| default_id(&self.client, key.digest()));
         let header = match target.as_ref().map(|target| &target.kind) {
             Some(KeyFile::Keys) => "[[key]]",
             Some(KeyFile::Policy { .. }) | None => "[[api_keys.key]]",
@@ -73,10 +73,10 @@ impl New {
             target.append(&entry)?;
         }
         if self.json {
-            let digest = &key.digest;
-            println!("{:#}", json!({"key": key.text, "id": id, "digest": digest, "toml": entry}));
+            let digest = key.digest();
+            println!("{:#}", json!({"key": key.reveal(), "id": id, "digest": digest, "toml": entry}));
         } else {
-            println!("{}", key.text);
+            println!("{}", key.reveal());
             match &target {
                 Some(target) => eprintln!("{id} was added to {}. The key above is not shown again.", target.path.display()),
                 None => println!("\n# Store this; the key above is not shown again.\n{entry}"),
@@ -103,7 +103,7 @@ impl New {
         }
     }
 
-    fn entry(&self, header: &str, id: &str, key: &NewKey) -> String {
+    fn entry(&self, header: &str, id: &str, key: &NewApiKey) -> String {
         let mut entry = format!("{header}\n");
         let mut line = |name: &str, value: String| {
             // INVARIANT: writing to a String does not fail.
@@ -111,7 +111,7 @@ impl New {
         };
         line("id", quote(id));
         line("client", quote(&self.client));
-        line("digest", quote(&key.digest));
+        line("digest", quote(key.digest()));
         if !self.scopes.is_empty() {
             line("scopes", array(self.scopes.iter().map(Scope::as_str)));
         }

@@ -1,5 +1,6 @@
 //! `tollgate serve`: a trial server, which judges any request as itself.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
         block_on(async {
             let gate = Tollgate::open(&self.policy.path).await?;
             let cannot_listen = |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));

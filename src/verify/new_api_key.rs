@@ -1,0 +1,58 @@
+//! New API keys.
+
+use std::fmt;
+
+use super::api_key::key_digest;
+use crate::credential::{Secret, is_key_prefix, new_key};
+
+/// A new API key: 256 random bits in the checked form.
+///
+/// For applications that hand out keys. Show the text to its owner once, and store only the
+/// digest. `tollgate key new` does the same on the command line.
+///
+/// ```
+/// use tollgate::NewApiKey;
+///
+/// let key = NewApiKey::generate("tg_live")?;
+/// assert!(key.reveal().starts_with("tg_live_"));
+/// assert!(key.digest().starts_with("sha256:"));
+/// assert_eq!(format!("{key:?}"), "NewApiKey(..)"); // never in a log by accident
+/// # Ok::<(), String>(())
+/// ```
+pub struct NewApiKey {
+    text: Secret,
+    digest: String,
+}
+
+impl NewApiKey {
+    /// Makes a key with this prefix: a letter, then letters, digits, `_` and `-`, at most 32.
+    ///
+    /// # Errors
+    ///
+    /// When the prefix cannot begin a key, or the system gives no random bytes.
+    pub fn generate(prefix: &str) -> Result<Self, String> {
+        if !is_key_prefix(prefix) {
+            return Err("a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`".into());
+        }
+        let text = Secret::new(new_key(prefix)?.into_bytes());
+        let digits = key_digest(text.expose()).map(|byte| format!("{byte:02x}")).concat();
+        Ok(Self { text, digest: format!("sha256:{digits}") })
+    }
+
+    /// The whole key, to be shown to its owner once.
+    pub fn reveal(&self) -> &str {
+        // INVARIANT: made of base62 digits and the prefix.
+        std::str::from_utf8(self.text.expose()).unwrap_or_default()
+    }
+
+    /// What is stored of it: `sha256:` and 64 hex digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+impl fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewApiKey(..)")
+    }
+}
