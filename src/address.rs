@@ -150,7 +150,9 @@ fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(name) => {
             !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         }
         None => {
             (1..=5).contains(&text.len())
@@ -219,7 +221,6 @@ fn split_unquoted(text: &str, mark: char) -> Option<Vec<&str>> {
     parts.push(text.get(start..)?);
     (!quoted).then_some(parts)
 }
-
 
 #[cfg(test)]
 mod tests {

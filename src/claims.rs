@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_claim_set_keeps_claims_as_they_were_signed() {
-        let claims = ClaimSet::parse(br#" {"sub": "a\u0062", "exp": 1e400, "x": {"y": [1, 2]}}"#).unwrap();
+        let claims =
+            ClaimSet::parse(br#" {"sub": "a\u0062", "exp": 1e400, "x": {"y": [1, 2]}}"#).unwrap();
         assert_eq!(claims.get("exp"), Some("1e400"));
         assert_eq!(claims.get("x"), Some("{\"y\": [1, 2]}"));
         assert_eq!(text(claims.get("sub").unwrap()).unwrap(), "ab");

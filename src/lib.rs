@@ -78,6 +78,6 @@ pub use gate::{
 pub use limit::MemoryStore;
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
-pub use scope::{InvalidScope, RequiredScopes, Scope, Scopes, __is_scope};
+pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
 pub use time::{Clock, ManualClock};
 pub use verify::NewApiKey;

@@ -90,11 +90,19 @@ pub struct TokenOrder {
 /// # Errors
 ///
 /// What is missing, in a sentence.
-pub fn mint(gate: &Tollgate, order: &TokenOrder, key_file: Option<&Path>) -> Result<String, String> {
+pub fn mint(
+    gate: &Tollgate,
+    order: &TokenOrder,
+    key_file: Option<&Path>,
+) -> Result<String, String> {
     let issuers = &gate.gate().policy.issuers;
     let Some(issuer) = issuers.by_name(&order.issuer) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
-        return Err(format!("no issuer is called `{}`; the policy has: {}", order.issuer, names.join(", ")));
+        return Err(format!(
+            "no issuer is called `{}`; the policy has: {}",
+            order.issuer,
+            names.join(", ")
+        ));
     };
     let key = key_file.map(read_private_key).transpose()?;
     let algorithm = choose(issuer, order, key.as_ref())?;
@@ -105,8 +113,11 @@ pub fn mint(gate: &Tollgate, order: &TokenOrder, key_file: Option<&Path>) -> Res
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(&header), encode(&claims(issuer, order)?));
     let signature = match key {
-        Some(key) => jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm)
-            .map_err(|error| format!("the key cannot sign with {}: {error}", algorithm_name(algorithm)))?,
+        Some(key) => {
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).map_err(|error| {
+                format!("the key cannot sign with {}: {error}", algorithm_name(algorithm))
+            })?
+        }
         None => {
             let tag = issuer.keys.sign(algorithm, signed.as_bytes());
             URL_SAFE_NO_PAD.encode(tag.ok_or("the issuer's secret cannot sign")?)
@@ -142,7 +153,11 @@ fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
     Ok(claims)
 }
 
-fn choose(issuer: &Issuer, order: &TokenOrder, key: Option<&EncodingKey>) -> Result<Algorithm, String> {
+fn choose(
+    issuer: &Issuer,
+    order: &TokenOrder,
+    key: Option<&EncodingKey>,
+) -> Result<Algorithm, String> {
     let fits = |candidate: &Algorithm| match key {
         Some(key) => candidate.family() == key.family(),
         None => is_symmetric(*candidate),
@@ -162,12 +177,15 @@ fn choose(issuer: &Issuer, order: &TokenOrder, key: Option<&EncodingKey>) -> Res
 }
 
 fn read_private_key(path: &Path) -> Result<EncodingKey, String> {
-    let pem = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let pem = std::fs::read(path)
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
     (EncodingKey::from_rsa_pem(&pem).ok())
         .or_else(|| EncodingKey::from_ec_pem(&pem).ok())
         .or_else(|| EncodingKey::from_ed_pem(&pem).ok())
         .filter(|key| key.family() != AlgorithmFamily::Hmac)
-        .ok_or_else(|| format!("`{}` is no PEM private key (PKCS #8, or PKCS #1 for RSA)", path.display()))
+        .ok_or_else(|| {
+            format!("`{}` is no PEM private key (PKCS #8, or PKCS #1 for RSA)", path.display())
+        })
 }
 
 fn unix_now() -> u64 {

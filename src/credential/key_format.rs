@@ -108,7 +108,9 @@ pub(crate) fn new_key(prefix: &str) -> Result<String, Cow<'static, str>> {
         random.fill(&mut bytes).map_err(|_| "the system gave no random bytes")?;
         // Bytes of 248 and more are dropped, so that each digit is equally likely.
         let digits = bytes.iter().filter(|byte| **byte < 248).map(|byte| byte % 62);
-        key.extend(digits.take(end - key.len()).map(|digit| char::from(DIGITS[usize::from(digit)])));
+        key.extend(
+            digits.take(end - key.len()).map(|digit| char::from(DIGITS[usize::from(digit)])),
+        );
     }
     let check = check_digits(key.as_bytes());
     key.extend(check.map(char::from));

@@ -106,7 +106,7 @@ denial_codes! {
         retryable: true,
         title: "API key not yet valid",
         detail: "The API key {key_id} is valid from {valid_from}; the server's time is {server_time}.",
-        remedy: "Wait until {valid_from}[, for {retry_after} seconds], or use a key that is valid now.";
+        remedy: "Wait until {valid_from}[, for {retry_after} s], or use a key that is valid now.";
 
     /// The key is genuine, and may not be used from this address.
     API_KEY_ADDRESS_NOT_ALLOWED => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
@@ -179,7 +179,7 @@ denial_codes! {
         retryable: true,
         title: "Token not yet valid",
         detail: "The token is valid from {valid_from}; the server's time is {server_time}.",
-        remedy: "Wait until {valid_from}[, for {retry_after} seconds]. If that moment has passed by the issuer's clock, one of the clocks is wrong.";
+        remedy: "Wait until {valid_from}[, for {retry_after} s]. If that moment has passed by the issuer's clock, one of the clocks is wrong.";
 
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
     TOKEN_AUDIENCE_MISMATCH => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -273,7 +273,7 @@ denial_codes! {
         retryable: true,
         title: "Rate limited",
         detail: "The request takes {cost} of a limit that has less left: {limits}.",
-        remedy: "[Wait {retry_after} seconds, then repeat the request. ]Spread calls over time, to stay within {limits}.";
+        remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time, to stay within {limits}.";
 
     /// Too many requests from this address failed to prove a credential.
     ///
@@ -283,21 +283,21 @@ denial_codes! {
         retryable: true,
         title: "Too many failed attempts",
         detail: "Too many requests from this address failed to authenticate, the last with {last_failure}. Others behind the same address count too.",
-        remedy: "Correct the credential first: see {last_failure}. Then wait {retry_after} seconds before the next attempt.";
+        remedy: "Correct the credential first: see {last_failure}. Then wait {retry_after} s before the next attempt.";
 
     /// What verifies this credential cannot be reached at the moment.
     KEY_SOURCE_UNAVAILABLE => "key_source_unavailable", Server, 503, Challenge::None,
         retryable: true,
         title: "Key source unavailable",
         detail: "What verifies this credential cannot be reached at the moment.",
-        remedy: "The fault is the server's. Repeat the request in {retry_after} seconds, then ever more slowly.";
+        remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
 
     /// The limits of this request cannot be counted at the moment.
     LIMITER_UNAVAILABLE => "limiter_unavailable", Server, 503, Challenge::None,
         retryable: true,
         title: "Limiter unavailable",
         detail: "The limits of this request cannot be counted at the moment.",
-        remedy: "The fault is the server's. Repeat the request in {retry_after} seconds, then ever more slowly.";
+        remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
 
     /// The server could not decide about the request, by a fault of its own.
     ///

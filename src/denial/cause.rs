@@ -113,7 +113,9 @@ impl Scene<'_> {
                 let text = |place: &Place| match place {
                     Place::KeyHeader => header.to_owned(),
                     Place::Authorization(None) => "authorization".to_owned(),
-                    Place::Authorization(Some(scheme)) => format!("authorization ({})", scheme.as_str()),
+                    Place::Authorization(Some(scheme)) => {
+                        format!("authorization ({})", scheme.as_str())
+                    }
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
                 let forms = places.iter().map(form).collect::<Vec<_>>();
@@ -147,10 +149,11 @@ impl Scene<'_> {
 
     pub(crate) fn key(&self, error: KeyError, now: u64) -> Denial {
         let about = |code, key: &KeyRecord| {
-            self.deny(code)
-                .naming_accepted()
-                .text("key_id", key.id.to_string())
-                .because(format!("key {} of client {}", key.id, key.principal.client()))
+            self.deny(code).naming_accepted().text("key_id", key.id.to_string()).because(format!(
+                "key {} of client {}",
+                key.id,
+                key.principal.client()
+            ))
         };
         let server_time = || rfc3339(now / MICROS);
         match error {
@@ -177,8 +180,12 @@ impl Scene<'_> {
         let format = self.policy.keys.format();
         let detail = match fault {
             KeyFault::Empty => "The API key is empty.",
-            KeyFault::Prefix => "The API key does not begin with {expected_prefix}_: it is of another environment, or no key.",
-            KeyFault::Length => "The API key does not have {expected_length} characters: it was cut off, or something was added.",
+            KeyFault::Prefix => {
+                "The API key does not begin with {expected_prefix}_: it is of another environment, or no key."
+            }
+            KeyFault::Length => {
+                "The API key does not have {expected_length} characters: it was cut off, or something was added."
+            }
             KeyFault::Characters => "The API key holds characters that no key has.",
             KeyFault::CheckDigits => "The check digits of the API key do not fit: it is misspelt.",
         };
@@ -272,7 +279,7 @@ impl Scene<'_> {
                 let missing = principal.map(|principal| demands.missing_scopes(principal));
                 self.insufficient_scope(
                     principal,
-                    demands.scopes.iter().cloned().collect(),
+                    demands.scopes.clone(),
                     missing.unwrap_or_default().into_iter().cloned().collect(),
                     demands.any_scopes.clone(),
                 )
@@ -297,8 +304,8 @@ impl Scene<'_> {
         missing: Vec<crate::scope::Scope>,
         any: Vec<crate::scope::Scope>,
     ) -> Denial {
-        let granted: Vec<String> =
-            principal.map_or_else(Vec::new, |p| p.scopes().iter().map(ToString::to_string).collect());
+        let granted: Vec<String> = principal
+            .map_or_else(Vec::new, |p| p.scopes().iter().map(ToString::to_string).collect());
         let mut denial = self
             .deny(&codes::INSUFFICIENT_SCOPE)
             .texts("required_scopes", &required)
@@ -311,7 +318,12 @@ impl Scene<'_> {
         denial
     }
 
-    pub(crate) fn rate_limited(&self, balance: &Balance, cost: u32, writer: &RateLimitWriter) -> Denial {
+    pub(crate) fn rate_limited(
+        &self,
+        balance: &Balance,
+        cost: u32,
+        writer: &RateLimitWriter,
+    ) -> Denial {
         let mut denial = self
             .deny(&codes::RATE_LIMITED)
             .number("cost", u64::from(cost))
@@ -332,7 +344,9 @@ impl Scene<'_> {
 
     pub(crate) fn too_many_failures(&self, failures: TooManyFailures) -> Denial {
         let last = PROVED_NOTHING.get(failures.last).map_or("", |row| row.code);
-        self.deny(&codes::TOO_MANY_FAILURES).text("last_failure", last).wait(seconds_up(failures.wait))
+        self.deny(&codes::TOO_MANY_FAILURES)
+            .text("last_failure", last)
+            .wait(seconds_up(failures.wait))
     }
 
     /// The decision needs the client's address, and the server does not know it.

@@ -150,6 +150,23 @@ impl DenialCode {
         self
     }
 
+    /// Every code of the gate itself, in the order of the documentation.
+    ///
+    /// ```
+    /// use tollgate::DenialCode;
+    ///
+    /// let limits = DenialCode::catalogue().iter().filter(|code| code.category().as_str() == "limit");
+    /// assert!(limits.map(|code| code.code()).any(|code| code == "rate_limited"));
+    /// ```
+    pub fn catalogue() -> &'static [&'static DenialCode] {
+        super::catalogue::CATALOGUE
+    }
+
+    /// What the code means, at length, in Markdown. Empty for codes of the application.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
     /// The name of the code.
     pub const fn code(&self) -> &'static str {
         self.code

@@ -83,7 +83,10 @@ pub(crate) enum Fact {
     Number(u64),
     Texts(Vec<String>),
     /// JSON, and how it reads in a sentence.
-    Json { json: Arc<str>, text: Arc<str> },
+    Json {
+        json: Arc<str>,
+        text: Arc<str>,
+    },
 }
 
 impl Fact {
@@ -207,7 +210,11 @@ impl Denial {
     }
 
     /// Adds an array, unless it is empty.
-    pub(crate) fn texts<T: ToString>(self, name: &'static str, texts: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn texts<T: ToString>(
+        self,
+        name: &'static str,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Self {
         let texts: Vec<String> = texts.into_iter().map(|text| text.to_string()).collect();
         if texts.is_empty() { self } else { self.fact(name, Fact::Texts(texts)) }
     }

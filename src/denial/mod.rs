@@ -16,7 +16,6 @@ mod registry;
 mod render;
 mod template;
 
-pub(crate) use catalogue::CATALOGUE;
 pub(crate) use cause::{PROVED_NOTHING, Scene};
 pub(crate) use rate_limit::Balance;
 pub(crate) use registry::Registry;

@@ -36,10 +36,7 @@ struct Entry {
 }
 
 impl Balance {
-    pub(crate) fn new(
-        quotas: impl Iterator<Item = (usize, usize)>,
-        standings: Standings,
-    ) -> Self {
+    pub(crate) fn new(quotas: impl Iterator<Item = (usize, usize)>, standings: Standings) -> Self {
         let entry = |((limit, quota), standing)| Entry { limit, quota, standing };
         Self(quotas.zip(standings).map(entry).collect())
     }
@@ -177,7 +174,7 @@ impl RateLimitWriter {
     /// The members `limits` and, in a sentence, the limits that are short.
     pub(crate) fn members(&self, balance: &Balance) -> Fact {
         let mut entries: Vec<&Entry> = balance.0.iter().collect();
-        entries.sort_by(|a, b| b.standing.wait.cmp(&a.standing.wait));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.standing.wait));
         let item = |entry: &&Entry| {
             let limit = &self.limits[entry.limit];
             let quota = &limit.quotas[entry.quota];

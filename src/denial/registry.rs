@@ -9,8 +9,18 @@ use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, list, nearest};
 
 /// Members that every document may have; an application cannot give them another meaning.
 const RESERVED: &[&str] = &[
-    "type", "title", "status", "code", "category", "detail", "remedy", "support", "retryable",
-    "retry_after", "instance", "rule",
+    "type",
+    "title",
+    "status",
+    "code",
+    "category",
+    "detail",
+    "remedy",
+    "support",
+    "retryable",
+    "retry_after",
+    "instance",
+    "rule",
 ];
 
 /// Every code of the application.
@@ -34,7 +44,8 @@ impl Registry {
         }
         for entry in entries {
             if let Some(code) = read(entry, faults) {
-                let status = entry.status.as_ref().map_or(&entry.code.place, |status| &status.place);
+                let status =
+                    entry.status.as_ref().map_or(&entry.code.place, |status| &status.place);
                 registry.add(code, &entry.code.place, status, faults);
             }
         }
@@ -51,7 +62,9 @@ impl Registry {
             faults.push(
                 Fault::at(place, format!("`{name}` cannot be a code"))
                     .label("is no name of a code")
-                    .with_help("a code is a small letter and 2 to 62 small letters, digits and `_`"),
+                    .with_help(
+                        "a code is a small letter and 2 to 62 small letters, digits and `_`",
+                    ),
             );
         } else if self.find(code.code).is_some() {
             faults.push(
@@ -63,9 +76,19 @@ impl Registry {
         let range = if code.category == Category::Server { 500..=599 } else { 400..=499 };
         if !range.contains(&code.standard_status) {
             faults.push(
-                Fault::at(status, format!("the status {} does not go with `{}`", code.standard_status, code.category))
-                    .label("is of another class")
-                    .with_help(format!("use a status from {} to {}", range.start(), range.end())),
+                Fault::at(
+                    status,
+                    format!(
+                        "the status {} does not go with `{}`",
+                        code.standard_status, code.category
+                    ),
+                )
+                .label("is of another class")
+                .with_help(format!(
+                    "use a status from {} to {}",
+                    range.start(),
+                    range.end()
+                )),
             );
         }
         self.codes.push(code);

@@ -73,7 +73,13 @@ impl Renderer {
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
         let accepted = [(false, false), (true, false), (false, true), (true, true)];
-        Self { policy, registry, rate_limit, docs, accepted: accepted.map(|kinds| forms.accepted(kinds)) }
+        Self {
+            policy,
+            registry,
+            rate_limit,
+            docs,
+            accepted: accepted.map(|kinds| forms.accepted(kinds)),
+        }
     }
 
     /// Writes a denial out.
@@ -86,7 +92,10 @@ impl Renderer {
                 "a handler answered with a code that is not registered: add it with \
                  TollgateBuilder::code or [[denial.code]]"
             );
-            return self.write(&Denial::new(&catalogue::DECISION_FAILED).with_instance_of(denial), &catalogue::DECISION_FAILED);
+            return self.write(
+                &Denial::new(&catalogue::DECISION_FAILED).with_instance_of(denial),
+                &catalogue::DECISION_FAILED,
+            );
         };
         self.write(denial, code)
     }
@@ -112,7 +121,8 @@ impl Renderer {
         // A wait would tell an address that fails from one that is merely unknown.
         let retry_after = draft.retry_after.filter(|_| !minimal || shown.retryable);
 
-        let body = Document { renderer: self, draft, shown, status, retry_after, minimal }.to_json();
+        let body =
+            Document { renderer: self, draft, shown, status, retry_after, minimal }.to_json();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -157,7 +167,8 @@ impl Renderer {
             }
             Challenge::Scope if draft.challenge_scopes.is_empty() => Vec::new(),
             Challenge::Scope => {
-                let scopes: Vec<&str> = draft.challenge_scopes.iter().map(|scope| scope.as_str()).collect();
+                let scopes: Vec<&str> =
+                    draft.challenge_scopes.iter().map(|scope| scope.as_str()).collect();
                 let scopes = scopes.join(" ");
                 vec![quoted(format!(
                     "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scopes}\""
@@ -191,8 +202,7 @@ impl Document<'_> {
             Some(remedy) => fill(remedy, &member),
             None => fill(shown.remedy, &member),
         };
-        let retryable =
-            self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
+        let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
 
         let mut json = Json(Vec::with_capacity(1024));
         json.open();
@@ -220,7 +230,9 @@ impl Document<'_> {
         for (name, fact) in self.facts() {
             json.fact(name, fact);
         }
-        if let Some(rule) = self.draft.rule.as_ref().filter(|_| policy.disclosure == Disclosure::Detailed) {
+        if let Some(rule) =
+            self.draft.rule.as_ref().filter(|_| policy.disclosure == Disclosure::Detailed)
+        {
             json.fact("rule", &Fact::Text(Cow::Owned(rule.name.to_string())));
         }
         json.close()
@@ -255,7 +267,9 @@ impl Document<'_> {
     fn sentence(&self, name: &str, instance: &str) -> Option<Cow<'static, str>> {
         match name {
             "retry_after" => self.retry_after.map(|seconds| Cow::Owned(seconds.to_string())),
-            "support" => self.renderer.policy.support.as_ref().map(|uri| Cow::Owned(uri.to_string())),
+            "support" => {
+                self.renderer.policy.support.as_ref().map(|uri| Cow::Owned(uri.to_string()))
+            }
             "instance" => Some(Cow::Owned(instance.to_owned())),
             "accepted_credentials" if self.names_accepted() => {
                 Some(Cow::Owned(self.renderer.accepted(self.draft).text.to_string()))
@@ -273,7 +287,8 @@ impl Fact {
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string().into(),
             Self::Texts(texts) => {
-                let shown = texts.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let shown =
+                    texts.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
                 match texts.len().saturating_sub(SHOWN) {
                     0 => shown.into(),
                     more => format!("{shown} and {more} more").into(),

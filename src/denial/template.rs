@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn parts_with_absent_members_are_left_out() {
-        let member = |name: &str| (name == "here").then(|| Cow::Borrowed("X"));
+        let member = |name: &str| (name == "here").then_some(Cow::Borrowed("X"));
         assert_eq!(fill("a {here}[ b {here}][ c {gone}].", &member), "a X b X.");
         assert_eq!(fill("{gone} [", &member), "gone [");
         assert_eq!(fill("open {here", &member), "open {here");

@@ -73,7 +73,10 @@ impl Admission {
     /// The limits of the rule, as they stood when the request was admitted.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
         let name = |limit| self.0.gate.renderer.rate_limit.name(limit);
-        self.0.balance.remaining().map(move |(limit, remaining)| LimitBalance { limit: name(limit), remaining })
+        self.0
+            .balance
+            .remaining()
+            .map(move |(limit, remaining)| LimitBalance { limit: name(limit), remaining })
     }
 
     /// The code that a rule in shadow mode would have denied the request with.
@@ -142,7 +145,8 @@ impl Admission {
 fn vary_by_credential(headers: &mut HeaderMap, key_header: &HeaderName) {
     let vary = match key_header.as_str() {
         "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
-        name => HeaderValue::try_from(format!("authorization, {name}")).unwrap_or(HeaderValue::from_static("*")),
+        name => HeaderValue::try_from(format!("authorization, {name}"))
+            .unwrap_or(HeaderValue::from_static("*")),
     };
     headers.append(VARY, vary);
 }

@@ -149,7 +149,8 @@ impl fmt::Display for OpenError {
                 write!(f, "cannot read the policy `{}`: {error}", path.display())
             }
             Self::Refused { faults } => {
-                let count = faults.iter().filter(|fault| fault.severity() == Severity::Fault).count();
+                let count =
+                    faults.iter().filter(|fault| fault.severity() == Severity::Fault).count();
                 for fault in faults {
                     writeln!(f, "{fault}\n")?;
                 }

@@ -188,7 +188,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Claims<T> {
         let parsed = serde_path_to_error::deserialize(&mut reader);
         parsed.map(Self).map_err(|error| {
             let error = misfit(&error);
-            admission.scene().token(error, 0).because("the claims do not fit the type of the handler")
+            admission
+                .scene()
+                .token(error, 0)
+                .because("the claims do not fit the type of the handler")
         })
     }
 }
@@ -229,7 +232,6 @@ fn of_kind(admission: &Admission, kind: CredentialKind) -> Result<&Principal, De
         return Ok(principal);
     }
     let mut denial = admission.scene().unsupported(Unsupported::Kind(principal.credential()));
-    denial.draft_mut().accepted =
-        (kind == CredentialKind::ApiKey, kind == CredentialKind::Token);
+    denial.draft_mut().accepted = (kind == CredentialKind::ApiKey, kind == CredentialKind::Token);
     Err(denial)
 }

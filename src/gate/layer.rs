@@ -146,7 +146,8 @@ struct Pending(Denial);
 /// Writes a handler's denial as the policy says. Headers that others added stay.
 fn rewrite(response: &mut Response, denial: Denial, admission: &Admission) {
     let gate = admission.gate();
-    let denial = if denial.draft().rule.is_some() { denial } else { admission.scene().place(denial) };
+    let denial =
+        if denial.draft().rule.is_some() { denial } else { admission.scene().place(denial) };
     observe::denied(&gate.renderer, &denial, admission.caller());
     let (parts, body) = gate.renderer.render(&denial).into_parts();
     let headers = response.headers_mut();

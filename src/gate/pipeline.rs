@@ -70,9 +70,11 @@ impl Gate {
     ) -> Self {
         let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
         let store = MemoryStore::new(policy.limits.iter().map(quotas), policy.max_buckets);
-        let failures =
-            policy.failures.map(|quota| Failures::new(quota, PROVED_NOTHING.len(), policy.max_buckets));
-        let tokens = TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
+        let failures = policy
+            .failures
+            .map(|quota| Failures::new(quota, PROVED_NOTHING.len(), policy.max_buckets));
+        let tokens =
+            TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let told_of_missing_peer = AtomicBool::new(false);
         Self { policy, doubts, renderer, clock, store, failures, tokens, told_of_missing_peer }
     }
@@ -99,7 +101,14 @@ impl Gate {
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
                 let (charges, balance) = (Charges::new(), Balance::default());
-                Verdict::Admitted(Admission::new(self, rule, caller, charges, balance, Some(denial)))
+                Verdict::Admitted(Admission::new(
+                    self,
+                    rule,
+                    caller,
+                    charges,
+                    balance,
+                    Some(denial),
+                ))
             }
             Err(denial) => {
                 observe::denied(&self.renderer, &denial, &caller);
@@ -277,7 +286,10 @@ impl Hash for BucketKey<'_> {
                     self.caller.principal.as_ref().map(Principal::identity).hash(state);
                 }
                 KeyPart::Address => {
-                    self.caller.address.map(|address| self.policy.address.bucket(address)).hash(state);
+                    self.caller
+                        .address
+                        .map(|address| self.policy.address.bucket(address))
+                        .hash(state);
                 }
                 KeyPart::Rule => self.rule.name.hash(state),
                 KeyPart::Global => {}

@@ -168,7 +168,8 @@ fn units(micros: u64, quota: &Quota) -> u64 {
 
 /// The tokens missing under `from`, in units of `to`, rounded up.
 fn restate(missing: u64, from: &Quota, to: &Quota) -> u64 {
-    let restated = (u128::from(missing) * u128::from(to.period())).div_ceil(u128::from(from.period()));
+    let restated =
+        (u128::from(missing) * u128::from(to.period())).div_ceil(u128::from(from.period()));
     u64::try_from(restated).unwrap_or(MAX_MISSING).min(MAX_MISSING)
 }
 

@@ -110,6 +110,7 @@ impl MemoryStore {
     /// # Errors
     ///
     /// Where one of the buckets does not hold its cost: how all of them stand, untouched.
+    #[expect(clippy::result_large_err, reason = "both sides are equally large")]
     pub(crate) fn take(&self, charges: &[Charge], now: u64) -> Result<Standings, Standings> {
         self.settle(charges, now, |bucket, cost| bucket.take(cost))
     }
@@ -139,6 +140,7 @@ impl MemoryStore {
     }
 
     /// Applies every charge under the locks of all shards concerned, or none.
+    #[expect(clippy::result_large_err, reason = "both sides are equally large")]
     fn settle(
         &self,
         charges: &[Charge],
@@ -254,8 +256,7 @@ impl Table {
     fn sweep(&self, shard: &mut Shard, now: u64) -> usize {
         let before = shard.len();
         let is_kept = |key: u64, word: u64| key == OVERFLOW.0 || !self.reading.is_full(word, now);
-        let kept: Vec<_> =
-            shard.drain().filter(|(key, word)| is_kept(*key, *word.get())).collect();
+        let kept: Vec<_> = shard.drain().filter(|(key, word)| is_kept(*key, *word.get())).collect();
         let freed = before - kept.len();
         for entry in kept {
             shard.insert(entry.0, entry, |(key, _)| *key);
@@ -264,7 +265,12 @@ impl Table {
     }
 }
 
+/// A shard's limit and its index there.
+type ShardPlace = (usize, usize);
+
 type Shard = hashbrown::raw::RawTable<(u64, SharedValue<u64>)>;
+
+type Guard<'s> = RwLockWriteGuard<'s, Shard>;
 
 /// The locked shards of one request.
 ///
@@ -272,12 +278,13 @@ type Shard = hashbrown::raw::RawTable<(u64, SharedValue<u64>)>;
 /// wait for each other in a circle.
 struct Shards<'s> {
     store: &'s MemoryStore,
-    guards: SmallVec<[((usize, usize), RwLockWriteGuard<'s, Shard>); 4]>,
+    guards: SmallVec<[(ShardPlace, Guard<'s>); 4]>,
 }
 
 impl<'s> Shards<'s> {
     fn lock(store: &'s MemoryStore, charges: &[Charge]) -> Self {
-        let place = |charge: &Charge| (charge.limit, store.tables[charge.limit].shard_of(charge.key));
+        let place =
+            |charge: &Charge| (charge.limit, store.tables[charge.limit].shard_of(charge.key));
         let mut places: SmallVec<[(usize, usize); 4]> = charges.iter().map(place).collect();
         places.sort_unstable();
         places.dedup();
@@ -385,7 +392,8 @@ mod tests {
     fn all_or_none() {
         let store = store(&[5, 2, 9], 100);
         let charges = [0, 1, 2].map(|limit| charge(&store, limit, 7));
-        let left = |standings: &[Standing]| standings.iter().map(|s| s.remaining).collect::<Vec<_>>();
+        let left =
+            |standings: &[Standing]| standings.iter().map(|s| s.remaining).collect::<Vec<_>>();
         assert_eq!(left(&store.take(&charges, 0).unwrap()), [4, 1, 8]);
         assert_eq!(left(&store.take(&charges, 0).unwrap()), [3, 0, 7]);
         for _ in 0..5 {

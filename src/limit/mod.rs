@@ -67,8 +67,10 @@ impl KeyPart {
 impl Limit {
     /// The index of the quota that holds for a client with `plan`.
     pub(crate) fn quota_of(&self, plan: Option<&str>) -> usize {
-        plan.and_then(|plan| self.quotas.iter().position(|quota| quota.plan.as_deref() == Some(plan)))
-            .unwrap_or(0)
+        plan.and_then(|plan| {
+            self.quotas.iter().position(|quota| quota.plan.as_deref() == Some(plan))
+        })
+        .unwrap_or(0)
     }
 
     /// Whether a bucket of this limit belongs to something that was proven.

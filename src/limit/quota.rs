@@ -53,7 +53,8 @@ impl Quota {
         }
         // INVARIANT: a divisor of a non-zero number leaves a non-zero quotient, which is no
         // larger than what it was made of.
-        let tokens = u32::try_from(u64::from(tokens.get()) / divisor).ok().and_then(NonZeroU32::new);
+        let tokens =
+            u32::try_from(u64::from(tokens.get()) / divisor).ok().and_then(NonZeroU32::new);
         let (tokens, period) = (tokens.unwrap_or(NonZeroU32::MIN), NonZeroU64::new(reduced));
         Ok(Self { tokens, period: period.unwrap_or(NonZeroU64::MIN), burst })
     }
@@ -104,7 +105,9 @@ impl fmt::Display for RateError {
         f.write_str(match self {
             Self::Form => "a rate is written `<tokens>/<period>`",
             Self::Count => "the count is a whole number from 1 to 4294967295",
-            Self::Period => "the period is `second`, `minute`, `hour`, `day` or a duration such as `10s`",
+            Self::Period => {
+                "the period is `second`, `minute`, `hour`, `day` or a duration such as `10s`"
+            }
         })
     }
 }
@@ -151,7 +154,8 @@ mod tests {
 
     #[test]
     fn rates_are_tokens_per_period() {
-        let micros = |text: &str| parse_rate(text).map(|(count, period)| (count.get(), period.get()));
+        let micros =
+            |text: &str| parse_rate(text).map(|(count, period)| (count.get(), period.get()));
         assert_eq!(micros("100/minute"), Ok((100, 60_000_000)));
         assert_eq!(micros("5/10s"), Ok((5, 10_000_000)));
         assert_eq!(micros("1/second"), Ok((1, 1_000_000)));
@@ -175,7 +179,8 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         assert_eq!(parse_duration("7d"), Some(Duration::from_secs(604_800)));

@@ -195,7 +195,10 @@ impl Faults {
 }
 
 /// The name in `names` that is meant by `wrong`, where one is near.
-pub(crate) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
     names
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))
@@ -205,7 +208,11 @@ pub(crate) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
 }
 
 /// `did you mean ...`, where a name is near, and otherwise all names.
-pub(crate) fn suggest<'n>(wrong: &str, what: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+pub(crate) fn suggest<'n>(
+    wrong: &str,
+    what: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     match nearest(wrong, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),

@@ -8,8 +8,10 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::fault::{Fault, Faults, Place, Source, suggest};
-use super::load_keys::{load_issuers, load_keys};
-use super::load_rules::{RuleContext, load_limits, load_rules};
+use super::load_issuers::load_issuers;
+use super::load_keys::load_keys;
+use super::load_limits::load_limits;
+use super::load_rules::{RuleContext, load_rules};
 use super::section::{At, Section};
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource, parse_range};
@@ -25,9 +27,9 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     let start = Place { source: source.clone(), span: 0..0 };
     if text.trim().is_empty() {
         faults.push(
-            Fault::at(&start, "the policy is empty")
-                .label("nothing stands here")
-                .with_help("begin with `version = 1` and a [[rule]]: without rules every request is denied"),
+            Fault::at(&start, "the policy is empty").label("nothing stands here").with_help(
+                "begin with `version = 1` and a [[rule]]: without rules every request is denied",
+            ),
         );
         return None;
     }
@@ -82,7 +84,8 @@ fn check_version(root: &Section<'_>) {
                 .with_help("begin with `version = 1`"),
         );
     }
-    if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1) {
+    if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1)
+    {
         root.push(
             Fault::at(&version.place, format!("version {} is unknown", version.value))
                 .label("is not 1")
@@ -104,12 +107,8 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let keys = load_keys(keys_section, folder, !issuers.list.is_empty(), root.faults());
 
     let limits = load_limits(root.sections("limit", "[[limit]]"));
-    let context = RuleContext {
-        limits: &limits,
-        keys: &keys,
-        takes_keys,
-        takes_tokens: issuers.declared,
-    };
+    let context =
+        RuleContext { limits: &limits, keys: &keys, takes_keys, takes_tokens: issuers.declared };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
 
     Some(Policy {
@@ -143,10 +142,14 @@ fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
     if let Some(disclosure) = section.one_of("disclosure", &levels) {
         denial.disclosure = disclosure;
     }
-    if let Some(docs) = section.parse("docs", "base of URIs", |text| check_link(text, &["https", "http"], true)) {
+    if let Some(docs) =
+        section.parse("docs", "base of URIs", |text| check_link(text, &["https", "http"], true))
+    {
         denial.docs = Some(docs.value.strip_suffix('/').unwrap_or(&docs.value).into());
     }
-    if let Some(support) = section.parse("support", "URI", |text| check_link(text, &["https", "http", "mailto"], false)) {
+    if let Some(support) = section
+        .parse("support", "URI", |text| check_link(text, &["https", "http", "mailto"], false))
+    {
         denial.support = Some(support.value.into());
     }
     if let Some(realm) = section.parse("realm", "realm", check_quotable) {
@@ -229,7 +232,9 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
             section.push(
                 Fault::doubt(&section.key_place("trusted"), "`trusted` has no effect")
                     .label("only the peer's own address is looked at")
-                    .with_help("set `source = \"x-forwarded-for\"`, or the header that your proxies send"),
+                    .with_help(
+                        "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
+                    ),
             );
         }
         address.source = source.value;
@@ -242,7 +247,8 @@ fn load_failures(section: Option<Section<'_>>) -> Option<Quota> {
     let Some(section) = section else { return quota_of("10/minute", Some(20)) };
     let enabled = section.flag("enabled").unwrap_or(true);
     let rate = section.text("rate");
-    let quota = load_quota(&section, rate.as_ref().map_or("10/minute", |rate| rate.value), Some(20));
+    let quota =
+        load_quota(&section, rate.as_ref().map_or("10/minute", |rate| rate.value), Some(20));
     section.finish();
     quota.filter(|_| enabled)
 }
@@ -250,7 +256,8 @@ fn load_failures(section: Option<Section<'_>>) -> Option<Quota> {
 /// Reads `rate` and `burst` of a table. Without `burst` it is `default`, or the count of the rate.
 pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>) -> Option<Quota> {
     let burst = section.number("burst", 1..1 << 32);
-    let rate_place = if section.has("rate") { section.key_place("rate") } else { section.place().clone() };
+    let rate_place =
+        if section.has("rate") { section.key_place("rate") } else { section.place().clone() };
     let rate_place = section.text("rate").map_or(rate_place, |rate| rate.place);
     let (tokens, period) = match parse_rate(rate) {
         Ok(rate) => rate,
@@ -302,7 +309,9 @@ fn load_store(section: Option<Section<'_>>) -> usize {
             section.push(
                 Fault::at(&section.key_place("kind"), "the store `redis` is not in this release")
                     .label("cannot be used yet")
-                    .with_help("use `kind = \"memory\"`: every process then keeps buckets of its own"),
+                    .with_help(
+                        "use `kind = \"memory\"`: every process then keeps buckets of its own",
+                    ),
             );
         } else {
             section.one_of("kind", &[("memory", ())]);
@@ -316,11 +325,19 @@ fn load_store(section: Option<Section<'_>>) -> usize {
 }
 
 /// Checks a link that goes into denials.
-pub(super) fn check_link(text: &str, schemes: &[&str], path_allowed: bool) -> Result<String, String> {
+pub(super) fn check_link(
+    text: &str,
+    schemes: &[&str],
+    path_allowed: bool,
+) -> Result<String, String> {
     let names: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}:`")).collect();
     let help = format!("write a URI that begins with {}", names.join(" or "));
-    if text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
-        return Err("a URI has at most 512 characters of printable ASCII, others percent-encoded".into());
+    if text.len() > 512
+        || !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
+    {
+        return Err(
+            "a URI has at most 512 characters of printable ASCII, others percent-encoded".into()
+        );
     }
     if path_allowed && text.starts_with('/') && !text.starts_with("//") {
         return Ok(text.to_owned());
@@ -329,7 +346,9 @@ pub(super) fn check_link(text: &str, schemes: &[&str], path_allowed: bool) -> Re
         Some(("mailto", address)) => schemes.contains(&"mailto") && address.contains('@'),
         Some((scheme, _)) => {
             schemes.contains(&scheme)
-                && text.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+                && text
+                    .parse::<Uri>()
+                    .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
         }
         None => false,
     };
@@ -350,7 +369,8 @@ pub(super) fn parse_header(name: &str) -> Result<HeaderName, String> {
 }
 
 pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
-    parse_range(text).ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
+    parse_range(text)
+        .ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
 }
 
 /// Reports a name that is used twice.

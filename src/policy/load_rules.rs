@@ -1,27 +1,19 @@
-//! Reads `[[limit]]` and `[[rule]]`, and checks them against each other.
+//! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
 use std::num::NonZeroU32;
 
 use http::Method;
 use serde_json::Value;
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::fault::{Fault, Place, list, suggest};
-use super::load::{check_name, check_unique, load_quota, parse_cidr, parse_header, unknown_name};
+use super::load::{check_name, check_unique, parse_cidr, unknown_name};
 use super::load_keys::{Keys, check_word, parse_scope};
+use super::load_limits::LoadedLimit;
 use super::rule::{Access, Demands, Mode, Rule};
 use super::rule_table::{RuleTable, check_path};
 use super::section::{At, Section};
-use crate::limit::{KeyPart, Limit, MAX_TAGS, ONE, PlanQuota};
-
-/// A limit and its place.
-pub(super) struct LoadedLimit {
-    pub(super) limit: Limit,
-    place: Place,
-    /// Whether it could be read; one that could not still has a name to refer to.
-    whole: bool,
-}
+use crate::limit::{KeyPart, ONE};
 
 /// What rules are checked against.
 pub(super) struct RuleContext<'a> {
@@ -33,109 +25,6 @@ pub(super) struct RuleContext<'a> {
 
 /// More limits for one rule are no policy that anyone can follow.
 const MAX_LIMITS_OF_A_RULE: usize = 16;
-
-pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
-    let mut names = Vec::new();
-    sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
-}
-
-fn load_limit(section: Section<'_>, names: &mut Vec<String>) -> Option<LoadedLimit> {
-    let name = section
-        .required_text("name", "name the limit: `name = \"per-client\"`")
-        .and_then(|_| section.parse("name", "name", check_name));
-    if let Some(name) = &name {
-        check_unique(section.faults(), names, name, "name");
-    }
-    let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
-    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
-    let mut quotas = Vec::new();
-    if let (Some(rate), Some(quota)) = (&rate, quota) {
-        quotas.push(PlanQuota { plan: None, rate: rate.value.into(), quota });
-    }
-    let per = load_per(&section);
-    let mut plans_whole = true;
-    if let Some(plans) = section.section("plans", "plans.<name> = { rate = \"...\", burst = ... }") {
-        for (plan, value) in plans.entries() {
-            match load_plan(&section, &plan, value) {
-                Some(plan) => quotas.push(plan),
-                None => plans_whole = false,
-            }
-        }
-    }
-    if quotas.len() > MAX_TAGS {
-        section.push(
-            Fault::at(&section.key_place("plans"), format!("a limit has at most {} plans", MAX_TAGS - 1))
-                .label("are too many")
-                .with_help("give plans with equal quotas one name"),
-        );
-        quotas.truncate(MAX_TAGS);
-    }
-    let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
-    section.finish();
-    let name = name?;
-    let whole = quota.is_some() && per.is_some() && plans_whole;
-    let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
-    Some(LoadedLimit { limit, place, whole })
-}
-
-fn load_plan(
-    limit: &Section<'_>,
-    plan: &At<&str>,
-    value: &Spanned<DeValue<'_>>,
-) -> Option<PlanQuota> {
-    const FORM: &str = "write `plans.partner = { rate = \"1000/minute\", burst = 2000 }`";
-    if let Err(help) = check_name(plan.value) {
-        limit.push(Fault::at(&plan.place, "the plan's name cannot be used").label("is no name").with_help(help));
-    }
-    let Some(table) = value.get_ref().as_table() else {
-        limit.push(
-            Fault::at(&limit.at_span(value.span()), format!("the plan `{}` is a table", plan.value.escape_debug()))
-                .label("is no table")
-                .with_help(FORM),
-        );
-        return None;
-    };
-    let source = &plan.place.source;
-    let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
-    let rate = section.required_text("rate", FORM);
-    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
-    section.finish();
-    Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
-}
-
-fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
-    const PARTS: [&str; 6] = ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
-    if !section.has("per") {
-        section.push(
-            Fault::at(section.place(), "[[limit]] needs `per`")
-                .label("is missing a key")
-                .with_help("say who has a bucket of its own: `per = [\"client\"]`"),
-        );
-        return None;
-    }
-    let written = section.texts("per")?.len();
-    let per = section.list("per", "part of a bucket's key", |text| match text {
-        "client" => Ok(KeyPart::Client),
-        "address" => Ok(KeyPart::Address),
-        "rule" => Ok(KeyPart::Rule),
-        "global" => Ok(KeyPart::Global),
-        _ => match text.split_once(':') {
-            Some(("claim", name)) if !name.is_empty() => Ok(KeyPart::Claim(name.into())),
-            Some(("header", name)) => parse_header(name).map(KeyPart::Header),
-            _ => Err(suggest(text, "the parts are", PARTS)),
-        },
-    })?;
-    if written == 0 {
-        section.push(
-            Fault::at(&section.key_place("per"), "`per` is empty")
-                .label("names no bucket")
-                .with_help("for one bucket that all share write `per = [\"global\"]`"),
-        );
-        return None;
-    }
-    let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
-    (parts.len() == written).then_some(parts)
-}
 
 pub(super) fn load_rules(
     sections: Vec<Section<'_>>,
@@ -174,14 +63,22 @@ pub(super) fn load_rules(
 /// A rule without methods, beside rules that take all the usual ones on its path.
 fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
     let usual = [
-        Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS,
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
     ];
     for (rule, place) in table.iter().zip(places).filter(|(rule, _)| rule.methods.is_empty()) {
-        let taken = |method: &Method| table.iter().any(|other| {
-            other.path == rule.path
-                && (other.methods.contains(method)
-                    || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
-        });
+        let taken = |method: &Method| {
+            table.iter().any(|other| {
+                other.path == rule.path
+                    && (other.methods.contains(method)
+                        || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
+            })
+        };
         if usual.iter().all(taken) {
             root.push(
                 Fault::doubt(place, format!("the rule `{}` is shadowed", rule.name))
@@ -207,7 +104,9 @@ fn load_rule(
     }
     let path = section
         .required_text("path", "say which path it covers: `path = \"/orders/{id}\"`")
-        .and_then(|_| section.parse("path", "path pattern", |text| check_path(text).map(|()| text.to_owned())));
+        .and_then(|_| {
+            section.parse("path", "path pattern", |text| check_path(text).map(|()| text.to_owned()))
+        });
     let methods = load_methods(&section);
     let public = section.flag("public").unwrap_or(false);
     let demands = load_demands(&section, context, public);
@@ -255,7 +154,9 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
             (Some(usual), _) if *usual != text => {
                 Err(format!("methods are written in capitals: did you mean `{usual}`?"))
             }
-            (None, Ok(_)) if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => {
+            (None, Ok(_))
+                if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') =>
+            {
                 Err(suggest(text, "the usual methods are", KNOWN))
             }
             (None, Ok(method)) if matches!(method.as_str(), "CONNECT" | "TRACE") => {
@@ -289,9 +190,12 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
         for name in ["scopes", "any_scopes", "roles", "claims"] {
             if section.has(name) && !is_empty_list(section, name) {
                 section.push(
-                    Fault::at(&section.key_place(name), format!("a public rule cannot ask for `{name}`"))
-                        .label("needs to know who calls")
-                        .with_help(format!("remove `public = true`, or remove `{name}`")),
+                    Fault::at(
+                        &section.key_place(name),
+                        format!("a public rule cannot ask for `{name}`"),
+                    )
+                    .label("needs to know who calls")
+                    .with_help(format!("remove `public = true`, or remove `{name}`")),
                 );
             }
         }
@@ -377,7 +281,11 @@ fn report_ungranted<'s>(
         section.push(
             Fault::doubt(&scope.place, format!("no key grants the scope `{}`", scope.value))
                 .label("is granted to nobody")
-                .with_help(suggest(scope.value.as_str(), "the scopes of keys are", granted.iter().copied())),
+                .with_help(suggest(
+                    scope.value.as_str(),
+                    "the scopes of keys are",
+                    granted.iter().copied(),
+                )),
         );
     }
 }
@@ -394,9 +302,17 @@ fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
         match wanted {
             Some(wanted) => claims.push((name.value.into(), wanted)),
             None => section.push(
-                Fault::at(&section.at_span(value.span()), format!("the claim `{}` cannot be compared with this", name.value.escape_debug()))
-                    .label("is no text, whole number, true or false")
-                    .with_help("an array claim that holds the value matches too: write the value alone"),
+                Fault::at(
+                    &section.at_span(value.span()),
+                    format!(
+                        "the claim `{}` cannot be compared with this",
+                        name.value.escape_debug()
+                    ),
+                )
+                .label("is no text, whole number, true or false")
+                .with_help(
+                    "an array claim that holds the value matches too: write the value alone",
+                ),
             ),
         }
     }
@@ -434,29 +350,46 @@ fn load_rule_limits(
         if public && limit.needs_principal() {
             let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
             section.push(
-                Fault::at(&name.place, format!("the limit `{}` is per {part}, and the rule is public", limit.name))
-                    .label("needs to know who calls")
-                    .with_help("limit public rules `per = [\"address\"]`"),
+                Fault::at(
+                    &name.place,
+                    format!("the limit `{}` is per {part}, and the rule is public", limit.name),
+                )
+                .label("needs to know who calls")
+                .with_help("limit public rules `per = [\"address\"]`"),
             );
         }
         let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
-        if let (Some(cost), Some(tightest)) = (cost, tightest) {
-            if cost.value > u64::from(tightest.quota.burst()) {
-                let plan = tightest.plan.as_deref().map_or(String::new(), |plan| format!(" for the plan `{plan}`"));
-                section.push(
-                    Fault::at(&cost.place, format!("the cost of {} is above the burst of `{}`{plan}", cost.value, limit.name))
-                        .label(format!("is above {}", tightest.quota.burst()))
-                        .with_help("such a request would be refused for ever: lower `cost`, or raise `burst`"),
-                );
-            }
+        if let (Some(cost), Some(tightest)) = (cost, tightest)
+            && cost.value > u64::from(tightest.quota.burst())
+        {
+            let plan = tightest
+                .plan
+                .as_deref()
+                .map_or(String::new(), |plan| format!(" for the plan `{plan}`"));
+            section.push(
+                Fault::at(
+                    &cost.place,
+                    format!(
+                        "the cost of {} is above the burst of `{}`{plan}",
+                        cost.value, limit.name
+                    ),
+                )
+                .label(format!("is above {}", tightest.quota.burst()))
+                .with_help(
+                    "such a request would be refused for ever: lower `cost`, or raise `burst`",
+                ),
+            );
         }
         limits.push(index);
     }
     if limits.len() > MAX_LIMITS_OF_A_RULE {
         section.push(
-            Fault::at(&section.key_place("limits"), format!("a rule has at most {MAX_LIMITS_OF_A_RULE} limits"))
-                .label("are too many")
-                .with_help(format!("drop some of {}", list(&names))),
+            Fault::at(
+                &section.key_place("limits"),
+                format!("a rule has at most {MAX_LIMITS_OF_A_RULE} limits"),
+            )
+            .label("are too many")
+            .with_help(format!("drop some of {}", list(&names))),
         );
     }
     limits

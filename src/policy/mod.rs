@@ -6,14 +6,16 @@
 
 mod fault;
 mod load;
+mod load_issuers;
 mod load_keys;
+mod load_limits;
 mod load_rules;
 mod rule;
 mod rule_table;
 mod section;
 
-pub(crate) use fault::{Faults, Place, Source, list, nearest};
 pub use fault::{Fault, Severity};
+pub(crate) use fault::{Faults, Place, Source, list, nearest};
 pub(crate) use load::load;
 pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
 pub(crate) use rule_table::{NoRule, RuleTable};

@@ -109,7 +109,9 @@ impl Demands {
         if !self.any_scopes.is_empty() && !self.any_scopes.iter().any(holds) {
             return Err(Refusal::Scope);
         }
-        if !self.roles.is_empty() && !principal.roles().any(|held| self.roles.iter().any(|role| **role == *held)) {
+        if !self.roles.is_empty()
+            && !principal.roles().any(|held| self.roles.iter().any(|role| **role == *held))
+        {
             return Err(Refusal::Role);
         }
         for (name, wanted) in &self.claims {

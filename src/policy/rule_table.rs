@@ -93,7 +93,8 @@ impl PathTable {
                 *entry = (rank, index);
             }
         }
-        let mut patterns: Vec<_> = best.into_iter().map(|(path, (_, index))| (path, index)).collect();
+        let mut patterns: Vec<_> =
+            best.into_iter().map(|(path, (_, index))| (path, index)).collect();
         patterns.sort();
         let mut table = Self { tiers: Vec::new() };
         for (pattern, index) in patterns {
@@ -120,7 +121,9 @@ impl PathTable {
             [only] => only.at(path).ok().map(|found| *found.value),
             tiers => {
                 let matches = tiers.iter().filter_map(|tier| tier.at(path).ok());
-                matches.map(|found| *found.value).max_by_key(|index| specificity(&rules[*index].path))
+                matches
+                    .map(|found| *found.value)
+                    .max_by_key(|index| specificity(&rules[*index].path))
             }
         }
     }
@@ -141,7 +144,8 @@ fn methods_in_use(rules: &[Arc<Rule>]) -> Vec<Method> {
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
     }
-    let place = |method: &Method| order.iter().position(|known| known == method).unwrap_or(order.len());
+    let place =
+        |method: &Method| order.iter().position(|known| known == method).unwrap_or(order.len());
     methods.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.as_str().cmp(b.as_str())));
     methods.dedup();
     methods
@@ -177,7 +181,9 @@ pub(crate) fn check_path(pattern: &str) -> Result<(), String> {
     if !pattern.starts_with('/') {
         return Err("a path begins with `/`".into());
     }
-    if let Some(odd) = pattern.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '\\')) {
+    if let Some(odd) =
+        pattern.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '\\'))
+    {
         return Err(format!(
             "the character `{}` never stands in the path of a request: percent-encode it, and leave out query and fragment",
             odd.escape_debug()
@@ -262,7 +268,12 @@ fn is_dot_segment(segment: &str) -> bool {
     while !rest.is_empty() {
         rest = match rest.strip_prefix('.') {
             Some(rest) => rest,
-            None if rest.len() >= 3 && rest.is_char_boundary(3) && rest[..3].eq_ignore_ascii_case("%2e") => &rest[3..],
+            None if rest.len() >= 3
+                && rest.is_char_boundary(3)
+                && rest[..3].eq_ignore_ascii_case("%2e") =>
+            {
+                &rest[3..]
+            }
             None => return false,
         };
         dots += 1;
@@ -271,9 +282,7 @@ fn is_dot_segment(segment: &str) -> bool {
 }
 
 fn has_encoded_oddity(path: &[u8]) -> bool {
-    path.windows(3).any(|window| {
-        matches!(window, [b'%', b'5', b'c' | b'C'] | [b'%', b'0', b'0'])
-    })
+    path.windows(3).any(|window| matches!(window, [b'%', b'5', b'c' | b'C'] | [b'%', b'0', b'0']))
 }
 
 #[cfg(test)]
@@ -364,7 +373,10 @@ mod tests {
     #[test]
     fn two_rules_for_one_method_and_path_are_reported() {
         assert_eq!(table(&[("a", &[], "/x/{a}"), ("b", &[], "/x/{b}")]).1, 1);
-        assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[Method::GET, Method::PUT], "/x")]).1, 1);
+        assert_eq!(
+            table(&[("a", &[Method::GET], "/x"), ("b", &[Method::GET, Method::PUT], "/x")]).1,
+            1
+        );
         assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[Method::HEAD], "/x")]).1, 0);
         assert_eq!(table(&[("a", &[Method::GET], "/x"), ("b", &[], "/x")]).1, 0);
     }
@@ -373,11 +385,32 @@ mod tests {
     fn odd_paths_are_covered_by_no_rule() {
         let (table, _) = table(&[("all", &[], "/{*rest}")]);
         for path in [
-            "/a//b", "//a", "/a/./b", "/a/..", "/../a", "/a/%2e%2E/b", "/a/.%2e", "/a%5cb", "/a\\b", "/a%00", "/a/.",
+            "/a//b",
+            "//a",
+            "/a/./b",
+            "/a/..",
+            "/../a",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a/.",
         ] {
             assert_eq!(name(&table, &Method::GET, path), "-", "{path}");
         }
-        for path in ["/a", "/a.b", "/.well-known/x", "/a/...", "/a%20b", "/a%25b", "/a;b", "/a/", "/a%2fb", "/a%2Fb"] {
+        for path in [
+            "/a",
+            "/a.b",
+            "/.well-known/x",
+            "/a/...",
+            "/a%20b",
+            "/a%25b",
+            "/a;b",
+            "/a/",
+            "/a%2fb",
+            "/a%2Fb",
+        ] {
             assert_eq!(name(&table, &Method::GET, path), "all", "{path}");
         }
     }

@@ -124,7 +124,11 @@ impl<'a> Section<'a> {
         self.push(
             Fault::at(&text.place, format!("`{name}` cannot be `{shown}`"))
                 .label("is not one of its values")
-                .with_help(suggest(text.value, "it is one of", words.iter().map(|(word, _)| *word))),
+                .with_help(suggest(
+                    text.value,
+                    "it is one of",
+                    words.iter().map(|(word, _)| *word),
+                )),
         );
         None
     }
@@ -139,7 +143,8 @@ impl<'a> Section<'a> {
     pub(crate) fn number(&self, name: &'static str, range: Range<u64>) -> Option<At<u64>> {
         let value = self.value(name)?;
         let number = value.get_ref().as_integer().map(|number| {
-            let digits: String = number.as_str().chars().filter(|c| !matches!(c, '_' | '+')).collect();
+            let digits: String =
+                number.as_str().chars().filter(|c| !matches!(c, '_' | '+')).collect();
             i128::from_str_radix(&digits, number.radix()).unwrap_or(i128::MAX)
         });
         let number = self.typed(name, value, number, "a whole number", &format!("{name} = 1"))?;

@@ -35,7 +35,7 @@ struct VerifyingKey {
 }
 
 enum Check {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -68,7 +68,7 @@ impl KeySet {
                     Algorithm::HS512 => hmac::HMAC_SHA512,
                     _ => return None,
                 };
-                Some((*algorithm, Check::Hmac(hmac::Key::new(hash, secret))))
+                Some((*algorithm, Check::Hmac(Box::new(hmac::Key::new(hash, secret)))))
             })
             .collect();
         Self { keys: vec![VerifyingKey { id: None, ready }], by_id: false }
@@ -89,7 +89,9 @@ impl KeySet {
         let Ok(bytes) = key.try_get_as_bytes() else {
             return refused("the key cannot be read");
         };
-        if key.family() == AlgorithmFamily::Rsa && modulus(&key).is_none_or(|n| bits(&n) < MIN_RSA_BITS) {
+        if key.family() == AlgorithmFamily::Rsa
+            && modulus(&key).is_none_or(|n| bits(&n) < MIN_RSA_BITS)
+        {
             return refused("the RSA key has fewer than 2048 bits");
         }
         let ready: Vec<_> = (algorithms.iter())
@@ -218,12 +220,15 @@ impl VerifyingKey {
             None => None,
             Some(alg) => match alg.as_str().and_then(algorithm) {
                 Some(alg) if algorithms.contains(&alg) => Some(alg),
-                _ => return skipped("is for an algorithm that is not on the issuer's list (`alg`)"),
+                _ => {
+                    return skipped("is for an algorithm that is not on the issuer's list (`alg`)");
+                }
             },
         };
         let mut plain = entry.clone();
         if let Some(members) = plain.as_object_mut() {
-            members.retain(|name, _| matches!(name.as_str(), "kty" | "n" | "e" | "crv" | "x" | "y"));
+            members
+                .retain(|name, _| matches!(name.as_str(), "kty" | "n" | "e" | "crv" | "x" | "y"));
         }
         let Ok(jwk) = serde_json::from_value::<Jwk>(plain) else {
             return skipped("is of no type that can verify tokens (`kty`, `crv`)");
@@ -279,7 +284,9 @@ fn parse_public(
                 return Err("has fewer than 2048 bits");
             }
             let parameters = rsa_parameters(algorithm).ok_or(BROKEN)?;
-            RsaPublicKeyComponents { n: &n[..], e: &e[..] }.to_parsed_public_key(parameters).map_err(|_| BROKEN)
+            RsaPublicKeyComponents { n: &n[..], e: &e[..] }
+                .to_parsed_public_key(parameters)
+                .map_err(|_| BROKEN)
         }
         AlgorithmParameters::EllipticCurve(key) => {
             // An uncompressed point (SEC 1 section 2.3.3).

@@ -32,7 +32,10 @@ impl NewApiKey {
     /// When the prefix cannot begin a key, or the system gives no random bytes.
     pub fn generate(prefix: &str) -> Result<Self, String> {
         if !is_key_prefix(prefix) {
-            return Err("a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`".into());
+            return Err(
+                "a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`"
+                    .into(),
+            );
         }
         let text = Secret::new(new_key(prefix)?.into_bytes());
         let digits = key_digest(text.expose()).map(|byte| format!("{byte:02x}")).concat();

@@ -104,11 +104,8 @@ impl Issuer {
             .and_then(|name| algorithm(&name))
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        let kid = match header.get("kid") {
-            None => None,
-            // A `kid` of another type names no key; the empty text is no key's name either.
-            Some(kid) => Some(text(kid).unwrap_or_default()),
-        };
+        // A `kid` of another type names no key; the empty text is no key's name either.
+        let kid = header.get("kid").map(|kid| text(kid).unwrap_or_default());
         let check = self.keys.select(algorithm, kid.as_deref()).map_err(|error| match error {
             KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
             KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
@@ -195,8 +192,10 @@ struct Parts<'t> {
 
 impl<'t> Parts<'t> {
     fn decode(token: &'t [u8]) -> Result<Self, TokenError> {
-        const PARTS: TokenError = TokenError::Malformed("a token has three parts with dots between");
-        let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        const PARTS: TokenError =
+            TokenError::Malformed("a token has three parts with dots between");
+        let mut dots =
+            token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(PARTS);
         };

@@ -43,7 +43,11 @@ impl Check {
             }
             let verdict = if fine { "fine" } else { "refused" };
             let policy = self.policy.path.display();
-            println!("{policy}: {verdict} ({}, {})", plural(faults, "fault"), plural(doubts, "doubt"));
+            println!(
+                "{policy}: {verdict} ({}, {})",
+                plural(faults, "fault"),
+                plural(doubts, "doubt")
+            );
         }
         Ok(ExitCode::from(u8::from(!fine)))
     }

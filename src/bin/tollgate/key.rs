@@ -74,11 +74,17 @@ impl New {
         }
         if self.json {
             let digest = key.digest();
-            println!("{:#}", json!({"key": key.reveal(), "id": id, "digest": digest, "toml": entry}));
+            println!(
+                "{:#}",
+                json!({"key": key.reveal(), "id": id, "digest": digest, "toml": entry})
+            );
         } else {
             println!("{}", key.reveal());
             match &target {
-                Some(target) => eprintln!("{id} was added to {}. The key above is not shown again.", target.path.display()),
+                Some(target) => eprintln!(
+                    "{id} was added to {}. The key above is not shown again.",
+                    target.path.display()
+                ),
                 None => println!("\n# Store this; the key above is not shown again.\n{entry}"),
             }
         }
@@ -140,11 +146,21 @@ impl<'p> Target<'p> {
     fn read(path: &'p Path) -> Result<Self, Failure> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.parent().is_some_and(|folder| folder == Path::new("") || folder.is_dir()) => String::new(),
-            Err(error) => return Err(Failure::Usage(format!("cannot read `{}`: {error}", path.display()))),
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound
+                    && path
+                        .parent()
+                        .is_some_and(|folder| folder == Path::new("") || folder.is_dir()) =>
+            {
+                String::new()
+            }
+            Err(error) => {
+                return Err(Failure::Usage(format!("cannot read `{}`: {error}", path.display())));
+            }
         };
-        let kind = inspect(&text)
-            .map_err(|error| Failure::Refused(format!("`{}` is not TOML: {error}", path.display())))?;
+        let kind = inspect(&text).map_err(|error| {
+            Failure::Refused(format!("`{}` is not TOML: {error}", path.display()))
+        })?;
         Ok(Self { path, text, kind })
     }
 
@@ -159,7 +175,10 @@ impl<'p> Target<'p> {
         };
         let text = format!("{}{gap}{entry}", self.text);
         inspect(&text).map_err(|error| {
-            Failure::Refused(format!("the key cannot be appended to `{}`, nothing was written: {error}", self.path.display()))
+            Failure::Refused(format!(
+                "the key cannot be appended to `{}`, nothing was written: {error}",
+                self.path.display()
+            ))
         })?;
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".new");

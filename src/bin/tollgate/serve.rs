@@ -29,14 +29,23 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
         block_on(async {
             let gate = Tollgate::open(&self.policy.path).await?;
-            let cannot_listen = |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
-            let listener = tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
+            let cannot_listen =
+                |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
+            let listener =
+                tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
             let app = app(&gate).into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, app).with_graceful_shutdown(stop()).await.map_err(cannot_listen)?;
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stop())
+                .await
+                .map_err(cannot_listen)?;
             Ok(ExitCode::SUCCESS)
         })
     }

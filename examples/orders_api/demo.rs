@@ -1,0 +1,115 @@
+//! Working credentials for one run: a copy of `config/` with a new key and a new key set.
+
+use std::error::Error;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
+use tollgate::NewApiKey;
+
+pub(crate) struct Demo {
+    folder: PathBuf,
+    writer: NewApiKey,
+    reader: NewApiKey,
+    signing: EncodingKey,
+}
+
+impl Demo {
+    /// Copies the policy, and adds a client that may write and one that may only read.
+    pub(crate) fn prepare() -> Result<Self, Box<dyn Error>> {
+        let folder = std::env::temp_dir().join(format!("orders_api-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        fs::copy(config.join("tollgate.toml"), folder.join("tollgate.toml"))?;
+
+        let (writer, reader) = (NewApiKey::generate("tg")?, NewApiKey::generate("tg")?);
+        let mut keys = fs::read_to_string(config.join("keys.toml"))?;
+        for (client, key, scopes) in [
+            ("shop", &writer, r#"["orders:read", "orders:write"]"#),
+            ("dashboard", &reader, r#"["orders:read"]"#),
+        ] {
+            let digest = key.digest();
+            keys += &format!(
+                "\n[[key]]\nid = \"{client}-demo\"\nclient = \"{client}\"\ndigest = \"{digest}\"\nscopes = {scopes}\n"
+            );
+        }
+        fs::write(folder.join("keys.toml"), keys)?;
+
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        // An uncompressed point: 4, x, y.
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let key_set = json!({"keys": [{
+            "kty": "EC", "crv": "P-256", "kid": "demo", "use": "sig", "alg": "ES256",
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        }]});
+        fs::write(folder.join("jwks.json"), key_set.to_string())?;
+        let signing = EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref());
+        Ok(Self { folder, writer, reader, signing })
+    }
+
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.folder.join("tollgate.toml")
+    }
+
+    /// A token of the policy's issuer that expires so many seconds from now.
+    fn token(&self, expires_in: i64) -> Result<String, Box<dyn Error>> {
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+        let header = Header {
+            typ: Some("at+jwt".into()),
+            kid: Some("demo".into()),
+            ..Header::new(Algorithm::ES256)
+        };
+        let claims = json!({
+            "iss": "https://id.example.com/", "aud": "https://orders.example.com", "sub": "mobile",
+            "scope": "orders:read", "iat": now - 7200, "exp": now + expires_in,
+        });
+        Ok(jsonwebtoken::encode(&header, &claims, &self.signing)?)
+    }
+
+    pub(crate) fn print(&self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
+        let (writer, reader) = (self.writer.reveal(), self.reader.reveal());
+        let (good, expired) = (self.token(3600)?, self.token(-3600)?);
+        let cut = &reader[..reader.len() - 4];
+        let url = format!("http://{address}");
+        println!(
+            "listening on {url}
+
+# admitted: an API key, then a token
+curl -i {url}/orders -H 'x-api-key: {writer}'
+curl -i {url}/orders/1 -H 'authorization: Bearer {good}'
+curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
+
+# denied, category `credentials`: none, and one that was cut off when it was copied
+curl -i {url}/orders
+curl -i {url}/orders -H 'x-api-key: {cut}'
+
+# denied, category `token`: it has expired
+curl -i {url}/orders -H 'authorization: Bearer {expired}'
+
+# denied, category `authorization`: a scope is missing; a path without a rule; the API's own code
+curl -i {url}/orders -H 'x-api-key: {reader}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
+curl -i {url}/ordres -H 'x-api-key: {reader}'
+curl -i -X DELETE {url}/orders/1 -H 'x-api-key: {writer}'
+
+# denied, category `limit`: the bucket of 10 is empty before the eleventh
+for n in 1 2 3 4 5 6 7 8 9 10 11; do curl -s -o /dev/null -w '%{{http_code}} ' {url}/orders -H 'x-api-key: {reader}'; done; curl -i {url}/orders -H 'x-api-key: {reader}'
+
+# denied, category `server`: a route that was added after the gate, by mistake
+curl -i {url}/forgotten -H 'x-api-key: {writer}'
+"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}

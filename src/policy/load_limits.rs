@@ -1,0 +1,132 @@
+//! Reads `[[limit]]`.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::fault::{Fault, Place, suggest};
+use super::load::{check_name, check_unique, load_quota, parse_header};
+use super::section::{At, Section};
+use crate::limit::{KeyPart, Limit, MAX_TAGS, PlanQuota};
+
+/// A limit and its place.
+pub(super) struct LoadedLimit {
+    pub(super) limit: Limit,
+    pub(super) place: Place,
+    /// Whether it could be read; one that could not still has a name to refer to.
+    pub(super) whole: bool,
+}
+
+pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
+    let mut names = Vec::new();
+    sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
+}
+
+fn load_limit(section: Section<'_>, names: &mut Vec<String>) -> Option<LoadedLimit> {
+    let name = section
+        .required_text("name", "name the limit: `name = \"per-client\"`")
+        .and_then(|_| section.parse("name", "name", check_name));
+    if let Some(name) = &name {
+        check_unique(section.faults(), names, name, "name");
+    }
+    let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
+    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
+    let mut quotas = Vec::new();
+    if let (Some(rate), Some(quota)) = (&rate, quota) {
+        quotas.push(PlanQuota { plan: None, rate: rate.value.into(), quota });
+    }
+    let per = load_per(&section);
+    let mut plans_whole = true;
+    if let Some(plans) = section.section("plans", "plans.<name> = { rate = \"...\", burst = ... }")
+    {
+        for (plan, value) in plans.entries() {
+            match load_plan(&section, &plan, value) {
+                Some(plan) => quotas.push(plan),
+                None => plans_whole = false,
+            }
+        }
+    }
+    if quotas.len() > MAX_TAGS {
+        section.push(
+            Fault::at(
+                &section.key_place("plans"),
+                format!("a limit has at most {} plans", MAX_TAGS - 1),
+            )
+            .label("are too many")
+            .with_help("give plans with equal quotas one name"),
+        );
+        quotas.truncate(MAX_TAGS);
+    }
+    let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
+    section.finish();
+    let name = name?;
+    let whole = quota.is_some() && per.is_some() && plans_whole;
+    let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
+    Some(LoadedLimit { limit, place, whole })
+}
+
+fn load_plan(
+    limit: &Section<'_>,
+    plan: &At<&str>,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<PlanQuota> {
+    const FORM: &str = "write `plans.partner = { rate = \"1000/minute\", burst = 2000 }`";
+    if let Err(help) = check_name(plan.value) {
+        limit.push(
+            Fault::at(&plan.place, "the plan's name cannot be used")
+                .label("is no name")
+                .with_help(help),
+        );
+    }
+    let Some(table) = value.get_ref().as_table() else {
+        limit.push(
+            Fault::at(
+                &limit.at_span(value.span()),
+                format!("the plan `{}` is a table", plan.value.escape_debug()),
+            )
+            .label("is no table")
+            .with_help(FORM),
+        );
+        return None;
+    };
+    let source = &plan.place.source;
+    let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
+    let rate = section.required_text("rate", FORM);
+    let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
+    section.finish();
+    Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
+}
+
+fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
+    const PARTS: [&str; 6] =
+        ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
+    if !section.has("per") {
+        section.push(
+            Fault::at(section.place(), "[[limit]] needs `per`")
+                .label("is missing a key")
+                .with_help("say who has a bucket of its own: `per = [\"client\"]`"),
+        );
+        return None;
+    }
+    let written = section.texts("per")?.len();
+    let per = section.list("per", "part of a bucket's key", |text| match text {
+        "client" => Ok(KeyPart::Client),
+        "address" => Ok(KeyPart::Address),
+        "rule" => Ok(KeyPart::Rule),
+        "global" => Ok(KeyPart::Global),
+        _ => match text.split_once(':') {
+            Some(("claim", name)) if !name.is_empty() => Ok(KeyPart::Claim(name.into())),
+            Some(("header", name)) => parse_header(name).map(KeyPart::Header),
+            _ => Err(suggest(text, "the parts are", PARTS)),
+        },
+    })?;
+    if written == 0 {
+        section.push(
+            Fault::at(&section.key_place("per"), "`per` is empty")
+                .label("names no bucket")
+                .with_help("for one bucket that all share write `per = [\"global\"]`"),
+        );
+        return None;
+    }
+    let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
+    (parts.len() == written).then_some(parts)
+}

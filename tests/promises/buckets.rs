@@ -1,0 +1,136 @@
+//! Whose bucket is whose.
+
+use serde_json::json;
+
+use super::support::{NOW, SECRET, Server, bearer, issuer, key, trial};
+
+fn policy(keys: &str, rest: &str) -> String {
+    format!("version = 1\n[api_keys]\n{keys}\n{}\n{rest}", issuer())
+}
+
+const ONE_EACH: &str = "[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"client\"]\n\
+    [[rule]]\nname = \"all\"\npath = \"/{*rest}\"\nlimits = [\"one\"]\n";
+
+async fn is_admitted(server: &Server, headers: &[(&str, &str)]) -> bool {
+    let answer = server.get("/a", headers).await;
+    assert!(answer.status.is_success() || answer.code() == "rate_limited", "{answer:?}");
+    answer.status.is_success()
+}
+
+#[tokio::test]
+async fn keys_of_one_client_share_a_bucket() {
+    let (first, one) = key("one", "billing", "");
+    let (second, two) = key("two", "billing", "");
+    let (other, three) = key("three", "shop", "");
+    let server = trial(&policy(&format!("{one}{two}{three}"), ONE_EACH)).await;
+    assert!(is_admitted(&server, &[("x-api-key", &first)]).await);
+    assert!(!is_admitted(&server, &[("x-api-key", &second)]).await);
+    assert!(is_admitted(&server, &[("x-api-key", &other)]).await);
+}
+
+#[tokio::test]
+async fn clients_of_two_origins_do_not() {
+    let (key, entry) = key("one", "mobile", "");
+    let second =
+        issuer().replace("\"main\"", "\"other\"").replace("id.example.com", "id2.example.com");
+    let server = trial(&policy(&entry, &format!("{second}{ONE_EACH}"))).await;
+    let elsewhere = bearer(|claims| claims["iss"] = "https://id2.example.com/".into());
+    assert!(is_admitted(&server, &[("x-api-key", &key)]).await);
+    assert!(is_admitted(&server, &[("authorization", &bearer(|_| {}))]).await);
+    assert!(is_admitted(&server, &[("authorization", &elsewhere)]).await);
+    assert!(!is_admitted(&server, &[("authorization", &elsewhere)]).await);
+}
+
+#[tokio::test]
+async fn a_plan_has_its_own_quota_and_the_client_one_bucket() {
+    let (small, one) = key("small", "billing", "");
+    let (large, two) = key("large", "billing", "plan = \"partner\"");
+    let limits = ONE_EACH
+        .replace("rate = \"1/hour\"", "rate = \"2/hour\"\nplans.partner = { rate = \"10/hour\" }");
+    let server = trial(&policy(&format!("{one}{two}"), &limits)).await;
+    let large_key = [("x-api-key", large.as_str())];
+    let answer = server.get("/a", &large_key).await;
+    assert_eq!(answer.line("ratelimit-policy").unwrap(), "\"one\";q=10;w=3600");
+    assert_eq!(answer.line("ratelimit").unwrap(), "\"one\";r=9;t=360");
+    let answer = server.get("/a", &[("x-api-key", &small)]).await;
+    assert_eq!(answer.line("ratelimit-policy").unwrap(), "\"one\";q=2;w=3600");
+    assert_eq!(answer.line("ratelimit").unwrap(), "\"one\";r=0;t=1800");
+    assert_eq!(server.get("/a", &large_key).await.line("ratelimit").unwrap(), "\"one\";r=7;t=1080");
+}
+
+#[tokio::test]
+async fn claims_headers_rules_and_combinations_tell_buckets_apart() {
+    let limit = |per: &str| ONE_EACH.replace("\"client\"", per);
+    let acme = bearer(|claims| claims["tenant"] = "acme".into());
+    let acme_too = bearer(|claims| {
+        claims["tenant"] = "acme".into();
+        claims["sub"] = "web".into();
+    });
+    let globex = bearer(|claims| claims["tenant"] = "globex".into());
+
+    let server = trial(&policy("", &limit("\"claim:tenant\""))).await;
+    assert!(is_admitted(&server, &[("authorization", &acme)]).await);
+    assert!(!is_admitted(&server, &[("authorization", &acme_too)]).await);
+    assert!(is_admitted(&server, &[("authorization", &globex)]).await);
+
+    let server = trial(&policy("", &limit("\"client\", \"header:x-region\""))).await;
+    let token = ("authorization", acme.as_str());
+    assert!(is_admitted(&server, &[token, ("x-region", "eu")]).await);
+    assert!(!is_admitted(&server, &[token, ("x-region", "eu")]).await);
+    assert!(is_admitted(&server, &[token, ("x-region", "us")]).await);
+    assert!(is_admitted(&server, &[("authorization", &acme_too), ("x-region", "us")]).await);
+
+    let server = trial(&policy("", &limit("\"global\""))).await;
+    assert!(is_admitted(&server, &[token]).await);
+    assert!(!is_admitted(&server, &[("authorization", &globex)]).await);
+
+    let two_rules =
+        format!("{}[[rule]]\nname = \"b\"\npath = \"/b\"\nlimits = [\"one\"]\n", limit("\"rule\""));
+    let server = trial(&policy("", &two_rules)).await;
+    assert!(is_admitted(&server, &[token]).await);
+    assert_eq!(server.get("/b", &[token]).await.status, 200);
+    assert!(!is_admitted(&server, &[token]).await);
+}
+
+#[tokio::test]
+async fn only_admitted_requests_are_charged() {
+    let (key, entry) = key("one", "billing", "");
+    let rules = "[[limit]]\nname = \"two\"\nrate = \"2/hour\"\nper = [\"address\"]\n\
+        [[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"client\"]\n\
+        [[rule]]\nname = \"all\"\npath = \"/a\"\nlimits = [\"two\", \"one\"]\n\
+        [[rule]]\nname = \"scoped\"\npath = \"/b\"\nscopes = [\"x\"]\nlimits = [\"two\"]\n\
+        [[rule]]\nname = \"open\"\npath = \"/c\"\npublic = true\nlimits = [\"two\"]\n";
+    let server = trial(&policy(&entry, rules)).await;
+    for headers in [&[][..], &[("x-api-key", "bad")], &[("x-api-key", key.as_str())]] {
+        server.get("/b", headers).await;
+    }
+    assert_eq!(
+        server.get("/a", &[("x-api-key", &key)]).await.line("ratelimit").unwrap(),
+        "\"two\";r=1;t=1800, \"one\";r=0;t=3600"
+    );
+    for _ in 0..3 {
+        let limited = server.get("/a", &[("x-api-key", &key)]).await.json();
+        assert_eq!(limited["limits"][0]["limit"], "one");
+        assert_eq!(
+            limited["limits"][1],
+            json!({"limit": "two", "per": ["address"], "rate": "2/hour", "unit": "requests", "quota": 2, "window": 3600, "remaining": 1, "reset": 0})
+        );
+    }
+    assert_eq!(server.get("/c", &[]).await.line("ratelimit").unwrap(), "\"two\";r=0;t=1800");
+}
+
+#[tokio::test]
+async fn a_remembered_token_ends_when_it_expires() {
+    let server = trial(&policy("", ONE_EACH).replace("1/hour", "100/hour")).await;
+    let token = bearer(|claims| claims["exp"] = (NOW + 10).into());
+    for _ in 0..3 {
+        assert!(is_admitted(&server, &[("authorization", &token)]).await);
+    }
+    server.clock.advance(std::time::Duration::from_secs(39));
+    assert!(is_admitted(&server, &[("authorization", &token)]).await, "within the leeway of 30 s");
+    server.clock.advance(std::time::Duration::from_secs(1));
+    for _ in 0..2 {
+        assert_eq!(server.get("/a", &[("authorization", &token)]).await.code(), "token_expired");
+    }
+    assert_eq!(SECRET.len(), 32);
+}

@@ -1,0 +1,213 @@
+//! The `tollgate` command, run as an operator runs it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::support::{Server, issuer, root};
+
+fn tollgate(folder: &Path, arguments: &[&str]) -> Output {
+    let command =
+        Command::new(env!("CARGO_BIN_EXE_tollgate")).args(arguments).current_dir(folder).output();
+    command.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn folder(policy: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    folder
+}
+
+/// `tollgate serve`, stopped when it is dropped.
+struct Serving {
+    process: Child,
+    server: Server,
+}
+
+impl Serving {
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["serve", "--policy", "policy.toml", "--listen", "127.0.0.1:0"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().parse().unwrap();
+        Self { process, server: Server::at(address, tollgate::ManualClock::at(0)) }
+    }
+
+    /// Stops it, and returns what it logged.
+    fn stop(mut self) -> String {
+        self.process.kill().unwrap();
+        let mut log = String::new();
+        std::io::Read::read_to_string(&mut self.process.stderr.take().unwrap(), &mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn check_answers_with_its_exit_code() {
+    let good = folder("version = 1\n[[rule]]\nname = \"a\"\npath = \"/\"\npublic = true\n");
+    let doubtful = folder("version = 1\n");
+    let faulty = folder("version = 2\n");
+    let code = |folder: &TempDir, arguments: &[&str]| {
+        let arguments = [&["check", "--policy", "policy.toml"], arguments].concat();
+        tollgate(folder.path(), &arguments).status.code()
+    };
+    assert_eq!((code(&good, &[]), code(&good, &["--strict"])), (Some(0), Some(0)));
+    assert_eq!((code(&doubtful, &[]), code(&doubtful, &["--strict"])), (Some(0), Some(1)));
+    assert_eq!((code(&faulty, &[]), code(&faulty, &["--json"])), (Some(1), Some(1)));
+    assert_eq!(tollgate(good.path(), &["check", "--policy", "absent.toml"]).status.code(), Some(2));
+    assert_eq!(tollgate(good.path(), &["chekc"]).status.code(), Some(2));
+    let report = tollgate(faulty.path(), &["check", "--policy", "policy.toml", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["faults"][0]["line"], 1);
+    assert_eq!(report["fine"], false);
+}
+
+#[test]
+fn the_policy_of_the_example_is_fine() {
+    let report = tollgate(&root(), &["check", "--strict"]);
+    assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 doubts)\n");
+}
+
+#[tokio::test]
+async fn a_new_key_is_shown_once_and_works() {
+    let policy = format!(
+        "version = 1\n[api_keys]\nprefix = \"acme\"\nfile = \"keys.toml\"\n{}\n[[rule]]\nname = \"a\"\npath = \"/\"\nscopes = [\"x:y\"]\n",
+        issuer()
+    );
+    let folder = folder(&policy);
+    let new = |client: &str, write: &str| {
+        let arguments = [
+            "key",
+            "new",
+            "--policy",
+            "policy.toml",
+            "--client",
+            client,
+            "--scope",
+            "x:y",
+            "--plan",
+            "gold",
+            "--expires",
+            "90d",
+            "--write",
+            write,
+        ];
+        let output = tollgate(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let first = new("one \"quoted\"", "keys.toml");
+    let second = new("two", "policy.toml");
+    for key in [&first, &second] {
+        assert!(key.starts_with("acme_") && key.len() == 5 + 49, "{key}");
+        for file in ["keys.toml", "policy.toml"] {
+            assert!(!fs::read_to_string(folder.path().join(file)).unwrap().contains(key.as_str()));
+        }
+    }
+    let serving = Serving::start(folder.path());
+    for (key, client) in [(&first, "one \"quoted\""), (&second, "two")] {
+        let body = serving.server.get("/", &[("x-api-key", key)]).await.json();
+        assert_eq!(
+            (&body["client"], &body["plan"], &body["scopes"][0]),
+            (&client.into(), &"gold".into(), &"x:y".into())
+        );
+    }
+    serving.server.get("/", &[("x-api-key", &first[..20])]).await;
+    let log = serving.stop();
+    assert!(log.contains("api_key_malformed"), "{log}");
+    assert!(!log.contains(&first[..20]) && !log.contains(&second), "{log}");
+
+    let shown = text(
+        &tollgate(folder.path(), &["key", "new", "--policy", "policy.toml", "--client", "three"])
+            .stdout,
+    );
+    let (key, entry) = shown.split_once('\n').unwrap();
+    assert!(key.starts_with("acme_") && entry.contains("[[api_keys.key]]") && !entry.contains(key));
+    let usage = tollgate(folder.path(), &["key", "new", "--client", "c", "--expires", "soon"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_minted_token_works() {
+    let folder = folder(&format!(
+        "version = 1\n{}\n[[rule]]\nname = \"a\"\npath = \"/\"\nscopes = [\"x:y\"]\nclaims = {{ tenant = \"acme\" }}\n",
+        issuer()
+    ));
+    let mint = |arguments: &[&str]| {
+        let arguments = [
+            &[
+                "token",
+                "new",
+                "--policy",
+                "policy.toml",
+                "--issuer",
+                "main",
+                "--client",
+                "bob",
+                "--scope",
+                "x:y",
+            ],
+            arguments,
+        ]
+        .concat();
+        tollgate(folder.path(), &arguments)
+    };
+    let token =
+        text(&mint(&["--claim", "tenant=acme", "--expires", "1h"]).stdout).trim().to_owned();
+    let expired = text(&mint(&["--claim", "exp=1000"]).stdout).trim().to_owned();
+    let serving = Serving::start(folder.path());
+    let bearer = |token: &str| format!("Bearer {token}");
+    let body = serving.server.get("/", &[("authorization", &bearer(&token))]).await.json();
+    assert_eq!((&body["client"], &body["credential"]), (&"bob".into(), &"token".into()));
+    assert_eq!(
+        serving.server.get("/", &[("authorization", &bearer(&expired))]).await.code(),
+        "token_expired"
+    );
+    let log = serving.stop();
+    assert!(log.contains("token_expired") && !log.contains(&expired), "{log}");
+    let unknown = tollgate(
+        folder.path(),
+        &["token", "new", "--policy", "policy.toml", "--issuer", "mian", "--client", "bob"],
+    );
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn the_trial_server_tells_how_it_judged() {
+    let folder = folder(
+        "version = 1\n[[limit]]\nname = \"few\"\nrate = \"5/minute\"\nper = [\"address\"]\n\
+         [[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\nlimits = [\"few\"]\n\
+         [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n",
+    );
+    let serving = Serving::start(folder.path());
+    let server = &serving.server;
+    let open = server.get("/open", &[]).await;
+    assert_eq!(
+        open.json(),
+        serde_json::json!({"scopes": [], "rule": "open", "limits": [{"limit": "few", "remaining": 4}]})
+    );
+    assert_eq!(server.get("/dark", &[]).await.json()["shadow"], "credentials_missing");
+    let asked = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+    assert_eq!(server.call(http::Method::OPTIONS, "/nowhere", &asked).await.status.as_u16(), 204);
+    assert_eq!(server.get_http2("/open", &[]).await.json()["rule"], "open");
+}

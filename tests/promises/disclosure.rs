@@ -1,0 +1,190 @@
+//! How much a denial tells, at each level; and that nothing a client sent, and no secret, is
+//! ever told.
+
+use serde_json::Value;
+
+use super::support::{Answer, bearer, issuer, key, trial};
+
+fn policy(level: &str, entries: &str) -> String {
+    format!(
+        r#"version = 1
+[denial]
+disclosure = "{level}"
+status = "standard"
+support = "https://developer.example.com/support"
+docs = "https://developer.example.com/errors/"
+[failures]
+rate = "1/hour"
+burst = 1
+[api_keys]
+{entries}
+{}
+[[limit]]
+name = "slow"
+rate = "1/hour"
+per = ["client"]
+[[rule]]
+name = "orders"
+path = "/orders"
+methods = ["GET"]
+scopes = ["orders:read"]
+limits = ["slow"]
+[[rule]]
+name = "role"
+path = "/role"
+roles = ["admin"]
+[[rule]]
+name = "inside"
+path = "/inside"
+addresses = ["10.0.0.0/8"]
+"#,
+        issuer()
+    )
+}
+
+/// The answer without what names the occurrence and the wait.
+fn bytes(answer: &Answer) -> (u16, String, Vec<(String, String)>) {
+    let mut text = answer.text.clone();
+    let instance = answer.json()["instance"].as_str().unwrap().to_owned();
+    text = text.replace(&instance, "-");
+    if let Some(wait) = answer.json().get("retry_after") {
+        text = text.replace(&format!("\"retry_after\":{wait}"), "-");
+    }
+    let keep = |name: &str| !["date", "content-length", "retry-after"].contains(&name);
+    let headers = answer.headers.iter().filter(|(name, _)| keep(name.as_str()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    (answer.status.as_u16(), text, headers.collect())
+}
+
+#[tokio::test]
+async fn at_minimal_the_answers_of_a_group_are_equal() {
+    let (good, entry) = key("good", "billing", "scopes = [\"orders:read\"]");
+    let (revoked, revoked_entry) = key("gone", "billing", "revoked = true");
+    let (early, early_entry) = key("early", "billing", "not_before = 2027-02-01T00:00:00Z");
+    let (unknown, _) = key("unknown", "nobody", "");
+    let entries = format!("{entry}{revoked_entry}{early_entry}");
+    let server = trial(&policy("minimal", &entries)).await;
+
+    let mut credentials = Vec::new();
+    for (n, (name, value)) in [
+        ("x-api-key", revoked.as_str()),
+        ("x-api-key", early.as_str()),
+        ("x-api-key", unknown.as_str()),
+        ("x-api-key", "cut-off"),
+        ("authorization", "Basic dTpw"),
+        ("authorization", "Bearer a.b.c"),
+        ("authorization", &bearer(|claims| claims["exp"] = 1.into())),
+        ("authorization", &bearer(|claims| claims["nbf"] = 1_900_000_000.into())),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = server.from(&format!("127.0.2.{}", n + 1));
+        credentials.push(server.get("/orders", &[(name, value)]).await);
+    }
+    let failing = server.from("127.0.2.100");
+    failing.get("/orders", &[("x-api-key", &unknown)]).await;
+    credentials.push(failing.get("/orders", &[("x-api-key", &good)]).await);
+    for answer in &credentials {
+        assert_eq!(answer.code(), "invalid_credentials");
+        assert_eq!(bytes(answer), bytes(&credentials[0]));
+        assert_eq!(answer.line("retry-after"), None);
+    }
+
+    let denied = [
+        server.get("/role", &[("x-api-key", &good)]).await,
+        server.get("/inside", &[("x-api-key", &good)]).await,
+        server.get("/nowhere", &[]).await,
+        server.call(http::Method::PUT, "/orders", &[("x-api-key", &good)]).await,
+    ];
+    for answer in &denied {
+        assert_eq!(answer.code(), "access_denied");
+        assert_eq!(bytes(answer), bytes(&denied[0]));
+        assert_eq!(answer.line("allow"), None);
+    }
+
+    server.get("/orders", &[("x-api-key", &good)]).await;
+    let limited = server.get("/orders", &[("x-api-key", &good)]).await;
+    assert_eq!(
+        (limited.code().as_str(), limited.line("retry-after").is_some()),
+        ("limit_exceeded", true)
+    );
+    assert_eq!((limited.line("ratelimit"), limited.json().get("limits")), (None, None));
+
+    let mut members: Vec<String> =
+        credentials[0].json().as_object().unwrap().keys().cloned().collect();
+    members.sort();
+    assert_eq!(
+        members,
+        [
+            "category",
+            "code",
+            "instance",
+            "remedy",
+            "retryable",
+            "status",
+            "support",
+            "title",
+            "type"
+        ]
+    );
+    let missing = server.get("/orders", &[]).await;
+    assert_eq!(missing.code(), "credentials_missing");
+    assert_eq!(missing.json().get("detail"), None);
+}
+
+#[tokio::test]
+async fn detailed_adds_what_the_server_knows() {
+    let (good, entry) =
+        key("good", "billing", "scopes = [\"orders:read\"]\naddresses = [\"203.0.113.0/24\"]");
+    let token = bearer(|claims| claims["scope"] = "a b".into());
+    for (level, is_told) in [("standard", false), ("detailed", true)] {
+        let server = trial(&policy(level, &entry)).await;
+        let scope = server.get("/orders", &[("authorization", &token)]).await.json();
+        let address = server.get("/orders", &[("x-api-key", &good)]).await.json();
+        let inside = server.get("/inside", &[("authorization", &token)]).await.json();
+        assert_eq!(scope.get("granted_scopes").is_some(), is_told, "{scope}");
+        assert_eq!(address.get("allowed_addresses").is_some(), is_told, "{address}");
+        assert_eq!(inside.get("allowed_addresses").is_some(), is_told, "{inside}");
+        assert_eq!(scope.get("rule").and_then(Value::as_str), is_told.then_some("orders"));
+        assert_eq!(scope["type"], "https://developer.example.com/errors/insufficient_scope");
+        assert_eq!(scope["support"], "https://developer.example.com/support");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_was_sent_comes_back() {
+    let canary = "canary0123456789";
+    let (_, entry) = key("good", "billing", "");
+    for level in ["standard", "detailed"] {
+        let server = trial(&policy(level, &entry)).await;
+        let token = bearer(|claims| {
+            for name in ["sub", "iss", "aud", "scope", "plan"] {
+                claims[name] = canary.into();
+            }
+        });
+        let wrong_scope = bearer(|claims| claims["scope"] = format!("ok {canary}").into());
+        for (n, (path, name, value)) in [
+            ("/orders", "x-api-key", canary),
+            ("/orders", "x-api-key", &format!("tg_{}", canary.repeat(4)[..49].to_owned())),
+            ("/orders", "authorization", &format!("Basic {canary}")),
+            ("/orders", "authorization", &format!("{canary} {canary}")),
+            ("/orders", "authorization", &format!("Bearer {canary}.{canary}.{canary}")),
+            ("/orders", "authorization", &token),
+            (&format!("/{canary}"), "x-forwarded-for", canary),
+            ("/orders", "authorization", &wrong_scope),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let answer =
+                server.from(&format!("127.0.3.{}", n + 1)).get(path, &[(name, value)]).await;
+            // Granted scopes were proven; `detailed` tells them.
+            if !(level == "detailed" && value == wrong_scope) {
+                assert!(!answer.text.contains(canary), "{path} {name}: {}", answer.text);
+            }
+            assert!(!format!("{:?}", answer.headers).contains(canary));
+        }
+    }
+}

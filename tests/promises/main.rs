@@ -1,0 +1,15 @@
+//! What Tollgate promises, tested from outside: through the public API, over real sockets,
+//! with the real command. One module for each promise.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod buckets;
+mod catalogue;
+mod command;
+mod direction;
+mod disclosure;
+mod extractors;
+mod faults;
+mod mounting;
+mod retry;
+mod support;

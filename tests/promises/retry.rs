@@ -1,0 +1,93 @@
+//! Retry advice, proven: a request that is sent when the promised time has passed is admitted,
+//! and one that is sent just before it is not.
+
+use std::time::Duration;
+
+use super::support::{key, trial};
+
+/// Milliseconds to wait, and the limits, that a denial tells of.
+fn promised(answer: &super::support::Answer) -> u64 {
+    let body = answer.json();
+    assert_eq!(answer.code(), "rate_limited", "{body}");
+    let wait = body["retry_after"].as_u64().unwrap();
+    assert_eq!(answer.line("retry-after").unwrap(), wait.to_string());
+    assert_eq!(body["limits"][0]["reset"], wait, "the longest wait comes first");
+    wait
+}
+
+#[tokio::test]
+async fn at_the_promised_time_it_passes_and_just_before_it_does_not() {
+    for (rate, burst, cost) in [
+        ("1/second", 1, 1),
+        ("3/10s", 2, 1),
+        ("7/minute", 5, 3),
+        ("1000/hour", 10, 10),
+        ("2/3s", 4, 4),
+        ("1/day", 1, 1),
+    ] {
+        let (key, entry) = key("key", "billing", "");
+        let policy = format!(
+            "version = 1\n[api_keys]\n{entry}\n[[limit]]\nname = \"limit\"\nrate = \"{rate}\"\nburst = {burst}\nper = [\"client\"]\n\
+             [[limit]]\nname = \"wide\"\nrate = \"1000000/second\"\nburst = 1000\nper = [\"client\"]\n\
+             [[rule]]\nname = \"all\"\npath = \"/\"\nlimits = [\"wide\", \"limit\"]\ncost = {cost}\n"
+        );
+        let server = trial(&policy).await;
+        let header = [("x-api-key", key.as_str())];
+        while server.get("/", &header).await.status.is_success() {}
+        for _ in 0..3 {
+            let wait = promised(&server.get("/", &header).await);
+            // The wait is rounded up to seconds, so a second before it nothing can have come.
+            server.clock.advance(Duration::from_secs(wait - 1));
+            assert_eq!(
+                server.get("/", &header).await.code(),
+                "rate_limited",
+                "{rate} {burst} {cost}"
+            );
+            server.clock.advance(Duration::from_secs(1));
+            assert_eq!(server.get("/", &header).await.status, 200, "{rate} {burst} {cost}");
+            while server.get("/", &header).await.status.is_success() {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failing_address_waits_as_long_as_it_is_told() {
+    let (good, entry) = key("key", "billing", "");
+    let policy = format!(
+        "version = 1\n[failures]\nrate = \"1/10s\"\nburst = 2\n[api_keys]\n{entry}\n[[rule]]\nname = \"all\"\npath = \"/\"\n"
+    );
+    let server = trial(&policy).await;
+    for _ in 0..2 {
+        assert_eq!(server.get("/", &[("x-api-key", "nonsense")]).await.code(), "api_key_malformed");
+    }
+    let refused = server.get("/", &[("x-api-key", &good)]).await;
+    assert_eq!(
+        (refused.code().as_str(), refused.line("retry-after").as_deref()),
+        ("too_many_failures", Some("10"))
+    );
+    assert_eq!(refused.json()["last_failure"], "api_key_malformed");
+    // Another address is not affected, and a missing credential is no failure.
+    assert_eq!(server.from("127.0.0.9").get("/", &[("x-api-key", &good)]).await.status, 200);
+    server.clock.advance(Duration::from_secs(9));
+    assert_eq!(server.get("/", &[("x-api-key", &good)]).await.code(), "too_many_failures");
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(server.get("/", &[("x-api-key", &good)]).await.status, 200);
+}
+
+/// The same over the real clock, once: nothing above depends on a clock that stands.
+#[tokio::test]
+async fn the_real_clock_keeps_the_promise_too() {
+    let (key, entry) = key("key", "billing", "");
+    let policy = format!(
+        "version = 1\n[api_keys]\n{entry}\n[[limit]]\nname = \"limit\"\nrate = \"1/second\"\nper = [\"client\"]\n\
+         [[rule]]\nname = \"all\"\npath = \"/\"\nlimits = [\"limit\"]\n"
+    );
+    let gate = tollgate::Tollgate::builder().policy(policy).build().await.unwrap();
+    let app = axum::Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = super::support::serve(app, tollgate::ManualClock::at(0)).await;
+    let header = [("x-api-key", key.as_str())];
+    assert_eq!(server.get("/", &header).await.status, 200);
+    let wait = promised(&server.get("/", &header).await);
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert_eq!(server.get("/", &header).await.status, 200);
+}
