@@ -70,6 +70,11 @@ mod verify;
 #[doc(hidden)]
 pub mod workbench;
 
+/// The examples of the README, which are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 pub use denial::{Category, Denial, DenialCode};
 pub use gate::{
     Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,

@@ -4,17 +4,6 @@
 //! compared with it, and it may jump when the machine's clock is set. [`Clock::steady`]
 //! only ever moves forward: token buckets refill by it, so that a corrected clock neither
 //! fills nor freezes them.
-//!
-//! ```
-//! use std::time::Duration;
-//! use tollgate::{Clock, ManualClock};
-//!
-//! let clock = ManualClock::at(1_800_000_000);
-//! let before = clock.steady();
-//! clock.advance(Duration::from_millis(1500));
-//! assert_eq!(clock.steady() - before, 1_500_000);
-//! assert_eq!(clock.wall(), 1_800_000_001_500_000);
-//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +15,9 @@ use time::format_description::well_known::Rfc3339;
 pub(crate) const MICROS: u64 = 1_000_000;
 
 /// Where the gate reads the time. The system's clock by default, a [`ManualClock`] in tests.
+///
+/// There are two kinds of time, which do not convert into each other: claims and the dates of
+/// keys are compared with the time of day, and token buckets refill by steady time.
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since 1970-01-01T00:00:00Z; 0 where the system's clock lies before that.
     fn wall(&self) -> u64;
@@ -62,7 +54,18 @@ impl Clock for SystemClock {
 
 /// A clock that moves only when told to, for tests that must not depend on the hour.
 ///
-/// Clones share one time. See the [module docs](self) for an example.
+/// Clones share one time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{Clock, ManualClock};
+///
+/// let clock = ManualClock::at(1_800_000_000);
+/// let before = clock.steady();
+/// clock.advance(Duration::from_millis(1500));
+/// assert_eq!(clock.steady() - before, 1_500_000);
+/// assert_eq!(clock.wall(), 1_800_000_001_500_000);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     wall: Arc<AtomicU64>,

@@ -49,7 +49,7 @@ pub enum Severity {
 ///     .build()
 ///     .await
 ///     .expect_err("the key is misspelt");
-/// let fault = &error.faults()[0];
+/// let fault = error.faults().iter().find(|fault| fault.line() == 3).unwrap();
 /// assert_eq!((fault.line(), fault.column()), (3, 1));
 /// assert_eq!(fault.message(), "unknown key `relam` in [denial]");
 /// assert_eq!(fault.help(), "did you mean `realm`?");
