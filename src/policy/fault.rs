@@ -141,10 +141,14 @@ impl Fault {
     fn excerpt(&self) -> String {
         let text = &self.place.source.text;
         let start = self.before().rfind('\n').map_or(0, |at| at + 1);
-        let hidden = |at: usize| self.masked.as_ref().is_some_and(|masked| masked.contains(&at));
         let line = text[start..].lines().next().unwrap_or_default();
+        let secret = secret_part(line);
+        let hidden = |at: usize| {
+            self.masked.as_ref().is_some_and(|masked| masked.contains(&at))
+                || secret.contains(&(at - start))
+        };
         let show = |(at, shown): (usize, char)| match shown {
-            '"' | '\'' => shown,
+            '"' | '\'' | ' ' | '[' | ']' | '{' | '}' | ',' => shown,
             _ if hidden(start + at) => '*',
             '\t' => ' ',
             _ => shown,
@@ -190,8 +194,73 @@ impl Faults {
             let place = |fault: &Fault| (fault.place.span.start, fault.place.span.end);
             a.file().cmp(b.file()).then_with(|| place(a).cmp(&place(b)))
         });
+        faults.dedup_by(|a, b| {
+            a.message == b.message && a.place.span == b.place.span && a.file() == b.file()
+        });
         faults
     }
+
+    /// How many faults there are, doubts aside: to tell whether a part was read whole.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().iter().filter(|fault| fault.severity == Severity::Fault).count()
+    }
+
+    /// Takes back what follows from errors of syntax: doubts, and faults on the same lines.
+    pub(crate) fn drop_followers(&self, lines: &[usize]) {
+        self.0.borrow_mut().retain(|fault| {
+            let is_syntax = fault.message.starts_with(NOT_TOML);
+            is_syntax || (fault.severity == Severity::Fault && !lines.contains(&fault.line()))
+        });
+    }
+}
+
+/// How the message of a syntax error begins.
+pub(crate) const NOT_TOML: &str = "not TOML: ";
+
+/// The part of a line that may be a raw secret: what is given to a key that holds secrets
+/// where people put them by mistake. Well-formed digests and names of variables are none.
+fn secret_part(line: &str) -> Range<usize> {
+    const NAMES: [&str; 10] = [
+        "key",
+        "keys",
+        "secret",
+        "value",
+        "raw",
+        "digest",
+        "secret_env",
+        "password",
+        "token",
+        "api_key",
+    ];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    for (equals, _) in line.match_indices('=') {
+        let before = line[..equals].trim_end().trim_end_matches(['"', '\'']);
+        let name = before.rsplit(|c| !is_name(c)).next().unwrap_or_default();
+        let value = line[equals + 1..].trim_start();
+        let text = value.trim_start_matches(['"', '\'']);
+        let text = text.split(['"', '\'']).next().unwrap_or_default();
+        let harmless = match name {
+            "digest" => is_digest(text),
+            "secret_env" => is_variable(text),
+            "keys" => value.starts_with('{'),
+            _ => false,
+        };
+        if NAMES.contains(&name) && !harmless {
+            return equals + 1..line.len();
+        }
+    }
+    0..0
+}
+
+fn is_digest(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or_default();
+    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a text looks like the name of an environment variable, and not like a secret.
+pub(crate) fn is_variable(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
+        && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
 /// The name in `names` that is meant by `wrong`, where one is near.
@@ -216,8 +285,8 @@ pub(crate) fn suggest<'n>(
     let names: Vec<&str> = names.into_iter().collect();
     match nearest(wrong, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
-        None if names.is_empty() => format!("there is no {what} yet"),
-        None => format!("{what}: {}", list(&names)),
+        None if names.is_empty() => "there are none yet".into(),
+        None => format!("{what} {}", list(&names)),
     }
 }
 

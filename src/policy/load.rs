@@ -7,9 +7,9 @@ use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-use super::fault::{Fault, Faults, Place, Source, suggest};
+use super::fault::{Fault, Faults, NOT_TOML, Place, Source, nearest};
 use super::load_issuers::load_issuers;
-use super::load_keys::load_keys;
+use super::load_keys::{check_word, load_keys};
 use super::load_limits::load_limits;
 use super::load_rules::{RuleContext, load_rules};
 use super::section::{At, Section};
@@ -25,54 +25,54 @@ const TOKEN_CACHE: u64 = 100_000;
 pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Option<Policy> {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let start = Place { source: source.clone(), span: 0..0 };
-    if text.trim().is_empty() {
-        faults.push(
-            Fault::at(&start, "the policy is empty").label("nothing stands here").with_help(
-                "begin with `version = 1` and a [[rule]]: without rules every request is denied",
-            ),
-        );
-        return None;
-    }
     let (table, errors) = DeTable::parse_recoverable(text);
-    if report_syntax(&errors, &source, faults) == Syntax::Lost {
-        return None;
+    if errors.is_empty() && table.get_ref().is_empty() {
+        return refuse_empty(&start, faults);
     }
+    let Some(lines) = report_syntax(&errors, &source, faults) else { return None };
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
     check_version(&root);
     let policy = load_root(&root, folder);
     root.finish();
+    if !lines.is_empty() {
+        faults.drop_followers(&lines);
+    }
     policy
 }
 
-/// How far a file with syntax errors can be read.
-#[derive(Eq, PartialEq)]
-enum Syntax {
-    Readable,
-    /// What follows the error was swallowed, and would give rise to faults that are none.
-    Lost,
+fn refuse_empty(start: &Place, faults: &Faults) -> Option<Policy> {
+    faults.push(Fault::at(start, "the policy is empty").label("nothing stands here").with_help(
+        "begin with `version = 1` and a [[rule]]: without rules every request is denied",
+    ));
+    None
 }
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
-fn report_syntax(errors: &[toml::de::Error], source: &Arc<Source>, faults: &Faults) -> Syntax {
+///
+/// The lines with errors; `None` where what follows an error was swallowed by it, and would give
+/// rise to faults that are none.
+pub(super) fn report_syntax(
+    errors: &[toml::de::Error],
+    source: &Arc<Source>,
+    faults: &Faults,
+) -> Option<Vec<usize>> {
     let mut lines = Vec::new();
-    let mut syntax = Syntax::Readable;
+    let mut swallowed = false;
     let mut errors: Vec<_> = errors.iter().collect();
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     for error in errors {
         let place = Place { source: source.clone(), span: error.span().unwrap_or(0..0) };
         let swallows = ["unclosed", "missing comma", "unexpected"];
-        if swallows.iter().any(|word| error.message().contains(word)) {
-            syntax = Syntax::Lost;
-        }
-        let fault = Fault::at(&place, format!("not TOML: {}", error.message().replace('\n', ", ")))
+        swallowed |= swallows.iter().any(|word| error.message().contains(word));
+        let fault = Fault::at(&place, format!("{NOT_TOML}{}", error.message().replace('\n', ", ")))
             .label("cannot be read")
-            .with_help("correct the syntax: https://toml.io/en/v1.0.0");
+            .with_help("correct the syntax of TOML: strings stand in quotes, and each pair on a line of its own");
         if !lines.contains(&fault.line()) {
             lines.push(fault.line());
             faults.push(fault);
         }
     }
-    syntax
+    (!swallowed).then_some(lines)
 }
 
 fn check_version(root: &Section<'_>) {
@@ -81,7 +81,7 @@ fn check_version(root: &Section<'_>) {
         root.push(
             Fault::at(root.place(), "the policy has no `version`")
                 .label("`version` belongs here")
-                .with_help("begin with `version = 1`"),
+                .with_help("begin with `version = 1`, above all tables"),
         );
     }
     if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1)
@@ -102,13 +102,24 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let max_buckets = load_store(root.section("store", "[store]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
-    let keys_section = root.section("api_keys", "[api_keys]");
-    let takes_keys = keys_section.is_some();
-    let keys = load_keys(keys_section, folder, !issuers.list.is_empty(), root.faults());
-
-    let limits = load_limits(root.sections("limit", "[[limit]]"));
-    let context =
-        RuleContext { limits: &limits, keys: &keys, takes_keys, takes_tokens: issuers.declared };
+    let takes_keys = root.has("api_keys");
+    let (keys, keys_whole) = whole(root, || {
+        let section = root.section("api_keys", "[api_keys]");
+        load_keys(section, folder, !issuers.is_empty(), root.faults())
+    });
+    let sections = root.sections("limit", "[[limit]]");
+    let (written, any) = (sections.len(), root.holds("limit"));
+    let (limits, limits_whole) = whole(root, || load_limits(sections));
+    let limit_names_known = limits.len() == written && (written > 0 || !any);
+    let context = RuleContext {
+        limits: &limits,
+        keys: &keys,
+        takes_keys,
+        takes_tokens: root.has("issuer"),
+        keys_whole,
+        limits_whole: limits_whole && limit_names_known,
+        limit_names_known,
+    };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
 
     Some(Policy {
@@ -117,7 +128,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
-        issuers: crate::verify::Issuers::new(issuers.list),
+        issuers: crate::verify::Issuers::new(issuers),
         token_cache,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
@@ -125,6 +136,13 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         max_buckets,
         codes,
     })
+}
+
+/// What `read` reads, and whether it found no fault.
+fn whole<T>(root: &Section<'_>, read: impl FnOnce() -> T) -> (T, bool) {
+    let before = root.faults().count();
+    let read = read();
+    (read, root.faults().count() == before)
 }
 
 fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
@@ -173,20 +191,24 @@ fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
 fn load_code(section: Section<'_>) -> Option<CodeEntry> {
     let owned = |at: At<&str>| At { value: at.value.to_owned(), place: at.place };
     let code = section.required_text("code", "name it: `code = \"order_locked\"`").map(owned);
-    let title = section.required_text("title", "say it in a few words: `title = \"Order locked\"`");
+    let title = section
+        .required_text("title", "say it in a few words: `title = \"Order locked\"`")
+        .and_then(|_| section.parse("title", "title", check_word));
     let category =
         section.required_text("category", "for example `category = \"authorization\"`").map(owned);
-    let remedy = section.required_text("remedy", "say what the client developer should do next");
+    let remedy = section
+        .required_text("remedy", "say what the client developer should do next")
+        .and_then(|_| section.parse("remedy", "remedy", check_sentence));
     let status = section.number("status", 400..600);
     let detail = section.text("detail").map(|text| text.value.to_owned());
     let retryable = section.flag("retryable").unwrap_or(false);
     section.finish();
     Some(CodeEntry {
         code: code?,
-        title: title?.value.to_owned(),
+        title: title?.value,
         category: category?,
         status,
-        remedy: remedy?.value.to_owned(),
+        remedy: remedy?.value,
         detail,
         retryable,
     })
@@ -196,13 +218,24 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     let mut address = AddressPolicy::default();
     let Some(section) = section else { return address };
     let source = section.parse("source", "source of addresses", |text| {
-        Ok(match text {
+        let help = "it is `peer`, `x-forwarded-for`, `forwarded`, or the header with one address that your proxy sets";
+        Ok(match text.to_ascii_lowercase().as_str() {
             "peer" => AddressSource::Peer,
             "x-forwarded-for" => AddressSource::XForwardedFor,
             "forwarded" => AddressSource::Forwarded,
-            name => AddressSource::Single(parse_header(name)?),
+            name => AddressSource::Single(parse_header(name).map_err(|_| help.to_owned())?),
         })
     });
+    if let Some(At { value: AddressSource::Single(name), place }) = &source
+        && let Some(near) = nearest(name.as_str(), ["peer", "x-forwarded-for", "forwarded"])
+    {
+        section.push(
+            Fault::doubt(place, format!("`{name}` is read as a header with one address"))
+                .label("is none of the lists that are understood")
+                .with_help(format!("did you mean `{near}`?")),
+        );
+    }
+    let trusted_nobody = !section.has("trusted") || section.is_empty("trusted");
     if let Some(trusted) = section.list("trusted", "range of addresses", parse_cidr) {
         for range in &trusted {
             let shortest = if range.value.addr().is_ipv4() { 8 } else { 16 };
@@ -219,22 +252,22 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     if let Some(prefix) = section.number("ipv6_prefix", 16..129) {
         address.ipv6_prefix = u8::try_from(prefix.value).unwrap_or(64);
     }
+    let believes = source.as_ref().is_some_and(|source| source.value != AddressSource::Peer);
+    if !believes && !address.trusted.is_empty() {
+        section.push(
+            Fault::doubt(&section.key_place("trusted"), "`trusted` has no effect")
+                .label("only the peer's own address is looked at")
+                .with_help(
+                    "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
+                ),
+        );
+    }
     if let Some(source) = source {
-        let believes = source.value != AddressSource::Peer;
-        if believes && !section.has("trusted") {
+        if believes && trusted_nobody {
             section.push(
                 Fault::doubt(&source.place, "the header is never believed")
                     .label("no proxy is trusted to send it")
                     .with_help("list your proxies: `trusted = [\"10.0.0.0/8\"]`"),
-            );
-        }
-        if !believes && !address.trusted.is_empty() {
-            section.push(
-                Fault::doubt(&section.key_place("trusted"), "`trusted` has no effect")
-                    .label("only the peer's own address is looked at")
-                    .with_help(
-                        "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
-                    ),
             );
         }
         address.source = source.value;
@@ -325,13 +358,13 @@ fn load_store(section: Option<Section<'_>>) -> usize {
 }
 
 /// Checks a link that goes into denials.
-pub(super) fn check_link(
-    text: &str,
-    schemes: &[&str],
-    path_allowed: bool,
-) -> Result<String, String> {
+pub(super) fn check_link(text: &str, schemes: &[&str], is_base: bool) -> Result<String, String> {
+    if is_base && text.contains(['?', '#']) {
+        return Err("leave out query and fragment: the code is put behind it".into());
+    }
     let names: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}:`")).collect();
-    let help = format!("write a URI that begins with {}", names.join(" or "));
+    let path = if is_base { " or a path that begins with `/`" } else { "" };
+    let help = format!("write a URI that begins with {}{path}", names.join(" or "));
     if text.len() > 512
         || !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
     {
@@ -339,7 +372,7 @@ pub(super) fn check_link(
             "a URI has at most 512 characters of printable ASCII, others percent-encoded".into()
         );
     }
-    if path_allowed && text.starts_with('/') && !text.starts_with("//") {
+    if is_base && text.starts_with('/') && !text.starts_with("//") {
         return Ok(text.to_owned());
     }
     let is_link = match text.split_once(':') {
@@ -377,9 +410,12 @@ pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
 pub(super) fn check_unique(faults: &Faults, seen: &mut Vec<String>, name: &At<String>, what: &str) {
     if seen.contains(&name.value) {
         faults.push(
-            Fault::at(&name.place, format!("{what} `{}` is used twice", name.value.escape_debug()))
-                .label("is used already")
-                .with_help(format!("give each its own {what}")),
+            Fault::at(
+                &name.place,
+                format!("two {what} are called `{}`", name.value.escape_debug()),
+            )
+            .label("is used already")
+            .with_help("give each a name of its own"),
         );
     }
     seen.push(name.value.clone());
@@ -394,13 +430,10 @@ pub(super) fn check_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reports a name that refers to nothing.
-pub(super) fn unknown_name(name: &At<&str>, what: &str, declared: &str, names: &[&str]) -> Fault {
-    let shown = name.value.escape_debug();
-    Fault::at(&name.place, format!("unknown {what} `{shown}`"))
-        .label(format!("no {what} has this name"))
-        .with_help(format!(
-            "{} {what}s are declared with {declared}",
-            suggest(name.value, &format!("the {what}s are"), names.iter().copied())
-        ))
+/// A sentence or two for people.
+fn check_sentence(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > 1000 {
+        return Err("write a sentence of at most 1000 characters".into());
+    }
+    Ok(text.to_owned())
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::fault::{Fault, Faults, Place, suggest};
+use super::fault::{Fault, Faults, Place, is_variable, list, nearest};
 use super::load::{check_link, check_name, check_unique};
 use super::load_keys::{check_word, read_file};
 use super::section::{At, Section};
@@ -18,20 +18,10 @@ use crate::verify::{
     Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
 
-/// `[[issuer]]`, all of them.
-pub(super) struct LoadedIssuers {
-    pub(super) list: Vec<Issuer>,
-    /// Whether any stands in the policy, faulty or not.
-    pub(super) declared: bool,
-}
-
-pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> LoadedIssuers {
-    let declared = !sections.is_empty();
+pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Issuer> {
     let (mut names, mut isses) = (Vec::new(), Vec::new());
-    let list = sections
-        .into_iter()
-        .filter_map(|section| load_issuer(section, folder, &mut names, &mut isses));
-    LoadedIssuers { list: list.collect(), declared }
+    let load = |section| load_issuer(section, folder, &mut names, &mut isses);
+    sections.into_iter().filter_map(load).collect()
 }
 
 fn load_issuer(
@@ -44,12 +34,12 @@ fn load_issuer(
         .required_text("name", "name the issuer: `name = \"main\"`")
         .and_then(|_| section.parse("name", "name", check_name));
     if let Some(name) = &name {
-        check_unique(section.faults(), names, name, "name");
+        check_unique(section.faults(), names, name, "issuers");
     }
     let iss = section.required_text("iss", "write the `iss` of its tokens, byte by byte");
     let iss = iss.and_then(|_| section.parse("iss", "issuer", check_word));
     if let Some(iss) = &iss {
-        check_unique(section.faults(), isses, iss, "iss");
+        check_unique(section.faults(), isses, iss, "values of `iss`");
     }
     let audiences = required_list(
         &section,
@@ -140,18 +130,26 @@ fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
         "ES384", "EdDSA", "Ed25519",
     ];
-    let help = "list what the issuer signs with: `algorithms = [\"RS256\"]`";
+    let written = section.texts("algorithms");
     let list = section.list("algorithms", "algorithm", |text| {
-        algorithm(text).ok_or_else(|| suggest(text, "the algorithms are", NAMES))
+        algorithm(text).ok_or_else(|| match nearest(text, NAMES) {
+            // Another family is no misspelling.
+            Some(near) if near.get(..2) == text.to_uppercase().get(..2) => {
+                format!("did you mean `{near}`?")
+            }
+            _ => format!("the algorithms are {}", list(&NAMES)),
+        })
     });
-    if list.as_ref().map_or(!section.has("algorithms"), Vec::is_empty)
-        && section.texts("algorithms").is_none_or(|texts| texts.is_empty())
-    {
+    if !section.has("algorithms") || section.is_empty("algorithms") {
         section.push(
             Fault::at(&section.key_place("algorithms"), "[[issuer]] needs `algorithms`")
                 .label("accepts no token")
-                .with_help(help),
+                .with_help("list what the issuer signs with: `algorithms = [\"RS256\"]`"),
         );
+    }
+    // What could not be read would give rise to faults of keys that are none.
+    if list.as_ref().map(Vec::len) != written.as_ref().map(Vec::len) || written?.is_empty() {
+        return None;
     }
     let mut algorithms: Vec<Algorithm> =
         list?.into_iter().map(|algorithm| algorithm.value).collect();
@@ -190,7 +188,10 @@ fn load_key_set(
     }
     let sources = [&secret, &pem, &jwks, &url].into_iter().flatten().count();
     let place = keys.place().clone();
+    let known = ["secret_env", "encoding", "pem_file", "jwks_file", "jwks_url"];
+    let has_others = keys.entries().iter().any(|(key, _)| !known.contains(&key.value));
     if sources != 1
+        && !has_others
         && ["secret_env", "pem_file", "jwks_file", "jwks_url"]
             .iter()
             .filter(|name| keys.has(name))
@@ -288,13 +289,14 @@ fn load_secret(
     algorithms: &[Algorithm],
     faults: &Faults,
 ) -> Option<KeySet> {
-    let shown = variable.value.escape_debug();
+    // What does not look like a name may be the secret itself: it is not repeated.
+    let shown = if is_variable(variable.value) { variable.value } else { "named here" };
     let is_name = !variable.value.is_empty() && !variable.value.contains(['=', '\0']);
     let Some(text) = is_name.then(|| std::env::var_os(variable.value)).flatten() else {
         faults.push(
             Fault::at(&variable.place, format!("the environment has no variable `{shown}`"))
                 .label("is not set")
-                .with_help(format!("set {shown} to the secret before the gate starts")),
+                .with_help("name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"),
         );
         return None;
     };
@@ -331,11 +333,13 @@ fn load_secret(
 
 fn report_trouble(trouble: &KeyTrouble, place: &Place, faults: &Faults) {
     faults.push(match trouble {
-        KeyTrouble::Refused(message) => Fault::at(place, message)
-            .label("cannot be used")
-            .with_help("give the gate public keys only, RSA of 2048 bits and more, each with a `kid` of its own"),
-        KeyTrouble::Skipped(message) => Fault::doubt(place, message)
-            .label("is passed over")
-            .with_help("tokens that are signed with it will be refused"),
+        KeyTrouble::Refused(message, help) => {
+            Fault::at(place, message).label("cannot be used").with_help(*help)
+        }
+        KeyTrouble::Skipped(message) => {
+            Fault::doubt(place, message).label("cannot serve").with_help(
+                "tokens that are signed with it will be refused: correct the set, or `algorithms`",
+            )
+        }
     });
 }

@@ -8,11 +8,11 @@ use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
 use super::fault::{Fault, Faults, Place, Source};
-use super::load::{check_name, check_unique, parse_cidr, parse_header};
+use super::load::{check_name, check_unique, parse_cidr, parse_header, report_syntax};
 use super::section::{At, Section};
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::principal::{Origin, Principal, Proven};
-use crate::scope::Scope;
+use crate::scope::{InvalidScope, Scope};
 use crate::verify::{KeyRecord, KeyTable};
 
 /// `[api_keys]` with its keys.
@@ -95,18 +95,11 @@ fn load_key_file(
         return Vec::new();
     };
     let source = Arc::new(Source { name: path.display().to_string(), text: text.clone() });
-    let table = match DeTable::parse(&text) {
-        Ok(table) => table,
-        Err(error) => {
-            let place = Place { source, span: error.span().unwrap_or(0..0) };
-            faults.push(
-                Fault::at(&place, format!("not TOML: {}", error.message().replace('\n', ", ")))
-                    .label("cannot be read")
-                    .with_help("a key file is TOML with [[key]] tables"),
-            );
-            return Vec::new();
-        }
-    };
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let lines = report_syntax(&errors, &source, faults);
+    if lines.is_none_or(|lines| !lines.is_empty()) {
+        return Vec::new();
+    }
     let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
     let keys = root.sections("key", "[[key]]");
     let records = keys.into_iter().filter_map(|key| load_key(key, seen)).collect();
@@ -122,14 +115,13 @@ struct Seen {
 }
 
 fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
-    let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.has(name));
+    let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.holds(name));
     if let Some(raw) = raw {
-        let span = section.text(raw).map_or(0..0, |text| text.place.span);
+        section.forget(raw);
         section.push(
             Fault::at(&section.key_place(raw), "a policy holds no raw keys")
                 .label("is a secret")
                 .with_help("store `digest = \"sha256:<64 hex digits>\"` of the whole key; `tollgate key new` prints both")
-                .mask(span),
         );
     }
     let id = section.required_text("id", "name the key: `id = \"billing-2026\"`");
@@ -171,7 +163,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         );
     }
     if let Some(id) = &id {
-        check_unique(section.faults(), &mut seen.ids, id, "id");
+        check_unique(section.faults(), &mut seen.ids, id, "keys");
     }
     if let Some(digest) = &digest {
         if seen.digests.contains(&digest.value) {
@@ -231,7 +223,16 @@ pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<V
 }
 
 pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|error: crate::scope::InvalidScope| error.to_string())
+    text.parse().map_err(|error| match error {
+        InvalidScope::Empty => "leave it out".into(),
+        InvalidScope::Byte { at } => {
+            let odd = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+            format!(
+                "the character `{}` is not allowed: use printable ASCII without space, `\"` and `\\`",
+                odd.escape_debug()
+            )
+        }
+    })
 }
 
 /// Text without control characters, not empty and not endless.

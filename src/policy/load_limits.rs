@@ -26,9 +26,10 @@ fn load_limit(section: Section<'_>, names: &mut Vec<String>) -> Option<LoadedLim
         .required_text("name", "name the limit: `name = \"per-client\"`")
         .and_then(|_| section.parse("name", "name", check_name));
     if let Some(name) = &name {
-        check_unique(section.faults(), names, name, "name");
+        check_unique(section.faults(), names, name, "limits");
     }
     let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
+    section.has("burst");
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     let mut quotas = Vec::new();
     if let (Some(rate), Some(quota)) = (&rate, quota) {
@@ -91,6 +92,7 @@ fn load_plan(
     let source = &plan.place.source;
     let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
     let rate = section.required_text("rate", FORM);
+    section.has("burst");
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     section.finish();
     Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })

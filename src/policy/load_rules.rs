@@ -6,12 +6,12 @@ use http::Method;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::fault::{Fault, Place, list, suggest};
-use super::load::{check_name, check_unique, parse_cidr, unknown_name};
+use super::fault::{Fault, Place, list, nearest, suggest};
+use super::load::{check_name, check_unique, parse_cidr};
 use super::load_keys::{Keys, check_word, parse_scope};
 use super::load_limits::LoadedLimit;
 use super::rule::{Access, Demands, Mode, Rule};
-use super::rule_table::{RuleTable, check_path};
+use super::rule_table::{RuleTable, check_path, normal};
 use super::section::{At, Section};
 use crate::limit::{KeyPart, ONE};
 
@@ -21,6 +21,12 @@ pub(super) struct RuleContext<'a> {
     pub(super) keys: &'a Keys,
     pub(super) takes_keys: bool,
     pub(super) takes_tokens: bool,
+    /// Whether all keys could be read; otherwise it is not known what they grant.
+    pub(super) keys_whole: bool,
+    /// Whether all limits could be read.
+    pub(super) limits_whole: bool,
+    /// Whether the names of all limits could be read.
+    pub(super) limit_names_known: bool,
 }
 
 /// More limits for one rule are no policy that anyone can follow.
@@ -34,7 +40,8 @@ pub(super) fn load_rules(
     let mut names = Vec::new();
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     let mut used = vec![false; context.limits.len()];
-    if sections.is_empty() {
+    let before = root.faults().count();
+    if sections.is_empty() && !root.holds("rule") {
         root.push(
             Fault::doubt(root.place(), "the policy has no rules")
                 .label("every request will be denied")
@@ -48,7 +55,9 @@ pub(super) fn load_rules(
             places.push(path.unwrap_or(place));
         }
     }
-    for (limit, _) in context.limits.iter().zip(&used).filter(|(_, used)| !**used) {
+    let whole = context.limits_whole && root.faults().count() == before;
+    let unused = context.limits.iter().zip(&used).filter(|(_, used)| whole && !**used);
+    for (limit, _) in unused {
         root.push(
             Fault::doubt(&limit.place, format!("no rule uses the limit `{}`", limit.limit.name))
                 .label("counts nothing")
@@ -74,7 +83,7 @@ fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
     for (rule, place) in table.iter().zip(places).filter(|(rule, _)| rule.methods.is_empty()) {
         let taken = |method: &Method| {
             table.iter().any(|other| {
-                other.path == rule.path
+                normal(&other.path) == normal(&rule.path)
                     && (other.methods.contains(method)
                         || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
             })
@@ -100,7 +109,7 @@ fn load_rule(
         .required_text("name", "name the rule: `name = \"read-orders\"`")
         .and_then(|_| section.parse("name", "name", check_name));
     if let Some(name) = &name {
-        check_unique(section.faults(), names, name, "name");
+        check_unique(section.faults(), names, name, "rules");
     }
     let path = section
         .required_text("path", "say which path it covers: `path = \"/orders/{id}\"`")
@@ -148,8 +157,11 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         return Some(Vec::new());
     }
     let written = section.texts("methods")?.len();
-    let methods = section.list("methods", "method", |text| {
+    let methods = section.list("methods", "method of a rule", |text| {
         let usual = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(text));
+        if matches!(text, "CONNECT" | "TRACE") {
+            return Err(format!("{text} is never admitted"));
+        }
         match (usual, text.parse::<Method>()) {
             (Some(usual), _) if *usual != text => {
                 Err(format!("methods are written in capitals: did you mean `{usual}`?"))
@@ -158,9 +170,6 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
                 if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') =>
             {
                 Err(suggest(text, "the usual methods are", KNOWN))
-            }
-            (None, Ok(method)) if matches!(method.as_str(), "CONNECT" | "TRACE") => {
-                Err(format!("{method} is never admitted"))
             }
             (_, Ok(method)) => Ok(method),
             (_, Err(_)) => Err(suggest(text, "the usual methods are", KNOWN)),
@@ -175,6 +184,13 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         return None;
     }
     let whole = methods.len() == written;
+    for odd in methods.iter().filter(|method| !KNOWN.contains(&method.value.as_str())) {
+        section.push(
+            Fault::doubt(&odd.place, format!("the method `{}` is unusual", odd.value))
+                .label("is none of the usual methods")
+                .with_help(suggest(odd.value.as_str(), "the usual methods are", KNOWN)),
+        );
+    }
     let mut methods: Vec<Method> = methods.into_iter().map(|method| method.value).collect();
     let mut seen = Vec::new();
     methods.retain(|method| {
@@ -188,7 +204,7 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
 fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) -> Demands {
     if public {
         for name in ["scopes", "any_scopes", "roles", "claims"] {
-            if section.has(name) && !is_empty_list(section, name) {
+            if section.has(name) && !section.is_empty(name) {
                 section.push(
                     Fault::at(
                         &section.key_place(name),
@@ -210,10 +226,28 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
         demands.api_key = kinds.iter().any(|kind| kind.value);
         demands.token = kinds.iter().any(|kind| !kind.value);
         check_kinds(section, context, public, &demands);
+    } else if !public && !context.takes_keys && !context.takes_tokens {
+        section.push(
+            Fault::doubt(section.place(), "the rule admits nobody")
+                .label("no API key and no issuer is configured")
+                .with_help("add [api_keys] or an [[issuer]], or write `public = true`"),
+        );
+    }
+    let keys_only = !demands.token || !context.takes_tokens;
+    let has_no_key =
+        context.takes_keys && context.keys_whole && context.keys.table.iter().next().is_none();
+    if !public && keys_only && has_no_key {
+        section.push(
+            Fault::doubt(section.place(), "the rule admits nobody yet")
+                .label("there is no API key")
+                .with_help("`tollgate key new` makes one"),
+        );
     }
     let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
     let any_scopes = section.list("any_scopes", "scope", parse_scope).unwrap_or_default();
-    report_ungranted(section, context, &demands, scopes.iter(), any_scopes.iter());
+    if !public {
+        report_ungranted(section, context, &demands, scopes.iter(), any_scopes.iter());
+    }
     demands.scopes = scopes.into_iter().map(|scope| scope.value).collect();
     demands.any_scopes = any_scopes.into_iter().map(|scope| scope.value).collect();
     let roles = section.list("roles", "role", check_word).unwrap_or_default();
@@ -231,10 +265,6 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     demands
 }
 
-fn is_empty_list(section: &Section<'_>, name: &'static str) -> bool {
-    name != "claims" && section.texts(name).is_some_and(|texts| texts.is_empty())
-}
-
 fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
     let place = section.key_place("credentials");
     if public {
@@ -246,7 +276,7 @@ fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, d
         return;
     }
     let (message, help) = match (demands.api_key, demands.token) {
-        (false, false) if section.texts("credentials").is_some_and(|kinds| kinds.is_empty()) => (
+        (false, false) if section.is_empty("credentials") => (
             "the rule admits nobody: it accepts no kind of credential",
             "leave `credentials` out to accept keys and tokens",
         ),
@@ -271,7 +301,7 @@ fn report_ungranted<'s>(
     all: impl Iterator<Item = &'s At<crate::scope::Scope>>,
     any: impl Iterator<Item = &'s At<crate::scope::Scope>>,
 ) {
-    if demands.token && context.takes_tokens {
+    if (demands.token && context.takes_tokens) || !context.keys_whole {
         return;
     }
     let granted: Vec<&str> = (context.keys.table.iter())
@@ -319,6 +349,17 @@ fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
     claims
 }
 
+fn unknown_limit(name: &At<&str>, names: &[&str]) -> Fault {
+    let help = match nearest(name.value, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? limits are declared with [[limit]]"),
+        None if names.is_empty() => "declare it with [[limit]]".into(),
+        None => format!("the limits are {}; declare others with [[limit]]", list(names)),
+    };
+    Fault::at(&name.place, format!("unknown limit `{}`", name.value.escape_debug()))
+        .label("no limit has this name")
+        .with_help(help)
+}
+
 /// The limits of a rule, by index. A limit that could not be read counts as used.
 fn load_rule_limits(
     section: &Section<'_>,
@@ -331,7 +372,9 @@ fn load_rule_limits(
     let mut limits = Vec::new();
     for name in section.texts("limits").unwrap_or_default() {
         let Some(index) = names.iter().position(|known| *known == name.value) else {
-            section.push(unknown_name(&name, "limit", "[[limit]];", &names));
+            if context.limit_names_known {
+                section.push(unknown_limit(&name, &names));
+            }
             continue;
         };
         used[index] = true;

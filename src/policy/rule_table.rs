@@ -160,7 +160,7 @@ fn report_twins(rules: &[Arc<Rule>], places: &[Place], faults: &Faults) {
         for method in named.chain(all) {
             let Some(first) = seen.insert((normal(&rule.path), method), rule) else { continue };
             faults.push(
-                Fault::at(place, format!("two rules cover {method} {}", rule.path))
+                Fault::at(place, format!("two rules cover {method} of {}", rule.path))
                     .label(format!("rule `{}` covers it already", first.name))
                     .with_help(format!(
                         "merge `{}` into `{}`, or give them different methods or paths",
@@ -194,6 +194,12 @@ pub(crate) fn check_path(pattern: &str) -> Result<(), String> {
             "empty and dot segments, backslashes and NULs match no request, encoded or not: they are refused for every path".into(),
         );
     }
+    if let Some(old) = pattern.split('/').find(|segment| segment.starts_with([':', '*'])) {
+        return Err(format!(
+            "`{}` is the form of older routers: write `{{id}}` for a segment and `{{*rest}}` for the rest",
+            old.escape_debug()
+        ));
+    }
     match Router::new().insert(pattern, ()) {
         Ok(()) => Ok(()),
         Err(_) => Err(
@@ -203,7 +209,7 @@ pub(crate) fn check_path(pattern: &str) -> Result<(), String> {
 }
 
 /// The pattern with the names of its parameters dropped, so that equal ones compare equal.
-fn normal(pattern: &str) -> String {
+pub(super) fn normal(pattern: &str) -> String {
     let segment = |segment: &str| match parameter(segment) {
         Some((at, Parameter::Rest)) => format!("{}{{*p}}", &segment[..at]),
         Some((at, Parameter::One)) => format!("{}{{p}}", &segment[..at]),

@@ -21,6 +21,8 @@ pub(crate) struct Section<'a> {
     place: Place,
     faults: &'a Faults,
     asked: RefCell<Vec<&'static str>>,
+    /// Keys that are not understood, and were reported otherwise.
+    forgotten: RefCell<Vec<&'static str>>,
 }
 
 /// A value and its place.
@@ -39,7 +41,8 @@ impl<'a> Section<'a> {
         faults: &'a Faults,
     ) -> Self {
         let place = Place { source: source.clone(), span };
-        Self { name, table, place, faults, asked: RefCell::default() }
+        let (asked, forgotten) = Default::default();
+        Self { name, table, place, faults, asked, forgotten }
     }
 
     /// Where the table begins.
@@ -65,10 +68,29 @@ impl<'a> Section<'a> {
         self.value(name).is_some()
     }
 
+    /// Whether the key stands in the table, without making it one that is understood.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.table.keys().any(|key| key.get_ref() == name)
+    }
+
+    /// Passes over a key that was reported already.
+    pub(crate) fn forget(&self, name: &'static str) {
+        self.forgotten.borrow_mut().push(name);
+    }
+
+    /// Whether the key has an array or a table without anything in it.
+    pub(crate) fn is_empty(&self, name: &'static str) -> bool {
+        self.value(name).is_some_and(|value| match value.get_ref() {
+            DeValue::Array(array) => array.is_empty(),
+            DeValue::Table(table) => table.is_empty(),
+            _ => false,
+        })
+    }
+
     pub(crate) fn text(&self, name: &'static str) -> Option<At<&'a str>> {
         let value = self.value(name)?;
         let text = value.get_ref().as_str();
-        self.typed(name, value, text, "a string", &format!("{name} = \"...\""))
+        self.typed(name, value, text, "a string", &format!("write `{name} = \"...\"`"))
     }
 
     /// Reports the key as missing where it is.
@@ -104,11 +126,11 @@ impl<'a> Section<'a> {
             Ok(value) => Some(At { value, place: text.place.clone() }),
             Err(help) => {
                 let shown = text.value.escape_debug();
-                self.push(
-                    Fault::at(&text.place, format!("`{shown}` is no {what}"))
-                        .label(format!("is no {what}"))
-                        .with_help(help),
-                );
+                let (message, label) = match text.value {
+                    "" => (format!("a {what} is not empty"), "is empty".to_owned()),
+                    _ => (format!("`{shown}` is no {what}"), format!("is no {what}")),
+                };
+                self.push(Fault::at(&text.place, message).label(label).with_help(help));
                 None
             }
         }
@@ -136,7 +158,8 @@ impl<'a> Section<'a> {
     pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
         let value = self.value(name)?;
         let flag = value.get_ref().as_bool();
-        self.typed(name, value, flag, "true or false", &format!("{name} = true")).map(|at| at.value)
+        let help = "write `true` or `false`, without quotes";
+        self.typed(name, value, flag, "true or false", help).map(|at| at.value)
     }
 
     /// A whole number within `range`.
@@ -147,14 +170,16 @@ impl<'a> Section<'a> {
                 number.as_str().chars().filter(|c| !matches!(c, '_' | '+')).collect();
             i128::from_str_radix(&digits, number.radix()).unwrap_or(i128::MAX)
         });
-        let number = self.typed(name, value, number, "a whole number", &format!("{name} = 1"))?;
+        let (least, most) = (range.start, range.end - 1);
+        let help = format!("write a whole number from {least} to {most}, without quotes");
+        let number = self.typed(name, value, number, "a whole number", &help)?;
         match u64::try_from(number.value) {
             Ok(value) if range.contains(&value) => Some(At { value, place: number.place }),
             _ => {
                 self.push(
                     Fault::at(&number.place, format!("`{name}` is out of range"))
                         .label("is out of range")
-                        .with_help(format!("it is from {} to {}", range.start, range.end - 1)),
+                        .with_help(format!("it is from {least} to {most}")),
                 );
                 None
             }
@@ -166,15 +191,15 @@ impl<'a> Section<'a> {
         let value = self.value(name)?;
         let help = format!("{name} = 2027-01-01T00:00:00Z");
         let date = value.get_ref().as_datetime();
-        let date = self.typed(name, value, date, "a date with time and offset", &help)?;
+        let date = self.typed(name, value, date, "a moment", &format!("write `{help}`"))?;
         let seconds = unix_seconds(&date.value.to_string());
         match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
             Some(value) => Some(At { value, place: date.place }),
             None => {
                 self.push(
-                    Fault::at(&date.place, format!("`{name}` is no moment after 1970"))
-                        .label("has no time or no offset, or lies before 1970")
-                        .with_help(format!("write it with time and offset: `{help}`")),
+                    Fault::at(&date.place, format!("`{name}` is no moment since 1970"))
+                        .label("is not a date, a time and an offset, since 1970")
+                        .with_help(format!("write all three, without quotes: `{help}`")),
                 );
                 None
             }
@@ -183,11 +208,11 @@ impl<'a> Section<'a> {
 
     pub(crate) fn texts(&self, name: &'static str) -> Option<Vec<At<&'a str>>> {
         let value = self.value(name)?;
-        let example = format!("{name} = [\"...\"]");
+        let help = format!("write `{name} = [\"...\"]`");
         let array = value.get_ref().as_array();
-        let array = self.typed(name, value, array, "an array of strings", &example)?;
+        let array = self.typed(name, value, array, "an array of strings", &help)?;
         let item = |item: &'a Spanned<DeValue<'a>>| {
-            self.typed(name, item, item.get_ref().as_str(), "an array of strings", &example)
+            self.typed(name, item, item.get_ref().as_str(), "made of strings", &help)
         };
         Some(array.value.iter().filter_map(item).collect())
     }
@@ -207,7 +232,7 @@ impl<'a> Section<'a> {
     pub(crate) fn section(&self, name: &'static str, title: &'static str) -> Option<Section<'a>> {
         let value = self.value(name)?;
         let table = value.get_ref().as_table();
-        let table = self.typed(name, value, table, "a table", title)?;
+        let table = self.typed(name, value, table, "a table", &form(title, name))?;
         Some(Section::new(title, table.value, &self.place.source, value.span(), self.faults))
     }
 
@@ -215,11 +240,13 @@ impl<'a> Section<'a> {
     pub(crate) fn sections(&self, name: &'static str, title: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let array = value.get_ref().as_array();
-        let Some(array) = self.typed(name, value, array, "an array of tables", title) else {
+        let help = form(title, name);
+        let Some(array) = self.typed(name, value, array, "an array of tables", &help) else {
             return Vec::new();
         };
         let table = |item: &'a Spanned<DeValue<'a>>| {
-            let table = self.typed(name, item, item.get_ref().as_table(), "a table", title)?;
+            let table =
+                self.typed(name, item, item.get_ref().as_table(), "made of tables", &help)?;
             Some(Section::new(title, table.value, &self.place.source, item.span(), self.faults))
         };
         array.value.iter().filter_map(table).collect()
@@ -243,8 +270,11 @@ impl<'a> Section<'a> {
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(self) {
         let asked = self.asked.borrow();
+        // Here a raw secret may have been put where a digest or a name belongs.
+        let holds_secrets =
+            ["[[api_keys.key]]", "[[key]]", "keys", "[api_keys]"].contains(&self.name);
         for (key, value) in self.entries() {
-            if asked.contains(&key.value) {
+            if asked.contains(&key.value) || self.forgotten.borrow().contains(&key.value) {
                 continue;
             }
             let shown = key.value.escape_debug();
@@ -252,8 +282,11 @@ impl<'a> Section<'a> {
                 Fault::at(&key.place, format!("unknown key `{shown}` in {}", self.name))
                     .label("is not known here")
                     .with_help(suggest(key.value, "the keys are", asked.iter().copied()))
-                    // It may be a secret that was put where a digest or a name belongs.
-                    .mask(value.span()),
+                    .mask(if holds_secrets && value.get_ref().is_str() {
+                        value.span()
+                    } else {
+                        0..0
+                    }),
             );
         }
     }
@@ -271,7 +304,7 @@ impl<'a> Section<'a> {
         value: &Spanned<DeValue<'_>>,
         typed: Option<T>,
         expected: &str,
-        example: &str,
+        help: &str,
     ) -> Option<At<T>> {
         let place = self.at_span(value.span());
         if typed.is_none() {
@@ -279,10 +312,20 @@ impl<'a> Section<'a> {
             self.push(
                 Fault::at(&place, format!("`{name}` is {expected}, not {}", with_article(found)))
                     .label(format!("is not {expected}"))
-                    .with_help(format!("write `{example}`")),
+                    .with_help(help),
             );
         }
         typed.map(|value| At { value, place })
+    }
+}
+
+/// How a table is written.
+fn form(title: &str, name: &str) -> String {
+    match title {
+        "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
+        "claims" => "write `claims = { tenant = \"acme\" }`".into(),
+        title if title.starts_with('[') => format!("begin it with a line `{title}`"),
+        _ => format!("write `{name} = {{ ... }}`"),
     }
 }
 

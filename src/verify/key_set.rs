@@ -51,8 +51,8 @@ pub(crate) enum KeySetError {
 /// What is wrong with a file of keys.
 #[derive(Clone, Debug)]
 pub(crate) enum KeyTrouble {
-    /// The key or the file cannot be used at all.
-    Refused(String),
+    /// The key or the file cannot be used at all, and what to do.
+    Refused(String, &'static str),
     /// One key of a set cannot serve and was passed over.
     Skipped(String),
 }
@@ -76,23 +76,35 @@ impl KeySet {
 
     /// One public key (SPKI or PKCS #1), as PEM.
     pub(crate) fn from_pem(pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyTrouble> {
-        let refused = |text: &str| Err(KeyTrouble::Refused(text.into()));
+        let refused = |text: &str, help| Err(KeyTrouble::Refused(text.into(), help));
         if String::from_utf8_lossy(pem).contains("PRIVATE KEY") {
-            return refused("the file holds a private key: the gate needs the public one");
+            return refused(
+                "the file holds a private key",
+                "give the gate the public half: `openssl pkey -in private.pem -pubout`",
+            );
         }
         let Some(key) = (DecodingKey::from_rsa_pem(pem).ok())
             .or_else(|| DecodingKey::from_ec_pem(pem).ok())
             .or_else(|| DecodingKey::from_ed_pem(pem).ok())
         else {
-            return refused("the file is no PEM public key of type RSA, EC or Ed25519");
+            return refused(
+                "the file is no PEM public key",
+                "it is one `BEGIN PUBLIC KEY` of type RSA, EC (P-256, P-384) or Ed25519",
+            );
         };
         let Ok(bytes) = key.try_get_as_bytes() else {
-            return refused("the key cannot be read");
+            return refused(
+                "the key cannot be read",
+                "make the file anew: `openssl pkey -in private.pem -pubout`",
+            );
         };
         if key.family() == AlgorithmFamily::Rsa
             && modulus(&key).is_none_or(|n| bits(&n) < MIN_RSA_BITS)
         {
-            return refused("the RSA key has fewer than 2048 bits");
+            return refused(
+                "the RSA key has fewer than 2048 bits",
+                "have the issuer sign with a larger key (RFC 7518 section 3.3)",
+            );
         }
         let ready: Vec<_> = (algorithms.iter())
             .filter(|algorithm| algorithm.family() == key.family())
@@ -102,7 +114,10 @@ impl KeySet {
             })
             .collect();
         if ready.is_empty() {
-            return refused("the key fits none of the issuer's `algorithms`");
+            return refused(
+                "the key fits none of the issuer's `algorithms`",
+                "list the algorithm that the key is for, or name another file",
+            );
         }
         Ok(Self { keys: vec![VerifyingKey { id: None, ready }], by_id: false })
     }
@@ -112,12 +127,15 @@ impl KeySet {
         text: &[u8],
         algorithms: &[Algorithm],
     ) -> Result<(Self, Vec<KeyTrouble>), Vec<KeyTrouble>> {
-        let refused = |text: &str| Err(vec![KeyTrouble::Refused(text.into())]);
-        let Ok(document) = serde_json::from_slice::<Value>(text) else {
-            return refused("the file is not JSON");
+        let refused = |text: String, help| Err(vec![KeyTrouble::Refused(text, help)]);
+        const FORM: &str =
+            "a key set is `{\"keys\": [...]}` (RFC 7517 section 5), as the issuer publishes it";
+        let document = match serde_json::from_slice::<Value>(text) {
+            Ok(document) => document,
+            Err(error) => return refused(format!("the file is not JSON: {error}"), FORM),
         };
         let Some(entries) = document.get("keys").and_then(Value::as_array) else {
-            return refused("the file is no JWK set: it has no array `keys`");
+            return refused("the file is no JWK set: it has no array `keys`".into(), FORM);
         };
         let (mut keys, mut troubles, mut refused) = (Vec::<VerifyingKey>::new(), vec![], false);
         for (index, entry) in entries.iter().enumerate() {
@@ -128,12 +146,13 @@ impl KeySet {
             match VerifyingKey::from_jwk(entry, algorithms) {
                 Ok(key) if key.id.is_some() && keys.iter().any(|other| other.id == key.id) => {
                     refused = true;
-                    troubles.push(KeyTrouble::Refused(format!("{name} stands twice in the set")));
+                    let message = format!("{name} stands twice in the set");
+                    troubles.push(KeyTrouble::Refused(message, "give each key a `kid` of its own"));
                 }
                 Ok(key) => keys.push(key),
-                Err(KeyTrouble::Refused(why)) => {
+                Err(KeyTrouble::Refused(why, help)) => {
                     refused = true;
-                    troubles.push(KeyTrouble::Refused(format!("{name} {why}")));
+                    troubles.push(KeyTrouble::Refused(format!("{name} {why}"), help));
                 }
                 Err(KeyTrouble::Skipped(why)) => {
                     troubles.push(KeyTrouble::Skipped(format!("{name} {why}")));
@@ -200,13 +219,19 @@ impl VerifyingKey {
     /// Reads one member of a JWK set.
     fn from_jwk(entry: &Value, algorithms: &[Algorithm]) -> Result<Self, KeyTrouble> {
         let skipped = |why: &str| Err(KeyTrouble::Skipped(why.into()));
-        let refused = |why: &str| Err(KeyTrouble::Refused(why.into()));
+        let refused = |why: &str, help| Err(KeyTrouble::Refused(why.into(), help));
         let text = |name: &str| entry.get(name).and_then(Value::as_str);
         if text("kty") == Some("oct") {
-            return refused("is symmetric: a set of public keys must not hold secrets");
+            return refused(
+                "is symmetric",
+                "a set of public keys must not hold secrets: name a secret with `secret_env`",
+            );
         }
         if entry.get("d").is_some() {
-            return refused("is private: publish the public half only");
+            return refused(
+                "is private",
+                "remove `d` and the other private members, and replace the key: it is known now",
+            );
         }
         if text("use").is_some_and(|usage| usage != "sig") {
             return skipped("is not for signatures (`use`)");

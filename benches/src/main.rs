@@ -1,0 +1,130 @@
+//! What a request costs, side by side with what a user would use otherwise.
+//!
+//! ```text
+//! cargo run --release --manifest-path benches/Cargo.toml [ROUNDS]
+//! ```
+//!
+//! Every row is a whole service, called in process without a socket. Rows take turns in rounds,
+//! so that a machine that slows down slows all of them; the median of the rounds counts, and
+//! ratios within one run. Allocations are counted by the allocator.
+
+mod credentials;
+mod rows;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use tower::Service as _;
+
+/// Counts allocations.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A service that is measured.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) router: axum::Router,
+    /// Requests, taken in turn.
+    pub(crate) requests: Vec<Request<()>>,
+    pub(crate) status: StatusCode,
+    /// How many calls make a round.
+    pub(crate) calls: usize,
+}
+
+/// What was measured of a row.
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) ns: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+    pub(crate) allocations: f64,
+}
+
+impl Row {
+    fn request(&self, n: usize) -> Request<Body> {
+        let template = &self.requests[n % self.requests.len()];
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = template.uri().clone();
+        request.headers_mut().clone_from(template.headers());
+        *request.extensions_mut() = template.extensions().clone();
+        request
+    }
+
+    async fn round(&mut self, offset: usize) -> f64 {
+        let requests: Vec<_> = (0..self.calls).map(|n| self.request(offset + n)).collect();
+        let start = Instant::now();
+        for request in requests {
+            let Ok(response) = self.router.call(request).await;
+            assert_eq!(response.status(), self.status, "{}", self.name);
+            std::hint::black_box(&response);
+        }
+        start.elapsed().as_nanos() as f64 / self.calls as f64
+    }
+
+    async fn allocations(&mut self) -> f64 {
+        let requests: Vec<_> = (0..64).map(|n| self.request(n)).collect();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for request in requests {
+            let Ok(response) = self.router.call(request).await;
+            std::hint::black_box(&response);
+        }
+        (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / 64.0
+    }
+}
+
+fn main() {
+    let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(15);
+    let only = std::env::args().nth(2);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let figures = runtime.block_on(async {
+        let mut rows = rows::all().await;
+        if let Some(only) = only {
+            rows.retain(|row| row.name.contains(&only));
+        }
+        for row in &mut rows {
+            row.round(0).await;
+        }
+        let mut samples = vec![Vec::new(); rows.len()];
+        for round in 0..rounds {
+            for (row, samples) in rows.iter_mut().zip(&mut samples) {
+                samples.push(row.round(round * row.calls).await);
+            }
+        }
+        let mut figures = Vec::new();
+        for (row, mut samples) in rows.iter_mut().zip(samples) {
+            samples.sort_by(f64::total_cmp);
+            figures.push(Figure {
+                name: row.name.clone(),
+                ns: samples[samples.len() / 2],
+                least: samples[0],
+                most: samples[samples.len() - 1],
+                allocations: row.allocations().await,
+            });
+        }
+        figures
+    });
+    rows::print(&figures);
+}
