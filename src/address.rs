@@ -172,35 +172,52 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-/// The `for` addresses of one `Forwarded` line, from its right end. A line that breaks the
-/// grammar is one entry that does not parse.
+/// The `for` addresses of one `Forwarded` line, from its right end.
+///
+/// A proxy may append its element to what the client sent, whatever that was. So elements are
+/// read from the right, and what is broken on the left spoils nothing that stands right of it.
 fn forwarded_from_right(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
-    let elements = std::str::from_utf8(line).ok().and_then(parse_forwarded);
-    elements.unwrap_or_else(|| vec![None]).into_iter().rev()
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let comma = rightmost_unquoted(line, b',');
+        rest = comma.map(|at| &line[..at]);
+        let element = comma.map_or(line, |at| &line[at + 1..]);
+        Some(std::str::from_utf8(element).ok().and_then(parse_forwarded))
+    })
 }
 
-/// The elements of a `Forwarded` line; each is the address of its `for`, where it has one
-/// that is an address. `None` where the line breaks the grammar of RFC 7239 section 4.
-fn parse_forwarded(line: &str) -> Option<Vec<Option<IpAddr>>> {
-    let mut elements = Vec::new();
-    for element in split_unquoted(line, ',')? {
-        let mut found: Option<Option<IpAddr>> = None;
-        for pair in split_unquoted(element, ';')? {
-            let pair = pair.trim_matches([' ', '\t']);
-            if pair.is_empty() {
-                continue;
-            }
-            let (name, value) = pair.split_once('=')?;
-            if name.eq_ignore_ascii_case("for") {
-                if found.is_some() {
-                    return None;
-                }
-                found = Some(parse_node(value));
-            }
+/// The last `mark` with whole quoted strings, or none, behind it.
+fn rightmost_unquoted(text: &[u8], mark: u8) -> Option<usize> {
+    let mut quotes = 0;
+    for (at, byte) in text.iter().enumerate().rev() {
+        match byte {
+            b'"' => quotes += 1,
+            _ if *byte == mark && quotes % 2 == 0 => return Some(at),
+            _ => {}
         }
-        elements.push(found.flatten());
     }
-    Some(elements)
+    None
+}
+
+/// The address of an element's `for`, where it has one that is an address. `None` too where the
+/// element breaks the grammar of RFC 7239 section 4.
+fn parse_forwarded(element: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in split_unquoted(element, ';')? {
+        let pair = pair.trim_matches([' ', '\t']);
+        if pair.is_empty() {
+            continue;
+        }
+        let (name, value) = pair.split_once('=')?;
+        if name.eq_ignore_ascii_case("for") {
+            if found.is_some() {
+                return None;
+            }
+            found = Some(parse_node(value)?);
+        }
+    }
+    found
 }
 
 /// A node of RFC 7239 section 6. IPv6 addresses must be in brackets and quotes there; both
@@ -297,6 +314,11 @@ mod tests {
             (&["for=\"1.1.1.1"], "10.0.0.1", "an open quote"),
             (&["for=1.1.1.1;for=2.2.2.2"], "10.0.0.1", "for twice"),
             (&["host=\"a,b;c\";for=1.1.1.1"], "1.1.1.1", "marks inside quotes"),
+            (&["x, for=1.1.1.1"], "1.1.1.1", "a broken left end spoils nothing"),
+            (&["for=\"a, for=1.1.1.1"], "1.1.1.1", "nor does an open quote"),
+            (&["for=6.6.6.6;for=7.7.7.7, for=1.1.1.1"], "1.1.1.1", "nor for twice"),
+            (&["for=\"\"\", for=1.1.1.1"], "1.1.1.1", "nor three quotes"),
+            (&["for=1.1.1.1, x, for=10.0.0.2"], "10.0.0.2", "it ends the walk where it stands"),
         ];
         for (lines, expected, label) in table {
             assert_eq!(client(&policy, "10.0.0.1", "forwarded", lines), *expected, "{label}");

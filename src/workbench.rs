@@ -15,6 +15,7 @@ use toml::de::DeTable;
 
 use crate::Tollgate;
 use crate::limit::parse_duration;
+use crate::policy::{Faults, Severity, load};
 use crate::time::rfc3339;
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
 
@@ -43,6 +44,31 @@ pub fn inspect(text: &str) -> Result<KeyFile, String> {
     let prefix = root.get("api_keys").and_then(|keys| keys.get_ref().get("prefix").cloned());
     let prefix = prefix.and_then(|prefix| prefix.get_ref().as_str().map(str::to_owned));
     Ok(KeyFile::Policy { prefix })
+}
+
+/// Checks a new `[[api_keys.key]]`, and that no key of `text` has its id.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it.
+pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
+    let faults = Faults::default();
+    let policy =
+        format!("version = 1\n[api_keys]\n{}", entry.replacen("[[key]]", "[[api_keys.key]]", 1));
+    let _loaded = load("the new key", &policy, Path::new(""), &faults);
+    let faults = faults.into_sorted();
+    if let Some(fault) = faults.iter().find(|fault| fault.severity() == Severity::Fault) {
+        return Err(format!("{}: {}", fault.message(), fault.help()));
+    }
+    let table = DeTable::parse(text).map_err(|error| error.to_string())?;
+    let root = table.get_ref();
+    let of_policy = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
+    let keys = root.get("key").or(of_policy).and_then(|keys| keys.get_ref().as_array());
+    let is_taken = keys.is_some_and(|keys| {
+        keys.iter()
+            .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id))
+    });
+    if is_taken { Err(format!("there is a key `{id}` already")) } else { Ok(()) }
 }
 
 /// The moment `after` now, as it is written in TOML.

@@ -43,6 +43,8 @@ fn request(headers: &[(HeaderName, &str)]) -> Request<()> {
     request
 }
 
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 fn x_api_key() -> HeaderName {
     HeaderName::from_static("x-api-key")
 }
@@ -228,9 +230,13 @@ fn tower_governor_headers(burst: u32) -> Router {
 
 fn axum_governor(burst: u32) -> Router {
     let burst_size = NonZeroU32::new(burst).expect("not zero");
-    let quota = axum_governor::Quota::with_period(period(burst)).expect("a period").allow_burst(burst_size);
+    let quota = if burst == 1 {
+        axum_governor::Quota::requests_per_hour(burst_size)
+    } else {
+        axum_governor::Quota::requests_per_second(burst_size)
+    };
     let config = axum_governor::GovernorConfigBuilder::default()
-        .with_extractor(axum_governor::extractor::Header("x-api-key"))
+        .with_extractor(axum_governor::extractor::Header(&X_API_KEY))
         .quota_default(quota)
         .finish()
         .expect("a config");

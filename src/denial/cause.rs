@@ -119,7 +119,7 @@ impl Scene<'_> {
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
                 let forms = places.iter().map(form).collect::<Vec<_>>();
-                let presented = Fact::json(&forms, text);
+                let presented = Fact::items(&forms, text);
                 self.deny(&codes::CREDENTIALS_MULTIPLE)
                     .naming_accepted()
                     .fact("presented", presented)
@@ -265,7 +265,7 @@ impl Scene<'_> {
         };
         let text = issuers().take(8).map(text).collect::<Vec<_>>().join(" or ");
         let items = issuers().map(AcceptedIssuer::of).collect::<Vec<_>>();
-        self.deny(code).fact("accepted_issuers", Fact::json(&items, text))
+        self.deny(code).fact("accepted_issuers", Fact::items(&items, text))
     }
 
     pub(crate) fn refusal(&self, refusal: Refusal, principal: Option<&Principal>) -> Denial {

@@ -82,6 +82,11 @@ pub(crate) enum Fact {
     Text(Cow<'static, str>),
     Number(u64),
     Texts(Vec<String>),
+    /// The items of an array, as JSON, and how they read in a sentence.
+    Items {
+        items: Vec<String>,
+        text: Arc<str>,
+    },
     /// JSON, and how it reads in a sentence.
     Json {
         json: Arc<str>,
@@ -90,11 +95,11 @@ pub(crate) enum Fact {
 }
 
 impl Fact {
-    /// A value that reads as `text` in a sentence.
-    pub(super) fn json(value: &impl Serialize, text: String) -> Self {
+    /// An array that reads as `text` in a sentence.
+    pub(super) fn items(items: &[impl Serialize], text: String) -> Self {
         // INVARIANT: facts are made of text and numbers, which are always serializable.
-        let json = serde_json::to_string(value).unwrap_or_default();
-        Self::Json { json: json.into(), text: text.into() }
+        let json = |item| serde_json::to_string(item).unwrap_or_default();
+        Self::Items { items: items.iter().map(json).collect(), text: text.into() }
     }
 }
 
@@ -140,6 +145,7 @@ impl Denial {
         };
         match fact {
             Some(fact) if super::registry::is_member_name(name) => {
+                self.0.members.retain(|(held, _)| held != name);
                 self.0.members.push((name.into(), fact));
             }
             Some(_) => tracing::error!(member = name, "this name of a member cannot be used"),
@@ -149,10 +155,11 @@ impl Denial {
     }
 
     /// When the same request may succeed: sent as `Retry-After` and as `retry_after`, rounded up
-    /// to a whole second. Only for codes that are retryable.
+    /// to a whole second. It makes the denial retryable.
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
         let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
         self.0.retry_after = Some(seconds.max(1));
+        self.0.retryable = Some(true);
         self
     }
 

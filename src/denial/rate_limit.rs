@@ -197,7 +197,7 @@ impl RateLimitWriter {
             format!("{} ({} with a burst of {})", limit.name, quota.rate, quota.burst)
         };
         let text = short.map(text).collect::<Vec<_>>().join(" and ");
-        Fact::json(&items, text)
+        Fact::items(&items, text)
     }
 }
 

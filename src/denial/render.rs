@@ -22,6 +22,13 @@ use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 /// A document stays below this, so that it fits wherever it is read.
 const MAX_BODY: usize = 4096;
 
+/// Detail and remedy are cut at this length, and a list in them well before.
+const MAX_SENTENCE: usize = 800;
+const MAX_LIST: usize = 200;
+
+/// The scopes of a challenge are cut at this length: a header that is too long is lost as a whole.
+const MAX_CHALLENGE: usize = 2000;
+
 /// Members that only `disclosure = "detailed"` shows.
 const DETAILED: &[&str] = &["granted_scopes", "allowed_addresses", "rule"];
 
@@ -150,8 +157,11 @@ impl Renderer {
         let fault_of_ours = code.category == super::Category::Server;
         match self.policy.status {
             StatusMode::Uniform if !fault_of_ours => StatusCode::FORBIDDEN,
-            // INVARIANT: from 400 to 599, in the catalogue and by the registry's checks.
-            _ => StatusCode::from_u16(code.standard_status).unwrap_or(StatusCode::FORBIDDEN),
+            // A code that was not registered was not checked either.
+            _ => StatusCode::from_u16(code.standard_status)
+                .ok()
+                .filter(|status| status.is_client_error() || status.is_server_error())
+                .unwrap_or(StatusCode::FORBIDDEN),
         }
     }
 
@@ -167,9 +177,11 @@ impl Renderer {
             }
             Challenge::Scope if draft.challenge_scopes.is_empty() => Vec::new(),
             Challenge::Scope => {
-                let scopes: Vec<&str> =
-                    draft.challenge_scopes.iter().map(|scope| scope.as_str()).collect();
-                let scopes = scopes.join(" ");
+                let scopes = join_within(
+                    draft.challenge_scopes.iter().map(|scope| scope.as_str()),
+                    " ",
+                    MAX_CHALLENGE,
+                );
                 vec![quoted(format!(
                     "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scopes}\""
                 ))]
@@ -202,6 +214,7 @@ impl Document<'_> {
             Some(remedy) => fill(remedy, &member),
             None => fill(shown.remedy, &member),
         };
+        let remedy = cut(&remedy, MAX_SENTENCE);
         let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
 
         let mut json = Json(Vec::with_capacity(1024));
@@ -212,9 +225,9 @@ impl Document<'_> {
         json.text("code", shown.code);
         json.text("category", shown.category.as_str());
         if let Some(detail) = self.detail(&member) {
-            json.text("detail", &detail);
+            json.text("detail", cut(&detail, MAX_SENTENCE));
         }
-        json.text("remedy", &remedy);
+        json.text("remedy", remedy);
         if let Some(support) = &policy.support {
             json.text("support", support);
         }
@@ -280,23 +293,49 @@ impl Document<'_> {
 }
 
 impl Fact {
-    /// At most eight items of a list, and how many more.
+    /// The fact in a sentence. Of a list that is long, the first items and how many more.
     fn sentence(&self) -> Cow<'static, str> {
-        const SHOWN: usize = 8;
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string().into(),
             Self::Texts(texts) => {
-                let shown =
-                    texts.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-                match texts.len().saturating_sub(SHOWN) {
-                    0 => shown.into(),
-                    more => format!("{shown} and {more} more").into(),
+                let mut shown = join_within(texts.iter().map(String::as_str), ", ", MAX_LIST);
+                let left =
+                    texts.len() - shown.matches(", ").count() - usize::from(!shown.is_empty());
+                if left > 0 {
+                    shown += &format!(" and {left} more");
                 }
+                shown.into()
             }
-            Self::Json { text, .. } => text.to_string().into(),
+            Self::Json { text, .. } | Self::Items { text, .. } => {
+                Cow::Owned(cut(text, MAX_LIST).to_owned())
+            }
         }
     }
+}
+
+/// Joins as many of the texts as stay within `most` bytes, the first in any case.
+fn join_within<'t>(texts: impl Iterator<Item = &'t str>, between: &str, most: usize) -> String {
+    let mut joined = String::new();
+    for text in texts {
+        if !joined.is_empty() {
+            if joined.len() + between.len() + text.len() > most {
+                break;
+            }
+            joined += between;
+        }
+        joined += text;
+    }
+    joined
+}
+
+/// The text, cut at a character if it is longer than `most` bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// An object that is being written, member by member.
@@ -345,20 +384,42 @@ impl Json {
     }
 
     /// Writes a member, unless the document would become too large: the members that every
-    /// denial has come first.
+    /// denial has come first. Of an array, as many items are written as there is room for.
     fn fact(&mut self, name: &str, fact: &Fact) {
         let before = self.0.len();
         match fact {
             Fact::Text(text) => self.text(name, text),
             Fact::Number(number) => self.raw(name, &number.to_string()),
-            Fact::Texts(texts) => {
-                self.name(name);
-                let _ = serde_json::to_writer(&mut self.0, texts);
-            }
             Fact::Json { json, .. } => self.raw(name, json),
+            Fact::Texts(texts) => {
+                let quoted =
+                    texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string());
+                return self.items(name, quoted);
+            }
+            Fact::Items { items, .. } => return self.items(name, items.iter()),
         }
         if self.0.len() + 1 >= MAX_BODY {
             self.0.truncate(before);
+        }
+    }
+
+    fn items(&mut self, name: &str, items: impl Iterator<Item = impl AsRef<str>>) {
+        let start = self.0.len();
+        self.name(name);
+        self.0.push(b'[');
+        let first = self.0.len();
+        for item in items {
+            let comma = if self.0.len() > first { "," } else { "" };
+            if self.0.len() + item.as_ref().len() + 4 >= MAX_BODY {
+                break;
+            }
+            self.0.extend_from_slice(comma.as_bytes());
+            self.0.extend_from_slice(item.as_ref().as_bytes());
+        }
+        if self.0.len() == first {
+            self.0.truncate(start);
+        } else {
+            self.0.push(b']');
         }
     }
 }

@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Response};
 
 use super::pipeline::{Caller, Gate};
-use crate::denial::{Balance, Denial, Scene};
+use crate::denial::{Balance, Denial, RateLimitFields, Scene};
 use crate::limit::Charges;
 use crate::policy::Rule;
 use crate::principal::Principal;
@@ -103,6 +103,25 @@ impl Admission {
         self.0.caller.principal.as_ref()
     }
 
+    /// A denial of the handler, with what is known of the request: its rule, and the limits that
+    /// were taken when it was admitted.
+    pub(super) fn own(&self, denial: Denial) -> Denial {
+        let is_placed = denial.draft().rule.is_some();
+        let mut denial = if is_placed { denial } else { self.scene().place(denial) };
+        denial.draft_mut().rate_limit = Some(self.fields());
+        denial
+    }
+
+    fn fields(&self) -> RateLimitFields {
+        let passage = &self.0;
+        let writer = &passage.gate.renderer.rate_limit;
+        if passage.charged_late.load(Ordering::Acquire) {
+            writer.fields(&passage.gate.balance(&passage.charges))
+        } else {
+            writer.fields(&passage.balance)
+        }
+    }
+
     pub(super) fn caller(&self) -> &Caller {
         &self.0.caller
     }
@@ -128,12 +147,7 @@ impl Admission {
     pub(super) fn complete<B>(&self, response: &mut Response<B>) {
         let passage = &self.0;
         let headers = response.headers_mut();
-        if passage.charged_late.load(Ordering::Acquire) {
-            let balance = passage.gate.balance(&passage.charges);
-            passage.gate.renderer.rate_limit.fields(&balance).insert_into(headers);
-        } else {
-            passage.gate.renderer.rate_limit.fields(&passage.balance).insert_into(headers);
-        }
+        self.fields().insert_into(headers);
         if !self.is_public() {
             vary_by_credential(headers, &passage.gate.policy.credential.key_header);
         }

@@ -200,7 +200,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Claims<T> {
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> TokenError {
     let message = error.inner().to_string();
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let claim = error.path().iter().next().map(ToString::to_string);
+    // The name of a member is the type's own, unless `T` is a map: then it is the token's.
+    let plain =
+        |name: &String| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let claim = error.path().iter().next().map(ToString::to_string).filter(plain);
     match (claim, missing) {
         (None, Some(name)) => TokenError::ClaimMissing(name.into()),
         (Some(claim), _) => TokenError::ClaimInvalid(claim.into()),

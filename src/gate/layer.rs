@@ -10,14 +10,17 @@ use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    EXPIRES, HeaderName, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
 use http::{Extensions, Request};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::admission::Admission;
 use super::observe;
-use super::pipeline::{Gate, Head, Verdict};
+use super::pipeline::{Caller, Gate, Head, Verdict};
 use crate::denial::{Denial, Renderer};
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
@@ -76,7 +79,9 @@ where
             Verdict::Denied(denial) => {
                 State::Denied { response: Some(self.gate.renderer.render(&denial)) }
             }
-            Verdict::Preflight => State::Passed { inner: self.inner.call(request) },
+            Verdict::Preflight => {
+                State::Passed { inner: self.inner.call(request), gate: self.gate.clone() }
+            }
             Verdict::Admitted(admission) => {
                 request.extensions_mut().insert(admission.clone());
                 State::Admitted { inner: self.inner.call(request), admission }
@@ -106,7 +111,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Denied { response: Option<Response> },
-        Passed { #[pin] inner: F },
+        Passed { #[pin] inner: F, gate: Arc<Gate> },
         Admitted { #[pin] inner: F, admission: Admission },
     }
 }
@@ -124,34 +129,58 @@ where
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Passed { inner } => {
-                inner.poll(context).map_ok(IntoResponse::into_response)
+            StateProjection::Passed { inner, gate } => {
+                let mut response = ready!(inner.poll(context))?.into_response();
+                if let Some(denial) = pending(&mut response) {
+                    rewrite(&mut response, &denial, gate, &Caller::default());
+                }
+                Poll::Ready(Ok(response))
             }
             StateProjection::Admitted { inner, admission } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
-                if let Some(Pending(denial)) = response.extensions_mut().remove::<Pending>() {
-                    rewrite(&mut response, denial, admission);
+                match pending(&mut response) {
+                    None => admission.complete(&mut response),
+                    Some(denial) => {
+                        let denial = admission.own(denial);
+                        rewrite(&mut response, &denial, admission.gate(), admission.caller());
+                    }
                 }
-                admission.complete(&mut response);
                 Poll::Ready(Ok(response))
             }
         }
     }
 }
 
+/// What was said of the body that is replaced, or by the denial as it would be without a gate.
+const STALE: [HeaderName; 12] = [
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_RANGE,
+    TRANSFER_ENCODING,
+    ETAG,
+    LAST_MODIFIED,
+    ACCEPT_RANGES,
+    EXPIRES,
+    WWW_AUTHENTICATE,
+    RETRY_AFTER,
+    ALLOW,
+];
+
 /// A denial that a handler answered with, on its way out to the gate.
 #[derive(Clone)]
 struct Pending(Denial);
 
+fn pending(response: &mut Response) -> Option<Denial> {
+    response.extensions_mut().remove::<Pending>().map(|Pending(denial)| denial)
+}
+
 /// Writes a handler's denial as the policy says. Headers that others added stay.
-fn rewrite(response: &mut Response, denial: Denial, admission: &Admission) {
-    let gate = admission.gate();
-    let denial =
-        if denial.draft().rule.is_some() { denial } else { admission.scene().place(denial) };
-    observe::denied(&gate.renderer, &denial, admission.caller());
-    let (parts, body) = gate.renderer.render(&denial).into_parts();
+fn rewrite(response: &mut Response, denial: &Denial, gate: &Gate, caller: &Caller) {
+    observe::denied(&gate.renderer, denial, caller);
+    let (parts, body) = gate.renderer.render(denial).into_parts();
     let headers = response.headers_mut();
-    for name in [CONTENT_LENGTH, WWW_AUTHENTICATE, RETRY_AFTER, ALLOW] {
+    for name in STALE {
         headers.remove(name);
     }
     for name in parts.headers.keys() {

@@ -69,10 +69,11 @@ impl Gate {
         doubts: Vec<Fault>,
     ) -> Self {
         let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
-        let store = MemoryStore::new(policy.limits.iter().map(quotas), policy.max_buckets);
-        let failures = policy
-            .failures
-            .map(|quota| Failures::new(quota, PROVED_NOTHING.len(), policy.max_buckets));
+        // The failures of addresses are one more table, with one quota for each kind.
+        let failed = policy.failures.map(|quota| vec![quota; PROVED_NOTHING.len()]);
+        let failures = failed.as_ref().map(|_| Failures::new(policy.limits.len()));
+        let tables = policy.limits.iter().map(quotas).chain(failed);
+        let store = MemoryStore::new(tables, policy.max_buckets);
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let told_of_missing_peer = AtomicBool::new(false);
@@ -150,7 +151,9 @@ impl Gate {
     fn check_failures(&self, scene: &Scene<'_>, address: Option<IpAddr>) -> Result<(), Denial> {
         let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
         let bucket = self.policy.address.bucket(address);
-        failures.check(bucket, self.clock.steady()).map_err(|wait| scene.too_many_failures(wait))
+        failures
+            .check(&self.store, bucket, self.clock.steady())
+            .map_err(|wait| scene.too_many_failures(wait))
     }
 
     /// From the one credential of the request to a principal. What proves nothing counts
@@ -169,10 +172,13 @@ impl Gate {
             return Err(scene.unsupported(Unsupported::Kind(kind)));
         }
         self.verify(scene, &credential, address).inspect_err(|denial| {
-            let (failed, failures) = (denial.proved_nothing(), &self.failures);
-            if let (Some(kind), Some(failures), Some(address)) = (failed, failures, address) {
+            // A rule in shadow mode denies nobody, so it makes nobody wait elsewhere either.
+            let failures = self.failures.filter(|_| scene.rule.mode == Mode::Enforce);
+            if let (Some(kind), Some(failures), Some(address)) =
+                (denial.proved_nothing(), failures, address)
+            {
                 let bucket = self.policy.address.bucket(address);
-                failures.charge(bucket, kind, self.clock.steady());
+                failures.charge(&self.store, bucket, kind, self.clock.steady());
             }
         })
     }
@@ -294,10 +300,18 @@ impl Hash for BucketKey<'_> {
                 KeyPart::Rule => self.rule.name.hash(state),
                 KeyPart::Global => {}
                 KeyPart::Claim(name) => {
-                    let claims = self.caller.principal.as_ref().and_then(Principal::claims);
-                    let value = claims.and_then(|claims| claims.get(name));
-                    // Text is compared as text, however it was escaped.
-                    value.map(|value| claims::text(value).unwrap_or(value.into())).hash(state);
+                    let principal = self.caller.principal.as_ref();
+                    let claim = principal.and_then(Principal::claims).and_then(|set| set.get(name));
+                    match claim {
+                        // Text is compared as text, however it was escaped. Claims of two
+                        // issuers are two, even if they are equal.
+                        Some(claim) => {
+                            principal.and_then(Principal::issuer).hash(state);
+                            claims::text(claim).ok_or(claim).hash(state);
+                        }
+                        // A caller without the claim stands for itself.
+                        None => principal.map(Principal::identity).hash(state),
+                    }
                 }
                 KeyPart::Header(name) => {
                     for value in self.head.headers.get_all(name) {

@@ -10,7 +10,10 @@
 //!
 //! This is GCRA, the token bucket held in one number. A bucket whose `full_at` has passed is
 //! full, and equal to one that was never there. Units are kept modulo the word: two moments
-//! are compared by their difference, which is below 2^57 for any bucket that is not full.
+//! are compared by their difference, which is small beside the word for any bucket that is not
+//! full. A bucket that nobody touches for as long as the word takes to wrap (a day and a half at
+//! the fastest rate and with the most plans, years at usual ones) would be misread; full ones
+//! are dropped long before.
 //!
 //! The low bits of the word carry a small *tag*: for a limit the plan whose
 //! quota was used last, for the failures of an address what failed last. A client that comes
@@ -21,7 +24,10 @@ use std::num::NonZeroU32;
 use super::quota::Quota;
 use crate::time::MICROS;
 
-/// Charges after the work may leave a debt of at most this many units.
+/// Charges after the work may leave a debt of at most this many bursts.
+const MAX_DEBT: u64 = 256;
+
+/// No bucket is short of more units than this.
 const MAX_MISSING: u64 = 1 << 56;
 
 /// Quotas that one limit may have: six bits of the word, which leaves 58 for the moment.
@@ -85,7 +91,7 @@ impl Reading {
         let now = units(now, &self.quotas[self.tag(word)]) << self.tag_bits;
         let full_at = word >> self.tag_bits << self.tag_bits;
         let ahead = full_at.wrapping_sub(now) >> self.tag_bits;
-        if ahead > MAX_MISSING { 0 } else { ahead }
+        if ahead > most_missing(&self.quotas[self.tag(word)]) { 0 } else { ahead }
     }
 }
 
@@ -102,7 +108,8 @@ impl Bucket<'_> {
 
     /// Takes `cost` tokens, leaving a debt where they are not there.
     pub(super) fn charge(&mut self, cost: NonZeroU32) {
-        self.missing = self.missing.saturating_add(self.units_of(cost)).min(MAX_MISSING);
+        let missing = self.missing.saturating_add(self.units_of(cost));
+        self.missing = missing.min(most_missing(self.quota));
     }
 
     /// What a client is told about the bucket, which `cost` is to be taken from next.
@@ -161,6 +168,11 @@ impl Wait {
     }
 }
 
+/// The units that a bucket can be short of, debt included.
+fn most_missing(quota: &Quota) -> u64 {
+    quota.capacity().saturating_mul(MAX_DEBT).min(MAX_MISSING)
+}
+
 /// A moment in a quota's units, modulo the word.
 fn units(micros: u64, quota: &Quota) -> u64 {
     micros.wrapping_mul(quota.tokens())
@@ -170,7 +182,7 @@ fn units(micros: u64, quota: &Quota) -> u64 {
 fn restate(missing: u64, from: &Quota, to: &Quota) -> u64 {
     let restated =
         (u128::from(missing) * u128::from(to.period())).div_ceil(u128::from(from.period()));
-    u64::try_from(restated).unwrap_or(MAX_MISSING).min(MAX_MISSING)
+    u64::try_from(restated).unwrap_or(u64::MAX).min(most_missing(to))
 }
 
 #[cfg(test)]

@@ -7,13 +7,12 @@
 use std::net::IpAddr;
 
 use super::memory::{Charge, ChargeKey, MemoryStore};
-use super::quota::Quota;
 use super::{ONE, Wait};
 
-/// The failure buckets, one for each address.
-#[derive(Debug)]
+/// The failure buckets, one for each address: a table of the store.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
-    store: MemoryStore,
+    table: usize,
 }
 
 /// An address that has to wait.
@@ -26,19 +25,21 @@ pub(crate) struct TooManyFailures {
 }
 
 impl Failures {
-    /// `kinds` is the number of different failures.
-    pub(crate) fn new(quota: Quota, kinds: usize, max_buckets: usize) -> Self {
-        Self { store: MemoryStore::new(std::iter::once(vec![quota; kinds]), max_buckets) }
+    /// `table` is the table of the store that has one quota for each kind of failure.
+    pub(crate) fn new(table: usize) -> Self {
+        Self { table }
     }
 
     /// Whether the address may try.
-    ///
-    /// An address without a bucket has not failed. Where failures filled the store, that may be
-    /// wrong for some; but the overflow bucket is nobody's own, and is not held against them.
-    pub(crate) fn check(&self, address: IpAddr, now: u64) -> Result<(), TooManyFailures> {
-        let key = self.store.key(address);
-        let Some(last) = self.store.tag(0, key) else { return Ok(()) };
-        match self.store.peek(&[charge(key, last)], now)[0].wait {
+    pub(crate) fn check(
+        &self,
+        store: &MemoryStore,
+        address: IpAddr,
+        now: u64,
+    ) -> Result<(), TooManyFailures> {
+        let key = store.key(address);
+        let Some(last) = store.tag(self.table, key) else { return Ok(()) };
+        match store.peek(&[self.attempt(key, last)], now)[0].wait {
             Wait::None => Ok(()),
             Wait::Micros(wait) => Err(TooManyFailures { wait, last }),
             // INVARIANT: one token is never above a burst of at least one.
@@ -47,36 +48,54 @@ impl Failures {
     }
 
     /// Notes that an attempt from `address` failed, as `kind`.
-    pub(crate) fn charge(&self, address: IpAddr, kind: usize, now: u64) {
+    pub(crate) fn charge(&self, store: &MemoryStore, address: IpAddr, kind: usize, now: u64) {
         // An attempt that ran beside the one that took the last token has nothing to take.
-        let _none_left = self.store.take(&[charge(self.store.key(address), kind)], now);
+        let _none_left = store.take(&[self.attempt(store.key(address), kind)], now);
     }
-}
 
-fn charge(key: ChargeKey, kind: usize) -> Charge {
-    Charge { limit: 0, quota: kind, key, cost: ONE }
+    fn attempt(&self, key: ChargeKey, kind: usize) -> Charge {
+        Charge { limit: self.table, quota: kind, key, cost: ONE }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::{NonZeroU32, NonZeroU64};
 
+    use super::super::quota::Quota;
     use super::*;
+
+    fn store(max_buckets: usize) -> MemoryStore {
+        let (six, three) = (NonZeroU64::new(6_000_000).unwrap(), NonZeroU32::new(3).unwrap());
+        let quota = Quota::new(ONE, six, three).unwrap();
+        MemoryStore::new(std::iter::once(vec![quota; 8]), max_buckets)
+    }
 
     #[test]
     fn an_address_waits_after_its_burst_and_hears_what_failed_last() {
-        let (six, three) = (NonZeroU64::new(6_000_000).unwrap(), NonZeroU32::new(3).unwrap());
-        let quota = Quota::new(ONE, six, three).unwrap();
-        let failures = Failures::new(quota, 8, 10);
+        let (store, failures) = (store(10), Failures::new(0));
         let (bad, good) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         for kind in [0, 5, 2] {
-            assert!(failures.check(bad, 0).is_ok());
-            failures.charge(bad, kind, 0);
+            assert!(failures.check(&store, bad, 0).is_ok());
+            failures.charge(&store, bad, kind, 0);
         }
-        let waits = failures.check(bad, 1).unwrap_err();
+        let waits = failures.check(&store, bad, 1).unwrap_err();
         assert_eq!((waits.last, waits.wait), (2, 5_999_999));
-        assert!(failures.check(good, 1).is_ok());
-        assert!(failures.check(bad, 5_999_999).is_err());
-        assert!(failures.check(bad, 6_000_000).is_ok());
+        assert!(failures.check(&store, good, 1).is_ok());
+        assert!(failures.check(&store, bad, 5_999_999).is_err());
+        assert!(failures.check(&store, bad, 6_000_000).is_ok());
+    }
+
+    #[test]
+    fn nobody_guesses_for_free_when_the_store_is_full() {
+        let (store, failures) = (store(1), Failures::new(0));
+        let address = |n: u8| IpAddr::from([192, 0, 2, n]);
+        failures.charge(&store, address(1), 0, 0);
+        for n in 2..5 {
+            assert!(failures.check(&store, address(n), 0).is_ok());
+            failures.charge(&store, address(n), 1, 0);
+        }
+        assert!(failures.check(&store, address(9), 0).is_err(), "they share one bucket");
+        assert!(failures.check(&store, address(1), 0).is_ok(), "which is not this one's");
     }
 }

@@ -19,6 +19,9 @@ const SHARDS: usize = 256;
 /// A shard is searched for full buckets at most once in this time.
 const SWEEP_EVERY: u64 = MICROS;
 
+/// All shards are searched once in this time, whether or not there is room.
+const ROUND_EVERY: u64 = 600 * MICROS;
+
 /// How many buckets one request looks through, at most, to find room for its own.
 const SWEEP_BUDGET: usize = 4096;
 
@@ -31,7 +34,7 @@ const SWEEP_BUDGET: usize = 4096;
 /// # Bound on memory
 ///
 /// There are never more than `max_buckets` buckets (`[store]` of the policy; one million when
-/// it is not set), over all limits together. A bucket that is full says nothing and may be
+/// it is not set), over all limits and the failures of addresses together. A bucket that is full says nothing and may be
 /// dropped; one that is not full is never dropped to make room. So when the bound is reached:
 ///
 /// 1. Full buckets are dropped. The store is searched at most once a second, in small steps, so
@@ -57,6 +60,8 @@ pub struct MemoryStore {
     cursor: AtomicUsize,
     /// When the next round of that search may begin, in microseconds.
     rest_until: AtomicU64,
+    /// When a round is due though there is room, so that no full bucket stays for long.
+    round_due: AtomicU64,
 }
 
 /// The buckets of one limit.
@@ -97,7 +102,8 @@ impl MemoryStore {
         let tables = limits.map(Table::new).collect();
         let hasher = ahash::RandomState::new();
         let (count, cursor, rest_until) = Default::default();
-        Self { tables, count, max_buckets, hasher, cursor, rest_until }
+        let round_due = AtomicU64::new(ROUND_EVERY);
+        Self { tables, count, max_buckets, hasher, cursor, rest_until, round_due }
     }
 
     /// The key of the bucket that is kept for `parts`.
@@ -126,17 +132,24 @@ impl MemoryStore {
     /// How the buckets stand, taking nothing.
     pub(crate) fn peek(&self, charges: &[Charge], now: u64) -> Standings {
         let standing = |charge: &Charge| {
-            let table = &self.tables[charge.limit];
-            let word = table.buckets.get(&charge.key.0).map(|word| *word);
-            table.reading.open(word, charge.quota, now).standing(charge.cost)
+            let reading = &self.tables[charge.limit].reading;
+            let word = self.word(charge.limit, charge.key);
+            reading.open(word, charge.quota, now).standing(charge.cost)
         };
         charges.iter().map(standing).collect()
     }
 
-    /// The tag of a bucket, where there is one.
+    /// The tag of a bucket, where it was ever used.
     pub(super) fn tag(&self, limit: usize, key: ChargeKey) -> Option<usize> {
-        let table = &self.tables[limit];
-        table.buckets.get(&key.0).map(|word| table.reading.tag(*word))
+        self.word(limit, key).map(|word| self.tables[limit].reading.tag(word))
+    }
+
+    /// The word of a bucket; of the overflow bucket, where there is no room for its own.
+    fn word(&self, limit: usize, key: ChargeKey) -> Option<u64> {
+        let buckets = &self.tables[limit].buckets;
+        let own = buckets.get(&key.0).map(|word| *word);
+        let is_full = || self.count.load(Ordering::Relaxed) >= self.max_buckets;
+        own.or_else(|| if is_full() { buckets.get(&OVERFLOW.0).map(|word| *word) } else { None })
     }
 
     /// Applies every charge under the locks of all shards concerned, or none.
@@ -147,7 +160,11 @@ impl MemoryStore {
         now: u64,
         apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
     ) -> Result<Standings, Standings> {
+        if now >= self.round_due.load(Ordering::Relaxed) {
+            self.reclaim(now);
+        }
         let mut charges: Charges = charges.into();
+        // Ends: each turn sends one more charge to an overflow bucket, which is always housed.
         loop {
             let mut shards = Shards::lock(self, &charges);
             let words: SmallVec<[Option<u64>; 4]> =
@@ -194,7 +211,9 @@ impl MemoryStore {
             }
             if self.count.load(Ordering::Relaxed) >= self.max_buckets {
                 shards.sweep(charge, now);
-                self.reclaim(now);
+                if now >= self.rest_until.load(Ordering::Relaxed) {
+                    self.reclaim(now);
+                }
             }
             if self.count.fetch_add(1, Ordering::Relaxed) >= self.max_buckets {
                 self.count.fetch_sub(1 + reserved, Ordering::Relaxed);
@@ -208,9 +227,6 @@ impl MemoryStore {
     /// One step of the search for full buckets in all shards. Those that are locked, by this
     /// request too, are passed over.
     fn reclaim(&self, now: u64) {
-        if now < self.rest_until.load(Ordering::Relaxed) {
-            return;
-        }
         let last = self.tables.len() * SHARDS - 1;
         let mut looked_at = 0;
         while looked_at < SWEEP_BUDGET {
@@ -222,6 +238,7 @@ impl MemoryStore {
             }
             if at == last {
                 self.rest_until.store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
+                self.round_due.store(now.saturating_add(ROUND_EVERY), Ordering::Relaxed);
                 return;
             }
         }

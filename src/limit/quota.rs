@@ -10,6 +10,10 @@ use crate::time::MICROS;
 /// that count in double precision.
 const MAX_CAPACITY: u64 = 1 << 52;
 
+/// The units gained in a microsecond, at most: the faster they are gained, the sooner a word
+/// wraps.
+const MAX_TOKENS: u64 = 1 << 21;
+
 /// How much a bucket holds, and how fast it refills.
 ///
 /// The level is counted in *units*: one token is [`period`](Self::period) units, and each
@@ -26,11 +30,17 @@ pub(crate) struct Quota {
 pub(crate) enum QuotaError {
     /// The bucket is too large to be counted exactly.
     TooLarge { largest_burst: u64 },
+    /// In lowest terms, the rate has too many tokens in its period.
+    TooFine,
 }
 
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooFine => write!(
+                f,
+                "choose a rounder rate: in lowest terms it has more than {MAX_TOKENS} tokens"
+            ),
             Self::TooLarge { largest_burst } => {
                 write!(f, "at this rate a burst of at most {largest_burst} can be counted exactly")
             }
@@ -47,6 +57,9 @@ impl Quota {
     ) -> Result<Self, QuotaError> {
         let divisor = gcd(u64::from(tokens.get()), period.get());
         let reduced = period.get() / divisor;
+        if u64::from(tokens.get()) / divisor > MAX_TOKENS {
+            return Err(QuotaError::TooFine);
+        }
         let largest_burst = MAX_CAPACITY / reduced;
         if u64::from(burst.get()) > largest_burst {
             return Err(QuotaError::TooLarge { largest_burst });
@@ -202,6 +215,8 @@ mod tests {
         let largest_burst = MAX_CAPACITY / day;
         assert_eq!(quota(1, day, 60_000), Err(QuotaError::TooLarge { largest_burst }));
         assert!(quota(1, day, u32::try_from(largest_burst).unwrap()).is_ok());
+        assert_eq!(quota(4_294_967_291, 1_000_000, 10), Err(QuotaError::TooFine));
+        assert!(quota(4_294_000_000, 1_000_000, 10).is_ok());
         assert_eq!(quota(1_000_000, day, 1_000_000).unwrap().window(), 86_400);
         assert_eq!(quota(3, 1_000_000, 10).unwrap().window(), 4);
     }

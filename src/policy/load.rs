@@ -20,8 +20,10 @@ use crate::limit::{ONE, Quota, parse_rate};
 const MAX_BUCKETS: u64 = 1_000_000;
 const TOKEN_CACHE: u64 = 100_000;
 
-/// Reads the policy `text`. Files that it names are relative to `folder`. `None` where a fault
-/// was found; doubts alone do not refuse it.
+/// Reads the policy `text`. Files that it names are relative to `folder`.
+///
+/// What could not be read is reported in `faults`; whoever calls refuses the policy when there are
+/// any. `None` where nothing can be made of the text.
 pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Option<Policy> {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let start = Place { source: source.clone(), span: 0..0 };
@@ -29,7 +31,7 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     if errors.is_empty() && table.get_ref().is_empty() {
         return refuse_empty(&start, faults);
     }
-    let Some(lines) = report_syntax(&errors, &source, faults) else { return None };
+    let lines = report_syntax(&errors, &source, faults)?;
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
     check_version(&root);
     let policy = load_root(&root, folder);
@@ -313,8 +315,8 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
         Err(error) => {
             let place = burst.map_or(rate_place, |burst| burst.place);
             section.push(
-                Fault::at(&place, "the bucket is too large to be counted exactly")
-                    .label("is too large")
+                Fault::at(&place, "the bucket cannot be counted exactly")
+                    .label("is out of range")
                     .with_help(error.to_string()),
             );
             None

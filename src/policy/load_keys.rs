@@ -223,6 +223,9 @@ pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<V
 }
 
 pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
+    if text.len() > 128 {
+        return Err("use at most 128 characters".into());
+    }
     text.parse().map_err(|error| match error {
         InvalidScope::Empty => "leave it out".into(),
         InvalidScope::Byte { at } => {

@@ -30,7 +30,7 @@ pub(super) struct RuleContext<'a> {
 }
 
 /// More limits for one rule are no policy that anyone can follow.
-const MAX_LIMITS_OF_A_RULE: usize = 16;
+const MAX_LIMITS_OF_A_RULE: usize = 8;
 
 pub(super) fn load_rules(
     sections: Vec<Section<'_>>,

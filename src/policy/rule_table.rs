@@ -5,8 +5,8 @@
 //! covers the path but not the method never hides a less specific one that covers both.
 //!
 //! A path that other software may read in another way is covered by no rule: one with empty or
-//! dot segments, backslashes or NULs, encoded or not. An encoded slash is part of a segment,
-//! as it is to axum.
+//! dot segments, with backslashes or NULs, encoded or not, or with an encoded letter or digit.
+//! An encoded slash is part of a segment, as it is to axum, and never part of `{*rest}`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,9 +67,18 @@ impl RuleTable {
             return Err(NoRule::Path);
         }
         let routers = self.by_method.iter().find(|(named, _)| named == method);
-        let paths = routers.map_or(&self.other, |(_, paths)| paths);
-        if let Some(index) = paths.find(&self.rules, path) {
-            return Ok(&self.rules[index]);
+        let paths = match routers {
+            Some((_, paths)) => Some(paths),
+            // Neither is for an application to answer (RFC 9110 sections 9.3.6 and 9.3.8).
+            None if matches!(*method, Method::TRACE | Method::CONNECT) => None,
+            None => Some(&self.other),
+        };
+        if let Some(index) = paths.and_then(|paths| paths.find(&self.rules, path)) {
+            let rule = &self.rules[index];
+            // What answers behind `{*rest}`, such as a server of files, decodes what it stands
+            // for; an encoded slash there may lead to a path of another rule.
+            let misleads = rule.path.contains("{*") && has_encoded_slash(path);
+            return if misleads { Err(NoRule::Path) } else { Ok(rule) };
         }
         let covers = |(_, paths): &&(Method, PathTable)| paths.find(&self.rules, path).is_some();
         let allowed: Vec<Method> =
@@ -191,7 +200,7 @@ pub(crate) fn check_path(pattern: &str) -> Result<(), String> {
     }
     if is_odd(pattern) {
         return Err(
-            "empty and dot segments, backslashes and NULs match no request, encoded or not: they are refused for every path".into(),
+            "empty and dot segments, backslashes, NULs, and letters and digits that are encoded match no request".into(),
         );
     }
     if let Some(old) = pattern.split('/').find(|segment| segment.starts_with([':', '*'])) {
@@ -218,15 +227,24 @@ pub(super) fn normal(pattern: &str) -> String {
     pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// Orders patterns that match one path: segment by segment, text before a parameter before
-/// the rest.
+/// Orders patterns that match one path: where they part, text comes before a parameter, and a
+/// parameter before the rest.
 fn specificity(pattern: &str) -> Vec<u8> {
-    let segment = |segment: &str| match parameter(segment) {
-        Some((_, Parameter::Rest)) => 0,
-        Some((_, Parameter::One)) => 1,
-        None => 2,
-    };
-    pattern.split('/').map(segment).collect()
+    let mut order = Vec::with_capacity(pattern.len());
+    for segment in pattern.split('/') {
+        match parameter(segment) {
+            Some((at, kind)) => {
+                order.extend(std::iter::repeat_n(2, at));
+                order.push(match kind {
+                    Parameter::One => 1,
+                    Parameter::Rest => 0,
+                });
+            }
+            None => order.extend(std::iter::repeat_n(2, segment.len())),
+        }
+        order.push(2);
+    }
+    order
 }
 
 enum Parameter {
@@ -287,8 +305,19 @@ fn is_dot_segment(segment: &str) -> bool {
     dots == 1 || dots == 2
 }
 
+/// A backslash, a NUL, or a character that needs no encoding (RFC 3986 section 6.2.2.2).
 fn has_encoded_oddity(path: &[u8]) -> bool {
-    path.windows(3).any(|window| matches!(window, [b'%', b'5', b'c' | b'C'] | [b'%', b'0', b'0']))
+    path.windows(3).filter(|window| window[0] == b'%').any(|window| {
+        let digit = |at: usize| char::from(window[at]).to_digit(16);
+        let Some((high, low)) = digit(1).zip(digit(2)) else { return true };
+        // In range: two hex digits.
+        let byte = (high * 16 + low) as u8;
+        matches!(byte, 0 | b'\\' | b'-' | b'.' | b'_') || byte.is_ascii_alphanumeric()
+    })
+}
+
+fn has_encoded_slash(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|window| matches!(window, [b'%', b'2', b'f' | b'F']))
 }
 
 #[cfg(test)]
@@ -399,26 +428,52 @@ mod tests {
             "/a/%2e%2E/b",
             "/a/.%2e",
             "/a%5cb",
+            "/%61",
+            "/a%zz",
+            "/a%2fb",
+            "/a%2Fb",
             "/a\\b",
             "/a%00",
             "/a/.",
         ] {
             assert_eq!(name(&table, &Method::GET, path), "-", "{path}");
         }
-        for path in [
-            "/a",
-            "/a.b",
-            "/.well-known/x",
-            "/a/...",
-            "/a%20b",
-            "/a%25b",
-            "/a;b",
-            "/a/",
-            "/a%2fb",
-            "/a%2Fb",
-        ] {
+        for path in
+            ["/a", "/a.b", "/.well-known/x", "/a/...", "/a%20b", "/a%25b", "/a;b", "/a/", "/a%7Eb"]
+        {
             assert_eq!(name(&table, &Method::GET, path), "all", "{path}");
         }
+        let (table, _) = self::table(&[("one", &[], "/a/{id}")]);
+        assert_eq!(name(&table, &Method::GET, "/a/b%2fc"), "one", "a segment, as axum has it");
+    }
+
+    #[test]
+    fn patterns_are_ordered_where_they_part() {
+        let (table, _) = table(&[
+            ("version", &[], "/v{n}"),
+            ("slug", &[], "/{slug}"),
+            ("rest", &[], "/{*rest}"),
+            ("below", &[], "/x/{*rest}"),
+            ("any", &[], "/{a}/b"),
+        ]);
+        for (path, expected) in [
+            ("/v1", "version"),
+            ("/w1", "slug"),
+            ("/x/b", "below"),
+            ("/y/b", "any"),
+            ("/y/c", "rest"),
+        ] {
+            assert_eq!(name(&table, &Method::GET, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn trace_and_connect_are_never_admitted() {
+        let (table, _) = table(&[("all", &[], "/a"), ("get", &[Method::GET], "/a")]);
+        for method in [Method::TRACE, Method::CONNECT] {
+            assert_eq!(name(&table, &method, "/a"), "GET,HEAD");
+        }
+        assert_eq!(name(&table, &Method::PATCH, "/a"), "all");
     }
 
     #[test]

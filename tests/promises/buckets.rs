@@ -93,6 +93,43 @@ async fn claims_headers_rules_and_combinations_tell_buckets_apart() {
 }
 
 #[tokio::test]
+async fn equal_claims_of_two_issuers_are_two_buckets() {
+    let second =
+        issuer().replace("\"main\"", "\"other\"").replace("id.example.com", "id2.example.com");
+    let limit = ONE_EACH.replace("\"client\"", "\"claim:tenant\"");
+    let (key, entry) = key("one", "billing", "");
+    let server = trial(&policy(&entry, &format!("{second}{limit}"))).await;
+    let of = |iss: &str, tenant: serde_json::Value| {
+        bearer(|claims| {
+            claims["iss"] = iss.into();
+            claims["tenant"] = tenant;
+        })
+    };
+    for token in [
+        of("https://id.example.com/", "acme".into()),
+        of("https://id2.example.com/", "acme".into()),
+        of("https://id.example.com/", "1".into()),
+        of("https://id.example.com/", 1.into()),
+        bearer(|_| {}),
+    ] {
+        assert!(is_admitted(&server, &[("authorization", &token)]).await);
+        assert!(!is_admitted(&server, &[("authorization", &token)]).await);
+    }
+    assert!(is_admitted(&server, &[("x-api-key", &key)]).await, "a key stands for its client");
+}
+
+#[tokio::test]
+async fn failures_under_a_rule_in_shadow_mode_make_nobody_wait() {
+    let (good, entry) = key("one", "billing", "");
+    let rules = "[[rule]]\nname = \"on\"\npath = \"/a\"\n[[rule]]\nname = \"dark\"\npath = \"/b\"\nmode = \"shadow\"\n";
+    let server = trial(&policy(&entry, rules)).await;
+    for _ in 0..25 {
+        assert_eq!(server.get("/b", &[("x-api-key", "bad")]).await.status, 200);
+    }
+    assert_eq!(server.get("/a", &[("x-api-key", &good)]).await.status, 200);
+}
+
+#[tokio::test]
 async fn only_admitted_requests_are_charged() {
     let (key, entry) = key("one", "billing", "");
     let rules = "[[limit]]\nname = \"two\"\nrate = \"2/hour\"\nper = [\"address\"]\n\

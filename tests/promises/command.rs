@@ -143,8 +143,18 @@ async fn a_new_key_is_shown_once_and_works() {
     );
     let (key, entry) = shown.split_once('\n').unwrap();
     assert!(key.starts_with("acme_") && entry.contains("[[api_keys.key]]") && !entry.contains(key));
-    let usage = tollgate(folder.path(), &["key", "new", "--client", "c", "--expires", "soon"]);
-    assert_eq!(usage.status.code(), Some(2));
+    for wrong in
+        [&["--expires", "soon"][..], &["--id", "a b"], &["--plan", "p q"], &["--client", ""]]
+    {
+        let before = fs::read_to_string(folder.path().join("keys.toml")).unwrap();
+        let mut arguments = vec!["key", "new", "--write", "keys.toml"];
+        if wrong[0] != "--client" {
+            arguments.extend(["--client", "c"]);
+        }
+        arguments.extend(wrong);
+        assert_eq!(tollgate(folder.path(), &arguments).status.code(), Some(2), "{wrong:?}");
+        assert_eq!(fs::read_to_string(folder.path().join("keys.toml")).unwrap(), before);
+    }
 }
 
 #[tokio::test]

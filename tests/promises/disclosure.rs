@@ -188,3 +188,45 @@ async fn nothing_that_was_sent_comes_back() {
         }
     }
 }
+
+#[tokio::test]
+async fn at_minimal_handlers_tell_no_more_than_the_layer() {
+    tollgate::scope!(Admin = "orders:admin");
+    let (good, entry) = key("good", "billing", "scopes = [\"orders:read\"]");
+    let policy = policy("minimal", &entry).replace("rate = \"1/hour\"", "rate = \"9/hour\"");
+    let (gate, clock) = super::support::gate(&policy).await;
+    let app = axum::Router::new()
+        .route("/orders", axum::routing::get(|_: tollgate::Scoped<Admin>| async { "never" }))
+        .layer(gate.layer());
+    let server = super::support::serve(app, clock).await;
+    let by_handler = server.get("/orders", &[("x-api-key", &good)]).await;
+    let by_layer = server.get("/role", &[("x-api-key", &good)]).await;
+    assert_eq!(by_handler.code(), "access_denied");
+    assert_eq!(bytes(&by_handler), bytes(&by_layer));
+}
+
+#[tokio::test]
+async fn a_document_stays_below_four_kibibytes() {
+    let (good, entry) = key("good", "billing", "");
+    let scopes: Vec<String> = (0..300).map(|n| format!("\"{n:0>120}\"")).collect();
+    let roles: Vec<String> = (0..40).map(|n| format!("\"{n:0>250}\"")).collect();
+    let rules = format!(
+        "version = 1\n[denial]\nstatus = \"standard\"\n[api_keys]\n{entry}\n{}\n[[rule]]\nname = \"s\"\npath = \"/s\"\nscopes = [{}]\n[[rule]]\nname = \"r\"\npath = \"/r\"\nroles = [{}]\n",
+        issuer(),
+        scopes.join(", "),
+        roles.join(", ")
+    );
+    let server = trial(&rules).await;
+    let token = bearer(|_| {});
+    for (path, header) in [
+        ("/s", ("x-api-key", good.as_str())),
+        ("/s", ("authorization", token.as_str())),
+        ("/r", ("x-api-key", good.as_str())),
+    ] {
+        let answer = server.get(path, &[header]).await;
+        assert!(answer.text.len() < 4096, "{} bytes", answer.text.len());
+        let body = answer.json();
+        assert!(body["required_scopes"].is_array() || body["required_roles"].is_array(), "{body}");
+        assert!(answer.lines("www-authenticate").iter().all(|line| line.len() < 2200));
+    }
+}

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
-use tollgate::workbench::{KeyFile, duration, inspect, moment_after};
+use tollgate::workbench::{KeyFile, check_key, duration, inspect, moment_after};
 use tollgate::{NewApiKey, Scope};
 
 use crate::Failure;
@@ -58,9 +58,6 @@ impl Key {
 
 impl New {
     fn run(self) -> Result<ExitCode, Failure> {
-        if self.client.is_empty() || self.client.chars().any(char::is_control) {
-            return Err(Failure::Usage("a client has a name without control characters".into()));
-        }
         let target = self.write.as_deref().map(Target::read).transpose()?;
         let key = NewApiKey::generate(&self.prefix(target.as_ref())?).map_err(Failure::Usage)?;
         let id = self.id.clone().unwrap_or_else(|| default_id(&self.client, key.digest()));
@@ -69,6 +66,8 @@ impl New {
             Some(KeyFile::Policy { .. }) | None => "[[api_keys.key]]",
         };
         let entry = self.entry(header, &id, &key);
+        let text = target.as_ref().map_or("", |target| &target.text);
+        check_key(&entry, &id, text).map_err(Failure::Usage)?;
         if let Some(target) = &target {
             target.append(&entry)?;
         }
