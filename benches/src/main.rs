@@ -105,6 +105,8 @@ fn main() {
             rows.retain(|row| row.name.contains(&only));
         }
         for row in &mut rows {
+            // The first request of a row that refuses is admitted.
+            row.allocations().await;
             row.round(0).await;
         }
         let mut samples = vec![Vec::new(); rows.len()];
