@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::catalogue as codes;
 use super::code::DenialCode;
 use super::document::{Denial, Fact};
-use super::rate_limit::{Balance, RateLimitWriter};
 use crate::credential::{CredentialError, KeyFault, Place, Unsupported};
-use crate::limit::{TooManyFailures, Wait};
+use crate::limit::{Balance, TooManyFailures, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{MICROS, rfc3339, seconds_up};
@@ -58,8 +57,9 @@ impl Denial {
     }
 
     /// The number of this failure in [`PROVED_NOTHING`], where it is one.
-    pub(crate) fn proved_nothing(&self) -> Option<usize> {
-        PROVED_NOTHING.iter().position(|row| row.code == self.code())
+    pub(crate) fn proved_nothing(&self) -> Option<u32> {
+        let at = PROVED_NOTHING.iter().position(|row| row.code == self.code());
+        at.map(|at| at as u32)
     }
 
     /// Lists the credentials that are accepted.
@@ -318,32 +318,25 @@ impl Scene<'_> {
         denial
     }
 
-    pub(crate) fn rate_limited(
-        &self,
-        balance: &Balance,
-        cost: u32,
-        writer: &RateLimitWriter,
-    ) -> Denial {
-        let mut denial = self
-            .deny(&codes::RATE_LIMITED)
-            .number("cost", u64::from(cost))
-            .fact("limits", writer.members(balance));
+    pub(crate) fn rate_limited(&self, balance: Balance) -> Denial {
+        let cost = u64::from(self.rule.cost.get());
+        let mut denial =
+            self.deny(&codes::RATE_LIMITED).number("cost", cost).fact("limits", Fact::Limits);
+        let wait = balance.wait();
         let draft = denial.draft_mut();
-        draft.rate_limit = Some(writer.fields(balance));
-        match balance.wait() {
-            Wait::Never => {
-                draft.retryable = Some(false);
-                draft.remedy = Some(
-                    "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
-                );
-                denial
-            }
-            wait => denial.wait(wait.seconds().unwrap_or(1)),
+        draft.balance = balance;
+        if wait == Wait::Never {
+            draft.retryable = Some(false);
+            draft.remedy = Some(
+                "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
+            );
+            return denial;
         }
+        denial.wait(wait.seconds().unwrap_or(1))
     }
 
     pub(crate) fn too_many_failures(&self, failures: TooManyFailures) -> Denial {
-        let last = PROVED_NOTHING.get(failures.last).map_or("", |row| row.code);
+        let last = PROVED_NOTHING.get(failures.last as usize).map_or("", |row| row.code);
         self.deny(&codes::TOO_MANY_FAILURES)
             .text("last_failure", last)
             .wait(seconds_up(failures.wait))

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use serde::Serialize;
 use serde_json::Value;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::code::{Category, DenialCode};
-use super::rate_limit::RateLimitFields;
+use crate::limit::Balance;
 use crate::policy::Rule;
 use crate::scope::Scope;
 
@@ -44,7 +45,7 @@ pub(crate) struct Draft {
     /// In seconds, at least 1.
     pub(crate) retry_after: Option<u64>,
     pub(crate) instance: Uuid,
-    pub(crate) members: Vec<(Cow<'static, str>, Fact)>,
+    pub(crate) members: SmallVec<[(Cow<'static, str>, Fact); 2]>,
     /// The kinds of credential that are accepted: keys, tokens.
     pub(crate) accepted: (bool, bool),
     /// Whether the document names them.
@@ -52,7 +53,8 @@ pub(crate) struct Draft {
     /// For `scope` of the challenge; empty where the caller did not come with a token.
     pub(crate) challenge_scopes: Vec<Scope>,
     pub(crate) allow: Option<HeaderValue>,
-    pub(crate) rate_limit: Option<RateLimitFields>,
+    /// How the limits of the rule stand, where they were looked at.
+    pub(crate) balance: Balance,
     pub(crate) rule: Option<Arc<Rule>>,
     /// For the log: what exactly went wrong.
     pub(crate) cause: Cow<'static, str>,
@@ -87,6 +89,8 @@ pub(crate) enum Fact {
         items: Vec<String>,
         text: Arc<str>,
     },
+    /// The limits of the draft's balance.
+    Limits,
     /// JSON, and how it reads in a sentence.
     Json {
         json: Arc<str>,
@@ -239,12 +243,12 @@ impl Denial {
             retryable: None,
             retry_after: None,
             instance: Uuid::new_v4(),
-            members: Vec::new(),
+            members: SmallVec::new(),
             accepted: (false, false),
             names_accepted: false,
             challenge_scopes: Vec::new(),
             allow: None,
-            rate_limit: None,
+            balance: Balance::default(),
             rule: None,
             cause: Cow::Borrowed(""),
         }))

@@ -17,7 +17,6 @@ mod render;
 mod template;
 
 pub(crate) use cause::{PROVED_NOTHING, Scene};
-pub(crate) use rate_limit::{Balance, RateLimitFields};
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;
 

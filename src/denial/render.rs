@@ -1,6 +1,5 @@
 //! Writes a denial: status, headers and the document of RFC 9457.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,7 +7,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::catalogue;
@@ -16,15 +15,14 @@ use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
-use super::template::fill;
+use super::template::Text;
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
 /// A document stays below this, so that it fits wherever it is read.
 const MAX_BODY: usize = 4096;
 
-/// Detail and remedy are cut at this length, and a list in them well before.
+/// Detail and remedy are cut at this length.
 const MAX_SENTENCE: usize = 800;
-const MAX_LIST: usize = 200;
 
 /// The scopes of a challenge are cut at this length: a header that is too long is lost as a whole.
 const MAX_CHALLENGE: usize = 2000;
@@ -42,6 +40,8 @@ pub(crate) struct Renderer {
     docs: Box<str>,
     /// By the kinds that are accepted: keys in bit 0, tokens in bit 1.
     accepted: [Accepted; 4],
+    /// The challenges with an error, by the error.
+    errors: [(&'static str, HeaderValue); 2],
 }
 
 /// What is said about the credentials that are accepted.
@@ -79,14 +79,12 @@ impl Renderer {
         forms: &Forms<'_>,
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
-        let accepted = [(false, false), (true, false), (false, true), (true, true)];
-        Self {
-            policy,
-            registry,
-            rate_limit,
-            docs,
-            accepted: accepted.map(|kinds| forms.accepted(kinds)),
-        }
+        let accepted = [(false, false), (true, false), (false, true), (true, true)]
+            .map(|kinds| forms.accepted(kinds));
+        let errors = ["invalid_request", "invalid_token"].map(|error| {
+            (error, quoted(format!("Bearer realm=\"{}\", error=\"{error}\"", policy.realm)))
+        });
+        Self { policy, registry, rate_limit, docs, accepted, errors }
     }
 
     /// Writes a denial out.
@@ -130,15 +128,11 @@ impl Renderer {
 
         let body =
             Document { renderer: self, draft, shown, status, retry_after, minimal }.to_json();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
+        let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        for challenge in self.challenges(draft, shown) {
-            headers.append(WWW_AUTHENTICATE, challenge);
-        }
+        self.challenge(draft, shown, &mut headers);
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -146,10 +140,11 @@ impl Renderer {
             if let Some(allow) = &draft.allow {
                 headers.insert(ALLOW, allow.clone());
             }
-            if let Some(fields) = &draft.rate_limit {
-                fields.clone().insert_into(headers);
-            }
+            self.rate_limit.write(&draft.balance, &mut headers);
         }
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
     }
 
@@ -166,25 +161,36 @@ impl Renderer {
     }
 
     /// Challenges, one for each field line, Bearer first (RFC 9110 section 11.6.1).
-    fn challenges(&self, draft: &Draft, code: &DenialCode) -> Vec<HeaderValue> {
-        let realm = &self.policy.realm;
+    fn challenge(&self, draft: &Draft, code: &DenialCode, headers: &mut HeaderMap) {
+        let mut add = |challenge| {
+            headers.append(WWW_AUTHENTICATE, challenge);
+        };
         match code.challenge {
-            Challenge::None => Vec::new(),
-            Challenge::Accepted => self.accepted(draft).challenges.clone(),
-            Challenge::ApiKey => self.accepted[1].challenges.last().cloned().into_iter().collect(),
-            Challenge::Bearer(error) => {
-                vec![quoted(format!("Bearer realm=\"{realm}\", error=\"{error}\""))]
+            Challenge::None => {}
+            Challenge::Accepted => {
+                self.accepted(draft).challenges.iter().cloned().for_each(add);
             }
-            Challenge::Scope if draft.challenge_scopes.is_empty() => Vec::new(),
+            Challenge::ApiKey => {
+                self.accepted[1].challenges.last().cloned().into_iter().for_each(add)
+            }
+            Challenge::Bearer(error) => {
+                let challenge = self.errors.iter().find(|(known, _)| *known == error);
+                challenge.map(|(_, challenge)| challenge.clone()).into_iter().for_each(add);
+            }
+            Challenge::Scope if draft.challenge_scopes.is_empty() => {}
             Challenge::Scope => {
-                let scopes = join_within(
-                    draft.challenge_scopes.iter().map(|scope| scope.as_str()),
-                    " ",
-                    MAX_CHALLENGE,
-                );
-                vec![quoted(format!(
+                let mut scopes = String::new();
+                for scope in &draft.challenge_scopes {
+                    if scopes.len() + scope.as_str().len() > MAX_CHALLENGE {
+                        break;
+                    }
+                    scopes += if scopes.is_empty() { "" } else { " " };
+                    scopes += scope.as_str();
+                }
+                let realm = &self.policy.realm;
+                add(quoted(format!(
                     "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scopes}\""
-                ))]
+                )));
             }
         }
     }
@@ -208,59 +214,50 @@ struct Document<'d> {
 impl Document<'_> {
     fn to_json(&self) -> Vec<u8> {
         let (policy, shown) = (&self.renderer.policy, self.shown);
-        let instance = self.draft.instance.urn().to_string();
-        let member = |name: &str| self.sentence(name, &instance);
-        let remedy = match self.draft.remedy.filter(|_| !self.minimal) {
-            Some(remedy) => fill(remedy, &member),
-            None => fill(shown.remedy, &member),
-        };
-        let remedy = cut(&remedy, MAX_SENTENCE);
+        let mut instance = [0; uuid::fmt::Urn::LENGTH];
+        let instance: &str = self.draft.instance.urn().encode_lower(&mut instance);
+        let member = |name: &str, text: &mut Text<'_>| self.speak(name, instance, text);
+        let remedy = self.draft.remedy.filter(|_| !self.minimal).unwrap_or(shown.remedy);
         let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
 
         let mut json = Json(Vec::with_capacity(1024));
         json.open();
-        json.joined("type", &self.renderer.docs, shown.code);
-        json.text("title", shown.title);
+        json.text("type", |text| {
+            text.push(&self.renderer.docs);
+            text.push(shown.code);
+        });
+        json.text("title", |text| text.push(shown.title));
         json.raw("status", self.status.as_str());
-        json.text("code", shown.code);
-        json.text("category", shown.category.as_str());
-        if let Some(detail) = self.detail(&member) {
-            json.text("detail", cut(&detail, MAX_SENTENCE));
+        json.text("code", |text| text.push(shown.code));
+        json.text("category", |text| text.push(shown.category.as_str()));
+        if !self.minimal {
+            json.text("detail", |text| match &self.draft.detail {
+                Detail::Literal(literal) => text.push(literal),
+                Detail::Template(template) => text.fill(template, &member),
+                Detail::Row if shown.detail.is_empty() => text.push(shown.title),
+                Detail::Row => text.fill(shown.detail, &member),
+            });
         }
-        json.text("remedy", remedy);
+        json.text("remedy", |text| text.fill(remedy, &member));
         if let Some(support) = &policy.support {
-            json.text("support", support);
+            json.text("support", |text| text.push(support));
         }
         json.raw("retryable", if retryable { "true" } else { "false" });
         if let Some(seconds) = self.retry_after {
-            json.raw("retry_after", &seconds.to_string());
+            json.raw("retry_after", itoa::Buffer::new().format(seconds));
         }
-        json.text("instance", &instance);
-        let accepted = self.renderer.accepted(self.draft);
+        json.text("instance", |text| text.push(instance));
         if self.names_accepted() {
-            json.raw("accepted_credentials", &accepted.json);
+            json.raw("accepted_credentials", &self.renderer.accepted(self.draft).json);
         }
         for (name, fact) in self.facts() {
-            json.fact(name, fact);
+            json.fact(name, |json| self.write(fact, json));
         }
-        if let Some(rule) =
-            self.draft.rule.as_ref().filter(|_| policy.disclosure == Disclosure::Detailed)
-        {
-            json.fact("rule", &Fact::Text(Cow::Owned(rule.name.to_string())));
+        let rule = self.draft.rule.as_ref().filter(|_| policy.disclosure == Disclosure::Detailed);
+        if let Some(rule) = rule {
+            json.text("rule", |text| text.push(&rule.name));
         }
         json.close()
-    }
-
-    fn detail(&self, member: &dyn Fn(&str) -> Option<Cow<'static, str>>) -> Option<String> {
-        if self.minimal {
-            return None;
-        }
-        match &self.draft.detail {
-            Detail::Literal(text) => Some(text.clone()),
-            Detail::Template(template) => Some(fill(template, member)),
-            Detail::Row if self.shown.detail.is_empty() => Some(format!("{}.", self.shown.title)),
-            Detail::Row => Some(fill(self.shown.detail, member)),
-        }
     }
 
     /// The members of this code that may be seen.
@@ -276,66 +273,59 @@ impl Document<'_> {
         self.draft.names_accepted && !self.minimal && self.draft.accepted != (false, false)
     }
 
-    /// A member as it reads in a sentence.
-    fn sentence(&self, name: &str, instance: &str) -> Option<Cow<'static, str>> {
+    /// Writes the value of a member; whether there is any.
+    fn write(&self, fact: &Fact, json: &mut Json) -> bool {
+        match fact {
+            Fact::Text(text) => json.quoted(|to| to.push(text)),
+            Fact::Number(number) => json.bytes(itoa::Buffer::new().format(*number).as_bytes()),
+            Fact::Json { json: written, .. } => json.bytes(written.as_bytes()),
+            Fact::Texts(texts) => {
+                return json.items(texts.iter(), |text, json| json.quoted(|to| to.push(text)));
+            }
+            Fact::Items { items, .. } => {
+                return json.items(items.iter(), |item, json| json.bytes(item.as_bytes()));
+            }
+            Fact::Limits => {
+                let items = self.renderer.rate_limit.items(&self.draft.balance);
+                return json.items(items, |item, json| json.value(&item));
+            }
+        }
+        true
+    }
+
+    /// Writes a member as it reads in a sentence; whether there is any.
+    fn speak(&self, name: &str, instance: &str, text: &mut Text<'_>) -> bool {
         match name {
-            "retry_after" => self.retry_after.map(|seconds| Cow::Owned(seconds.to_string())),
-            "support" => {
-                self.renderer.policy.support.as_ref().map(|uri| Cow::Owned(uri.to_string()))
+            "retry_after" => self.retry_after.is_some_and(|seconds| {
+                text.number(seconds);
+                true
+            }),
+            "support" => self.renderer.policy.support.as_ref().is_some_and(|support| {
+                text.push(support);
+                true
+            }),
+            "instance" => {
+                text.push(instance);
+                true
             }
-            "instance" => Some(Cow::Owned(instance.to_owned())),
             "accepted_credentials" if self.names_accepted() => {
-                Some(Cow::Owned(self.renderer.accepted(self.draft).text.to_string()))
+                text.push(&self.renderer.accepted(self.draft).text);
+                true
             }
-            _ => self.facts().find(|(held, _)| *held == name).map(|(_, fact)| fact.sentence()),
-        }
-    }
-}
-
-impl Fact {
-    /// The fact in a sentence. Of a list that is long, the first items and how many more.
-    fn sentence(&self) -> Cow<'static, str> {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Number(number) => number.to_string().into(),
-            Self::Texts(texts) => {
-                let mut shown = join_within(texts.iter().map(String::as_str), ", ", MAX_LIST);
-                let left =
-                    texts.len() - shown.matches(", ").count() - usize::from(!shown.is_empty());
-                if left > 0 {
-                    shown += &format!(" and {left} more");
+            _ => self.facts().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
+                match fact {
+                    Fact::Text(held) => text.push(held),
+                    Fact::Number(number) => text.number(*number),
+                    Fact::Texts(texts) => text.list(texts.iter().map(String::as_str)),
+                    Fact::Json { text: held, .. } | Fact::Items { text: held, .. } => {
+                        text.push(held)
+                    }
+                    Fact::Limits => self.renderer.rate_limit.speak(&self.draft.balance, text),
                 }
-                shown.into()
-            }
-            Self::Json { text, .. } | Self::Items { text, .. } => {
-                Cow::Owned(cut(text, MAX_LIST).to_owned())
-            }
+                true
+            }),
         }
     }
-}
-
-/// Joins as many of the texts as stay within `most` bytes, the first in any case.
-fn join_within<'t>(texts: impl Iterator<Item = &'t str>, between: &str, most: usize) -> String {
-    let mut joined = String::new();
-    for text in texts {
-        if !joined.is_empty() {
-            if joined.len() + between.len() + text.len() > most {
-                break;
-            }
-            joined += between;
-        }
-        joined += text;
-    }
-    joined
-}
-
-/// The text, cut at a character if it is longer than `most` bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// An object that is being written, member by member.
@@ -351,76 +341,66 @@ impl Json {
         self.0
     }
 
+    /// Names are small letters, digits and `_`.
     fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.string(name);
-        self.0.push(b':');
+        self.bytes(if self.0.len() > 1 { b",\"" } else { b"\"" });
+        self.bytes(name.as_bytes());
+        self.bytes(b"\":");
     }
 
-    fn string(&mut self, text: &str) {
-        // INVARIANT: a string is always serializable, and a Vec takes all that is written.
-        let _ = serde_json::to_writer(&mut self.0, text);
+    fn bytes(&mut self, json: &[u8]) {
+        self.0.extend_from_slice(json);
     }
 
-    fn text(&mut self, name: &str, text: &str) {
-        self.name(name);
-        self.string(text);
-    }
-
-    /// A text in two parts, of characters that need no escape.
-    fn joined(&mut self, name: &str, first: &str, second: &str) {
-        self.name(name);
+    fn quoted(&mut self, write: impl FnOnce(&mut Text<'_>)) {
         self.0.push(b'"');
-        self.0.extend_from_slice(first.as_bytes());
-        self.0.extend_from_slice(second.as_bytes());
+        write(&mut Text::new(&mut self.0, MAX_SENTENCE));
         self.0.push(b'"');
+    }
+
+    fn value(&mut self, value: &impl Serialize) {
+        // INVARIANT: facts are made of text and numbers, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(&mut self.0, value);
+    }
+
+    fn text(&mut self, name: &str, write: impl FnOnce(&mut Text<'_>)) {
+        self.name(name);
+        self.quoted(write);
     }
 
     fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.0.extend_from_slice(json.as_bytes());
+        self.bytes(json.as_bytes());
     }
 
-    /// Writes a member, unless the document would become too large: the members that every
-    /// denial has come first. Of an array, as many items are written as there is room for.
-    fn fact(&mut self, name: &str, fact: &Fact) {
+    /// Writes a member, unless it has no value or the document would become too large: the
+    /// members that every denial has come first.
+    fn fact(&mut self, name: &str, write: impl FnOnce(&mut Self) -> bool) {
         let before = self.0.len();
-        match fact {
-            Fact::Text(text) => self.text(name, text),
-            Fact::Number(number) => self.raw(name, &number.to_string()),
-            Fact::Json { json, .. } => self.raw(name, json),
-            Fact::Texts(texts) => {
-                let quoted =
-                    texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string());
-                return self.items(name, quoted);
-            }
-            Fact::Items { items, .. } => return self.items(name, items.iter()),
-        }
-        if self.0.len() + 1 >= MAX_BODY {
+        self.name(name);
+        if !write(self) || self.0.len() + 1 >= MAX_BODY {
             self.0.truncate(before);
         }
     }
 
-    fn items(&mut self, name: &str, items: impl Iterator<Item = impl AsRef<str>>) {
-        let start = self.0.len();
-        self.name(name);
+    /// Writes as many items of an array as there is room for; whether there is any.
+    fn items<T>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(T, &mut Self)) -> bool {
         self.0.push(b'[');
         let first = self.0.len();
         for item in items {
-            let comma = if self.0.len() > first { "," } else { "" };
-            if self.0.len() + item.as_ref().len() + 4 >= MAX_BODY {
+            let before = self.0.len();
+            if before > first {
+                self.0.push(b',');
+            }
+            write(item, self);
+            if self.0.len() + 3 >= MAX_BODY {
+                self.0.truncate(before);
                 break;
             }
-            self.0.extend_from_slice(comma.as_bytes());
-            self.0.extend_from_slice(item.as_ref().as_bytes());
         }
-        if self.0.len() == first {
-            self.0.truncate(start);
-        } else {
-            self.0.push(b']');
-        }
+        let any = self.0.len() > first;
+        self.0.push(b']');
+        any
     }
 }
 

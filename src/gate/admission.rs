@@ -1,5 +1,6 @@
 //! What an admitted request carries to its handler.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,8 @@ use http::header::{HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Response};
 
 use super::pipeline::{Caller, Gate};
-use crate::denial::{Balance, Denial, RateLimitFields, Scene};
-use crate::limit::Charges;
+use crate::denial::{Denial, Scene};
+use crate::limit::Balance;
 use crate::policy::Rule;
 use crate::principal::Principal;
 
@@ -33,7 +34,6 @@ struct Passage {
     gate: Arc<Gate>,
     rule: Arc<Rule>,
     caller: Caller,
-    charges: Charges,
     balance: Balance,
     /// Whether more was taken after the balance was struck.
     charged_late: AtomicBool,
@@ -48,7 +48,7 @@ pub struct LimitBalance<'a> {
     /// The limit's name in the policy.
     pub limit: &'a str,
     /// Whole tokens left in the client's bucket, after this request.
-    pub remaining: u64,
+    pub remaining: u32,
 }
 
 impl Admission {
@@ -56,13 +56,12 @@ impl Admission {
         gate: &Arc<Gate>,
         rule: &Arc<Rule>,
         caller: Caller,
-        charges: Charges,
         balance: Balance,
         shadow: Option<Denial>,
     ) -> Self {
         let charged_late = AtomicBool::new(false);
         let (gate, rule) = (gate.clone(), rule.clone());
-        Self(Arc::new(Passage { gate, rule, caller, charges, balance, charged_late, shadow }))
+        Self(Arc::new(Passage { gate, rule, caller, balance, charged_late, shadow }))
     }
 
     /// The name of the rule that admitted the request.
@@ -73,10 +72,10 @@ impl Admission {
     /// The limits of the rule, as they stood when the request was admitted.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
         let name = |limit| self.0.gate.renderer.rate_limit.name(limit);
-        self.0
-            .balance
-            .remaining()
-            .map(move |(limit, remaining)| LimitBalance { limit: name(limit), remaining })
+        self.0.balance.iter().map(move |(charge, standing)| LimitBalance {
+            limit: name(charge.limit),
+            remaining: standing.remaining,
+        })
     }
 
     /// The code that a rule in shadow mode would have denied the request with.
@@ -92,9 +91,7 @@ impl Admission {
     /// is returned, the RateLimit fields tell of it. 0 takes nothing.
     pub fn charge(&self, tokens: u32) {
         let Some(cost) = NonZeroU32::new(tokens) else { return };
-        let mut charges = self.0.charges.clone();
-        charges.iter_mut().for_each(|charge| charge.cost = cost);
-        self.0.gate.charge(&charges);
+        self.0.gate.charge(&self.0.balance, cost);
         self.0.charged_late.store(true, Ordering::Release);
     }
 
@@ -108,17 +105,17 @@ impl Admission {
     pub(super) fn own(&self, denial: Denial) -> Denial {
         let is_placed = denial.draft().rule.is_some();
         let mut denial = if is_placed { denial } else { self.scene().place(denial) };
-        denial.draft_mut().rate_limit = Some(self.fields());
+        denial.draft_mut().balance = self.balance().into_owned();
         denial
     }
 
-    fn fields(&self) -> RateLimitFields {
+    /// How the limits stand now.
+    fn balance(&self) -> Cow<'_, Balance> {
         let passage = &self.0;
-        let writer = &passage.gate.renderer.rate_limit;
         if passage.charged_late.load(Ordering::Acquire) {
-            writer.fields(&passage.gate.balance(&passage.charges))
+            Cow::Owned(passage.gate.balance(&passage.balance))
         } else {
-            writer.fields(&passage.balance)
+            Cow::Borrowed(&passage.balance)
         }
     }
 
@@ -147,7 +144,7 @@ impl Admission {
     pub(super) fn complete<B>(&self, response: &mut Response<B>) {
         let passage = &self.0;
         let headers = response.headers_mut();
-        self.fields().insert_into(headers);
+        passage.gate.renderer.rate_limit.write(&self.balance(), headers);
         if !self.is_public() {
             vary_by_credential(headers, &passage.gate.policy.credential.key_header);
         }

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,8 +18,8 @@ use super::admission::Admission;
 use super::observe;
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
-use crate::denial::{Balance, Denial, PROVED_NOTHING, Renderer, Scene};
-use crate::limit::{Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
+use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
+use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::Clock;
@@ -71,7 +72,7 @@ impl Gate {
         let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
         // The failures of addresses are one more table, with one quota for each kind.
         let failed = policy.failures.map(|quota| vec![quota; PROVED_NOTHING.len()]);
-        let failures = failed.as_ref().map(|_| Failures::new(policy.limits.len()));
+        let failures = failed.as_ref().map(|_| Failures::new(policy.limits.len() as u32));
         let tables = policy.limits.iter().map(quotas).chain(failed);
         let store = MemoryStore::new(tables, policy.max_buckets);
         let tokens =
@@ -96,20 +97,11 @@ impl Gate {
         };
         let scene = Scene { policy: &self.policy, rule };
         match self.admit(&scene, head, &mut caller) {
-            Ok((charges, balance)) => {
-                Verdict::Admitted(Admission::new(self, rule, caller, charges, balance, None))
-            }
+            Ok(balance) => Verdict::Admitted(Admission::new(self, rule, caller, balance, None)),
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
-                let (charges, balance) = (Charges::new(), Balance::default());
-                Verdict::Admitted(Admission::new(
-                    self,
-                    rule,
-                    caller,
-                    charges,
-                    balance,
-                    Some(denial),
-                ))
+                let balance = Balance::default();
+                Verdict::Admitted(Admission::new(self, rule, caller, balance, Some(denial)))
             }
             Err(denial) => {
                 observe::denied(&self.renderer, &denial, &caller);
@@ -124,7 +116,7 @@ impl Gate {
         scene: &Scene<'_>,
         head: &Head<'_>,
         caller: &mut Caller,
-    ) -> Result<(Charges, Balance), Denial> {
+    ) -> Result<Balance, Denial> {
         caller.address = self.find_address(scene, head)?;
         if let Some(demands) = scene.rule.demands() {
             self.check_failures(scene, caller.address)?;
@@ -213,28 +205,13 @@ impl Gate {
     }
 
     /// Takes every limit of the rule together, or nothing.
-    fn take(
-        &self,
-        scene: &Scene<'_>,
-        head: &Head<'_>,
-        caller: &Caller,
-    ) -> Result<(Charges, Balance), Denial> {
+    fn take(&self, scene: &Scene<'_>, head: &Head<'_>, caller: &Caller) -> Result<Balance, Denial> {
         if scene.rule.limits.is_empty() {
-            return Ok((Charges::new(), Balance::default()));
+            return Ok(Balance::default());
         }
         let charges = self.charges(scene.rule, head, caller);
-        let quotas = || charges.iter().map(|charge| (charge.limit, charge.quota));
-        match self.store.take(&charges, self.clock.steady()) {
-            Ok(standings) => {
-                let balance = Balance::new(quotas(), standings);
-                Ok((charges, balance))
-            }
-            Err(standings) => {
-                let balance = Balance::new(quotas(), standings);
-                let cost = scene.rule.cost.get();
-                Err(scene.rate_limited(&balance, cost, &self.renderer.rate_limit))
-            }
-        }
+        let taken = self.store.take(&charges, self.clock.steady());
+        taken.map_err(|balance| scene.rate_limited(balance))
     }
 
     fn charges(&self, rule: &Rule, head: &Head<'_>, caller: &Caller) -> Charges {
@@ -243,8 +220,8 @@ impl Gate {
             let limit = &self.policy.limits[*index];
             let key = BucketKey { limit, policy: &self.policy, rule, head, caller };
             Charge {
-                limit: *index,
-                quota: limit.quota_of(plan),
+                limit: *index as u32,
+                quota: limit.quota_of(plan) as u32,
                 key: self.store.key(key),
                 cost: rule.cost,
             }
@@ -252,15 +229,14 @@ impl Gate {
         rule.limits.iter().map(charge).collect()
     }
 
-    /// Takes more from the buckets of an admitted request, for work whose cost shows late.
-    pub(super) fn charge(&self, charges: &[Charge]) {
-        self.store.charge(charges, self.clock.steady());
+    /// Takes `cost` more from the buckets of an admitted request.
+    pub(super) fn charge(&self, balance: &Balance, cost: NonZeroU32) {
+        self.store.charge(&balance.charges(Some(cost)), self.clock.steady());
     }
 
     /// How the buckets of an admitted request stand now.
-    pub(super) fn balance(&self, charges: &[Charge]) -> Balance {
-        let standings = self.store.peek(charges, self.clock.steady());
-        Balance::new(charges.iter().map(|charge| (charge.limit, charge.quota)), standings)
+    pub(super) fn balance(&self, balance: &Balance) -> Balance {
+        self.store.peek(&balance.charges(None), self.clock.steady())
     }
 }
 

@@ -60,20 +60,22 @@ impl Reading {
 
     /// Reads `word` under the quota `tag` at `now` microseconds. `None` is a bucket that was
     /// never used, which is full.
-    pub(super) fn open(&self, word: Option<u64>, tag: usize, now: u64) -> Bucket<'_> {
-        let quota = &self.quotas[tag];
+    pub(super) fn open(&self, word: Option<u64>, tag: u32, now: u64) -> Bucket<'_> {
+        let quota = &self.quotas[tag as usize];
         let missing = match word {
             None => 0,
             Some(word) if self.tag(word) == tag => self.missing(word, now),
-            Some(word) => restate(self.missing(word, now), &self.quotas[self.tag(word)], quota),
+            Some(word) => {
+                restate(self.missing(word, now), &self.quotas[self.tag(word) as usize], quota)
+            }
         };
         Bucket { quota, now, missing }
     }
 
     /// The word of `bucket`, last used under the quota `tag`.
-    pub(super) fn close(&self, bucket: &Bucket<'_>, tag: usize) -> u64 {
+    pub(super) fn close(&self, bucket: &Bucket<'_>, tag: u32) -> u64 {
         let full_at = units(bucket.now, bucket.quota).wrapping_add(bucket.missing);
-        (full_at << self.tag_bits) | tag as u64
+        (full_at << self.tag_bits) | u64::from(tag)
     }
 
     /// Whether the bucket is full at `now`, and so may be dropped.
@@ -82,16 +84,16 @@ impl Reading {
     }
 
     /// The tag of `word`. Lossless: at most six bits.
-    pub(super) fn tag(&self, word: u64) -> usize {
-        (word & ((1 << self.tag_bits) - 1)) as usize
+    pub(super) fn tag(&self, word: u64) -> u32 {
+        (word & ((1 << self.tag_bits) - 1)) as u32
     }
 
     fn missing(&self, word: u64, now: u64) -> u64 {
         // Both sides are shifted up, so that the difference wraps where the word does.
-        let now = units(now, &self.quotas[self.tag(word)]) << self.tag_bits;
+        let now = units(now, &self.quotas[self.tag(word) as usize]) << self.tag_bits;
         let full_at = word >> self.tag_bits << self.tag_bits;
         let ahead = full_at.wrapping_sub(now) >> self.tag_bits;
-        if ahead > most_missing(&self.quotas[self.tag(word)]) { 0 } else { ahead }
+        if ahead > most_missing(&self.quotas[self.tag(word) as usize]) { 0 } else { ahead }
     }
 }
 
@@ -122,7 +124,8 @@ impl Bucket<'_> {
             Some(short) => Wait::Micros(short.div_ceil(self.quota.tokens())),
         };
         Standing {
-            remaining: capacity.saturating_sub(self.missing) / self.quota.period(),
+            // Lossless: at most the burst.
+            remaining: (capacity.saturating_sub(self.missing) / self.quota.period()) as u32,
             wait,
             full_in: self.missing.div_ceil(self.quota.tokens()),
         }
@@ -139,7 +142,7 @@ impl Bucket<'_> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Standing {
     /// Whole tokens in the bucket.
-    pub(crate) remaining: u64,
+    pub(crate) remaining: u32,
     /// Until the cost is there.
     pub(crate) wait: Wait,
     /// Microseconds until the bucket is full.
@@ -210,7 +213,7 @@ mod tests {
             Self { reading: Reading::new(quotas), word: None }
         }
 
-        fn take(&mut self, tag: usize, cost: NonZeroU32, now: u64) -> Result<Standing, Wait> {
+        fn take(&mut self, tag: u32, cost: NonZeroU32, now: u64) -> Result<Standing, Wait> {
             let mut bucket = self.reading.open(self.word, tag, now);
             if !bucket.take(cost) {
                 return Err(bucket.standing(cost).wait);
@@ -303,12 +306,12 @@ mod tests {
             let mut bucket = Alone::new(vec![small, large]);
             prop_assert!(bucket.take(0, cost(spend), now).is_ok());
             let seen = bucket.reading.open(bucket.word, 1, now).standing(ONE).remaining;
-            prop_assert_eq!(seen, u64::from(large.burst().saturating_sub(spend)));
+            prop_assert_eq!(seen, large.burst().saturating_sub(spend));
         }
 
         #[test]
-        fn the_tag_is_kept(tags in 1_usize..=MAX_TAGS, tag in 0_usize..64, now in any::<u64>()) {
-            let (tag, quota) = (tag % tags, quota(3, 1_000_000, 10));
+        fn the_tag_is_kept(tags in 1_usize..=MAX_TAGS, tag in 0_u32..64, now in any::<u64>()) {
+            let (tag, quota) = (tag % tags as u32, quota(3, 1_000_000, 10));
             let reading = Reading::new(vec![quota; tags]);
             let mut bucket = reading.open(None, tag, now);
             prop_assert!(bucket.take(cost(4)));

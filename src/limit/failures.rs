@@ -12,7 +12,7 @@ use super::{ONE, Wait};
 /// The failure buckets, one for each address: a table of the store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
-    table: usize,
+    table: u32,
 }
 
 /// An address that has to wait.
@@ -21,12 +21,12 @@ pub(crate) struct TooManyFailures {
     /// Microseconds until one more attempt is judged.
     pub(crate) wait: u64,
     /// The number that [`Failures::charge`] was called with last.
-    pub(crate) last: usize,
+    pub(crate) last: u32,
 }
 
 impl Failures {
     /// `table` is the table of the store that has one quota for each kind of failure.
-    pub(crate) fn new(table: usize) -> Self {
+    pub(crate) fn new(table: u32) -> Self {
         Self { table }
     }
 
@@ -39,7 +39,7 @@ impl Failures {
     ) -> Result<(), TooManyFailures> {
         let key = store.key(address);
         let Some(last) = store.tag(self.table, key) else { return Ok(()) };
-        match store.peek(&[self.attempt(key, last)], now)[0].wait {
+        match store.peek(&[self.attempt(key, last)], now).wait() {
             Wait::None => Ok(()),
             Wait::Micros(wait) => Err(TooManyFailures { wait, last }),
             // INVARIANT: one token is never above a burst of at least one.
@@ -48,12 +48,12 @@ impl Failures {
     }
 
     /// Notes that an attempt from `address` failed, as `kind`.
-    pub(crate) fn charge(&self, store: &MemoryStore, address: IpAddr, kind: usize, now: u64) {
+    pub(crate) fn charge(&self, store: &MemoryStore, address: IpAddr, kind: u32, now: u64) {
         // An attempt that ran beside the one that took the last token has nothing to take.
         let _none_left = store.take(&[self.attempt(store.key(address), kind)], now);
     }
 
-    fn attempt(&self, key: ChargeKey, kind: usize) -> Charge {
+    fn attempt(&self, key: ChargeKey, kind: u32) -> Charge {
         Charge { limit: self.table, quota: kind, key, cost: ONE }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::{DashMap, RwLockWriteGuard, SharedValue};
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Reading, Standing};
+use super::bucket::{Bucket, Reading, Standing, Wait};
 use super::quota::Quota;
 use crate::time::MICROS;
 
@@ -75,12 +75,12 @@ struct Table {
 /// What is to be taken from one bucket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
-    /// Index of the limit.
-    pub(crate) limit: usize,
-    /// Index of the quota in the limit.
-    pub(crate) quota: usize,
     pub(crate) key: ChargeKey,
     pub(crate) cost: NonZeroU32,
+    /// Index of the limit.
+    pub(crate) limit: u32,
+    /// Index of the quota in the limit.
+    pub(crate) quota: u32,
 }
 
 /// A bucket's key, hashed by [`MemoryStore::key`].
@@ -88,10 +88,38 @@ pub(crate) struct Charge {
 pub(crate) struct ChargeKey(u64);
 
 /// The charges of one request.
-pub(crate) type Charges = SmallVec<[Charge; 4]>;
+pub(crate) type Charges = SmallVec<[Charge; 2]>;
 
 /// How the buckets of a request stand, in the order of its charges.
-pub(crate) type Standings = SmallVec<[Standing; 4]>;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Balance(SmallVec<[(Charge, Standing); 2]>);
+
+impl Balance {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Charge, Standing)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The longest wait of all limits.
+    pub(crate) fn wait(&self) -> Wait {
+        self.iter().map(|(_, standing)| standing.wait).max().unwrap_or(Wait::None)
+    }
+
+    /// The charges, each at this cost where one is given.
+    pub(crate) fn charges(&self, cost: Option<NonZeroU32>) -> Charges {
+        let charge = |charge: &Charge| Charge { cost: cost.unwrap_or(charge.cost), ..*charge };
+        self.iter().map(|(own, _)| charge(own)).collect()
+    }
+}
+
+impl Charge {
+    fn table<'s>(&self, store: &'s MemoryStore) -> &'s Table {
+        &store.tables[self.limit as usize]
+    }
+}
 
 /// New clients beyond the bound share the bucket with this key.
 const OVERFLOW: ChargeKey = ChargeKey(0);
@@ -117,7 +145,7 @@ impl MemoryStore {
     ///
     /// Where one of the buckets does not hold its cost: how all of them stand, untouched.
     #[expect(clippy::result_large_err, reason = "both sides are equally large")]
-    pub(crate) fn take(&self, charges: &[Charge], now: u64) -> Result<Standings, Standings> {
+    pub(crate) fn take(&self, charges: &[Charge], now: u64) -> Result<Balance, Balance> {
         self.settle(charges, now, |bucket, cost| bucket.take(cost))
     }
 
@@ -130,23 +158,23 @@ impl MemoryStore {
     }
 
     /// How the buckets stand, taking nothing.
-    pub(crate) fn peek(&self, charges: &[Charge], now: u64) -> Standings {
+    pub(crate) fn peek(&self, charges: &[Charge], now: u64) -> Balance {
         let standing = |charge: &Charge| {
-            let reading = &self.tables[charge.limit].reading;
             let word = self.word(charge.limit, charge.key);
-            reading.open(word, charge.quota, now).standing(charge.cost)
+            let reading = &charge.table(self).reading;
+            (*charge, reading.open(word, charge.quota, now).standing(charge.cost))
         };
-        charges.iter().map(standing).collect()
+        Balance(charges.iter().map(standing).collect())
     }
 
     /// The tag of a bucket, where it was ever used.
-    pub(super) fn tag(&self, limit: usize, key: ChargeKey) -> Option<usize> {
-        self.word(limit, key).map(|word| self.tables[limit].reading.tag(word))
+    pub(super) fn tag(&self, limit: u32, key: ChargeKey) -> Option<u32> {
+        self.word(limit, key).map(|word| self.tables[limit as usize].reading.tag(word))
     }
 
     /// The word of a bucket; of the overflow bucket, where there is no room for its own.
-    fn word(&self, limit: usize, key: ChargeKey) -> Option<u64> {
-        let buckets = &self.tables[limit].buckets;
+    fn word(&self, limit: u32, key: ChargeKey) -> Option<u64> {
+        let buckets = &self.tables[limit as usize].buckets;
         let own = buckets.get(&key.0).map(|word| *word);
         let is_full = || self.count.load(Ordering::Relaxed) >= self.max_buckets;
         own.or_else(|| if is_full() { buckets.get(&OVERFLOW.0).map(|word| *word) } else { None })
@@ -159,37 +187,66 @@ impl MemoryStore {
         charges: &[Charge],
         now: u64,
         apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
-    ) -> Result<Standings, Standings> {
+    ) -> Result<Balance, Balance> {
         if now >= self.round_due.load(Ordering::Relaxed) {
             self.reclaim(now);
+        }
+        if let [charge] = charges
+            && let Some(settled) = self.settle_known(charge, now, &apply)
+        {
+            return settled;
         }
         let mut charges: Charges = charges.into();
         // Ends: each turn sends one more charge to an overflow bucket, which is always housed.
         loop {
             let mut shards = Shards::lock(self, &charges);
-            let words: SmallVec<[Option<u64>; 4]> =
+            let words: SmallVec<[Option<u64>; 2]> =
                 charges.iter().map(|charge| shards.word(charge)).collect();
             let open = |(charge, word): (&Charge, &Option<u64>)| {
-                self.tables[charge.limit].reading.open(*word, charge.quota, now)
+                charge.table(self).reading.open(*word, charge.quota, now)
             };
-            let mut buckets: SmallVec<[Bucket<'_>; 4]> =
+            let mut buckets: SmallVec<[Bucket<'_>; 2]> =
                 charges.iter().zip(&words).map(open).collect();
             let granted = (buckets.iter_mut().zip(&charges))
                 .all(|(bucket, charge)| apply(bucket, charge.cost));
             if !granted {
-                let standing = |(charge, word)| open((charge, word)).standing(charge.cost);
-                return Err(charges.iter().zip(&words).map(standing).collect());
+                let stand = |(charge, word): (&Charge, &Option<u64>)| {
+                    (*charge, open((charge, word)).standing(charge.cost))
+                };
+                return Err(Balance(charges.iter().zip(&words).map(stand).collect()));
             }
             if let Some(homeless) = self.house(&charges, &words, &mut shards, now) {
                 charges[homeless].key = OVERFLOW;
                 continue;
             }
             for (charge, bucket) in charges.iter().zip(&buckets) {
-                shards.put(charge, self.tables[charge.limit].reading.close(bucket, charge.quota));
+                shards.put(charge, charge.table(self).reading.close(bucket, charge.quota));
             }
-            let standing = |(charge, bucket): (&Charge, &Bucket<'_>)| bucket.standing(charge.cost);
-            return Ok(charges.iter().zip(&buckets).map(standing).collect());
+            let stand =
+                |(charge, bucket): (&Charge, &Bucket<'_>)| (*charge, bucket.standing(charge.cost));
+            return Ok(Balance(charges.iter().zip(&buckets).map(stand).collect()));
         }
+    }
+
+    /// The common case: one limit, and a client that has a bucket. `None` where it has none.
+    fn settle_known(
+        &self,
+        charge: &Charge,
+        now: u64,
+        apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
+    ) -> Option<Result<Balance, Balance>> {
+        let table = charge.table(self);
+        let key = charge.key.0;
+        let mut shard = table.buckets.shards()[table.shard_of(charge.key)].write();
+        let (_, word) = shard.get_mut(key, |(held, _)| *held == key)?;
+        let mut bucket = table.reading.open(Some(*word.get()), charge.quota, now);
+        let granted = apply(&mut bucket, charge.cost);
+        if granted {
+            *word.get_mut() = table.reading.close(&bucket, charge.quota);
+        }
+        drop(shard);
+        let balance = Balance(SmallVec::from_iter([(*charge, bucket.standing(charge.cost))]));
+        Some(if granted { Ok(balance) } else { Err(balance) })
     }
 
     /// Reserves a place for every bucket that is new; otherwise the index of the first charge
@@ -295,14 +352,14 @@ type Guard<'s> = RwLockWriteGuard<'s, Shard>;
 /// wait for each other in a circle.
 struct Shards<'s> {
     store: &'s MemoryStore,
-    guards: SmallVec<[(ShardPlace, Guard<'s>); 4]>,
+    guards: SmallVec<[(ShardPlace, Guard<'s>); 2]>,
 }
 
 impl<'s> Shards<'s> {
     fn lock(store: &'s MemoryStore, charges: &[Charge]) -> Self {
         let place =
-            |charge: &Charge| (charge.limit, store.tables[charge.limit].shard_of(charge.key));
-        let mut places: SmallVec<[(usize, usize); 4]> = charges.iter().map(place).collect();
+            |charge: &Charge| (charge.limit as usize, charge.table(store).shard_of(charge.key));
+        let mut places: SmallVec<[ShardPlace; 2]> = charges.iter().map(place).collect();
         places.sort_unstable();
         places.dedup();
         let lock = |(limit, shard): (usize, usize)| {
@@ -313,7 +370,7 @@ impl<'s> Shards<'s> {
 
     /// INVARIANT: `charge` is one of those that `lock` was called with.
     fn shard(&mut self, charge: &Charge) -> (usize, &mut Shard) {
-        let wanted = (charge.limit, self.store.tables[charge.limit].shard_of(charge.key));
+        let wanted = (charge.limit as usize, charge.table(self.store).shard_of(charge.key));
         let at = self.guards.iter().position(|(place, _)| *place == wanted).unwrap_or(0);
         (wanted.1, &mut self.guards[at].1)
     }
@@ -342,7 +399,7 @@ impl<'s> Shards<'s> {
     /// Drops the full buckets of the charge's shard, where it is time to look again.
     fn sweep(&mut self, charge: &Charge, now: u64) {
         let store = self.store;
-        let table = &store.tables[charge.limit];
+        let table = charge.table(store);
         let (index, shard) = self.shard(charge);
         if now < table.sweep_at[index].load(Ordering::Relaxed) {
             return;
@@ -388,7 +445,6 @@ mod tests {
     use std::num::NonZeroU64;
     use std::sync::Barrier;
 
-    use super::super::bucket::Wait;
     use super::*;
     use crate::limit::ONE;
 
@@ -401,34 +457,26 @@ mod tests {
         MemoryStore::new(bursts.iter().map(|burst| vec![quota(1, MICROS, *burst)]), max_buckets)
     }
 
-    fn charge(store: &MemoryStore, limit: usize, client: u64) -> Charge {
+    fn charge(store: &MemoryStore, limit: u32, client: u64) -> Charge {
         Charge { limit, quota: 0, key: store.key(client), cost: ONE }
+    }
+
+    fn left(balance: &Balance) -> Vec<u32> {
+        balance.iter().map(|(_, standing)| standing.remaining).collect()
     }
 
     #[test]
     fn all_or_none() {
         let store = store(&[5, 2, 9], 100);
         let charges = [0, 1, 2].map(|limit| charge(&store, limit, 7));
-        let left =
-            |standings: &[Standing]| standings.iter().map(|s| s.remaining).collect::<Vec<_>>();
         assert_eq!(left(&store.take(&charges, 0).unwrap()), [4, 1, 8]);
         assert_eq!(left(&store.take(&charges, 0).unwrap()), [3, 0, 7]);
         for _ in 0..5 {
             let short = store.take(&charges, 0).unwrap_err();
             assert_eq!(left(&short), [3, 0, 7], "a refused request takes nothing");
-            assert_eq!(short.map(|s| s.wait), [Wait::None, Wait::Micros(MICROS), Wait::None]);
+            assert_eq!(short.wait(), Wait::Micros(MICROS));
         }
         assert_eq!(left(&store.take(&charges, MICROS).unwrap()), [3, 0, 7]);
-    }
-
-    trait MapStandings {
-        fn map<T>(&self, map: impl FnMut(&Standing) -> T) -> Vec<T>;
-    }
-
-    impl MapStandings for Standings {
-        fn map<T>(&self, map: impl FnMut(&Standing) -> T) -> Vec<T> {
-            self.iter().map(map).collect()
-        }
     }
 
     #[test]
@@ -494,7 +542,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(admitted, 3_000);
-        let left = store.peek(&[charge(&store, 0, 1), charge(&store, 1, 1)], 0);
-        assert_eq!(left.map(|standing| standing.remaining), [2_000, 0]);
+        let balance = store.peek(&[charge(&store, 0, 1), charge(&store, 1, 1)], 0);
+        assert_eq!(left(&balance), [2_000, 0]);
     }
 }

@@ -11,7 +11,7 @@ mod quota;
 
 pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
 pub(crate) use failures::{Failures, TooManyFailures};
-pub(crate) use memory::{Charge, Charges, Standings};
+pub(crate) use memory::{Balance, Charge, Charges};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 
 pub use memory::MemoryStore;
