@@ -1,20 +1,16 @@
 //! The embedded store: buckets of this process, in memory.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use dashmap::{DashMap, RwLockWriteGuard, SharedValue};
+use dashmap::{RwLockWriteGuard, SharedValue};
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Reading, Standing, Wait};
+use super::bucket::{Bucket, Standing, Wait};
 use super::quota::Quota;
+use super::table::{SHARDS, Shard, Table};
 use crate::time::MICROS;
-
-/// The number of shards of each limit: small enough that sweeping one is short, and many
-/// enough that threads seldom meet.
-const SHARDS: usize = 256;
 
 /// A shard is searched for full buckets at most once in this time.
 const SWEEP_EVERY: u64 = MICROS;
@@ -64,14 +60,6 @@ pub struct MemoryStore {
     round_due: AtomicU64,
 }
 
-/// The buckets of one limit.
-struct Table {
-    reading: Reading,
-    buckets: DashMap<u64, u64, Hashed>,
-    /// When each shard may be swept again, in microseconds.
-    sweep_at: Box<[AtomicU64]>,
-}
-
 /// What is to be taken from one bucket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
@@ -85,7 +73,7 @@ pub(crate) struct Charge {
 
 /// A bucket's key, hashed by [`MemoryStore::key`].
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ChargeKey(u64);
+pub(crate) struct ChargeKey(pub(super) u64);
 
 /// The charges of one request.
 pub(crate) type Charges = SmallVec<[Charge; 2]>;
@@ -122,7 +110,7 @@ impl Charge {
 }
 
 /// New clients beyond the bound share the bucket with this key.
-const OVERFLOW: ChargeKey = ChargeKey(0);
+pub(super) const OVERFLOW: ChargeKey = ChargeKey(0);
 
 impl MemoryStore {
     /// A store with one table for each limit, given by its quotas.
@@ -237,7 +225,7 @@ impl MemoryStore {
     ) -> Option<Result<Balance, Balance>> {
         let table = charge.table(self);
         let key = charge.key.0;
-        let mut shard = table.buckets.shards()[table.shard_of(charge.key)].write();
+        let mut shard = table.buckets.shards()[table.shard_of(charge.key.0)].write();
         let (_, word) = shard.get_mut(key, |(held, _)| *held == key)?;
         let mut bucket = table.reading.open(Some(*word.get()), charge.quota, now);
         let granted = apply(&mut bucket, charge.cost);
@@ -291,7 +279,7 @@ impl MemoryStore {
             let (table, shard) = (&self.tables[at / SHARDS], at % SHARDS);
             if let Some(mut shard) = table.buckets.shards()[shard].try_write() {
                 looked_at += shard.len() + 1;
-                self.count.fetch_sub(table.sweep(&mut shard, now), Ordering::Relaxed);
+                self.count.fetch_sub(table.drop_full(&mut shard, now), Ordering::Relaxed);
             }
             if at == last {
                 self.rest_until.store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
@@ -312,37 +300,8 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-impl Table {
-    fn new(quotas: Vec<Quota>) -> Self {
-        Self {
-            reading: Reading::new(quotas),
-            buckets: DashMap::with_hasher_and_shard_amount(Hashed, SHARDS),
-            sweep_at: std::iter::repeat_with(AtomicU64::default).take(SHARDS).collect(),
-        }
-    }
-
-    fn shard_of(&self, key: ChargeKey) -> usize {
-        self.buckets.determine_shard(key.0 as usize)
-    }
-
-    /// Drops the full buckets of a shard, and says how many. The overflow bucket has a place of
-    /// its own, which is never counted or given back.
-    fn sweep(&self, shard: &mut Shard, now: u64) -> usize {
-        let before = shard.len();
-        let is_kept = |key: u64, word: u64| key == OVERFLOW.0 || !self.reading.is_full(word, now);
-        let kept: Vec<_> = shard.drain().filter(|(key, word)| is_kept(*key, *word.get())).collect();
-        let freed = before - kept.len();
-        for entry in kept {
-            shard.insert(entry.0, entry, |(key, _)| *key);
-        }
-        freed
-    }
-}
-
 /// A shard's limit and its index there.
 type ShardPlace = (usize, usize);
-
-type Shard = hashbrown::raw::RawTable<(u64, SharedValue<u64>)>;
 
 type Guard<'s> = RwLockWriteGuard<'s, Shard>;
 
@@ -358,7 +317,7 @@ struct Shards<'s> {
 impl<'s> Shards<'s> {
     fn lock(store: &'s MemoryStore, charges: &[Charge]) -> Self {
         let place =
-            |charge: &Charge| (charge.limit as usize, charge.table(store).shard_of(charge.key));
+            |charge: &Charge| (charge.limit as usize, charge.table(store).shard_of(charge.key.0));
         let mut places: SmallVec<[ShardPlace; 2]> = charges.iter().map(place).collect();
         places.sort_unstable();
         places.dedup();
@@ -370,7 +329,7 @@ impl<'s> Shards<'s> {
 
     /// INVARIANT: `charge` is one of those that `lock` was called with.
     fn shard(&mut self, charge: &Charge) -> (usize, &mut Shard) {
-        let wanted = (charge.limit as usize, charge.table(self.store).shard_of(charge.key));
+        let wanted = (charge.limit as usize, charge.table(self.store).shard_of(charge.key.0));
         let at = self.guards.iter().position(|(place, _)| *place == wanted).unwrap_or(0);
         (wanted.1, &mut self.guards[at].1)
     }
@@ -405,38 +364,8 @@ impl<'s> Shards<'s> {
             return;
         }
         table.sweep_at[index].store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
-        let freed = table.sweep(shard, now);
+        let freed = table.drop_full(shard, now);
         store.count.fetch_sub(freed, Ordering::Relaxed);
-    }
-}
-
-/// Keys are hashes already, keyed and of full width: hashing them again would add nothing.
-#[derive(Clone, Copy, Default)]
-struct Hashed;
-
-impl BuildHasher for Hashed {
-    type Hasher = Unhashed;
-
-    fn build_hasher(&self) -> Unhashed {
-        Unhashed(0)
-    }
-}
-
-struct Unhashed(u64);
-
-impl Hasher for Unhashed {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -8,6 +8,7 @@ mod bucket;
 mod failures;
 mod memory;
 mod quota;
+mod table;
 
 pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
 pub(crate) use failures::{Failures, TooManyFailures};

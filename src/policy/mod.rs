@@ -6,10 +6,6 @@
 
 mod fault;
 mod load;
-mod load_issuers;
-mod load_keys;
-mod load_limits;
-mod load_rules;
 mod rule;
 mod rule_table;
 mod section;

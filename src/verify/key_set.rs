@@ -127,17 +127,20 @@ impl KeySet {
         text: &[u8],
         algorithms: &[Algorithm],
     ) -> Result<(Self, Vec<KeyTrouble>), Vec<KeyTrouble>> {
-        let refused = |text: String, help| Err(vec![KeyTrouble::Refused(text, help)]);
         const FORM: &str =
             "a key set is `{\"keys\": [...]}` (RFC 7517 section 5), as the issuer publishes it";
         let document = match serde_json::from_slice::<Value>(text) {
             Ok(document) => document,
-            Err(error) => return refused(format!("the file is not JSON: {error}"), FORM),
+            Err(error) => {
+                let message = format!("the file is not JSON: {error}");
+                return Err(vec![KeyTrouble::Refused(message, FORM)]);
+            }
         };
         let Some(entries) = document.get("keys").and_then(Value::as_array) else {
-            return refused("the file is no JWK set: it has no array `keys`".into(), FORM);
+            let message = "the file is no JWK set: it has no array `keys`".into();
+            return Err(vec![KeyTrouble::Refused(message, FORM)]);
         };
-        let (mut keys, mut troubles, mut refused) = (Vec::<VerifyingKey>::new(), vec![], false);
+        let (mut keys, mut troubles) = (Vec::<VerifyingKey>::new(), vec![]);
         for (index, entry) in entries.iter().enumerate() {
             let name = match entry.get("kid").and_then(Value::as_str) {
                 Some(kid) => format!("key `{}`", kid.escape_debug()),
@@ -145,13 +148,11 @@ impl KeySet {
             };
             match VerifyingKey::from_jwk(entry, algorithms) {
                 Ok(key) if key.id.is_some() && keys.iter().any(|other| other.id == key.id) => {
-                    refused = true;
                     let message = format!("{name} stands twice in the set");
                     troubles.push(KeyTrouble::Refused(message, "give each key a `kid` of its own"));
                 }
                 Ok(key) => keys.push(key),
                 Err(KeyTrouble::Refused(why, help)) => {
-                    refused = true;
                     troubles.push(KeyTrouble::Refused(format!("{name} {why}"), help));
                 }
                 Err(KeyTrouble::Skipped(why)) => {
@@ -159,7 +160,7 @@ impl KeySet {
                 }
             }
         }
-        if refused {
+        if troubles.iter().any(|trouble| matches!(trouble, KeyTrouble::Refused(..))) {
             return Err(troubles);
         }
         if keys.is_empty() {

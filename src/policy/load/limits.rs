@@ -3,10 +3,10 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::fault::{Fault, Place, suggest};
-use super::load::{check_name, check_unique, load_quota, parse_header};
-use super::section::{At, Section};
+use super::checks::{check_name, check_unique, load_quota, parse_header};
 use crate::limit::{KeyPart, Limit, MAX_TAGS, PlanQuota};
+use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::section::{At, Section};
 
 /// A limit and its place.
 pub(super) struct LoadedLimit {

@@ -7,12 +7,14 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
-use super::fault::{Fault, Faults, Place, Source};
-use super::load::{check_name, check_unique, parse_cidr, parse_header, report_syntax};
-use super::section::{At, Section};
+use super::checks::{
+    check_name, check_unique, check_word, parse_cidr, parse_header, parse_scope, read_file,
+    report_syntax,
+};
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
+use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::section::{At, Section};
 use crate::principal::{Origin, Principal, Proven};
-use crate::scope::{InvalidScope, Scope};
 use crate::verify::{KeyRecord, KeyTable};
 
 /// `[api_keys]` with its keys.
@@ -208,40 +210,4 @@ fn parse_digest(text: &str) -> Option<[u8; 32]> {
         *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
     }
     Some(digest)
-}
-
-pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| {
-            faults.push(
-                Fault::at(place, format!("cannot read `{}`: {error}", path.display()))
-                    .label("cannot be read")
-                    .with_help("paths are relative to the folder of the policy"),
-            );
-        })
-        .ok()
-}
-
-pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
-    if text.len() > 128 {
-        return Err("use at most 128 characters".into());
-    }
-    text.parse().map_err(|error| match error {
-        InvalidScope::Empty => "leave it out".into(),
-        InvalidScope::Byte { at } => {
-            let odd = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
-            format!(
-                "the character `{}` is not allowed: use printable ASCII without space, `\"` and `\\`",
-                odd.escape_debug()
-            )
-        }
-    })
-}
-
-/// Text without control characters, not empty and not endless.
-pub(super) fn check_word(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
-        return Err("use 1 to 256 characters, without control characters".into());
-    }
-    Ok(text.to_owned())
 }

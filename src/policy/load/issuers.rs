@@ -8,12 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::fault::{Fault, Faults, Place, is_variable, list, nearest};
-use super::load::{check_link, check_name, check_unique};
-use super::load_keys::{check_word, read_file};
-use super::section::{At, Section};
+use super::checks::{check_link, check_name, check_unique, check_word, read_file};
 use crate::credential::Secret;
 use crate::limit::parse_duration;
+use crate::policy::fault::{Fault, Faults, Place, is_variable, list, nearest};
+use crate::policy::section::{At, Section};
 use crate::verify::{
     Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
@@ -162,90 +161,96 @@ fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
     Some(algorithms)
 }
 
+/// Where an issuer's keys come from, as the policy names it.
+enum KeySource<'a> {
+    Secret { variable: At<&'a str>, base64: bool },
+    Pem(At<&'a str>),
+    Jwks(At<&'a str>),
+}
+
+const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_file = \"public.pem\" }`, `{ secret_env = \"JWT_SECRET\" }`";
+
 fn load_key_set(
     issuer: &Section<'_>,
     folder: &Path,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySet> {
-    const FORMS: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_file = \"public.pem\" }`, `{ secret_env = \"JWT_SECRET\" }`";
     if !issuer.has("keys") {
         issuer.push(
             Fault::at(issuer.place(), "[[issuer]] needs `keys`")
                 .label("is missing a key")
-                .with_help(FORMS),
+                .with_help(KEY_SOURCES),
         );
     }
     let keys = issuer.section("keys", "keys")?;
-    let secret = keys.text("secret_env");
-    let encoding = keys.one_of("encoding", &[("base64", true), ("text", false)]);
-    let (pem, jwks, url) = (keys.text("pem_file"), keys.text("jwks_file"), keys.text("jwks_url"));
-    if let Some(url) = &url {
+    let (place, faults) = (keys.place().clone(), keys.faults());
+    let source = load_key_source(keys);
+    let (source, algorithms) = (source?, algorithms?);
+    let place = match &source {
+        KeySource::Secret { .. } => place,
+        KeySource::Pem(file) | KeySource::Jwks(file) => file.place.clone(),
+    };
+    if !check_family(issuer, matches!(source, KeySource::Secret { .. }), &place, algorithms) {
+        return None;
+    }
+    match source {
+        KeySource::Secret { variable, base64 } => {
+            load_secret(&variable, base64, algorithms, faults)
+        }
+        KeySource::Pem(file) => {
+            let text = read_file(&folder.join(file.value), &place, faults)?;
+            KeySet::from_pem(&text, algorithms)
+                .map_err(|trouble| report_trouble(&trouble, &place, faults))
+                .ok()
+        }
+        KeySource::Jwks(file) => {
+            let text = read_file(&folder.join(file.value), &place, faults)?;
+            let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
+                Ok((keys, troubles)) => (Some(keys), troubles),
+                Err(troubles) => (None, troubles),
+            };
+            troubles.iter().for_each(|trouble| report_trouble(trouble, &place, faults));
+            keys
+        }
+    }
+}
+
+/// The one source that `keys = { ... }` names.
+fn load_key_source<'a>(keys: Section<'a>) -> Option<KeySource<'a>> {
+    const NAMES: [&str; 4] = ["secret_env", "pem_file", "jwks_file", "jwks_url"];
+    let named = NAMES.iter().filter(|name| keys.has(name)).count();
+    let is_known = |name: &str| name == "encoding" || NAMES.contains(&name);
+    // An unknown key may be a misspelt source: then it is reported as that alone.
+    let misspelt = named == 0 && keys.entries().iter().any(|(key, _)| !is_known(key.value));
+    if named != 1 && !misspelt {
+        keys.push(
+            Fault::at(keys.place(), "`keys` names one source of keys")
+                .label(if named == 0 { "names none" } else { "names several" })
+                .with_help(KEY_SOURCES),
+        );
+    }
+    if let Some(url) = keys.text("jwks_url") {
         keys.push(
             Fault::at(&url.place, "key sets by URL are not in this release")
                 .label("cannot be fetched yet")
                 .with_help("fetch the set when you deploy, and name it with `jwks_file`"),
         );
     }
-    let sources = [&secret, &pem, &jwks, &url].into_iter().flatten().count();
-    let place = keys.place().clone();
-    let known = ["secret_env", "encoding", "pem_file", "jwks_file", "jwks_url"];
-    let has_others = keys.entries().iter().any(|(key, _)| !known.contains(&key.value));
-    if sources != 1
-        && !has_others
-        && ["secret_env", "pem_file", "jwks_file", "jwks_url"]
-            .iter()
-            .filter(|name| keys.has(name))
-            .count()
-            != 1
-    {
-        keys.push(
-            Fault::at(&place, "`keys` names one source of keys")
-                .label(if sources == 0 { "names none" } else { "names several" })
-                .with_help(FORMS),
-        );
-    }
-    if encoding.is_some() && secret.is_none() {
+    let encoding = keys.one_of("encoding", &[("base64", true), ("text", false)]);
+    if encoding.is_some() && !keys.has("secret_env") {
         keys.push(
             Fault::at(&keys.key_place("encoding"), "`encoding` belongs to `secret_env`")
                 .label("has no effect here")
                 .with_help("leave it out"),
         );
     }
-    let faults = keys.faults();
+    let base64 = encoding.unwrap_or(false);
+    let secret = keys.text("secret_env").map(|variable| KeySource::Secret { variable, base64 });
+    let source = (secret)
+        .or_else(|| keys.text("pem_file").map(KeySource::Pem))
+        .or_else(|| keys.text("jwks_file").map(KeySource::Jwks));
     keys.finish();
-    let algorithms = algorithms?;
-    if sources != 1 {
-        return None;
-    }
-    match (secret, pem, jwks) {
-        (Some(variable), ..) => {
-            if !check_family(issuer, true, &place, algorithms) {
-                return None;
-            }
-            load_secret(&variable, encoding.unwrap_or(false), algorithms, faults)
-        }
-        (_, Some(file), _) | (_, _, Some(file))
-            if !check_family(issuer, false, &file.place, algorithms) =>
-        {
-            None
-        }
-        (_, Some(file), _) => {
-            let text = read_file(&folder.join(file.value), &file.place, faults)?;
-            KeySet::from_pem(&text, algorithms)
-                .map_err(|trouble| report_trouble(&trouble, &file.place, faults))
-                .ok()
-        }
-        (_, _, Some(file)) => {
-            let text = read_file(&folder.join(file.value), &file.place, faults)?;
-            let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
-                Ok((keys, troubles)) => (Some(keys), troubles),
-                Err(troubles) => (None, troubles),
-            };
-            troubles.iter().for_each(|trouble| report_trouble(trouble, &file.place, faults));
-            keys
-        }
-        _ => None,
-    }
+    source.filter(|_| named == 1)
 }
 
 /// HMAC goes with a secret, and all else with public keys; otherwise what one side publishes

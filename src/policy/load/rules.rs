@@ -6,14 +6,14 @@ use http::Method;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::fault::{Fault, Place, list, nearest, suggest};
-use super::load::{check_name, check_unique, parse_cidr};
-use super::load_keys::{Keys, check_word, parse_scope};
-use super::load_limits::LoadedLimit;
-use super::rule::{Access, Demands, Mode, Rule};
-use super::rule_table::{RuleTable, check_path, normal};
-use super::section::{At, Section};
+use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
+use super::keys::Keys;
+use super::limits::LoadedLimit;
 use crate::limit::{KeyPart, ONE};
+use crate::policy::fault::{Fault, Place, list, nearest, suggest};
+use crate::policy::rule::{Access, Demands, Mode, Rule};
+use crate::policy::rule_table::{RuleTable, check_path, normal};
+use crate::policy::section::{At, Section};
 
 /// What rules are checked against.
 pub(super) struct RuleContext<'a> {

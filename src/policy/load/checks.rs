@@ -1,0 +1,194 @@
+//! What the tables of a policy have in common: how names, links, ranges and rates are read.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderName, Uri};
+use ipnet::IpNet;
+
+use crate::address::parse_range;
+use crate::limit::{ONE, Quota, parse_rate};
+use crate::policy::fault::{Fault, Faults, NOT_TOML, Place, Source};
+use crate::policy::section::{At, Section};
+use crate::scope::{InvalidScope, Scope};
+
+/// Reports the first syntax error of each line: those behind it on the line follow from it.
+///
+/// The lines with errors; `None` where what follows an error was swallowed by it, and would give
+/// rise to faults that are none.
+pub(super) fn report_syntax(
+    errors: &[toml::de::Error],
+    source: &Arc<Source>,
+    faults: &Faults,
+) -> Option<Vec<usize>> {
+    let mut lines = Vec::new();
+    let mut swallowed = false;
+    let mut errors: Vec<_> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    for error in errors {
+        let place = Place { source: source.clone(), span: error.span().unwrap_or(0..0) };
+        let swallows = ["unclosed", "missing comma", "unexpected"];
+        swallowed |= swallows.iter().any(|word| error.message().contains(word));
+        let fault = Fault::at(&place, format!("{NOT_TOML}{}", error.message().replace('\n', ", ")))
+            .label("cannot be read")
+            .with_help("correct the syntax of TOML: strings stand in quotes, and each pair on a line of its own");
+        if !lines.contains(&fault.line()) {
+            lines.push(fault.line());
+            faults.push(fault);
+        }
+    }
+    (!swallowed).then_some(lines)
+}
+
+/// Reads `rate` and `burst` of a table. Without `burst` it is `default`, or the count of the rate.
+pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>) -> Option<Quota> {
+    let burst = section.number("burst", 1..1 << 32);
+    let rate_place =
+        if section.has("rate") { section.key_place("rate") } else { section.place().clone() };
+    let rate_place = section.text("rate").map_or(rate_place, |rate| rate.place);
+    let (tokens, period) = match parse_rate(rate) {
+        Ok(rate) => rate,
+        Err(error) => {
+            section.push(
+                Fault::at(&rate_place, format!("`{}` is no rate", rate.escape_debug()))
+                    .label("is no rate")
+                    .with_help(format!("{error}, for example `rate = \"100/minute\"`")),
+            );
+            return None;
+        }
+    };
+    let burst_tokens = match &burst {
+        Some(burst) => u32::try_from(burst.value).ok().and_then(NonZeroU32::new),
+        None if section.has("burst") => return None,
+        None => default.and_then(NonZeroU32::new).or(Some(tokens)),
+    };
+    match Quota::new(tokens, period, burst_tokens.unwrap_or(ONE)) {
+        Ok(quota) => Some(quota),
+        Err(error) => {
+            let place = burst.map_or(rate_place, |burst| burst.place);
+            section.push(
+                Fault::at(&place, "the bucket cannot be counted exactly")
+                    .label("is out of range")
+                    .with_help(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
+/// Checks a link that goes into denials.
+pub(super) fn check_link(text: &str, schemes: &[&str], is_base: bool) -> Result<String, String> {
+    if is_base && text.contains(['?', '#']) {
+        return Err("leave out query and fragment: the code is put behind it".into());
+    }
+    let names: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}:`")).collect();
+    let path = if is_base { " or a path that begins with `/`" } else { "" };
+    let help = format!("write a URI that begins with {}{path}", names.join(" or "));
+    if text.len() > 512
+        || !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
+    {
+        return Err(
+            "a URI has at most 512 characters of printable ASCII, others percent-encoded".into()
+        );
+    }
+    if is_base && text.starts_with('/') && !text.starts_with("//") {
+        return Ok(text.to_owned());
+    }
+    let is_link = match text.split_once(':') {
+        Some(("mailto", address)) => schemes.contains(&"mailto") && address.contains('@'),
+        Some((scheme, _)) => {
+            schemes.contains(&scheme)
+                && text
+                    .parse::<Uri>()
+                    .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+        }
+        None => false,
+    };
+    if is_link { Ok(text.to_owned()) } else { Err(help) }
+}
+
+/// Text that stands in a quoted string of a header as it is.
+pub(super) fn check_quotable(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\');
+    if text.is_empty() || text.len() > 100 || !text.bytes().all(fits) {
+        return Err("use 1 to 100 printable ASCII characters, without `\"` and `\\`".into());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn parse_header(name: &str) -> Result<HeaderName, String> {
+    name.parse().map_err(|_| "a header's name is made of letters, digits and `-`".into())
+}
+
+pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
+    parse_range(text)
+        .ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
+}
+
+/// Reports a name that is used twice.
+pub(super) fn check_unique(faults: &Faults, seen: &mut Vec<String>, name: &At<String>, what: &str) {
+    if seen.contains(&name.value) {
+        faults.push(
+            Fault::at(
+                &name.place,
+                format!("two {what} are called `{}`", name.value.escape_debug()),
+            )
+            .label("is used already")
+            .with_help("give each a name of its own"),
+        );
+    }
+    seen.push(name.value.clone());
+}
+
+/// A name for people and headers.
+pub(super) fn check_name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b',' | b';');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+        return Err("a name has 1 to 64 printable ASCII characters, without space, quote, `\\`, `,` and `;`".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// A sentence or two for people.
+pub(super) fn check_sentence(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > 1000 {
+        return Err("write a sentence of at most 1000 characters".into());
+    }
+    Ok(text.to_owned())
+}
+pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|error| {
+            faults.push(
+                Fault::at(place, format!("cannot read `{}`: {error}", path.display()))
+                    .label("cannot be read")
+                    .with_help("paths are relative to the folder of the policy"),
+            );
+        })
+        .ok()
+}
+
+pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
+    if text.len() > 128 {
+        return Err("use at most 128 characters".into());
+    }
+    text.parse().map_err(|error| match error {
+        InvalidScope::Empty => "leave it out".into(),
+        InvalidScope::Byte { at } => {
+            let odd = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+            format!(
+                "the character `{}` is not allowed: use printable ASCII without space, `\"` and `\\`",
+                odd.escape_debug()
+            )
+        }
+    })
+}
+
+/// Text without control characters, not empty and not endless.
+pub(super) fn check_word(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+        return Err("use 1 to 256 characters, without control characters".into());
+    }
+    Ok(text.to_owned())
+}
