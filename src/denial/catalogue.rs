@@ -361,6 +361,17 @@ mod tests {
     }
 
     #[test]
+    fn no_text_speaks_of_its_instance() {
+        for row in CATALOGUE {
+            assert!(
+                !format!("{}{}", row.detail, row.remedy).contains("{instance}"),
+                "{}",
+                row.code
+            );
+        }
+    }
+
+    #[test]
     fn categories_follow_the_names() {
         for row in CATALOGUE {
             let expected = match row.code {

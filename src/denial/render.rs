@@ -1,6 +1,6 @@
 //! Writes a denial: status, headers and the document of RFC 9457.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use http::header::{
@@ -9,8 +9,9 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
+use uuid::fmt::Urn;
 
-use super::catalogue;
+use super::catalogue::{self, CATALOGUE};
 use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
 use super::rate_limit::RateLimitWriter;
@@ -42,6 +43,16 @@ pub(crate) struct Renderer {
     accepted: [Accepted; 4],
     /// The challenges with an error, by the error.
     errors: [(&'static str, HeaderValue); 2],
+    /// Documents in which only `instance` changes, each written when it is first needed: by
+    /// code, accepted kinds, and whether those are named.
+    forms: Box<[OnceLock<Form>]>,
+}
+
+/// A document without its `instance`.
+#[derive(Debug)]
+struct Form {
+    before: Box<[u8]>,
+    after: Box<[u8]>,
 }
 
 /// What is said about the credentials that are accepted.
@@ -84,7 +95,8 @@ impl Renderer {
         let errors = ["invalid_request", "invalid_token"].map(|error| {
             (error, quoted(format!("Bearer realm=\"{}\", error=\"{error}\"", policy.realm)))
         });
-        Self { policy, registry, rate_limit, docs, accepted, errors }
+        let forms = std::iter::repeat_with(OnceLock::new).take(CATALOGUE.len() * 8).collect();
+        Self { policy, registry, rate_limit, docs, accepted, errors, forms }
     }
 
     /// Writes a denial out.
@@ -126,8 +138,8 @@ impl Renderer {
         // A wait would tell an address that fails from one that is merely unknown.
         let retry_after = draft.retry_after.filter(|_| !minimal || shown.retryable);
 
-        let body =
-            Document { renderer: self, draft, shown, status, retry_after, minimal }.to_json();
+        let document = Document { renderer: self, draft, shown, status, retry_after, minimal };
+        let body = self.body(&document);
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -146,6 +158,26 @@ impl Renderer {
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+
+    /// Writes the document, from a form where only `instance` changes.
+    fn body(&self, document: &Document<'_>) -> Vec<u8> {
+        let mut instance = [0; Urn::LENGTH];
+        let instance: &str = document.draft.instance.urn().encode_lower(&mut instance);
+        let row = CATALOGUE.iter().position(|row| std::ptr::eq(*row, document.shown));
+        let Some(row) = row.filter(|_| document.is_plain()) else {
+            return document.to_json(instance);
+        };
+        let (keys, tokens) = document.draft.accepted;
+        let bits = [keys, tokens, document.names_accepted()].map(usize::from);
+        let form = self.forms[row * 8 + bits[0] + 2 * bits[1] + 4 * bits[2]].get_or_init(|| {
+            let json = document.to_json(instance);
+            let at = json.windows(instance.len()).position(|part| part == instance.as_bytes());
+            let (before, rest) = json.split_at(at.unwrap_or(json.len()));
+            let after = rest.get(instance.len()..).unwrap_or_default();
+            Form { before: before.into(), after: after.into() }
+        });
+        [&*form.before, instance.as_bytes(), &*form.after].concat()
     }
 
     fn status(&self, code: &DenialCode) -> StatusCode {
@@ -212,10 +244,20 @@ struct Document<'d> {
 }
 
 impl Document<'_> {
-    fn to_json(&self) -> Vec<u8> {
+    /// Whether nothing but `instance` tells the document from others of its code.
+    ///
+    /// INVARIANT: no row of the catalogue speaks of `instance` in its texts; a test holds it.
+    fn is_plain(&self) -> bool {
+        let own_words = !matches!(self.draft.detail, Detail::Row) || self.draft.remedy.is_some();
+        let tells_rule = self.renderer.policy.disclosure == Disclosure::Detailed;
+        let has_facts = own_words || tells_rule || !self.draft.members.is_empty();
+        self.retry_after.is_none()
+            && (self.minimal || !has_facts)
+            && (self.minimal || self.draft.retryable.is_none())
+    }
+
+    fn to_json(&self, instance: &str) -> Vec<u8> {
         let (policy, shown) = (&self.renderer.policy, self.shown);
-        let mut instance = [0; uuid::fmt::Urn::LENGTH];
-        let instance: &str = self.draft.instance.urn().encode_lower(&mut instance);
         let member = |name: &str, text: &mut Text<'_>| self.speak(name, instance, text);
         let remedy = self.draft.remedy.filter(|_| !self.minimal).unwrap_or(shown.remedy);
         let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);

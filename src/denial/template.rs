@@ -22,7 +22,9 @@ impl<'o> Text<'o> {
         }
         let text = &text[..end];
         self.room -= end;
-        if text.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        // Without an early end the compiler looks at many bytes at once.
+        let odd = |odd, byte| odd | (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+        if text.bytes().fold(false, odd) {
             let quoted = serde_json::Value::from(text).to_string();
             self.out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
         } else {
