@@ -48,6 +48,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `cli` | yes | the `tollgate` command |
+//! | `metrics` | no | counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
 //!
 //! # Reading the code
 //!

@@ -1,13 +1,17 @@
-//! What the operator reads: one line in the log for each denial, under the same `instance`.
+//! What the operator reads: one line in the log for each denial, under the same `instance`, and
+//! counters.
 //!
 //! Here stands the true code and its cause, whatever the client is shown. Nothing that the
 //! client sent is written, but for names that were proven.
 
+use super::count;
 use super::pipeline::Caller;
 use crate::denial::{Denial, Renderer};
+use crate::policy::{Mode, Rule};
 
 /// A request was denied.
 pub(super) fn denied(renderer: &Renderer, denial: &Denial, caller: &Caller) {
+    count::denied(denial, Mode::Enforce);
     let draft = denial.draft();
     let shown = renderer.shown(denial);
     let principal = caller.principal.as_ref();
@@ -36,8 +40,14 @@ pub(super) fn denied(renderer: &Renderer, denial: &Denial, caller: &Caller) {
     }
 }
 
+/// A request was admitted.
+pub(super) fn admitted(rule: &Rule) {
+    count::admitted(&rule.name);
+}
+
 /// A rule in shadow mode would have denied a request.
 pub(super) fn would_deny(denial: &Denial, caller: &Caller) {
+    count::denied(denial, Mode::Shadow);
     let draft = denial.draft();
     let principal = caller.principal.as_ref();
     tracing::info!(

@@ -97,7 +97,10 @@ impl Gate {
         };
         let scene = Scene { policy: &self.policy, rule };
         match self.admit(&scene, head, &mut caller) {
-            Ok(balance) => Verdict::Admitted(Admission::new(self, rule, caller, balance, None)),
+            Ok(balance) => {
+                observe::admitted(rule);
+                Verdict::Admitted(Admission::new(self, rule, caller, balance, None))
+            }
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
                 let balance = Balance::default();

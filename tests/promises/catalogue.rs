@@ -108,7 +108,11 @@ credentials = ["token"]
         vector("api_key_malformed", "/orders", &[("x-api-key", "")]),
         vector("api_key_malformed", "/orders", &[("x-api-key", "sk_live_1")]),
         vector("api_key_malformed", "/orders", &[("x-api-key", &good[..40])]),
-        vector("api_key_malformed", "/orders", &[("x-api-key", &good.replace(&good[10..11], "-"))]),
+        vector(
+            "api_key_malformed",
+            "/orders",
+            &[("x-api-key", &format!("{}-{}", &good[..10], &good[11..]))],
+        ),
         vector("api_key_malformed", "/orders", &[("x-api-key", &misspelt)]),
         vector("api_key_unknown", "/orders", &[("x-api-key", &unknown)]),
         vector("api_key_expired", "/orders", &[("x-api-key", &expired)]),

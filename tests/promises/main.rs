@@ -10,6 +10,8 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod mounting;
 mod retry;
 mod support;
