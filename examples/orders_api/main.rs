@@ -100,7 +100,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gate = Tollgate::builder().policy_file(demo.policy()).code(&ORDER_SHIPPED).build().await?;
     let app = app(&gate);
 
-    let listener = tokio::net::TcpListener::bind(&listen).await?;
+    let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
+        format!("cannot listen on {listen}: {error}; name another address, such as `cargo run --example orders_api 127.0.0.1:3001`")
+    })?;
     demo.print(listener.local_addr()?)?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
