@@ -6,6 +6,7 @@
 
 mod fault;
 mod load;
+mod path;
 mod rule;
 mod rule_table;
 mod section;

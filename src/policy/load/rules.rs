@@ -11,8 +11,9 @@ use super::keys::Keys;
 use super::limits::LoadedLimit;
 use crate::limit::{KeyPart, ONE};
 use crate::policy::fault::{Fault, Place, list, nearest, suggest};
+use crate::policy::path::{check_path, normal};
 use crate::policy::rule::{Access, Demands, Mode, Rule};
-use crate::policy::rule_table::{RuleTable, check_path, normal};
+use crate::policy::rule_table::RuleTable;
 use crate::policy::section::{At, Section};
 
 /// What rules are checked against.
