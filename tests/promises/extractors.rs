@@ -266,3 +266,24 @@ async fn codes_of_the_application_must_not_clash() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_rewritten_denial_keeps_nothing_that_was_said_of_another_body() {
+    let (reader, entry) = key("reader", "billing", "");
+    let (gate, clock) = support::gate(&policy(&entry)).await;
+    let compressed = |mut response: axum::response::Response| async {
+        for (name, value) in [("content-encoding", "gzip"), ("etag", "\"a\""), ("x-mine", "kept")] {
+            response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        response
+    };
+    let app = Router::new()
+        .route("/locked", get(|| async { Denial::named("order_frozen") }))
+        .layer(axum::middleware::map_response(compressed))
+        .layer(gate.layer());
+    let server = support::serve(app, clock).await;
+    let answer = server.get("/locked", &[("x-api-key", &reader)]).await;
+    assert_eq!(answer.code(), "order_frozen");
+    assert_eq!((answer.line("content-encoding"), answer.line("etag")), (None, None));
+    assert_eq!(answer.line("x-mine").as_deref(), Some("kept"));
+}
