@@ -408,6 +408,32 @@ mod tests {
         assert_eq!(left(&store.take(&charges, MICROS).unwrap()), [3, 0, 7]);
     }
 
+    proptest::proptest! {
+        /// Whatever the limits and costs: a request that one of them refuses changes none.
+        #[test]
+        fn all_or_none_is_a_law(
+            bursts in proptest::collection::vec(1_u32..20, 1..6),
+            steps in proptest::collection::vec((0_u64..3 * MICROS, 1_u32..8, 0_u64..3), 1..60),
+        ) {
+            let store = store(&bursts, 1000);
+            let mut now = 0;
+            for (pause, cost, client) in steps {
+                now += pause;
+                let cost = NonZeroU32::new(cost).unwrap();
+                let of = |limit| Charge { cost, ..charge(&store, limit, client) };
+                let charges: Vec<Charge> = (0..bursts.len() as u32).map(of).collect();
+                let before = left(&store.peek(&charges, now));
+                let taken = store.take(&charges, now);
+                let after = left(&store.peek(&charges, now));
+                let fits = before.iter().all(|tokens| *tokens >= cost.get());
+                proptest::prop_assert_eq!(taken.is_ok(), fits);
+                let spent = if fits { cost.get() } else { 0 };
+                let expected: Vec<u32> = before.iter().map(|tokens| tokens - spent).collect();
+                proptest::prop_assert_eq!(after, expected);
+            }
+        }
+    }
+
     #[test]
     fn a_refused_request_leaves_no_bucket_behind() {
         let store = store(&[1], 100);

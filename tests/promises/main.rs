@@ -15,3 +15,4 @@ mod metrics;
 mod mounting;
 mod retry;
 mod support;
+mod tokens;
