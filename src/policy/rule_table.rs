@@ -18,6 +18,17 @@ use super::fault::{Fault, Faults, Place};
 use super::path::{is_ambiguous, is_odd, normal, specificity};
 use super::rule::Rule;
 
+/// The methods that most rules name, in the order of RFC 9110.
+pub(super) const USUAL_METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
 /// The rules of a policy, ready to be searched.
 #[derive(Debug, Default)]
 pub(crate) struct RuleTable {
@@ -141,21 +152,13 @@ impl PathTable {
 
 /// The methods that rules name, HEAD beside GET, in the order of RFC 9110 and then by name.
 fn methods_in_use(rules: &[Arc<Rule>]) -> Vec<Method> {
-    let order = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
     let mut methods: Vec<Method> = rules.iter().flat_map(|rule| rule.methods.clone()).collect();
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
     }
-    let place =
-        |method: &Method| order.iter().position(|known| known == method).unwrap_or(order.len());
+    let place = |method: &Method| {
+        USUAL_METHODS.iter().position(|known| known == method).unwrap_or(USUAL_METHODS.len())
+    };
     methods.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.as_str().cmp(b.as_str())));
     methods.dedup();
     methods

@@ -13,7 +13,7 @@ use crate::limit::{KeyPart, ONE};
 use crate::policy::fault::{Fault, Place, list, nearest, suggest};
 use crate::policy::path::{check_path, normal};
 use crate::policy::rule::{Access, Demands, Mode, Rule};
-use crate::policy::rule_table::RuleTable;
+use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
 
 /// What rules are checked against.
@@ -72,15 +72,6 @@ pub(super) fn load_rules(
 
 /// A rule without methods, beside rules that take all the usual ones on its path.
 fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
-    let usual = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
     for (rule, place) in table.iter().zip(places).filter(|(rule, _)| rule.methods.is_empty()) {
         let taken = |method: &Method| {
             table.iter().any(|other| {
@@ -89,7 +80,7 @@ fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
                         || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
             })
         };
-        if usual.iter().all(taken) {
+        if USUAL_METHODS.iter().all(taken) {
             root.push(
                 Fault::doubt(place, format!("the rule `{}` is shadowed", rule.name))
                     .label("other rules take every usual method on this path")
@@ -153,13 +144,13 @@ fn load_rule(
 
 /// The methods; empty for all of them. `None` where they are faulty.
 fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
-    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let known = USUAL_METHODS.each_ref().map(Method::as_str);
     if !section.has("methods") {
         return Some(Vec::new());
     }
     let written = section.texts("methods")?.len();
     let methods = section.list("methods", "method of a rule", |text| {
-        let usual = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(text));
+        let usual = known.iter().find(|method| method.eq_ignore_ascii_case(text));
         if matches!(text, "CONNECT" | "TRACE") {
             return Err(format!("{text} is never admitted"));
         }
@@ -170,10 +161,10 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
             (None, Ok(_))
                 if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') =>
             {
-                Err(suggest(text, "the usual methods are", KNOWN))
+                Err(suggest(text, "the usual methods are", known))
             }
             (_, Ok(method)) => Ok(method),
-            (_, Err(_)) => Err(suggest(text, "the usual methods are", KNOWN)),
+            (_, Err(_)) => Err(suggest(text, "the usual methods are", known)),
         }
     })?;
     if written == 0 {
@@ -185,11 +176,11 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         return None;
     }
     let whole = methods.len() == written;
-    for odd in methods.iter().filter(|method| !KNOWN.contains(&method.value.as_str())) {
+    for odd in methods.iter().filter(|method| !known.contains(&method.value.as_str())) {
         section.push(
             Fault::doubt(&odd.place, format!("the method `{}` is unusual", odd.value))
                 .label("is none of the usual methods")
-                .with_help(suggest(odd.value.as_str(), "the usual methods are", KNOWN)),
+                .with_help(suggest(odd.value.as_str(), "the usual methods are", known)),
         );
     }
     let mut methods: Vec<Method> = methods.into_iter().map(|method| method.value).collect();
