@@ -258,7 +258,8 @@ mod tests {
                 let _ = Credential::from_headers(&headers, &policy());
                 headers.remove(AUTHORIZATION);
                 if let Ok(Credential::ApiKey(key)) = Credential::from_headers(&headers, &policy()) {
-                    let _ = policy().format.check(key);
+                    let _ = policy().format.check_outline(key);
+                    let _ = policy().format.check_digits(key);
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! Writes the JSON of a document, member by member, and keeps it small.
 
-use serde::Serialize;
-
 use super::template::Text;
 
 /// A document stays below this, so that it fits wherever it is read.
@@ -10,41 +8,69 @@ const MAX_BODY: usize = 4096;
 /// Detail and remedy are cut at this length.
 const MAX_SENTENCE: usize = 800;
 
+/// What was written, and the places in it where documents of one form differ.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) bytes: Vec<u8>,
+    /// Where each begins and ends, in order.
+    pub(super) holes: Vec<(usize, usize, Hole)>,
+    /// Whether something had to be left out, for want of room.
+    pub(super) is_cut: bool,
+}
+
+/// What changes from one document of a form to the next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hole {
+    Instance,
+    RetryAfter,
+    /// Of the limit with this index in the balance.
+    Remaining(usize),
+    Reset(usize),
+}
+
+impl Written {
+    pub(super) fn hole(&mut self, hole: Hole, text: &str) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.holes.push((begin, self.bytes.len(), hole));
+    }
+
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+        self.holes.retain(|(_, end, _)| *end <= length);
+    }
+}
+
 /// An object that is being written, member by member.
-pub(super) struct Json(Vec<u8>);
+pub(super) struct Json(Written);
 
 impl Json {
     pub(super) fn open() -> Self {
-        let mut json = Vec::with_capacity(1024);
-        json.push(b'{');
-        Self(json)
+        let mut bytes = Vec::with_capacity(1024);
+        bytes.push(b'{');
+        Self(Written { bytes, ..Written::default() })
     }
 
-    pub(super) fn close(mut self) -> Vec<u8> {
-        self.0.push(b'}');
+    pub(super) fn close(mut self) -> Written {
+        self.0.bytes.push(b'}');
         self.0
     }
 
     /// Names are small letters, digits and `_`.
     pub(super) fn name(&mut self, name: &str) {
-        self.bytes(if self.0.len() > 1 { b",\"" } else { b"\"" });
+        self.bytes(if matches!(self.0.bytes.last(), Some(b'{')) { b"\"" } else { b",\"" });
         self.bytes(name.as_bytes());
         self.bytes(b"\":");
     }
 
     pub(super) fn bytes(&mut self, json: &[u8]) {
-        self.0.extend_from_slice(json);
+        self.0.bytes.extend_from_slice(json);
     }
 
     pub(super) fn quoted(&mut self, write: impl FnOnce(&mut Text<'_>)) {
-        self.0.push(b'"');
+        self.bytes(b"\"");
         write(&mut Text::new(&mut self.0, MAX_SENTENCE));
-        self.0.push(b'"');
-    }
-
-    pub(super) fn value(&mut self, value: &impl Serialize) {
-        // INVARIANT: facts are made of text and numbers, and a Vec takes all that is written.
-        let _ = serde_json::to_writer(&mut self.0, value);
+        self.bytes(b"\"");
     }
 
     pub(super) fn text(&mut self, name: &str, write: impl FnOnce(&mut Text<'_>)) {
@@ -57,12 +83,21 @@ impl Json {
         self.bytes(json.as_bytes());
     }
 
+    /// Writes a number that changes from one document of a form to the next.
+    pub(super) fn changing(&mut self, name: &str, hole: Hole, number: u64) {
+        self.name(name);
+        self.0.hole(hole, itoa::Buffer::new().format(number));
+    }
+
     /// Writes a member, unless it has no value or the document would become too large: the
     /// members that every denial has come first.
     pub(super) fn fact(&mut self, name: &str, write: impl FnOnce(&mut Self) -> bool) {
-        let before = self.0.len();
+        let before = self.0.bytes.len();
         self.name(name);
-        if !write(self) || self.0.len() + 1 >= MAX_BODY {
+        let any = write(self);
+        let fits = self.0.bytes.len() + 1 < MAX_BODY;
+        self.0.is_cut |= !fits;
+        if !any || !fits {
             self.0.truncate(before);
         }
     }
@@ -73,21 +108,22 @@ impl Json {
         items: impl Iterator<Item = T>,
         write: impl Fn(T, &mut Self),
     ) -> bool {
-        self.0.push(b'[');
-        let first = self.0.len();
+        self.bytes(b"[");
+        let first = self.0.bytes.len();
         for item in items {
-            let before = self.0.len();
+            let before = self.0.bytes.len();
             if before > first {
-                self.0.push(b',');
+                self.bytes(b",");
             }
             write(item, self);
-            if self.0.len() + 3 >= MAX_BODY {
+            if self.0.bytes.len() + 3 >= MAX_BODY {
                 self.0.truncate(before);
+                self.0.is_cut = true;
                 break;
             }
         }
-        let any = self.0.len() > first;
-        self.0.push(b']');
+        let any = self.0.bytes.len() > first;
+        self.bytes(b"]");
         any
     }
 }

@@ -11,6 +11,7 @@ mod catalogue;
 mod cause;
 mod code;
 mod document;
+mod form;
 mod json;
 mod rate_limit;
 mod registry;

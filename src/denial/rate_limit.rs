@@ -5,9 +5,9 @@
 //! in a String as they are.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Serialize;
 use smallvec::SmallVec;
 
+use super::json::{Hole, Json};
 use super::template::Text;
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::RateLimitHeaders;
@@ -21,21 +21,6 @@ const LEGACY: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 
-/// An item of the member `limits`.
-#[derive(Serialize)]
-pub(super) struct LimitItem<'l> {
-    limit: &'l str,
-    per: &'l [String],
-    rate: &'l str,
-    unit: &'static str,
-    quota: u32,
-    window: u64,
-    remaining: u32,
-    /// Absent when the cost will never be there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reset: Option<u64>,
-}
-
 /// Writes the fields. What does not change from request to request is made at load.
 #[derive(Debug)]
 pub(crate) struct RateLimitWriter {
@@ -46,7 +31,10 @@ pub(crate) struct RateLimitWriter {
 #[derive(Debug)]
 struct LimitTexts {
     name: Box<str>,
-    per: Vec<String>,
+    /// How the limit's item of `RateLimit` begins.
+    state: Box<str>,
+    /// The member `per`, as JSON.
+    per: Box<str>,
     quotas: Vec<QuotaTexts>,
 }
 
@@ -63,7 +51,8 @@ impl RateLimitWriter {
     pub(crate) fn new(headers: RateLimitHeaders, limits: &[Limit]) -> Self {
         let texts = |limit: &Limit| LimitTexts {
             name: limit.name.as_ref().into(),
-            per: limit.per.iter().map(crate::limit::KeyPart::text).collect(),
+            state: format!("\"{}\";r=", limit.name).into(),
+            per: json(&limit.per.iter().map(crate::limit::KeyPart::text).collect::<Vec<_>>()),
             quotas: (limit.quotas.iter())
                 .map(|plan| {
                     let (burst, window) = (plan.quota.burst(), plan.quota.window());
@@ -86,11 +75,18 @@ impl RateLimitWriter {
 
     /// Adds the fields to the headers of a response.
     pub(crate) fn write(&self, balance: &Balance, headers: &mut HeaderMap) {
+        if self.headers.draft && !balance.is_empty() {
+            headers.insert(POLICY, self.policy(balance));
+        }
+        self.write_state(balance, headers);
+    }
+
+    /// Adds those fields that change from one request to the next.
+    pub(super) fn write_state(&self, balance: &Balance, headers: &mut HeaderMap) {
         if balance.is_empty() {
             return;
         }
         if self.headers.draft {
-            headers.insert(POLICY, self.policy(balance));
             headers.insert(STATE, self.state(balance));
         }
         if let Some((charge, standing)) = tightest(balance).filter(|_| self.headers.legacy) {
@@ -112,51 +108,50 @@ impl RateLimitWriter {
         match (items.next(), items.next()) {
             (Some(only), None) => only.clone(),
             _ => {
-                let mut list = SmallVec::<[u8; 256]>::new();
+                let mut line = Line::new();
                 for (charge, _) in balance.iter() {
-                    list.extend_from_slice(if list.is_empty() { b"" } else { b", " });
-                    list.extend_from_slice(self.quota(charge).policy.as_bytes());
+                    line.next_item();
+                    line.push(self.quota(charge).policy.as_bytes());
                 }
-                value(&list)
+                line.value()
             }
         }
     }
 
     fn state(&self, balance: &Balance) -> HeaderValue {
-        let mut list = SmallVec::<[u8; 256]>::new();
+        let mut line = Line::new();
         let mut number = itoa::Buffer::new();
         for (charge, standing) in balance.iter() {
-            list.extend_from_slice(if list.is_empty() { b"\"" } else { b", \"" });
-            list.extend_from_slice(self.name(charge.limit).as_bytes());
-            list.extend_from_slice(b"\";r=");
-            list.extend_from_slice(number.format(standing.remaining).as_bytes());
+            line.next_item();
+            line.push(self.limits[charge.limit as usize].state.as_bytes());
+            line.push(number.format(standing.remaining).as_bytes());
             if let Some(seconds) = until_more(standing) {
-                list.extend_from_slice(b";t=");
-                list.extend_from_slice(number.format(seconds).as_bytes());
+                line.push(b";t=");
+                line.push(number.format(seconds).as_bytes());
             }
         }
-        value(&list)
+        line.value()
     }
 
-    /// The items of the member `limits`, longest wait first.
-    pub(super) fn items<'b>(
-        &'b self,
-        balance: &'b Balance,
-    ) -> impl Iterator<Item = LimitItem<'b>> + 'b {
-        let mut entries: SmallVec<[&(Charge, Standing); 4]> = balance.iter().collect();
-        entries.sort_by_key(|(_, standing)| std::cmp::Reverse(standing.wait));
-        entries.into_iter().map(|(charge, standing)| {
+    /// Writes the items of the member `limits`, longest wait first; whether there is any.
+    pub(super) fn write_items(&self, balance: &Balance, json: &mut Json) -> bool {
+        let mut entries: SmallVec<[_; 4]> = balance.iter().enumerate().collect();
+        entries.sort_by_key(|(_, (_, standing))| std::cmp::Reverse(standing.wait));
+        json.items(entries.into_iter(), |(index, (charge, standing)), json| {
             let (limit, quota) = (&self.limits[charge.limit as usize], self.quota(charge));
-            LimitItem {
-                limit: &limit.name,
-                per: &limit.per,
-                rate: &quota.rate,
-                unit: "requests",
-                quota: quota.burst,
-                window: quota.window,
-                remaining: standing.remaining,
-                reset: standing.wait.seconds(),
+            json.bytes(b"{");
+            json.text("limit", |text| text.push(&limit.name));
+            json.raw("per", &limit.per);
+            json.text("rate", |text| text.push(&quota.rate));
+            json.text("unit", |text| text.push("requests"));
+            json.raw("quota", itoa::Buffer::new().format(quota.burst));
+            json.raw("window", itoa::Buffer::new().format(quota.window));
+            json.changing("remaining", Hole::Remaining(index), u64::from(standing.remaining));
+            // Absent when the cost will never be there.
+            if let Some(seconds) = standing.wait.seconds() {
+                json.changing("reset", Hole::Reset(index), seconds);
             }
+            json.bytes(b"}");
         })
     }
 
@@ -195,7 +190,44 @@ fn until_more(standing: &Standing) -> Option<u64> {
     }
 }
 
+/// A field value that is being written.
+struct Line {
+    bytes: [u8; Self::ROOM],
+    length: usize,
+}
+
+impl Line {
+    /// Room for as many limits as a rule may have, each with the longest name.
+    const ROOM: usize = 1024;
+
+    fn new() -> Self {
+        Self { bytes: [0; Self::ROOM], length: 0 }
+    }
+
+    fn next_item(&mut self) {
+        if self.length > 0 {
+            self.push(b", ");
+        }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + text.len()) {
+            room.copy_from_slice(text);
+            self.length += text.len();
+        }
+    }
+
+    fn value(&self) -> HeaderValue {
+        value(&self.bytes[..self.length])
+    }
+}
+
 /// INVARIANT: the text is printable ASCII, since names of limits are.
 fn value(text: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// INVARIANT: text is always serializable.
+fn json(texts: &[String]) -> Box<str> {
+    serde_json::to_string(texts).unwrap_or_default().into()
 }

@@ -1,6 +1,6 @@
 //! Writes a denial: status, headers and the document of RFC 9457.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{
@@ -11,13 +11,15 @@ use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use uuid::fmt::Urn;
 
-use super::catalogue::{self, CATALOGUE};
+use super::catalogue::{self, CATALOGUE, RATE_LIMITED};
 use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
-use super::json::Json;
+use super::form::{Composed, Forms, LimitsShape, Shape, Values};
+use super::json::{Hole, Json, Written};
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
+use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
 /// The scopes of a challenge are cut at this length: a header that is too long is lost as a whole.
@@ -38,16 +40,7 @@ pub(crate) struct Renderer {
     accepted: [Accepted; 4],
     /// The challenges with an error, by the error.
     errors: [(&'static str, HeaderValue); 2],
-    /// Documents in which only `instance` changes, each written when it is first needed: by
-    /// code, accepted kinds, and whether those are named.
-    forms: Box<[OnceLock<Form>]>,
-}
-
-/// A document without its `instance`.
-#[derive(Debug)]
-struct Form {
-    before: Box<[u8]>,
-    after: Box<[u8]>,
+    forms: Forms,
 }
 
 /// What is said about the credentials that are accepted.
@@ -60,13 +53,13 @@ struct Accepted {
 
 impl Renderer {
     pub(crate) fn new(policy: &Policy, registry: Registry) -> Self {
-        let forms = Forms {
+        let credentials = CredentialForms {
             realm: &policy.denial.realm,
             key_header: policy.credential.key_header.as_str(),
             keys_as_bearer: policy.credential.keys_as_bearer,
         };
         let rate_limit = RateLimitWriter::new(policy.denial.ratelimit_headers, &policy.limits);
-        Self::with(policy.denial.clone(), registry, rate_limit, &forms)
+        Self::with(policy.denial.clone(), registry, rate_limit, &credentials)
     }
 
     /// For denials that no gate sees: as a policy without `[denial]` says.
@@ -74,24 +67,24 @@ impl Renderer {
         let policy = DenialPolicy::default();
         let rate_limit = RateLimitWriter::new(policy.ratelimit_headers, &[]);
         let realm = policy.realm.clone();
-        let forms = Forms { realm: &realm, key_header: "x-api-key", keys_as_bearer: false };
-        Self::with(policy, Registry::default(), rate_limit, &forms)
+        let credentials =
+            CredentialForms { realm: &realm, key_header: "x-api-key", keys_as_bearer: false };
+        Self::with(policy, Registry::default(), rate_limit, &credentials)
     }
 
     fn with(
         policy: DenialPolicy,
         registry: Registry,
         rate_limit: RateLimitWriter,
-        forms: &Forms<'_>,
+        credentials: &CredentialForms<'_>,
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
         let accepted = [(false, false), (true, false), (false, true), (true, true)]
-            .map(|kinds| forms.accepted(kinds));
+            .map(|kinds| credentials.accepted(kinds));
         let errors = ["invalid_request", "invalid_token"].map(|error| {
             (error, quoted(format!("Bearer realm=\"{}\", error=\"{error}\"", policy.realm)))
         });
-        let forms = std::iter::repeat_with(OnceLock::new).take(CATALOGUE.len() * 8).collect();
-        Self { policy, registry, rate_limit, docs, accepted, errors, forms }
+        Self { policy, registry, rate_limit, docs, accepted, errors, forms: Forms::new() }
     }
 
     /// Writes a denial out.
@@ -133,46 +126,14 @@ impl Renderer {
         // A wait would tell an address that fails from one that is merely unknown.
         let retry_after = draft.retry_after.filter(|_| !minimal || shown.retryable);
 
-        let document = Document { renderer: self, draft, shown, status, retry_after, minimal };
-        let body = self.body(&document);
-        let mut headers = HeaderMap::with_capacity(12);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.challenge(draft, shown, &mut headers);
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let mut buffer = [0; Urn::LENGTH];
+        let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
+        let document =
+            Document { renderer: self, draft, shown, status, instance, retry_after, minimal };
+        match document.shape() {
+            Some(shape) => self.forms.fill(shape, &document, || document.compose()),
+            None => document.compose().into_response(),
         }
-        if !minimal {
-            if let Some(allow) = &draft.allow {
-                headers.insert(ALLOW, allow.clone());
-            }
-            self.rate_limit.write(&draft.balance, &mut headers);
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
-    }
-
-    /// Writes the document, from a form where only `instance` changes.
-    fn body(&self, document: &Document<'_>) -> Vec<u8> {
-        let mut instance = [0; Urn::LENGTH];
-        let instance: &str = document.draft.instance.urn().encode_lower(&mut instance);
-        let row = CATALOGUE.iter().position(|row| std::ptr::eq(*row, document.shown));
-        let Some(row) = row.filter(|_| document.is_plain()) else {
-            return document.to_json(instance);
-        };
-        let (keys, tokens) = document.draft.accepted;
-        let bits = [keys, tokens, document.names_accepted()].map(usize::from);
-        let form = self.forms[row * 8 + bits[0] + 2 * bits[1] + 4 * bits[2]].get_or_init(|| {
-            let json = document.to_json(instance);
-            let at = json.windows(instance.len()).position(|part| part == instance.as_bytes());
-            let (before, rest) = json.split_at(at.unwrap_or(json.len()));
-            let after = rest.get(instance.len()..).unwrap_or_default();
-            Form { before: before.into(), after: after.into() }
-        });
-        [&*form.before, instance.as_bytes(), &*form.after].concat()
     }
 
     fn status(&self, code: &DenialCode) -> StatusCode {
@@ -234,26 +195,75 @@ struct Document<'d> {
     draft: &'d Draft,
     shown: &'d DenialCode,
     status: StatusCode,
+    instance: &'d str,
     retry_after: Option<u64>,
     minimal: bool,
 }
 
 impl Document<'_> {
-    /// Whether nothing but `instance` tells the document from others of its code.
-    ///
-    /// INVARIANT: no row of the catalogue speaks of `instance` in its texts; a test holds it.
-    fn is_plain(&self) -> bool {
+    /// The form that the document has in common with others; `None` where it stands alone.
+    fn shape(&self) -> Option<Shape> {
         let own_words = !matches!(self.draft.detail, Detail::Row) || self.draft.remedy.is_some();
         let tells_rule = self.renderer.policy.disclosure == Disclosure::Detailed;
-        let has_facts = own_words || tells_rule || !self.draft.members.is_empty();
-        self.retry_after.is_none()
-            && (self.minimal || !has_facts)
-            && (self.minimal || self.draft.retryable.is_none())
+        if !self.minimal && (own_words || tells_rule || self.draft.retryable.is_some()) {
+            return None;
+        }
+        let has_facts = !self.minimal && !self.draft.members.is_empty();
+        if has_facts {
+            return self.limits_shape().map(Shape::Limits);
+        }
+        // What a handler refuses tells how the limits stand, too.
+        if !self.minimal && !(self.draft.balance.is_empty() && self.draft.allow.is_none()) {
+            return None;
+        }
+        let is_row = |row: &&DenialCode| std::ptr::eq(*row, self.shown);
+        let (keys, tokens) = self.draft.accepted;
+        let facts = [keys, tokens, self.names_accepted(), self.retry_after.is_some()];
+        let bits = facts.into_iter().fold(0, |bits, fact| bits << 1 | usize::from(fact));
+        CATALOGUE.iter().position(is_row).map(|row| Shape::Plain { row, bits })
     }
 
-    fn to_json(&self, instance: &str) -> Vec<u8> {
+    /// What rate-limited requests must have in common to be told the same, but for numbers.
+    fn limits_shape(&self) -> Option<LimitsShape> {
+        let [(_, Fact::Number(cost)), (_, Fact::Limits)] = &self.draft.members[..] else {
+            return None;
+        };
+        if !std::ptr::eq(self.shown, &RATE_LIMITED) {
+            return None;
+        }
+        let balance = &self.draft.balance;
+        let rank = |wait: Wait| match wait {
+            Wait::None => 0,
+            // How many others wait less long decides about the order of the items.
+            _ => 1 + balance.iter().filter(|(_, other)| other.wait < wait).count() as u8,
+        };
+        let state = |(charge, standing): &(Charge, Standing)| {
+            (charge.limit, charge.quota, rank(standing.wait))
+        };
+        Some((*cost, balance.iter().map(state).collect()))
+    }
+
+    fn compose(&self) -> Composed {
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        self.renderer.challenge(self.draft, self.shown, &mut headers);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if !self.minimal {
+            if let Some(allow) = &self.draft.allow {
+                headers.insert(ALLOW, allow.clone());
+            }
+            self.renderer.rate_limit.write(&self.draft.balance, &mut headers);
+        }
+        Composed { status: self.status, headers, written: self.to_json() }
+    }
+
+    fn to_json(&self) -> Written {
         let (policy, shown) = (&self.renderer.policy, self.shown);
-        let member = |name: &str, text: &mut Text<'_>| self.speak(name, instance, text);
+        let member = |name: &str, text: &mut Text<'_>| self.speak(name, text);
         let remedy = self.draft.remedy.filter(|_| !self.minimal).unwrap_or(shown.remedy);
         let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
 
@@ -280,9 +290,9 @@ impl Document<'_> {
         }
         json.raw("retryable", if retryable { "true" } else { "false" });
         if let Some(seconds) = self.retry_after {
-            json.raw("retry_after", itoa::Buffer::new().format(seconds));
+            json.changing("retry_after", Hole::RetryAfter, seconds);
         }
-        json.text("instance", |text| text.push(instance));
+        json.text("instance", |text| text.changing(Hole::Instance, self.instance));
         if self.names_accepted() {
             json.raw("accepted_credentials", &self.renderer.accepted(self.draft).json);
         }
@@ -321,19 +331,16 @@ impl Document<'_> {
             Fact::Items { items, .. } => {
                 return json.items(items.iter(), |item, json| json.bytes(item.as_bytes()));
             }
-            Fact::Limits => {
-                let items = self.renderer.rate_limit.items(&self.draft.balance);
-                return json.items(items, |item, json| json.value(&item));
-            }
+            Fact::Limits => return self.renderer.rate_limit.write_items(&self.draft.balance, json),
         }
         true
     }
 
     /// Writes a member as it reads in a sentence; whether there is any.
-    fn speak(&self, name: &str, instance: &str, text: &mut Text<'_>) -> bool {
+    fn speak(&self, name: &str, text: &mut Text<'_>) -> bool {
         match name {
             "retry_after" => self.retry_after.is_some_and(|seconds| {
-                text.number(seconds);
+                text.changing(Hole::RetryAfter, itoa::Buffer::new().format(seconds));
                 true
             }),
             "support" => self.renderer.policy.support.as_ref().is_some_and(|support| {
@@ -341,7 +348,7 @@ impl Document<'_> {
                 true
             }),
             "instance" => {
-                text.push(instance);
+                text.changing(Hole::Instance, self.instance);
                 true
             }
             "accepted_credentials" if self.names_accepted() => {
@@ -364,6 +371,32 @@ impl Document<'_> {
     }
 }
 
+impl Values for Document<'_> {
+    fn instance(&self) -> &str {
+        self.instance
+    }
+
+    fn number(&self, hole: Hole) -> u64 {
+        let standing = |index| self.draft.balance.get(index);
+        match hole {
+            // Text, which is filled in by itself.
+            Hole::Instance => 0,
+            Hole::RetryAfter => self.retry_after.unwrap_or(0),
+            Hole::Remaining(index) => standing(index).map_or(0, |held| held.remaining.into()),
+            Hole::Reset(index) => standing(index).and_then(|held| held.wait.seconds()).unwrap_or(0),
+        }
+    }
+
+    fn set_headers(&self, headers: &mut HeaderMap) {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if !self.minimal {
+            self.renderer.rate_limit.write_state(&self.draft.balance, headers);
+        }
+    }
+}
+
 /// An item of the member `accepted_credentials`.
 #[derive(Serialize)]
 struct AcceptedForm<'f> {
@@ -376,13 +409,13 @@ struct AcceptedForm<'f> {
 }
 
 /// How credentials may be sent.
-struct Forms<'p> {
+struct CredentialForms<'p> {
     realm: &'p str,
     key_header: &'p str,
     keys_as_bearer: bool,
 }
 
-impl Forms<'_> {
+impl CredentialForms<'_> {
     fn accepted(&self, (keys, tokens): (bool, bool)) -> Accepted {
         let Self { realm, key_header, keys_as_bearer } = *self;
         let form = |kind, name, scheme| AcceptedForm { kind, place: "header", name, scheme };

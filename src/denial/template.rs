@@ -3,14 +3,16 @@
 //! In a template `{name}` stands for a member, and a part in `[` and `]` is left out when a
 //! member in it is absent.
 
+use super::json::{Hole, Written};
+
 /// A JSON string that is being written, with room for so many bytes.
 pub(super) struct Text<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Written,
     room: usize,
 }
 
 impl<'o> Text<'o> {
-    pub(super) fn new(out: &'o mut Vec<u8>, room: usize) -> Self {
+    pub(super) fn new(out: &'o mut Written, room: usize) -> Self {
         Self { out, room }
     }
 
@@ -20,20 +22,30 @@ impl<'o> Text<'o> {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
+        self.out.is_cut |= end < text.len();
         let text = &text[..end];
         self.room -= end;
         // Without an early end the compiler looks at many bytes at once.
         let odd = |odd, byte| odd | (byte < 0x20) | (byte == b'"') | (byte == b'\\');
         if text.bytes().fold(false, odd) {
             let quoted = serde_json::Value::from(text).to_string();
-            self.out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+            self.out.bytes.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
         } else {
-            self.out.extend_from_slice(text.as_bytes());
+            self.out.bytes.extend_from_slice(text.as_bytes());
         }
     }
 
     pub(super) fn number(&mut self, number: u64) {
         self.push(itoa::Buffer::new().format(number));
+    }
+
+    /// Writes what changes from one document of a form to the next. It needs no escapes.
+    pub(super) fn changing(&mut self, hole: Hole, text: &str) {
+        if text.len() > self.room {
+            return self.push(text);
+        }
+        self.room -= text.len();
+        self.out.hole(hole, text);
     }
 
     /// Writes a list with commas between: its first items, and how many more there are.
@@ -65,7 +77,7 @@ impl<'o> Text<'o> {
         while let Some(open) = rest.find('[') {
             let Some(close) = rest[open..].find(']').map(|close| open + close) else { break };
             self.fill_plain(&rest[..open], member);
-            let before = (self.out.len(), self.room);
+            let before = (self.out.bytes.len(), self.room);
             if !self.fill_plain(&rest[open + 1..close], member) {
                 self.out.truncate(before.0);
                 self.room = before.1;
@@ -99,7 +111,7 @@ mod tests {
     use super::*;
 
     fn filled(template: &str, room: usize) -> String {
-        let mut out = Vec::new();
+        let mut out = Written::default();
         Text::new(&mut out, room).fill(template, &|name, text| match name {
             "here" => {
                 text.push("X\"");
@@ -107,7 +119,7 @@ mod tests {
             }
             _ => false,
         });
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.bytes).unwrap()
     }
 
     #[test]
@@ -126,9 +138,9 @@ mod tests {
     #[test]
     fn a_long_list_tells_how_many_more_there_are() {
         let list = |items: &[&str]| {
-            let mut out = Vec::new();
+            let mut out = Written::default();
             Text::new(&mut out, 1000).list(items.iter().copied());
-            String::from_utf8(out).unwrap()
+            String::from_utf8(out.bytes).unwrap()
         };
         assert_eq!(list(&[]), "");
         assert_eq!(list(&["a"]), "a");

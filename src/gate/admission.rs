@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::Response;
 use http::header::{HeaderName, HeaderValue, VARY};
-use http::{HeaderMap, Response};
 
 use super::pipeline::{Caller, Gate};
 use crate::denial::{Denial, Scene};
@@ -146,18 +146,17 @@ impl Admission {
         let headers = response.headers_mut();
         passage.gate.renderer.rate_limit.write(&self.balance(), headers);
         if !self.is_public() {
-            vary_by_credential(headers, &passage.gate.policy.credential.key_header);
+            headers.append(VARY, passage.gate.vary.clone());
         }
     }
 }
 
 /// Responses to keys in a header of their own are not protected from shared caches as those to
 /// `Authorization` are (RFC 9111 section 3.5): name both.
-fn vary_by_credential(headers: &mut HeaderMap, key_header: &HeaderName) {
-    let vary = match key_header.as_str() {
+pub(super) fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
+    match key_header.as_str() {
         "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
         name => HeaderValue::try_from(format!("authorization, {name}"))
             .unwrap_or(HeaderValue::from_static("*")),
-    };
-    headers.append(VARY, vary);
+    }
 }

@@ -12,9 +12,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
-use super::admission::Admission;
+use super::admission::{Admission, vary_by_credential};
 use super::observe;
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
@@ -30,6 +30,8 @@ pub(crate) struct Gate {
     pub(crate) policy: Policy,
     pub(crate) doubts: Vec<Fault>,
     pub(crate) renderer: Renderer,
+    /// Which headers of a request decide about its response.
+    pub(super) vary: HeaderValue,
     clock: Box<dyn Clock>,
     store: MemoryStore,
     failures: Option<Failures>,
@@ -78,7 +80,18 @@ impl Gate {
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let told_of_missing_peer = AtomicBool::new(false);
-        Self { policy, doubts, renderer, clock, store, failures, tokens, told_of_missing_peer }
+        let vary = vary_by_credential(&policy.credential.key_header);
+        Self {
+            policy,
+            doubts,
+            renderer,
+            vary,
+            clock,
+            store,
+            failures,
+            tokens,
+            told_of_missing_peer,
+        }
     }
 
     /// Judges a request.

@@ -91,6 +91,11 @@ impl Balance {
         self.0.is_empty()
     }
 
+    /// How the bucket of the charge with this index stands.
+    pub(crate) fn get(&self, index: usize) -> Option<&Standing> {
+        self.0.get(index).map(|(_, standing)| standing)
+    }
+
     /// The longest wait of all limits.
     pub(crate) fn wait(&self) -> Wait {
         self.iter().map(|(_, standing)| standing.wait).max().unwrap_or(Wait::None)

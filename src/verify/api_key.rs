@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -30,6 +31,9 @@ pub(crate) struct KeyRecord {
     /// Where the key may be used from; anywhere when empty.
     pub(crate) addresses: Vec<IpNet>,
     pub(crate) principal: Principal,
+    /// Whether the key was presented before, and its characters and check digits were right:
+    /// the digest tells that it is the same key, so they are looked at once.
+    pub(crate) form_proven: AtomicBool,
 }
 
 /// Why a key is no good.
@@ -79,9 +83,8 @@ impl KeyTable {
         key: &[u8],
         address: Option<IpAddr>,
         now: impl FnOnce() -> u64,
-    ) -> Result<Arc<KeyRecord>, KeyError> {
-        self.format.check(key).map_err(KeyError::Malformed)?;
-        let record = self.find(key).ok_or(KeyError::Unknown)?;
+    ) -> Result<&KeyRecord, KeyError> {
+        let record = self.find(key)?;
         if record.revoked {
             return Err(KeyError::Revoked(record.clone()));
         }
@@ -106,10 +109,22 @@ impl KeyTable {
                 Some(_) => {}
             }
         }
-        Ok(record.clone())
+        Ok(record)
     }
 
-    fn find(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
+    fn find(&self, key: &[u8]) -> Result<&Arc<KeyRecord>, KeyError> {
+        self.format.check_outline(key).map_err(KeyError::Malformed)?;
+        let record = self.look_up(key);
+        if let Some(known) = record.filter(|record| record.form_proven.load(Ordering::Relaxed)) {
+            return Ok(known);
+        }
+        self.format.check_digits(key).map_err(KeyError::Malformed)?;
+        let record = record.ok_or(KeyError::Unknown)?;
+        record.form_proven.store(true, Ordering::Relaxed);
+        Ok(record)
+    }
+
+    fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
         let presented = key_digest(key);
         let candidates = self.keys.get(&index(&presented))?;
         candidates.iter().find(|record| verify_slices_are_equal(&record.digest, &presented).is_ok())

@@ -196,6 +196,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         revoked,
         addresses: addresses.into_iter().map(|range| range.value).collect(),
         principal: Principal::new(proven),
+        form_proven: Default::default(),
     })
 }
 
