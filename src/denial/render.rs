@@ -213,7 +213,8 @@ impl Document<'_> {
             return self.limits_shape().map(Shape::Limits);
         }
         // What a handler refuses tells how the limits stand, too.
-        if !self.minimal && !(self.draft.balance.is_empty() && self.draft.allow.is_none()) {
+        let has_fields = !self.draft.balance.is_empty() || self.draft.allow.is_some();
+        if !self.minimal && has_fields {
             return None;
         }
         let is_row = |row: &&DenialCode| std::ptr::eq(*row, self.shown);

@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue, VARY};
 use super::pipeline::{Caller, Gate};
 use crate::denial::{Denial, Scene};
 use crate::limit::Balance;
-use crate::policy::Rule;
+use crate::policy::{Rule, RuleId};
 use crate::principal::Principal;
 
 /// An admitted request: the rule that admitted it, and how its limits stand.
@@ -32,7 +32,7 @@ pub struct Admission(Arc<Passage>);
 #[derive(Debug)]
 struct Passage {
     gate: Arc<Gate>,
-    rule: Arc<Rule>,
+    rule: RuleId,
     caller: Caller,
     balance: Balance,
     /// Whether more was taken after the balance was struck.
@@ -54,19 +54,19 @@ pub struct LimitBalance<'a> {
 impl Admission {
     pub(super) fn new(
         gate: &Arc<Gate>,
-        rule: &Arc<Rule>,
+        rule: RuleId,
         caller: Caller,
         balance: Balance,
         shadow: Option<Denial>,
     ) -> Self {
         let charged_late = AtomicBool::new(false);
-        let (gate, rule) = (gate.clone(), rule.clone());
+        let gate = gate.clone();
         Self(Arc::new(Passage { gate, rule, caller, balance, charged_late, shadow }))
     }
 
     /// The name of the rule that admitted the request.
     pub fn rule(&self) -> &str {
-        &self.0.rule.name
+        &self.found_rule().name
     }
 
     /// The limits of the rule, as they stood when the request was admitted.
@@ -119,6 +119,10 @@ impl Admission {
         }
     }
 
+    fn found_rule(&self) -> &Arc<Rule> {
+        &self.0.gate.policy.rules[self.0.rule]
+    }
+
     pub(super) fn caller(&self) -> &Caller {
         &self.0.caller
     }
@@ -133,11 +137,11 @@ impl Admission {
     }
 
     pub(super) fn is_public(&self) -> bool {
-        self.0.rule.demands().is_none()
+        self.found_rule().demands().is_none()
     }
 
     pub(super) fn scene(&self) -> Scene<'_> {
-        Scene { policy: &self.0.gate.policy, rule: &self.0.rule }
+        Scene { policy: &self.0.gate.policy, rule: self.found_rule() }
     }
 
     /// Completes the handler's response: RateLimit fields, and which headers it depends on.

@@ -100,24 +100,25 @@ impl Gate {
             return Verdict::Preflight;
         }
         let mut caller = Caller::default();
-        let rule = match self.policy.rules.find(head.method, head.path) {
-            Ok(rule) => rule,
+        let id = match self.policy.rules.find(head.method, head.path) {
+            Ok(id) => id,
             Err(reason) => {
                 let denial = Denial::no_rule(reason);
                 observe::denied(&self.renderer, &denial, &caller);
                 return Verdict::Denied(denial);
             }
         };
+        let rule = &self.policy.rules[id];
         let scene = Scene { policy: &self.policy, rule };
         match self.admit(&scene, head, &mut caller) {
             Ok(balance) => {
                 observe::admitted(rule);
-                Verdict::Admitted(Admission::new(self, rule, caller, balance, None))
+                Verdict::Admitted(Admission::new(self, id, caller, balance, None))
             }
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
                 let balance = Balance::default();
-                Verdict::Admitted(Admission::new(self, rule, caller, balance, Some(denial)))
+                Verdict::Admitted(Admission::new(self, id, caller, balance, Some(denial)))
             }
             Err(denial) => {
                 observe::denied(&self.renderer, &denial, &caller);

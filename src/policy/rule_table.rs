@@ -9,6 +9,7 @@
 //! encoded are part of a segment, as they are to axum, and never part of `{*rest}`.
 
 use std::collections::HashMap;
+use std::ops::Index;
 use std::sync::Arc;
 
 use http::Method;
@@ -33,6 +34,8 @@ pub(super) const USUAL_METHODS: [Method; 7] = [
 #[derive(Debug, Default)]
 pub(crate) struct RuleTable {
     rules: Vec<Arc<Rule>>,
+    /// What is known of the path of each rule.
+    paths: Vec<PathFacts>,
     by_method: Vec<(Method, PathTable)>,
     /// For methods that no rule names.
     other: PathTable,
@@ -46,6 +49,26 @@ pub(crate) enum NoRule {
     Method(Vec<Method>),
 }
 
+#[derive(Debug)]
+struct PathFacts {
+    /// Compares as the patterns do: of several that match a path, the greatest counts.
+    specificity: Vec<u8>,
+    /// Whether it ends with `{*rest}`.
+    takes_rest: bool,
+}
+
+/// A rule of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleId(usize);
+
+impl Index<RuleId> for RuleTable {
+    type Output = Arc<Rule>;
+
+    fn index(&self, id: RuleId) -> &Arc<Rule> {
+        &self.rules[id.0]
+    }
+}
+
 /// Patterns and their rules. `matchit` cannot hold `/a/{x}` and `/a/{*rest}` together, so
 /// those that conflict go to a further router; of several matches the most specific counts.
 #[derive(Debug, Default)]
@@ -57,7 +80,12 @@ impl RuleTable {
     /// INVARIANT: paths were accepted by `check_path`.
     pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
-        let mut table = Self { by_method: Vec::new(), other: PathTable::default(), rules };
+        let facts = |rule: &Arc<Rule>| PathFacts {
+            specificity: specificity(&rule.path),
+            takes_rest: rule.path.contains("{*"),
+        };
+        let paths = rules.iter().map(facts).collect();
+        let mut table = Self { by_method: Vec::new(), other: PathTable::default(), rules, paths };
         report_twins(&table.rules, places, faults);
         for method in methods_in_use(&table.rules) {
             // On one path the rule that names the method wins, then GET for HEAD, then a rule
@@ -74,7 +102,7 @@ impl RuleTable {
         table
     }
 
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<&Arc<Rule>, NoRule> {
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<RuleId, NoRule> {
         if is_odd(path) {
             return Err(NoRule::Path);
         }
@@ -85,14 +113,13 @@ impl RuleTable {
             None if matches!(*method, Method::TRACE | Method::CONNECT) => None,
             None => Some(&self.other),
         };
-        if let Some(index) = paths.and_then(|paths| paths.find(&self.rules, path)) {
-            let rule = &self.rules[index];
+        if let Some(index) = paths.and_then(|paths| paths.find(&self.paths, path)) {
             // What answers behind `{*rest}`, such as a server of files, decodes what it stands
             // for, and may find itself on a path of another rule.
-            let misleads = rule.path.contains("{*") && is_ambiguous(path);
-            return if misleads { Err(NoRule::Path) } else { Ok(rule) };
+            let misleads = self.paths[index].takes_rest && is_ambiguous(path);
+            return if misleads { Err(NoRule::Path) } else { Ok(RuleId(index)) };
         }
-        let covers = |(_, paths): &&(Method, PathTable)| paths.find(&self.rules, path).is_some();
+        let covers = |(_, paths): &&(Method, PathTable)| paths.find(&self.paths, path).is_some();
         let allowed: Vec<Method> =
             self.by_method.iter().filter(covers).map(|(method, _)| method.clone()).collect();
         Err(if allowed.is_empty() { NoRule::Path } else { NoRule::Method(allowed) })
@@ -136,15 +163,13 @@ impl PathTable {
         }
     }
 
-    fn find(&self, rules: &[Arc<Rule>], path: &str) -> Option<usize> {
+    fn find(&self, facts: &[PathFacts], path: &str) -> Option<usize> {
         match &self.tiers[..] {
             [] => None,
             [only] => only.at(path).ok().map(|found| *found.value),
             tiers => {
                 let matches = tiers.iter().filter_map(|tier| tier.at(path).ok());
-                matches
-                    .map(|found| *found.value)
-                    .max_by_key(|index| specificity(&rules[*index].path))
+                matches.map(|found| *found.value).max_by_key(|index| &facts[*index].specificity)
             }
         }
     }
@@ -216,7 +241,7 @@ mod tests {
 
     fn name(table: &RuleTable, method: &Method, path: &str) -> String {
         match table.find(method, path) {
-            Ok(rule) => rule.name.to_string(),
+            Ok(rule) => table[rule].name.to_string(),
             Err(NoRule::Path) => "-".into(),
             Err(NoRule::Method(allowed)) => {
                 allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(",")
