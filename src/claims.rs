@@ -11,12 +11,16 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 /// Objects and arrays inside each other: more is no token that anyone issues.
 const MAX_DEPTH: usize = 16;
 
 /// The largest whole number that every JSON reader keeps: 2^53 - 1.
 const MAX_SAFE: u64 = (1 << 53) - 1;
+
+/// Few tokens have more claims.
+const USUAL_MEMBERS: usize = 16;
 
 /// The members of a JSON object, read strictly.
 pub(crate) struct StrictObject<'a> {
@@ -35,11 +39,17 @@ impl<'a> StrictObject<'a> {
         self.members.iter().find(|(held, _)| held == name).map(|(_, value)| value.get())
     }
 
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.get(name).is_some())
+    }
+
     fn members(text: &'a str) -> Option<Self> {
         let object: Self = serde_json::from_str(text).ok()?;
-        let mut names: Vec<&str> = object.members.iter().map(|(name, _)| &**name).collect();
+        let names = object.members.iter().map(|(name, _)| &**name);
+        let mut names: SmallVec<[&str; USUAL_MEMBERS]> = names.collect();
         names.sort_unstable();
         let unique = names.windows(2).all(|pair| pair[0] != pair[1]);
+        drop(names);
         unique.then_some(object)
     }
 }
@@ -71,7 +81,7 @@ impl<'de> Deserialize<'de> for StrictObject<'de> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(USUAL_MEMBERS);
                 while let Some((Name(name), value)) = map.next_entry()? {
                     members.push((name, value));
                 }
@@ -86,22 +96,40 @@ impl<'de> Deserialize<'de> for StrictObject<'de> {
 /// The claims of a proven token: its payload, and where in it each claim stands.
 pub(crate) struct ClaimSet {
     payload: Box<str>,
-    members: Box<[(Box<str>, Range<usize>)]>,
+    members: Box<[(Name, Range<usize>)]>,
+}
+
+/// A claim's name.
+enum Name {
+    /// It stands in the payload.
+    At(Range<usize>),
+    /// It stands there with escapes.
+    Decoded(Box<str>),
+}
+
+/// Where the claims of a payload stand in it.
+pub(crate) struct ClaimPlaces(Box<[(Name, Range<usize>)]>);
+
+impl StrictObject<'_> {
+    /// Where each member stands in `text`, which the object was read from.
+    pub(crate) fn places(&self, text: &str) -> ClaimPlaces {
+        let place = |part: &str| {
+            let from = part.as_ptr() as usize - text.as_ptr() as usize;
+            from..from + part.len()
+        };
+        let name = |name: &Cow<'_, str>| match name {
+            Cow::Borrowed(name) => Name::At(place(name)),
+            Cow::Owned(name) => Name::Decoded(name.as_str().into()),
+        };
+        let members = self.members.iter();
+        ClaimPlaces(members.map(|(held, value)| (name(held), place(value.get()))).collect())
+    }
 }
 
 impl ClaimSet {
-    /// `None` as for [`StrictObject::parse`].
-    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
-        let object = StrictObject::parse(payload)?;
-        let start = payload.as_ptr() as usize;
-        let range = |value: &str| {
-            let from = value.as_ptr() as usize - start;
-            from..from + value.len()
-        };
-        let members = (object.members.iter())
-            .map(|(name, value)| (name.as_ref().into(), range(value.get())))
-            .collect();
-        Some(Self { payload: std::str::from_utf8(payload).ok()?.into(), members })
+    /// INVARIANT: the places were found in this payload.
+    pub(crate) fn new(payload: String, places: ClaimPlaces) -> Self {
+        Self { payload: payload.into(), members: places.0 }
     }
 
     /// The whole payload, as the issuer signed it.
@@ -111,12 +139,12 @@ impl ClaimSet {
 
     /// A claim, as JSON text.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (_, range) = self.members.iter().find(|(held, _)| &**held == name)?;
+        let is_it = |held: &Name| match held {
+            Name::At(range) => self.payload.get(range.clone()) == Some(name),
+            Name::Decoded(held) => **held == *name,
+        };
+        let (_, range) = self.members.iter().find(|(held, _)| is_it(held))?;
         self.payload.get(range.clone())
-    }
-
-    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.get(name).is_some())
     }
 }
 
@@ -130,17 +158,21 @@ impl fmt::Debug for ClaimSet {
 pub(crate) fn text(value: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    // INVARIANT: the value is JSON, which was checked when the object was read.
+    let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    if let Some(plain) = bare.filter(|text| !text.as_bytes().contains(&b'\\')) {
+        return Some(Cow::Borrowed(plain));
+    }
     serde_json::from_str::<Text<'_>>(value).ok().map(|Text(text)| text)
 }
 
 /// A string, or an array of strings.
-pub(crate) fn texts(value: &str) -> Option<Vec<Cow<'_, str>>> {
-    #[derive(Deserialize)]
-    struct Texts<'a>(#[serde(borrow)] Vec<Cow<'a, str>>);
+pub(crate) fn texts(value: &str) -> Option<SmallVec<[Cow<'_, str>; 2]>> {
     if value.starts_with('[') {
-        serde_json::from_str::<Texts<'_>>(value).ok().map(|Texts(texts)| texts)
+        let items: Vec<&RawValue> = serde_json::from_str(value).ok()?;
+        items.into_iter().map(|item| text(item.get())).collect()
     } else {
-        text(value).map(|text| vec![text])
+        text(value).map(|text| SmallVec::from_iter([text]))
     }
 }
 
@@ -196,8 +228,9 @@ mod tests {
 
     #[test]
     fn a_claim_set_keeps_claims_as_they_were_signed() {
-        let claims =
-            ClaimSet::parse(br#" {"sub": "a\u0062", "exp": 1e400, "x": {"y": [1, 2]}}"#).unwrap();
+        let payload = r#" {"s\u0075b": "a\u0062", "exp": 1e400, "x": {"y": [1, 2]}}"#;
+        let places = StrictObject::parse(payload.as_bytes()).unwrap().places(payload);
+        let claims = ClaimSet::new(payload.to_owned(), places);
         assert_eq!(claims.get("exp"), Some("1e400"));
         assert_eq!(claims.get("x"), Some("{\"y\": [1, 2]}"));
         assert_eq!(text(claims.get("sub").unwrap()).unwrap(), "ab");
