@@ -128,23 +128,28 @@ impl Scene<'_> {
     }
 
     pub(crate) fn unsupported(&self, why: Unsupported) -> Denial {
-        let (detail, cause) = match why {
+        let (variant, detail, cause) = match why {
             Unsupported::Scheme => (
+                0,
                 "The scheme of the Authorization header is not one that is understood here.",
                 "the scheme of Authorization is unknown",
             ),
             Unsupported::Kind(CredentialKind::ApiKey) => {
-                ("An API key is not accepted here.", "an API key was presented")
+                (1, "An API key is not accepted here.", "an API key was presented")
             }
             Unsupported::Kind(CredentialKind::Token) => {
-                ("A bearer token is not accepted here.", "a bearer token was presented")
+                (2, "A bearer token is not accepted here.", "a bearer token was presented")
             }
             Unsupported::KeyAsBearer => (
+                3,
                 "An API key was sent as a bearer token, and keys are not accepted in this form.",
                 "an API key was presented as a bearer token, and api_keys.bearer is off",
             ),
         };
-        self.deny(&codes::CREDENTIALS_UNSUPPORTED).naming_accepted().template(detail).because(cause)
+        (self.deny(&codes::CREDENTIALS_UNSUPPORTED).naming_accepted())
+            .template(detail)
+            .variant(variant)
+            .because(cause)
     }
 
     pub(crate) fn key(&self, error: KeyError, now: u64) -> Denial {
@@ -194,6 +199,7 @@ impl Scene<'_> {
             .naming_accepted()
             .template(detail)
             .text("failed_check", fault.as_str())
+            .variant(fault as u8)
             .because(fault.as_str());
         if let Some(prefix) = format.expected_prefix() {
             denial = denial.text("expected_prefix", prefix.to_owned());
@@ -209,7 +215,8 @@ impl Scene<'_> {
         let wait = error.wait_seconds();
         match error {
             TokenError::TooLarge => {
-                self.deny(&codes::TOKEN_TOO_LARGE).number("max_bytes", MAX_TOKEN_BYTES as u64)
+                let max_bytes = MAX_TOKEN_BYTES as u64;
+                self.deny(&codes::TOKEN_TOO_LARGE).number("max_bytes", max_bytes).variant(0)
             }
             TokenError::Malformed(cause) => {
                 self.deny(&codes::TOKEN_MALFORMED).naming_accepted().because(cause)
@@ -265,7 +272,7 @@ impl Scene<'_> {
         };
         let text = issuers().take(8).map(text).collect::<Vec<_>>().join(" or ");
         let items = issuers().map(AcceptedIssuer::of).collect::<Vec<_>>();
-        self.deny(code).fact("accepted_issuers", Fact::items(&items, text))
+        self.deny(code).fact("accepted_issuers", Fact::items(&items, text)).variant(0)
     }
 
     pub(crate) fn refusal(&self, refusal: Refusal, principal: Option<&Principal>) -> Denial {

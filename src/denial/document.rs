@@ -46,6 +46,9 @@ pub(crate) struct Draft {
     pub(crate) retry_after: Option<u64>,
     pub(crate) instance: Uuid,
     pub(crate) members: SmallVec<[(Cow<'static, str>, Fact); 2]>,
+    /// Where the policy, the code and this number decide about detail, remedy and members: such
+    /// denials differ in `instance` alone.
+    pub(crate) variant: Option<u8>,
     /// The kinds of credential that are accepted: keys, tokens.
     pub(crate) accepted: (bool, bool),
     /// Whether the document names them.
@@ -59,6 +62,9 @@ pub(crate) struct Draft {
     /// For the log: what exactly went wrong.
     pub(crate) cause: Cow<'static, str>,
 }
+
+/// How many variants a code may have.
+pub(super) const VARIANTS: u8 = 8;
 
 /// Which code: a row of a table, or one of the policy, found when the denial is written.
 #[derive(Clone, Debug)]
@@ -133,6 +139,7 @@ impl Denial {
     /// What happened to this request, in a sentence. It replaces the code's own.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Detail::Literal(detail.into());
+        self.0.variant = None;
         self
     }
 
@@ -149,6 +156,7 @@ impl Denial {
         };
         match fact {
             Some(fact) if super::registry::is_member_name(name) => {
+                self.0.variant = None;
                 self.0.members.retain(|(held, _)| held != name);
                 self.0.members.push((name.into(), fact));
             }
@@ -164,6 +172,7 @@ impl Denial {
         let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
         self.0.retry_after = Some(seconds.max(1));
         self.0.retryable = Some(true);
+        self.0.variant = None;
         self
     }
 
@@ -207,6 +216,13 @@ impl Denial {
         self
     }
 
+    /// Says that all of these denials are alike, by code and number. INVARIANT: what a client
+    /// sent decides about nothing in them but the number, which is below [`VARIANTS`].
+    pub(crate) fn variant(mut self, variant: u8) -> Self {
+        self.0.variant = Some(variant);
+        self
+    }
+
     pub(crate) fn fact(mut self, name: &'static str, fact: Fact) -> Self {
         self.0.members.push((name.into(), fact));
         self
@@ -244,6 +260,7 @@ impl Denial {
             retry_after: None,
             instance: Uuid::new_v4(),
             members: SmallVec::new(),
+            variant: None,
             accepted: (false, false),
             names_accepted: false,
             challenge_scopes: Vec::new(),

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use super::catalogue::CATALOGUE;
+use super::document::VARIANTS;
 use super::json::{Hole, Written};
 
 /// How many forms of denials with limits are kept: one for each combination of short limits
@@ -42,7 +43,7 @@ pub(super) struct Form {
 /// Which form a denial has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Shape {
-    /// Alike for one row of the catalogue and these facts, each a bit.
+    /// Alike for one row of the catalogue, the variant, and facts that are a bit each.
     Plain { row: usize, bits: usize },
     /// Beside the cost, alike for limits in this state.
     Limits(LimitsShape),
@@ -51,13 +52,13 @@ pub(super) enum Shape {
 /// The cost, and for each limit which it is, its quota, and where its wait ranks.
 pub(super) type LimitsShape = (u64, SmallVec<[(u32, u32, u8); 2]>);
 
-/// How many bits tell plain forms of one row apart.
-pub(super) const PLAIN_BITS: usize = 4;
+/// How many bits tell plain forms of one row apart: the variant, and four facts.
+const PLAIN_BITS: u32 = VARIANTS.trailing_zeros() + 4;
 
 /// The forms that are kept.
 #[derive(Debug)]
 pub(super) struct Forms {
-    plain: Box<[OnceLock<Form>]>,
+    plain: Box<[OnceLock<Box<Form>>]>,
     limits: Cache<LimitsShape, Arc<Form>>,
 }
 
@@ -77,7 +78,8 @@ impl Forms {
     ) -> Response<Body> {
         match shape {
             Shape::Plain { row, bits } => {
-                let form = self.plain[row << PLAIN_BITS | bits].get_or_init(|| compose().into());
+                let form =
+                    self.plain[row << PLAIN_BITS | bits].get_or_init(|| Box::new(compose().into()));
                 form.fill(values)
             }
             Shape::Limits(shape) => match self.limits.get(&shape) {

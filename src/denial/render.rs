@@ -203,15 +203,21 @@ struct Document<'d> {
 impl Document<'_> {
     /// The form that the document has in common with others; `None` where it stands alone.
     fn shape(&self) -> Option<Shape> {
-        let own_words = !matches!(self.draft.detail, Detail::Row) || self.draft.remedy.is_some();
         let tells_rule = self.renderer.policy.disclosure == Disclosure::Detailed;
-        if !self.minimal && (own_words || tells_rule || self.draft.retryable.is_some()) {
+        if !self.minimal && tells_rule {
             return None;
         }
-        let has_facts = !self.minimal && !self.draft.members.is_empty();
-        if has_facts {
-            return self.limits_shape().map(Shape::Limits);
-        }
+        let own_words = !matches!(self.draft.detail, Detail::Row)
+            || self.draft.remedy.is_some()
+            || self.draft.retryable.is_some();
+        let has_facts = !self.draft.members.is_empty();
+        let variant = match self.draft.variant {
+            _ if self.minimal => 0,
+            Some(variant) => variant,
+            None if own_words => return None,
+            None if has_facts => return self.limits_shape().map(Shape::Limits),
+            None => 0,
+        };
         // What a handler refuses tells how the limits stand, too.
         let has_fields = !self.draft.balance.is_empty() || self.draft.allow.is_some();
         if !self.minimal && has_fields {
@@ -220,7 +226,8 @@ impl Document<'_> {
         let is_row = |row: &&DenialCode| std::ptr::eq(*row, self.shown);
         let (keys, tokens) = self.draft.accepted;
         let facts = [keys, tokens, self.names_accepted(), self.retry_after.is_some()];
-        let bits = facts.into_iter().fold(0, |bits, fact| bits << 1 | usize::from(fact));
+        let bits = (facts.into_iter())
+            .fold(usize::from(variant), |bits, fact| bits << 1 | usize::from(fact));
         CATALOGUE.iter().position(is_row).map(|row| Shape::Plain { row, bits })
     }
 
