@@ -6,7 +6,7 @@
 
 use quick_cache::sync::Cache;
 
-use super::token::{ProvenToken, TokenError};
+use super::token::{MAX_TOKEN_BYTES, ProvenToken, TokenError};
 
 /// The most recently used of the proven tokens.
 #[derive(Debug)]
@@ -27,7 +27,9 @@ impl TokenCache {
         now: u64,
         verify: impl FnOnce() -> Result<ProvenToken, TokenError>,
     ) -> Result<ProvenToken, TokenError> {
-        let Some(tokens) = &self.tokens else { return verify() };
+        // What is too large to be a token is not worth looking for.
+        let tokens = self.tokens.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
+        let Some(tokens) = tokens else { return verify() };
         if let Some(proven) = tokens.get(token) {
             if now < proven.ends {
                 return Ok(proven);
