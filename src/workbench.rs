@@ -1,8 +1,10 @@
-//! What the `tollgate` command needs beside the gate: key files, and tokens for trying out.
+//! What the `tollgate` command and the benchmarks need beside the gate: key files, tokens for
+//! trying out, and buckets alone.
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -14,9 +16,9 @@ use serde_json::{Value, json};
 use toml::de::DeTable;
 
 use crate::Tollgate;
-use crate::limit::parse_duration;
+use crate::limit::{Charge, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
-use crate::time::rfc3339;
+use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
 
 /// What kind of file keys are written to, and the prefix that it sets.
@@ -28,6 +30,32 @@ pub enum KeyFile {
     },
     /// A file of keys alone: `[[key]]`.
     Keys,
+}
+
+/// The buckets of one limit, without a gate in front: for measuring them.
+#[derive(Debug)]
+pub struct Buckets {
+    store: MemoryStore,
+    clock: SystemClock,
+    cost: NonZeroU32,
+}
+
+impl Buckets {
+    /// Buckets that gain a token in each `period` and hold `burst`, at most `max_buckets` of
+    /// them. `None` where these numbers make no quota.
+    pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
+        let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
+        let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
+        let store = MemoryStore::new(std::iter::once(vec![quota]), max_buckets);
+        Some(Self { store, clock: SystemClock::new(), cost: NonZeroU32::MIN })
+    }
+
+    /// Takes a token of the client's bucket; whether it was there.
+    pub fn take(&self, client: &str) -> bool {
+        let key = self.store.key(client);
+        let charge = Charge { key, cost: self.cost, limit: 0, quota: 0 };
+        self.store.take(&[charge], self.clock.steady()).is_ok()
+    }
 }
 
 /// Tells a policy from a key file.

@@ -1,7 +1,9 @@
 //! What a request costs, side by side with what a user would use otherwise.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/Cargo.toml [ROUNDS]
+//! cargo run --release --manifest-path benches/Cargo.toml [ROUNDS [ROW [CALLS]]]
+//! cargo run --release --manifest-path benches/Cargo.toml clients | policies | flood
+//! benches/wire     # end to end: needs wrk
 //! ```
 //!
 //! Every row is a whole service, called in process without a socket. Rows take turns in rounds,
@@ -9,7 +11,10 @@
 //! ratios within one run. Allocations are counted by the allocator.
 
 mod credentials;
+mod flood;
+mod growth;
 mod rows;
+mod wire;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,10 +109,24 @@ fn one(router: &mut axum::Router, request: Request<Body>) -> axum::response::Res
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    match words[..] {
+        ["clients"] => growth::clients(),
+        ["memory", store, clients] => growth::memory(store, clients.parse().expect("a number")),
+        ["policies"] => runtime.block_on(growth::policies()),
+        ["flood"] => flood::flood(),
+        ["serve", row, address] => runtime.block_on(wire::serve(row, address)),
+        _ => table(&runtime),
+    }
+}
+
+/// The rows in process.
+fn table(runtime: &tokio::runtime::Runtime) {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(15);
     let only = std::env::args().nth(2);
     let calls = std::env::args().nth(3).and_then(|n| n.parse::<usize>().ok());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let figures = runtime.block_on(async {
         let mut rows = rows::all().await;
         if let Some(only) = only {

@@ -73,6 +73,8 @@ pub(crate) async fn all() -> Vec<Row> {
     let keyed = |headers: &str, burst: u32| policy(&keys, &[], headers, burst, 0);
     rows.push(row("tollgate, key + scope + limit", gate(&keyed("off", 4_000_000)).await, &by_key, ok));
     rows.push(row("tollgate, key + scope + limit + headers", gate(&keyed("draft", 4_000_000)).await, &by_key, ok));
+    let watched = keyed("draft", 4_000_000).replace("[failures]\nenabled = false\n", "");
+    rows.push(row("tollgate, the same, failures counted", gate(&watched).await, &by_key, ok));
     let wrapped = Tollgate::builder().policy(keyed("draft", 4_000_000)).build().await.expect("a gate");
     let wrapped = Router::new().fallback_service(wrapped.layer().layer(app()));
     rows.push(row("tollgate around the router, + headers", wrapped, &by_key, ok));
@@ -95,6 +97,8 @@ pub(crate) async fn all() -> Vec<Row> {
         rows.push(first);
         let router = gate(&policy(&[], &[signer], "draft", 4_000_000, 100_000)).await;
         rows.push(row(&name("tollgate, token seen before, + headers"), router, &by_token, ok));
+        let router = gate(&policy(&[], &[signer], "off", 4_000_000, 100_000)).await;
+        rows.push(row(&name("tollgate, token seen before"), router, &by_token, ok));
     }
 
     rows.push(row("refusal: tower_governor", tower_governor(1), &by_key[..1], limited));
@@ -352,11 +356,16 @@ pub(crate) fn print(figures: &[Figure]) {
     for (algorithm, seen, first) in [("RS256", "≥ 60", "≥ 1.4"), ("HS256", "≥ 12", "≥ 1"), ("ES256", "", "≥ 1"), ("EdDSA", "", "≥ 1")] {
         let stack = over(&format!("jwt-authorizer + scope + tower_governor, {algorithm}"));
         let alone = over(&format!("jwt-authorizer alone, {algorithm}"));
-        let before = over(&format!("tollgate, token seen before, + headers, {algorithm}"));
+        // The stack sends no header fields either.
+        let before = over(&format!("tollgate, token seen before, {algorithm}"));
         let new = over(&format!("tollgate, token first seen, + headers, {algorithm}"));
         goal(&format!("{algorithm} stack ÷ token seen before"), seen, stack / before);
         let against = if algorithm == "RS256" { stack } else { alone };
         goal(&format!("{algorithm} peer ÷ token first seen"), first, against / new);
+    }
+    for refused in ["api_key_malformed", "api_key_unknown", "token_malformed", "token_too_large"] {
+        let cost = whole(&format!("refusal: tollgate {refused}"));
+        goal(&format!("{refused} ÷ an admission by key"), "< 1", cost / whole(key));
     }
     let refusal = whole("refusal: tollgate rate_limited");
     goal("tower_governor 429 ÷ rate_limited", "≥ 4", whole("refusal: tower_governor") / refusal);

@@ -1,5 +1,6 @@
 //! What the tables of a policy have in common: how names, links, ranges and rates are read.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,8 +128,13 @@ pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
 }
 
 /// Reports a name that is used twice.
-pub(super) fn check_unique(faults: &Faults, seen: &mut Vec<String>, name: &At<String>, what: &str) {
-    if seen.contains(&name.value) {
+pub(super) fn check_unique(
+    faults: &Faults,
+    seen: &mut HashSet<String>,
+    name: &At<String>,
+    what: &str,
+) {
+    if !seen.insert(name.value.clone()) {
         faults.push(
             Fault::at(
                 &name.place,
@@ -138,7 +144,6 @@ pub(super) fn check_unique(faults: &Faults, seen: &mut Vec<String>, name: &At<St
             .with_help("give each a name of its own"),
         );
     }
-    seen.push(name.value.clone());
 }
 
 /// A name for people and headers.

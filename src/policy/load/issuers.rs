@@ -1,5 +1,6 @@
 //! Reads `[[issuer]]` and the keys of issuers.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::verify::{
 };
 
 pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Issuer> {
-    let (mut names, mut isses) = (Vec::new(), Vec::new());
+    let (mut names, mut isses) = (HashSet::new(), HashSet::new());
     let load = |section| load_issuer(section, folder, &mut names, &mut isses);
     sections.into_iter().filter_map(load).collect()
 }
@@ -26,8 +27,8 @@ pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Iss
 fn load_issuer(
     section: Section<'_>,
     folder: &Path,
-    names: &mut Vec<String>,
-    isses: &mut Vec<String>,
+    names: &mut HashSet<String>,
+    isses: &mut HashSet<String>,
 ) -> Option<Issuer> {
     let name = section
         .required_text("name", "name the issuer: `name = \"main\"`")

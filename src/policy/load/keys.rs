@@ -1,5 +1,6 @@
 //! Reads `[api_keys]` and the key file.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,8 +113,8 @@ fn load_key_file(
 /// What must not be used twice.
 #[derive(Default)]
 struct Seen {
-    ids: Vec<String>,
-    digests: Vec<[u8; 32]>,
+    ids: HashSet<String>,
+    digests: HashSet<[u8; 32]>,
 }
 
 fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
@@ -168,14 +169,13 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         check_unique(section.faults(), &mut seen.ids, id, "keys");
     }
     if let Some(digest) = &digest {
-        if seen.digests.contains(&digest.value) {
+        if !seen.digests.insert(digest.value) {
             section.push(
                 Fault::at(&digest.place, "two keys have this digest")
                     .label("is used already")
                     .with_help("one key has one entry: make a second key with `tollgate key new`"),
             );
         }
-        seen.digests.push(digest.value);
     }
     section.finish();
 

@@ -1,5 +1,7 @@
 //! Reads `[[limit]]`.
 
+use std::collections::HashSet;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -17,11 +19,11 @@ pub(super) struct LoadedLimit {
 }
 
 pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
-    let mut names = Vec::new();
+    let mut names = HashSet::new();
     sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
 }
 
-fn load_limit(section: Section<'_>, names: &mut Vec<String>) -> Option<LoadedLimit> {
+fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<LoadedLimit> {
     let name = section
         .required_text("name", "name the limit: `name = \"per-client\"`")
         .and_then(|_| section.parse("name", "name", check_name));

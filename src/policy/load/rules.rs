@@ -1,5 +1,6 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use http::Method;
@@ -38,7 +39,7 @@ pub(super) fn load_rules(
     context: &RuleContext<'_>,
     root: &Section<'_>,
 ) -> RuleTable {
-    let mut names = Vec::new();
+    let mut names = HashSet::new();
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     let mut used = vec![false; context.limits.len()];
     let before = root.faults().count();
@@ -94,7 +95,7 @@ fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
 fn load_rule(
     section: Section<'_>,
     context: &RuleContext<'_>,
-    names: &mut Vec<String>,
+    names: &mut HashSet<String>,
     used: &mut [bool],
 ) -> Option<(Rule, Option<Place>)> {
     let name = section
