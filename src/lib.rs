@@ -64,6 +64,7 @@ mod gate;
 mod limit;
 mod policy;
 mod principal;
+mod reference;
 mod scope;
 mod time;
 mod verify;

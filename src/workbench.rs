@@ -1,4 +1,5 @@
-//! What the `tollgate` command needs beside the gate: key files, and tokens for trying out.
+//! What the `tollgate` command needs beside the gate: key files, tokens for trying out, and
+//! documents for client developers.
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
@@ -16,8 +17,19 @@ use toml::de::DeTable;
 use crate::Tollgate;
 use crate::limit::parse_duration;
 use crate::policy::{Faults, Severity, load};
+use crate::reference::Api;
 use crate::time::rfc3339;
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
+
+pub use crate::reference::Format;
+
+/// What client developers are handed, in this form: for the API of a gate, or for any.
+pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
+    match gate {
+        Some(gate) => Api::of(gate.gate()).write(format),
+        None => Api::any().write(format),
+    }
+}
 
 /// What kind of file keys are written to, and the prefix that it sets.
 pub enum KeyFile {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::members::Presence;
+
 /// What a client may fall back on when it does not know a code.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -92,6 +94,8 @@ pub struct DenialCode {
     pub(crate) standard_status: u16,
     pub(crate) challenge: Challenge,
     pub(crate) retryable: bool,
+    /// The members beside those that every denial has, in the order of the document.
+    pub(crate) members: &'static [(&'static str, Presence)],
     pub(crate) title: &'static str,
     /// Template of `detail`; empty where there is none.
     pub(crate) detail: &'static str,
@@ -111,6 +115,7 @@ impl DenialCode {
             standard_status: category.standard_status(),
             challenge: Challenge::None,
             retryable: false,
+            members: &[],
             title: "Request denied",
             detail: "",
             remedy: "Ask the provider of the API what to do.",
@@ -175,6 +180,13 @@ impl DenialCode {
     /// The category of the code.
     pub const fn category(&self) -> Category {
         self.category
+    }
+
+    /// Whether it stands in the place of others, at `disclosure = "minimal"`, and nowhere else.
+    pub(crate) fn is_group(&self) -> bool {
+        const GROUPS: [&str; 4] =
+            ["invalid_credentials", "access_denied", "limit_exceeded", "temporarily_unavailable"];
+        GROUPS.contains(&self.code)
     }
 
     /// What is shown in its place at `disclosure = "minimal"`.

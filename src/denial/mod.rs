@@ -12,6 +12,7 @@ mod cause;
 mod code;
 mod document;
 mod json;
+pub(crate) mod members;
 mod rate_limit;
 mod registry;
 mod render;

@@ -6,6 +6,7 @@
 mod buckets;
 mod catalogue;
 mod command;
+mod committed;
 mod direction;
 mod disclosure;
 mod extractors;
@@ -14,5 +15,6 @@ mod faults;
 mod metrics;
 mod mounting;
 mod retry;
+mod schema;
 mod support;
 mod tokens;
