@@ -69,6 +69,11 @@ mod scope;
 mod time;
 mod verify;
 
+/// OpenAPI: what an application's own document says of the gate in front of it.
+pub mod openapi {
+    pub use crate::reference::openapi::{ApplyError, apply};
+}
+
 #[doc(hidden)]
 pub mod workbench;
 

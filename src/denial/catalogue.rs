@@ -1,11 +1,10 @@
 //! The catalogue: one row for each code, and in it all that is known about the code.
 //!
 //! The schema, the pages and the tests are made from this table, and from the prose in
-//! `pages/`, one file for each code. A code is a promise to clients: it is never renamed,
-//! reused or removed.
+//! `pages/`. A code is a promise to clients: it is never renamed, reused or removed.
 //!
-//! In `detail` and `remedy`, `{name}` stands for the member of that name, and a part in
-//! square brackets is left out when a member in it is absent.
+//! In `detail` and `remedy`, `{name}` stands for a member, and a part in square brackets is left
+//! out when a member in it is absent.
 
 use super::code::{Category, Challenge, DenialCode};
 use super::members::Presence;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::members::Presence;
+use crate::policy::StatusMode;
 
 /// What a client may fall back on when it does not know a code.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -180,6 +181,24 @@ impl DenialCode {
     /// The category of the code.
     pub const fn category(&self) -> Category {
         self.category
+    }
+
+    /// Its first words about it, as they stand in an index; empty for codes of the application.
+    pub(crate) fn summary(&self) -> &'static str {
+        self.about.split("\n\n").next().unwrap_or_default().trim()
+    }
+
+    /// Whether it is a code of the application.
+    pub(crate) fn is_own(&self) -> bool {
+        super::catalogue::find(self.code).is_none()
+    }
+
+    /// The status that it is sent with, in this mode.
+    pub(crate) fn status_in(&self, mode: StatusMode) -> u16 {
+        match mode {
+            StatusMode::Uniform if self.category != Category::Server => 403,
+            _ => self.standard_status,
+        }
     }
 
     /// Whether it stands in the place of others, at `disclosure = "minimal"`, and nowhere else.

@@ -13,6 +13,16 @@ pub(crate) struct Member {
     pub(crate) meaning: &'static str,
 }
 
+impl Member {
+    /// Its type, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        ["array", "boolean", "integer"]
+            .into_iter()
+            .find(|kind| self.schema.starts_with(&format!("{{\"type\":\"{kind}\"")))
+            .unwrap_or("string")
+    }
+}
+
 /// What an array of the document is made of.
 #[derive(Debug)]
 pub(crate) struct Item {
@@ -30,6 +40,17 @@ pub(crate) enum Presence {
     Sometimes,
     /// At `disclosure = "detailed"` alone, and there when it applies.
     Detailed,
+}
+
+impl Presence {
+    /// As it is told to client developers.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Sometimes => "when it applies",
+            Self::Detailed => "where details are shown",
+        }
+    }
 }
 
 /// The members that a denial has whatever its code, in the order of the document.

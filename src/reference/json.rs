@@ -70,10 +70,50 @@ impl Json {
         *self.entry(name) = value.into();
     }
 
+    /// Adds a member at the end, unless there is one of this name.
+    pub(crate) fn add(&mut self, name: &str, value: impl Into<Self>) {
+        if self.get(name).is_none() {
+            self.set(name, value);
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[Self] {
+        match self {
+            Self::Array(items) => items,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn members(&self) -> &[(String, Self)] {
         match self {
             Self::Object(members) => members,
             _ => &[],
+        }
+    }
+
+    pub(crate) fn members_mut(&mut self) -> &mut [(String, Self)] {
+        match self {
+            Self::Object(members) => members,
+            _ => &mut [],
+        }
+    }
+
+    /// Applies `change` to every text in it.
+    pub(crate) fn map_texts(&mut self, change: &impl Fn(&mut String)) {
+        match self {
+            Self::Text(text) => change(text),
+            Self::Array(items) => items.iter_mut().for_each(|item| item.map_texts(change)),
+            Self::Object(members) => {
+                members.iter_mut().for_each(|(_, value)| value.map_texts(change));
+            }
+            Self::Null | Self::Flag(_) | Self::Number(_) => {}
         }
     }
 }
@@ -218,9 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn members_are_set_in_their_place() {
+    fn what_is_there_wins() {
         let mut json = object! { "a" => "one" };
-        json.set("b", 2_u64);
+        json.add("a", "two");
+        json.add("b", 2_u64);
         json.set("a", "three");
         json.entry("c").set("d", true);
         assert_eq!(json, Json::parse(r#"{"a":"three","b":2,"c":{"d":true}}"#));

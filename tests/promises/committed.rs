@@ -8,7 +8,12 @@ use std::process::Command;
 use super::support::root;
 
 /// The files, by the form that is asked for.
-const FILES: [(&str, &str); 1] = [("json-schema", "denial.schema.json")];
+const FILES: [(&str, &str); 4] = [
+    ("json-schema", "denial.schema.json"),
+    ("openapi", "openapi.json"),
+    ("typescript", "denial.ts"),
+    ("markdown", "README.md"),
+];
 
 fn written(format: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))

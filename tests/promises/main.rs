@@ -14,6 +14,7 @@ mod faults;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
+mod openapi;
 mod retry;
 mod schema;
 mod support;

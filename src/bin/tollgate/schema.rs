@@ -25,6 +25,14 @@ pub(crate) struct Schema {
 enum Form {
     /// JSON Schema 2020-12 of the denial
     JsonSchema,
+    /// An OpenAPI 3.1 document: components, and with a policy its paths
+    #[value(name = "openapi")]
+    OpenApi,
+    /// A TypeScript module
+    #[value(name = "typescript")]
+    TypeScript,
+    /// The catalogue, and with a policy the handbook
+    Markdown,
 }
 
 impl Schema {
@@ -32,6 +40,9 @@ impl Schema {
         let gate = self.policy.as_deref().map(open).transpose()?;
         let format = match self.format {
             Form::JsonSchema => Format::JsonSchema,
+            Form::OpenApi => Format::OpenApi,
+            Form::TypeScript => Format::TypeScript,
+            Form::Markdown => Format::Markdown,
         };
         let text = schema(format, gate.as_ref());
         match &self.out {
