@@ -5,6 +5,7 @@
 
 mod buckets;
 mod catalogue;
+mod change_safety;
 mod command;
 mod committed;
 mod direction;
