@@ -63,8 +63,7 @@ fn of_row(api: &Api<'_>, stage: &Stage, code: &'static DenialCode, at: usize) ->
     };
     // Failures are counted for each address, so every example comes from one of its own.
     let address = IpAddr::V4(Ipv4Addr::new(198, 51, 100, u8::try_from(at).unwrap_or(0) + 1));
-    let key_header =
-        api.gate.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str());
+    let key_header = api.key_header();
     let mut request =
         format!("{} {} HTTP/1.1\nHost: api.example.com\n", vector.method, vector.path);
     let mut headers = Vec::new();
@@ -287,5 +286,32 @@ mod tests {
         for ((code, one), (_, other)) in examples.iter().zip(&again) {
             assert_eq!(one.response(), other.response(), "{code} is the same each time");
         }
+    }
+
+    #[test]
+    fn examples_look_as_the_policy_says() {
+        let policy = "version = 1\n[denial]\nstatus = \"standard\"\ndisclosure = \"detailed\"\n\
+             docs = \"https://docs.example.com\"\nsupport = \"https://help.example.com\"\n\
+             realm = \"shop\"\nratelimit_headers = \"legacy\"\n[[denial.code]]\ncode = \"out_of_stock\"\n\
+             title = \"Out of stock\"\ncategory = \"authorization\"\nremedy = \"Order later.\"\n\
+             [api_keys]\nheader = \"x-shop-key\"\nprefix = \"shop\"\n";
+        let gate = at_once(crate::Tollgate::builder().policy(policy).build()).unwrap().unwrap();
+        let api = Api::of(gate.gate());
+        let shown = |code: &str| {
+            let found = api.examples().iter().find(|(of, _)| of == code);
+            let (_, example) = found.unwrap_or_else(|| panic!("{code}"));
+            example.request.clone().unwrap_or_default() + &example.response()
+        };
+        let scope = shown("insufficient_scope");
+        assert!(scope.contains("\"granted_scopes\"") && scope.contains("403 Forbidden"));
+        let key = shown("api_key_malformed");
+        assert!(key.starts_with("GET /orders HTTP/1.1\nHost: api.example.com\nx-shop-key: <the"));
+        for part in ["401 Unauthorized", "realm=\"shop\"", "\"expected_prefix\": \"shop\""] {
+            assert!(key.contains(part), "{part}: {key}");
+        }
+        assert!(key.contains("https://docs.example.com/api_key_malformed"));
+        assert!(shown("rate_limited").contains("\nX-RateLimit-Remaining: 0\n"));
+        assert!(shown("access_denied").contains("\"support\": \"https://help.example.com\""));
+        assert!(shown("out_of_stock").contains("\"remedy\": \"Order later.\""));
     }
 }

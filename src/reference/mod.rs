@@ -84,6 +84,11 @@ impl<'g> Api<'g> {
         }
     }
 
+    /// The header that holds an API key.
+    pub(crate) fn key_header(&self) -> &str {
+        self.gate.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
+    }
+
     /// The catalogue's index, in Markdown.
     #[expect(dead_code, reason = "pages are served one by one by the router")]
     pub(crate) fn markdown_index(&self) -> String {

@@ -61,7 +61,7 @@ impl<'p> Page<'p> {
             challenge: challenge(code),
             members: rows(code.members),
             example: example.map(|(_, example)| example),
-            samples: samples(code),
+            samples: samples(code, api.key_header()),
         }
     }
 }

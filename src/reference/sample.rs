@@ -53,20 +53,36 @@ macro_rules! programs {
 const LANGUAGES: [(&str, &str); 4] =
     [("curl", "sh"), ("TypeScript", "ts"), ("Python", "python"), ("Rust", "rust")];
 
-/// The programs for a code.
-pub(super) fn samples(code: &DenialCode) -> Vec<Sample> {
+/// From a program that sends a key to one that sends a token, by language.
+const WITH_A_TOKEN: [&[(&str, &str)]; 4] = [
+    &[("x-api-key: $KEY", "Authorization: Bearer $TOKEN")],
+    &[("\"x-api-key\": key", "authorization: `Bearer ${token}`"), ("key: string", "token: string")],
+    &[
+        ("\"x-api-key\": key", "\"Authorization\": f\"Bearer {token}\""),
+        ("(api, key)", "(api, token)"),
+    ],
+    &[(".header(\"x-api-key\", key)", ".bearer_auth(token)"), ("key: &str", "token: &str")],
+];
+
+/// The programs for a code, of an API whose keys are sent in this header.
+pub(super) fn samples(code: &DenialCode, key_header: &str) -> Vec<Sample> {
     let (named, programs) = match answer(code) {
         Answer::Wait => programs!("wait", "rate_limited"),
         Answer::Token => programs!("token", "token_expired"),
         Answer::Tell => programs!("tell", "insufficient_scope"),
         Answer::Report => programs!("report", "decision_failed"),
     };
-    let sample = |((language, slug), program): (_, &str)| Sample {
-        language,
-        slug,
-        text: program.replace(named, code.code),
+    let sample = |(at, program): (usize, &str)| {
+        let (language, slug) = LANGUAGES[at];
+        let mut text = program.replace(named, code.code);
+        if code.category == Category::Token {
+            for (key, token) in WITH_A_TOKEN[at] {
+                text = text.replace(key, token);
+            }
+        }
+        Sample { language, slug, text: text.replace("x-api-key", key_header) }
     };
-    LANGUAGES.into_iter().zip(programs).map(sample).collect()
+    programs.into_iter().enumerate().map(sample).collect()
 }
 
 fn answer(code: &DenialCode) -> Answer {
@@ -85,12 +101,18 @@ mod tests {
     #[test]
     fn each_program_names_its_code_and_no_other() {
         for code in DenialCode::catalogue() {
-            for sample in samples(code) {
+            for sample in samples(code, "x-shop-key") {
                 assert!(sample.text.contains(code.code), "{} in {}", code.code, sample.language);
                 let others = DenialCode::catalogue().iter().filter(|other| {
                     !code.code.contains(other.code) && sample.text.contains(other.code)
                 });
                 assert_eq!(others.count(), 0, "{} in {}", code.code, sample.language);
+                let sends = |text| sample.text.contains(text);
+                let sends_token = sends("Bearer ") || sends("bearer_auth(token)");
+                assert!(!sends("x-api-key"), "{} in {}", code.code, sample.language);
+                assert_ne!(sends("x-shop-key"), sends_token, "{}: {}", code.code, sample.text);
+                let asks_token = code.category == Category::Token;
+                assert!(!asks_token || sends_token, "{} in {}", code.code, sample.language);
             }
         }
     }

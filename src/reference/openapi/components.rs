@@ -99,12 +99,14 @@ fn of_code(code: &DenialCode) -> Json {
     }
 }
 
-/// A denial of a code that is none of these.
+/// A denial of a code that is none of the catalogue: handlers answer with codes of the application
+/// wherever they like.
 fn unknown(api: &Api<'_>) -> Json {
-    let known = object! { "enum" => api.codes.iter().map(|code| code.code).collect::<Json>() };
+    let known = api.codes.iter().filter(|code| !code.is_own()).map(|code| code.code);
+    let known = object! { "enum" => known.collect::<Json>() };
     object! {
         "title" => "Denial with another code",
-        "description" => "A code that this document does not know: of the application, or of a newer release. Fall back on `category`.",
+        "description" => "A code of the application, or of a newer release. Fall back on `category`.",
         "allOf" => vec![
             object! { "$ref" => schema_ref("Denial") },
             object! {
