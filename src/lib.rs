@@ -35,7 +35,8 @@
 //! - The **operator** writes the policy in TOML; `tollgate check` reports every fault in it at
 //!   once, with place and help. `config/tollgate.toml` is an annotated example.
 //! - The **client developer** gets one document for every denial (RFC 9457), with a stable
-//!   `code`, what happened, and what to do next.
+//!   `code`, what happened, and what to do next. Schemas, types and the catalogue of codes are in
+//!   `docs/errors`; `tollgate schema --policy FILE` writes those of one API, with its handbook.
 //!
 //! # What a policy decides
 //!
@@ -54,7 +55,8 @@
 //!
 //! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
 //! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
-//! errors into documents. No room reaches back.
+//! errors into documents, and `reference` writes what client developers are handed about them.
+//! No room reaches back.
 
 mod address;
 mod claims;
@@ -64,9 +66,15 @@ mod gate;
 mod limit;
 mod policy;
 mod principal;
+mod reference;
 mod scope;
 mod time;
 mod verify;
+
+/// OpenAPI: what an application's own document says of the gate in front of it.
+pub mod openapi {
+    pub use crate::reference::openapi::{ApplyError, apply};
+}
 
 #[doc(hidden)]
 pub mod workbench;

@@ -1,5 +1,5 @@
 //! What the `tollgate` command and the benchmarks need beside the gate: key files, tokens for
-//! trying out, and buckets alone.
+//! trying out, documents for client developers, and buckets alone.
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
@@ -18,8 +18,19 @@ use toml::de::DeTable;
 use crate::Tollgate;
 use crate::limit::{Charge, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
+use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
+
+pub use crate::reference::Format;
+
+/// What client developers are handed, in this form: for the API of a gate, or for any.
+pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
+    match gate {
+        Some(gate) => Api::of(gate.gate()).write(format),
+        None => Api::any().write(format),
+    }
+}
 
 /// What kind of file keys are written to, and the prefix that it sets.
 pub enum KeyFile {

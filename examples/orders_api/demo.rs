@@ -1,23 +1,20 @@
-//! Working credentials for one run: a copy of `config/` with a new key and a new key set.
+//! Working credentials for one run: a copy of `config/` with new keys and a new key set.
 
 use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 use tollgate::NewApiKey;
+
+use crate::issuer::Issuer;
 
 pub(crate) struct Demo {
     folder: PathBuf,
     writer: NewApiKey,
     reader: NewApiKey,
-    signing: EncodingKey,
+    pub(crate) issuer: Issuer,
 }
 
 impl Demo {
@@ -41,37 +38,31 @@ impl Demo {
         }
         fs::write(folder.join("keys.toml"), keys)?;
 
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        // An uncompressed point: 4, x, y.
-        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-        let key_set = json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "kid": "demo", "use": "sig", "alg": "ES256",
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        }]});
-        fs::write(folder.join("jwks.json"), key_set.to_string())?;
-        let signing = EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref());
-        Ok(Self { folder, writer, reader, signing })
+        let issuer = Issuer::new()?;
+        fs::write(folder.join("jwks.json"), issuer.key_set.to_string())?;
+        Ok(Self { folder, writer, reader, issuer })
     }
 
     pub(crate) fn policy(&self) -> PathBuf {
         self.folder.join("tollgate.toml")
     }
 
-    /// A token of the policy's issuer that expires so many seconds from now.
+    /// A token of a client that may read, good or bad.
     fn token(&self, expires_in: i64) -> Result<String, Box<dyn Error>> {
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let header = Header {
-            typ: Some("at+jwt".into()),
-            kid: Some("demo".into()),
-            ..Header::new(Algorithm::ES256)
-        };
-        let claims = json!({
-            "iss": "https://id.example.com/", "aud": "https://orders.example.com", "sub": "mobile",
-            "scope": "orders:read", "iat": now - 7200, "exp": now + expires_in,
-        });
-        Ok(jsonwebtoken::encode(&header, &claims, &self.signing)?)
+        self.issuer.token("mobile", &["orders:read"], expires_in)
     }
 
+    /// Writes what a client needs to call the API.
+    pub(crate) fn write(&self, address: SocketAddr, file: &Path) -> Result<(), Box<dyn Error>> {
+        let credentials = json!({
+            "address": format!("http://{address}"),
+            "keys": {"writer": self.writer.reveal(), "reader": self.reader.reveal()},
+            "tokens": {"valid": self.token(3600)?, "expired": self.token(-3600)?},
+        });
+        Ok(fs::write(file, format!("{credentials:#}\n"))?)
+    }
+
+    /// Prints curl lines to try.
     pub(crate) fn print(&self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
         let (writer, reader) = (self.writer.reveal(), self.reader.reveal());
         let (good, expired) = (self.token(3600)?, self.token(-3600)?);
@@ -80,10 +71,11 @@ impl Demo {
         println!(
             "listening on {url}
 
-# admitted: an API key, then a token
+# admitted: an API key, then a token, then a token of your own in exchange for the key
 curl -i {url}/orders -H 'x-api-key: {writer}'
 curl -i {url}/orders/1 -H 'authorization: Bearer {good}'
 curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
+curl -i {url}/token -X POST -H 'x-api-key: {writer}'
 
 # denied, category `credentials`: none, and one that was cut off when it was copied
 curl -i {url}/orders

@@ -1,34 +1,37 @@
 //! The catalogue: one row for each code, and in it all that is known about the code.
 //!
-//! The schema, the pages and the tests are made from this table. A code is a promise to
-//! clients: it is never renamed, reused or removed.
+//! The schema, the pages and the tests are made from this table, and from the prose in
+//! `pages/`. A code is a promise to clients: it is never renamed, reused or removed.
 //!
-//! In `detail` and `remedy`, `{name}` stands for the member of that name, and a part in
-//! square brackets is left out when a member in it is absent.
+//! In `detail` and `remedy`, `{name}` stands for a member, and a part in square brackets is left
+//! out when a member in it is absent.
 
 use super::code::{Category, Challenge, DenialCode};
+use super::members::Presence;
 
 macro_rules! denial_codes {
     ($(
-        $(#[doc = $about:literal])+
+        #[doc = $summary:literal]
         $name:ident => $code:literal, $category:ident, $status:literal, $challenge:expr,
             retryable: $retryable:literal,
+            members: [$(($member:literal, $presence:ident)),*],
             title: $title:literal,
             detail: $detail:literal,
             remedy: $remedy:literal;
     )+) => {
         $(
-            $(#[doc = $about])+
+            #[doc = $summary]
             pub(crate) static $name: DenialCode = DenialCode {
                 code: $code,
                 category: Category::$category,
                 standard_status: $status,
                 challenge: $challenge,
                 retryable: $retryable,
+                members: &[$(($member, Presence::$presence)),*],
                 title: $title,
                 detail: $detail,
                 remedy: $remedy,
-                about: concat!($($about, "\n"),+),
+                about: include_str!(concat!("pages/", $code, ".md")),
             };
         )+
 
@@ -39,50 +42,42 @@ macro_rules! denial_codes {
 
 denial_codes! {
     /// The request carries no credential, and the path is open only to known callers.
-    ///
-    /// An `Authorization` header without a value counts as none.
     CREDENTIALS_MISSING => "credentials_missing", Credentials, 401, Challenge::Accepted,
         retryable: false,
+        members: [("accepted_credentials", Always)],
         title: "Credentials missing",
         detail: "The request carries no credential.",
         remedy: "Send exactly one credential[: {accepted_credentials}].";
 
     /// The request carries two credentials, or one of them twice.
-    ///
-    /// Which of the two would count is not guessed: a proxy in front may have looked at the
-    /// other one.
     CREDENTIALS_MULTIPLE => "credentials_multiple", Credentials, 400, Challenge::Bearer("invalid_request"),
         retryable: false,
+        members: [("accepted_credentials", Always), ("presented", Always)],
         title: "More than one credential",
         detail: "The request carries more than one credential: {presented}.",
         remedy: "Send exactly one credential, once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.";
 
     /// A credential was sent in a form that is not accepted here.
-    ///
-    /// The scheme of `Authorization` is unknown, the rule does not take this kind of
-    /// credential, or an API key was sent as a bearer token.
     CREDENTIALS_UNSUPPORTED => "credentials_unsupported", Credentials, 401, Challenge::Accepted,
         retryable: false,
+        members: [("accepted_credentials", Always)],
         title: "Credential not accepted here",
         detail: "The credential is of a kind, or in a form, that is not accepted here.",
         remedy: "Send one of the accepted credentials, in exactly this form[: {accepted_credentials}].";
 
     /// The text that was sent cannot be an API key.
-    ///
-    /// Keys carry check digits, so that a key that was cut off, misspelt or taken from another
-    /// environment is told from one that is merely unknown. `failed_check` names the first
-    /// check that failed.
     API_KEY_MALFORMED => "api_key_malformed", Credentials, 401, Challenge::ApiKey,
         retryable: false,
+        members: [("accepted_credentials", Always), ("failed_check", Always),
+            ("expected_prefix", Sometimes), ("expected_length", Sometimes)],
         title: "API key malformed",
         detail: "The API key does not have the form of a key.",
         remedy: "Copy the whole key again[: it begins with {expected_prefix}_ and has {expected_length} characters]. Check that it belongs to this environment, and that the variable that holds it is set, without quotes and blanks.";
 
     /// The key has the right form, and nobody here knows it.
-    ///
-    /// It belongs to another environment, or it was deleted.
     API_KEY_UNKNOWN => "api_key_unknown", Credentials, 401, Challenge::ApiKey,
         retryable: false,
+        members: [("accepted_credentials", Always)],
         title: "API key unknown",
         detail: "The API key has the right form, and is not known here.",
         remedy: "Check that the key belongs to this environment (test or live) and was not deleted; otherwise ask for a new key[ at {support}].";
@@ -90,6 +85,8 @@ denial_codes! {
     /// The key is genuine, and its last day has passed.
     API_KEY_EXPIRED => "api_key_expired", Credentials, 401, Challenge::ApiKey,
         retryable: false,
+        members: [("accepted_credentials", Always), ("key_id", Always),
+            ("expired_at", Always), ("server_time", Always)],
         title: "API key expired",
         detail: "The API key {key_id} expired at {expired_at}; the server's time is {server_time}.",
         remedy: "Replace {key_id} by a new key[: ask at {support}]. Make the next one before the old one expires.";
@@ -97,6 +94,7 @@ denial_codes! {
     /// The key is genuine, and was taken out of service by its owner or by the provider.
     API_KEY_REVOKED => "api_key_revoked", Credentials, 401, Challenge::ApiKey,
         retryable: false,
+        members: [("accepted_credentials", Always), ("key_id", Always)],
         title: "API key revoked",
         detail: "The API key {key_id} was revoked.",
         remedy: "Stop using {key_id}, and ask its owner for a new key[, or {support}].";
@@ -104,6 +102,8 @@ denial_codes! {
     /// The key is genuine, and its first day has not come.
     API_KEY_NOT_YET_VALID => "api_key_not_yet_valid", Credentials, 401, Challenge::ApiKey,
         retryable: true,
+        members: [("retry_after", Always), ("accepted_credentials", Always),
+            ("key_id", Always), ("valid_from", Always), ("server_time", Always)],
         title: "API key not yet valid",
         detail: "The API key {key_id} is valid from {valid_from}; the server's time is {server_time}.",
         remedy: "Wait until {valid_from}[, for {retry_after} s], or use a key that is valid now.";
@@ -111,17 +111,16 @@ denial_codes! {
     /// The key is genuine, and may not be used from this address.
     API_KEY_ADDRESS_NOT_ALLOWED => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [("accepted_credentials", Always), ("key_id", Always),
+            ("address", Always), ("allowed_addresses", Detailed)],
         title: "Address not allowed for this API key",
         detail: "The API key {key_id} may not be used from {address}.",
         remedy: "Call from an address that {key_id} allows, or have {address} added to it[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
 
     /// The text that was sent as a bearer token is no signed JWT in compact form.
-    ///
-    /// It does not have three parts, a part is not strict base64url or not a JSON object, a
-    /// member stands twice, or `crit` asks for an extension. Encrypted and opaque tokens are
-    /// not understood.
     TOKEN_MALFORMED => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("accepted_credentials", Always)],
         title: "Token malformed",
         detail: "The bearer token is no signed JWT in compact form.",
         remedy: "Send the token exactly as it was issued: three parts of base64url with dots between, nothing cut off and nothing added. Encrypted and opaque tokens are not understood.[ Accepted are: {accepted_credentials}.]";
@@ -129,6 +128,7 @@ denial_codes! {
     /// The bearer token is larger than any token needs to be.
     TOKEN_TOO_LARGE => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("max_bytes", Always)],
         title: "Token too large",
         detail: "The bearer token is larger than {max_bytes} bytes.",
         remedy: "Have the issuer put fewer claims into its tokens, so that they have at most {max_bytes} bytes, then get a new one.";
@@ -136,15 +136,15 @@ denial_codes! {
     /// The token's `alg` is not accepted for its issuer, or does not fit the key it names.
     TOKEN_ALGORITHM_NOT_ALLOWED => "token_algorithm_not_allowed", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("accepted_algorithms", Always)],
         title: "Token algorithm not allowed",
         detail: "The token names an algorithm that is not accepted for its issuer and key.",
         remedy: "Have the issuer sign with one of {accepted_algorithms}, and with a key that is made for it.";
 
     /// The token's `iss` is missing, or names nobody whose tokens are accepted here.
-    ///
-    /// It is the first thing that is looked at, before the signature.
     TOKEN_ISSUER_UNKNOWN => "token_issuer_unknown", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("accepted_issuers", Always)],
         title: "Token issuer unknown",
         detail: "The token names no issuer whose tokens are accepted here.",
         remedy: "Get a token from an accepted issuer: {accepted_issuers}. `iss` is compared byte by byte, with any slash at its end.";
@@ -152,24 +152,23 @@ denial_codes! {
     /// No key of the issuer fits the token's `kid` or, without one, its algorithm.
     TOKEN_KEY_UNKNOWN => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("accepted_issuers", Always)],
         title: "Token key unknown",
         detail: "No key of the token's issuer fits the token.",
         remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token from {accepted_issuers}. If new tokens are refused too, report it, quoting `instance`.";
 
     /// The signature does not fit the token.
-    ///
-    /// The token was changed on its way, cut off, or signed by somebody else.
     TOKEN_SIGNATURE_INVALID => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("accepted_issuers", Always)],
         title: "Token signature invalid",
         detail: "The signature of the token is not valid.",
         remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token from {accepted_issuers}.";
 
     /// The token is genuine, and its `exp` lies in the past.
-    ///
-    /// A little is allowed for clocks that differ.
     TOKEN_EXPIRED => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("expired_at", Always), ("server_time", Always)],
         title: "Token expired",
         detail: "The token expired at {expired_at}; the server's time is {server_time}.",
         remedy: "Get a new token, then repeat the request with it. If {expired_at} lies ahead by your clock, set your clock.";
@@ -177,6 +176,7 @@ denial_codes! {
     /// The token is genuine, and its `nbf` or `iat` lies in the future.
     TOKEN_NOT_YET_VALID => "token_not_yet_valid", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: true,
+        members: [("retry_after", Always), ("valid_from", Always), ("server_time", Always)],
         title: "Token not yet valid",
         detail: "The token is valid from {valid_from}; the server's time is {server_time}.",
         remedy: "Wait until {valid_from}[, for {retry_after} s]. If that moment has passed by the issuer's clock, one of the clocks is wrong.";
@@ -184,6 +184,7 @@ denial_codes! {
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
     TOKEN_AUDIENCE_MISMATCH => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("expected_audience", Always), ("looks_like", Sometimes)],
         title: "Token for another audience",
         detail: "The token was not issued for this API[, and looks like an {looks_like}].",
         remedy: "Ask the issuer for an access token whose `aud` is {expected_audience}. An ID token is for the app that signed its user in: send the access token instead.";
@@ -191,6 +192,7 @@ denial_codes! {
     /// The token is genuine, and is of another type: its `typ` is not accepted.
     TOKEN_TYPE_MISMATCH => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("expected_type", Always), ("looks_like", Sometimes)],
         title: "Token of another type",
         detail: "The token's `typ` is not accepted here[, and it looks like an {looks_like}].",
         remedy: "Send an access token whose header has the `typ` {expected_type}. An ID token is for the app that signed its user in: send the access token instead.";
@@ -198,6 +200,7 @@ denial_codes! {
     /// The token is genuine, and lacks a claim that is needed.
     TOKEN_CLAIM_MISSING => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("claim", Always)],
         title: "Token claim missing",
         detail: "The token has no claim {claim}.",
         remedy: "Have the issuer add the claim {claim} to its tokens, then get a new one.";
@@ -205,6 +208,7 @@ denial_codes! {
     /// The token is genuine, and a claim is of the wrong type or out of range.
     TOKEN_CLAIM_INVALID => "token_claim_invalid", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [("claim", Always)],
         title: "Token claim invalid",
         detail: "The claim {claim} of the token is of the wrong type or out of range.",
         remedy: "Have the issuer correct the claim {claim} in its tokens, then get a new one.";
@@ -212,15 +216,16 @@ denial_codes! {
     /// The token is genuine, and was revoked before its end.
     TOKEN_REVOKED => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
+        members: [],
         title: "Token revoked",
         detail: "The token was revoked.",
         remedy: "Get a new token: sign in again.";
 
     /// The caller is known, and its credential lacks a scope that is needed here.
-    ///
-    /// All of `required_scopes` are needed, and one of `any_scopes` where there are any.
     INSUFFICIENT_SCOPE => "insufficient_scope", Authorization, 403, Challenge::Scope,
         retryable: false,
+        members: [("required_scopes", Sometimes), ("missing_scopes", Sometimes),
+            ("any_scopes", Sometimes), ("granted_scopes", Detailed)],
         title: "Insufficient scope",
         detail: "The credential does not hold the scopes that are needed here[: it lacks {missing_scopes}].",
         remedy: "Get a credential with these scopes, then repeat the request with it.[ All of these are needed: {required_scopes}.][ At least one of these is needed: {any_scopes}.]";
@@ -228,15 +233,15 @@ denial_codes! {
     /// The caller is known, and has none of the roles that are needed here.
     INSUFFICIENT_ROLE => "insufficient_role", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [("required_roles", Always)],
         title: "Insufficient role",
         detail: "The caller has none of the roles {required_roles}.",
         remedy: "Have one of these roles given to the caller: {required_roles}. Then get a new token, or use the key again.";
 
     /// The caller is known, and a claim of its token does not have the value needed here.
-    ///
-    /// API keys have no claims.
     CLAIM_MISMATCH => "claim_mismatch", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [("claim", Always)],
         title: "Claim does not match",
         detail: "The claim {claim} is absent, or does not have the value that is needed here.",
         remedy: "Use an account whose tokens carry the claim {claim} with the value that is needed here, and send a token, not an API key. Ask the provider for the value[ at {support}].";
@@ -244,16 +249,15 @@ denial_codes! {
     /// Requests from this address are not allowed here.
     ADDRESS_NOT_ALLOWED => "address_not_allowed", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [("address", Always), ("allowed_addresses", Detailed)],
         title: "Address not allowed",
         detail: "Requests from {address} are not allowed here.",
         remedy: "Call from an allowed network, or have {address} allowed[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
-    ///
-    /// What no rule covers is denied. Paths with empty or dot segments, with backslashes or with
-    /// an encoded NUL are covered by none.
     NO_MATCHING_RULE => "no_matching_rule", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [],
         title: "No rule covers this path",
         detail: "No rule covers this path.",
         remedy: "Check the path for typing errors, double slashes and dot segments. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
@@ -261,26 +265,23 @@ denial_codes! {
     /// Rules cover the path, and none of them this method.
     METHOD_NOT_ALLOWED => "method_not_allowed", Authorization, 405, Challenge::None,
         retryable: false,
+        members: [("allowed_methods", Always)],
         title: "Method not allowed",
         detail: "The path is open for {allowed_methods} only.",
         remedy: "Use one of the methods {allowed_methods}, or check the path.";
 
     /// A limit does not have the tokens that this request takes.
-    ///
-    /// Nothing was taken, from none of the limits. After `retry_after` seconds the same
-    /// request passes, if nobody else spent the tokens in between.
     RATE_LIMITED => "rate_limited", Limit, 429, Challenge::None,
         retryable: true,
+        members: [("retry_after", Sometimes), ("cost", Always), ("limits", Always)],
         title: "Rate limited",
         detail: "The request takes {cost} of a limit that has less left: {limits}.",
         remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time, to stay within {limits}.";
 
     /// Too many requests from this address failed to prove a credential.
-    ///
-    /// All that share the address count together, such as those behind one NAT. While it
-    /// waits, no credential from it is looked at, a good one neither.
     TOO_MANY_FAILURES => "too_many_failures", Limit, 429, Challenge::None,
         retryable: true,
+        members: [("retry_after", Always), ("last_failure", Always)],
         title: "Too many failed attempts",
         detail: "Too many requests from this address failed to authenticate, the last with {last_failure}. Others behind the same address count too.",
         remedy: "Correct the credential first: see {last_failure}. Then wait {retry_after} s before the next attempt.";
@@ -288,6 +289,7 @@ denial_codes! {
     /// What verifies this credential cannot be reached at the moment.
     KEY_SOURCE_UNAVAILABLE => "key_source_unavailable", Server, 503, Challenge::None,
         retryable: true,
+        members: [("retry_after", Always)],
         title: "Key source unavailable",
         detail: "What verifies this credential cannot be reached at the moment.",
         remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
@@ -295,16 +297,15 @@ denial_codes! {
     /// The limits of this request cannot be counted at the moment.
     LIMITER_UNAVAILABLE => "limiter_unavailable", Server, 503, Challenge::None,
         retryable: true,
+        members: [("retry_after", Always)],
         title: "Limiter unavailable",
         detail: "The limits of this request cannot be counted at the moment.",
         remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
 
     /// The server could not decide about the request, by a fault of its own.
-    ///
-    /// For the provider: the log has a line with the same `instance`, which names the cause.
-    /// Most often a layer is missing, or the application is served without the peer's address.
     DECISION_FAILED => "decision_failed", Server, 503, Challenge::None,
         retryable: false,
+        members: [],
         title: "Decision failed",
         detail: "The server could not decide about this request.",
         remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting `instance`.";
@@ -312,6 +313,7 @@ denial_codes! {
     /// The credential is no good. What is wrong with it is not told here.
     INVALID_CREDENTIALS => "invalid_credentials", Credentials, 401, Challenge::Accepted,
         retryable: false,
+        members: [],
         title: "Invalid credentials",
         detail: "",
         remedy: "Send exactly one credential, complete and unchanged, of this environment, neither expired nor revoked; otherwise get a new one. After several failures, wait some minutes.";
@@ -319,6 +321,7 @@ denial_codes! {
     /// The request is not allowed. Which rule it fails is not told here.
     ACCESS_DENIED => "access_denied", Authorization, 403, Challenge::None,
         retryable: false,
+        members: [],
         title: "Access denied",
         detail: "",
         remedy: "Check path, method and network, and whether the credential is meant for this; otherwise ask the provider for access.";
@@ -326,6 +329,7 @@ denial_codes! {
     /// A limit is exceeded. Which one is not told here.
     LIMIT_EXCEEDED => "limit_exceeded", Limit, 429, Challenge::None,
         retryable: true,
+        members: [("retry_after", Sometimes)],
         title: "Limit exceeded",
         detail: "",
         remedy: "Wait for the seconds in `retry_after`, then repeat the request, and spread calls over time.";
@@ -333,6 +337,7 @@ denial_codes! {
     /// The server cannot answer at the moment, by a fault of its own.
     TEMPORARILY_UNAVAILABLE => "temporarily_unavailable", Server, 503, Challenge::None,
         retryable: true,
+        members: [("retry_after", Sometimes)],
         title: "Temporarily unavailable",
         detail: "",
         remedy: "The fault is the server's. Repeat the request later, then ever more slowly.";
@@ -354,7 +359,7 @@ mod tests {
             assert!(is_code(row.code), "{}", row.code);
             assert!(!CATALOGUE[..index].iter().any(|other| other.code == row.code), "{}", row.code);
             assert!(row.about.trim().len() > 40, "{} is explained", row.code);
-            assert!(!row.title.is_empty() && row.remedy.ends_with(['.', ']']), "{}", row.code);
+            assert!(!row.title.is_empty(), "{}", row.code);
             assert!(row.remedy.ends_with('.') || row.remedy.ends_with(".]"), "{}", row.code);
             assert_eq!(find(row.code).unwrap().code, row.code);
         }
@@ -363,11 +368,8 @@ mod tests {
     #[test]
     fn no_text_speaks_of_its_instance() {
         for row in CATALOGUE {
-            assert!(
-                !format!("{}{}", row.detail, row.remedy).contains("{instance}"),
-                "{}",
-                row.code
-            );
+            let texts = [row.detail, row.remedy].concat();
+            assert!(!texts.contains("{instance}"), "{}", row.code);
         }
     }
 

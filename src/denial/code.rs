@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::members::Presence;
+use crate::policy::StatusMode;
+
 /// What a client may fall back on when it does not know a code.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -92,6 +95,8 @@ pub struct DenialCode {
     pub(crate) standard_status: u16,
     pub(crate) challenge: Challenge,
     pub(crate) retryable: bool,
+    /// The members beside those that every denial has, in the order of the document.
+    pub(crate) members: &'static [(&'static str, Presence)],
     pub(crate) title: &'static str,
     /// Template of `detail`; empty where there is none.
     pub(crate) detail: &'static str,
@@ -111,6 +116,7 @@ impl DenialCode {
             standard_status: category.standard_status(),
             challenge: Challenge::None,
             retryable: false,
+            members: &[],
             title: "Request denied",
             detail: "",
             remedy: "Ask the provider of the API what to do.",
@@ -175,6 +181,31 @@ impl DenialCode {
     /// The category of the code.
     pub const fn category(&self) -> Category {
         self.category
+    }
+
+    /// Its first words about it, as they stand in an index; empty for codes of the application.
+    pub(crate) fn summary(&self) -> &'static str {
+        self.about.split("\n\n").next().unwrap_or_default().trim()
+    }
+
+    /// Whether it is a code of the application.
+    pub(crate) fn is_own(&self) -> bool {
+        super::catalogue::find(self.code).is_none()
+    }
+
+    /// The status that it is sent with, in this mode.
+    pub(crate) fn status_in(&self, mode: StatusMode) -> u16 {
+        match mode {
+            StatusMode::Uniform if self.category != Category::Server => 403,
+            _ => self.standard_status,
+        }
+    }
+
+    /// Whether it stands in the place of others, at `disclosure = "minimal"`, and nowhere else.
+    pub(crate) fn is_group(&self) -> bool {
+        const GROUPS: [&str; 4] =
+            ["invalid_credentials", "access_denied", "limit_exceeded", "temporarily_unavailable"];
+        GROUPS.contains(&self.code)
     }
 
     /// What is shown in its place at `disclosure = "minimal"`.

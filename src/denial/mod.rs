@@ -7,12 +7,13 @@
 //! Detail and remedy are templates over the members of the document, so every fact in them is
 //! a member too, and nothing that a client sent can get in.
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod cause;
 mod code;
 mod document;
 mod form;
 mod json;
+pub(crate) mod members;
 mod rate_limit;
 mod registry;
 mod render;
@@ -22,5 +23,6 @@ pub(crate) use cause::{PROVED_NOTHING, Scene};
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;
 
+pub(crate) use code::Challenge;
 pub use code::{Category, DenialCode};
 pub use document::Denial;

@@ -52,6 +52,11 @@ impl Registry {
         registry
     }
 
+    /// The codes that the application added.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &DenialCode> {
+        self.codes.iter()
+    }
+
     pub(crate) fn find(&self, code: &str) -> Option<&DenialCode> {
         self.codes.iter().find(|row| row.code == code).or_else(|| catalogue::find(code))
     }

@@ -32,7 +32,7 @@ const DETAILED: &[&str] = &["granted_scopes", "allowed_addresses", "rule"];
 #[derive(Debug)]
 pub(crate) struct Renderer {
     policy: DenialPolicy,
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) rate_limit: RateLimitWriter,
     /// What comes before the code in `type`.
     docs: Box<str>,

@@ -30,7 +30,7 @@ pub struct TollgateLayer {
 }
 
 impl TollgateLayer {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
         Self { gate }
     }
 }

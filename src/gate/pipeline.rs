@@ -65,7 +65,7 @@ pub(super) struct Caller {
 }
 
 impl Gate {
-    pub(super) fn new(
+    pub(crate) fn new(
         policy: Policy,
         renderer: Renderer,
         clock: Box<dyn Clock>,

@@ -26,6 +26,8 @@ pub(crate) struct Rule {
     pub(crate) limits: Vec<usize>,
     pub(crate) cost: NonZeroU32,
     pub(crate) mode: Mode,
+    /// Whether client developers are told of it: in the handbook and in OpenAPI documents.
+    pub(crate) listed: bool,
     /// Whether a decision needs the client's address.
     pub(crate) needs_address: bool,
 }

@@ -229,6 +229,7 @@ mod tests {
                 limits: vec![],
                 cost: crate::limit::ONE,
                 mode: Mode::Enforce,
+                listed: true,
                 needs_address: false,
             }
         };

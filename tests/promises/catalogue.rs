@@ -238,6 +238,7 @@ async fn each_code_is_explained_and_provoked() {
         let answer = provoke(&server, vector).await;
         assert_eq!(answer.code(), vector.code, "{}: {answer:?}", vector.path);
         check_document(&answer);
+        super::schema::check_strictness(&answer);
         provoked.push(vector.code);
     }
     for code in DenialCode::catalogue() {

@@ -88,6 +88,44 @@ fn the_policy_of_the_example_is_fine() {
     assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 doubts)\n");
 }
 
+#[test]
+fn schemas_are_written_for_one_api_or_for_any() {
+    let good = folder(
+        "version = 1\n[denial]\ndocs = \"https://developer.example.com/errors\"\n\
+         [[denial.code]]\ncode = \"order_locked\"\ntitle = \"Order locked\"\n\
+         category = \"authorization\"\nremedy = \"Wait.\"\n\
+         [[rule]]\nname = \"read-orders\"\npath = \"/orders\"\npublic = true\n",
+    );
+    for (format, of_any, of_this) in [
+        ("json-schema", "\"token_expired\"", "\"order_locked\""),
+        ("openapi", "TokenExpiredDenial", "\"operationId\": \"read-orders-get\""),
+        ("typescript", "TokenExpiredDenial", "OrderLockedDenial"),
+        ("markdown", "## token_expired", "## Handbook"),
+    ] {
+        let any = text(&tollgate(good.path(), &["schema", "--format", format]).stdout);
+        assert!(any.contains(of_any) && !any.contains(of_this), "{format}");
+        let arguments =
+            ["schema", "--format", format, "--policy", "policy.toml", "--out", "written"];
+        let output = tollgate(good.path(), &arguments);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()));
+        let written = fs::read_to_string(good.path().join("written")).unwrap();
+        assert!(written.contains(of_any) && written.contains(of_this), "{format}");
+        assert!(written.contains("https://developer.example.com/errors") || format == "typescript");
+    }
+    let schema = |folder: &TempDir, policy: &str, out: &str| {
+        let arguments = ["schema", "--format", "json-schema", "--policy", policy, "--out", out];
+        tollgate(folder.path(), &arguments)
+    };
+    assert_eq!(schema(&good, "absent.toml", "x").status.code(), Some(2));
+    assert_eq!(schema(&good, "policy.toml", "no/such/folder").status.code(), Some(2));
+    let faulty = folder("version = 2\n");
+    let refused = schema(&faulty, "policy.toml", "x");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("version 2 is unknown"));
+    assert!(!faulty.path().join("x").exists());
+    assert_eq!(tollgate(good.path(), &["schema", "--format", "yaml"]).status.code(), Some(2));
+}
+
 #[tokio::test]
 async fn a_new_key_is_shown_once_and_works() {
     let policy = format!(

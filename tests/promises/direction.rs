@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::support::root;
 
 /// From top to bottom.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "time",
     "scope",
     "claims",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 11] = [
     "policy",
     "denial",
     "gate",
+    "reference",
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -5,7 +5,9 @@
 
 mod buckets;
 mod catalogue;
+mod change_safety;
 mod command;
+mod committed;
 mod direction;
 mod disclosure;
 mod extractors;
@@ -13,6 +15,8 @@ mod faults;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
+mod openapi;
 mod retry;
+mod schema;
 mod support;
 mod tokens;

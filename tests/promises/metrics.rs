@@ -40,6 +40,8 @@ async fn ask() {
          [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n"
     );
     let (gate, _) = gate(&policy).await;
+    // Its examples are denials that nobody was sent.
+    tollgate::openapi::apply(&gate, &mut serde_json::json!({})).unwrap();
     let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
     for (path, key, times) in
         [("/on", Some(&good), 2), ("/on", None, 1), ("/dark", None, 3), ("/nowhere", None, 1)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod key;
+mod schema;
 mod serve;
 mod token;
 
@@ -26,6 +27,8 @@ enum Verb {
     /// Work with API keys
     #[command(subcommand)]
     Key(key::Key),
+    /// Write what client developers need: schemas, types and pages
+    Schema(schema::Schema),
     /// Judge requests on a socket, to try a policy out
     Serve(serve::Serve),
     /// Work with bearer tokens, to try a policy out
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     let end = match Cli::parse().verb {
         Verb::Check(check) => check.run(),
         Verb::Key(key) => key.run(),
+        Verb::Schema(schema) => schema.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),
     };

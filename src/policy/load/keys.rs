@@ -168,14 +168,14 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     if let Some(id) = &id {
         check_unique(section.faults(), &mut seen.ids, id, "keys");
     }
-    if let Some(digest) = &digest {
-        if !seen.digests.insert(digest.value) {
-            section.push(
-                Fault::at(&digest.place, "two keys have this digest")
-                    .label("is used already")
-                    .with_help("one key has one entry: make a second key with `tollgate key new`"),
-            );
-        }
+    if let Some(digest) = &digest
+        && !seen.digests.insert(digest.value)
+    {
+        section.push(
+            Fault::at(&digest.place, "two keys have this digest")
+                .label("is used already")
+                .with_help("one key has one entry: make a second key with `tollgate key new`"),
+        );
     }
     section.finish();
 

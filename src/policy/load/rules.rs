@@ -123,6 +123,7 @@ fn load_rule(
                 .with_help("set `mode = \"enforce\"` when the log shows that it decides as meant"),
         );
     }
+    let listed = section.flag("listed").unwrap_or(true);
     section.finish();
 
     let needs_address = !addresses.is_empty()
@@ -138,6 +139,7 @@ fn load_rule(
         limits,
         cost: cost.unwrap_or(ONE),
         mode: mode.unwrap_or(Mode::Enforce),
+        listed,
         needs_address,
     };
     Some((rule, Some(path.place)))

@@ -1,0 +1,288 @@
+//! The handbook of an API: for each rule of its policy what it asks for, how much it grants, and
+//! which codes can occur there.
+//!
+//! Rules with `listed = false` are left out. What denials tell at the policy's disclosure, the
+//! handbook tells too, and no more: addresses and values of claims are told where details are.
+
+use super::heal::heals;
+use crate::denial::{DenialCode, catalogue as codes};
+use crate::limit::Limit;
+use crate::policy::{Demands, Disclosure, Mode, Policy, Rule};
+
+/// What is told of a policy.
+#[derive(Debug)]
+pub(crate) struct Handbook<'p> {
+    /// How a credential may be sent, in sentences; empty when all is public.
+    pub(crate) credentials: Vec<Form>,
+    pub(crate) issuers: Vec<Tokens<'p>>,
+    pub(crate) rules: Vec<Entry<'p>>,
+}
+
+/// A way to send a credential.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Form {
+    pub(crate) kind: Kind,
+    /// Its name among the security schemes of OpenAPI.
+    pub(crate) scheme: &'static str,
+    /// The header as it is sent: `x-api-key: <key>`.
+    pub(crate) header: String,
+}
+
+impl Form {
+    /// How credentials are sent to an API whose policy says nothing else.
+    pub(crate) fn usual() -> Vec<Self> {
+        let form = |kind, scheme, header: &str| Self { kind, scheme, header: header.into() };
+        vec![
+            form(Kind::ApiKey, "ApiKeyHeader", "x-api-key: <key>"),
+            form(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>"),
+            form(Kind::Token, "BearerToken", "Authorization: Bearer <token>"),
+        ]
+    }
+}
+
+/// What a credential is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    ApiKey,
+    Token,
+}
+
+/// Whose tokens are accepted, and what they must say.
+#[derive(Debug)]
+pub(crate) struct Tokens<'p> {
+    pub(crate) iss: &'p str,
+    pub(crate) audiences: Vec<&'p str>,
+    pub(crate) obtain: Option<&'p str>,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub(crate) struct Entry<'p> {
+    pub(crate) rule: &'p Rule,
+    /// Empty on public rules.
+    pub(crate) forms: Vec<Form>,
+    /// `None` on public rules.
+    pub(crate) demands: Option<&'p Demands>,
+    /// What claims of the token must be.
+    pub(crate) claims: Vec<String>,
+    /// Where calls may come from, in words; empty for anywhere.
+    pub(crate) networks: String,
+    pub(crate) limits: Vec<&'p Limit>,
+    /// The codes that can occur, in the order of the catalogue.
+    pub(crate) codes: Vec<Occurrence>,
+}
+
+/// A code that can occur where a rule decides.
+#[derive(Debug)]
+pub(crate) struct Occurrence {
+    pub(crate) code: &'static DenialCode,
+    /// What heals it there, in Markdown.
+    pub(crate) heals: String,
+}
+
+impl<'p> Handbook<'p> {
+    pub(crate) fn of(policy: &'p Policy) -> Self {
+        let rules: Vec<Entry<'p>> = (policy.rules.iter())
+            .filter(|rule| rule.listed)
+            .map(|rule| Entry::of(policy, rule))
+            .collect();
+        let mut credentials: Vec<Form> = Vec::new();
+        for form in rules.iter().flat_map(|entry| &entry.forms) {
+            if !credentials.contains(form) {
+                credentials.push(form.clone());
+            }
+        }
+        let takes_tokens = credentials.iter().any(|form| form.kind == Kind::Token);
+        let issuers = (policy.issuers.iter())
+            .filter(|_| takes_tokens)
+            .map(|issuer| Tokens {
+                iss: &issuer.iss,
+                audiences: issuer.audiences.iter().map(AsRef::as_ref).collect(),
+                obtain: issuer.obtain.as_deref(),
+            })
+            .collect();
+        Self { credentials, issuers, rules }
+    }
+}
+
+impl<'p> Entry<'p> {
+    pub(crate) fn of(policy: &'p Policy, rule: &'p Rule) -> Self {
+        let is_detailed = policy.denial.disclosure == Disclosure::Detailed;
+        let demands = rule.demands();
+        let claims = demands.map_or(&[][..], |demands| &demands.claims).iter();
+        let claims = claims.map(|(name, value)| match is_detailed {
+            true => format!("{name} = {value}"),
+            false => name.to_string(),
+        });
+        let networks = match (&rule.addresses[..], is_detailed) {
+            ([], _) => String::new(),
+            (_, false) => "certain networks only".into(),
+            (ranges, true) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        Self {
+            rule,
+            forms: demands.map(|demands| forms(policy, demands)).unwrap_or_default(),
+            demands,
+            claims: claims.collect(),
+            networks,
+            limits: rule.limits.iter().map(|limit| &policy.limits[*limit]).collect(),
+            codes: (codes_of(policy, rule).into_iter())
+                .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
+                .collect(),
+        }
+    }
+
+    /// Whether the rule decides and logs, and lets every request pass.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.rule.mode == Mode::Shadow
+    }
+}
+
+/// Every way to send a credential to an API with this policy.
+pub(crate) fn all_forms(policy: &Policy) -> Vec<Form> {
+    forms(policy, &Demands { api_key: true, token: true, ..Demands::default() })
+}
+
+/// The ways to send a credential that such a rule accepts.
+pub(super) fn forms(policy: &Policy, demands: &Demands) -> Vec<Form> {
+    let mut forms = Vec::new();
+    let mut add = |kind, scheme, header| forms.push(Form { kind, scheme, header });
+    if demands.api_key && policy.takes_keys {
+        let header = super::example::written(policy.credential.key_header.as_str());
+        add(Kind::ApiKey, "ApiKeyHeader", format!("{header}: <key>"));
+        add(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>".into());
+        if policy.credential.keys_as_bearer {
+            add(Kind::ApiKey, "ApiKeyAsBearer", "Authorization: Bearer <key>".into());
+        }
+    }
+    if demands.token && !policy.issuers.is_empty() {
+        add(Kind::Token, "BearerToken", "Authorization: Bearer <token>".into());
+    }
+    forms
+}
+
+/// Which codes the gate can answer with where this rule decides, in the order of the catalogue.
+///
+/// 1. For the credential: the codes of each kind that is accepted, and those of having none, two
+///    or another one; and the wait of an address that failed too often.
+/// 2. For what the rule asks for: scopes, roles, claims, addresses.
+/// 3. For its limits; and that the gate is at fault.
+/// 4. Where the path has parameters: a value that makes it a path of no rule.
+///
+/// A rule in shadow mode denies nobody, but an extractor in its handler may, with the same
+/// codes. Handlers may add others, which a policy does not know of.
+pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode> {
+    let demands = rule.demands();
+    let asks = |what: fn(&Demands) -> bool| demands.is_some_and(what);
+    let kinds = demands.map(|demands| forms(policy, demands)).unwrap_or_default();
+    let accepts = |kind| kinds.iter().any(|form| form.kind == kind);
+    let can_occur = |code: &DenialCode| match code.code {
+        "token_revoked" | "key_source_unavailable" | "limiter_unavailable" => false,
+        "decision_failed" => true,
+        "no_matching_rule" => rule.path.replace("{{", "").contains('{'),
+        "address_not_allowed" => !rule.addresses.is_empty(),
+        "rate_limited" => !rule.limits.is_empty(),
+        "too_many_failures" => demands.is_some() && policy.failures.is_some(),
+        "insufficient_scope" => {
+            asks(|demands| !demands.scopes.is_empty() || !demands.any_scopes.is_empty())
+        }
+        "insufficient_role" => asks(|demands| !demands.roles.is_empty()),
+        "claim_mismatch" => asks(|demands| !demands.claims.is_empty()),
+        code if code.starts_with("credentials_") => demands.is_some(),
+        code if code.starts_with("api_key_") => accepts(Kind::ApiKey),
+        code if code.starts_with("token_") => accepts(Kind::Token),
+        _ => false,
+    };
+    let occurring = codes::CATALOGUE.iter().copied().filter(|code| can_occur(code));
+    if policy.denial.disclosure != Disclosure::Minimal {
+        return occurring.collect();
+    }
+    let groups: Vec<&str> = occurring.map(|code| code.group().code).collect();
+    codes::CATALOGUE.iter().copied().filter(|code| groups.contains(&code.code)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::{Faults, load};
+
+    fn policy(lines: &str) -> Policy {
+        load("policy", &format!("version = 1\n{lines}"), Path::new(""), &Faults::default()).unwrap()
+    }
+
+    fn codes(policy: &Policy, rule: usize) -> Vec<&'static str> {
+        let rule = policy.rules.iter().nth(rule).unwrap();
+        codes_of(policy, rule).iter().map(|code| code.code).collect()
+    }
+
+    const RULES: &str = r#"
+[api_keys]
+[[limit]]
+name = "few"
+rate = "5/minute"
+per = ["address"]
+[[rule]]
+name = "open"
+path = "/open"
+public = true
+[[rule]]
+name = "files"
+path = "/files/{*rest}"
+public = true
+limits = ["few"]
+addresses = ["10.0.0.0/8"]
+[[rule]]
+name = "orders"
+path = "/orders"
+roles = ["clerk"]
+[[rule]]
+name = "secret"
+path = "/secret"
+listed = false
+"#;
+
+    #[test]
+    fn codes_are_those_that_the_rule_can_lead_to() {
+        let policy = policy(RULES);
+        assert_eq!(codes(&policy, 0), ["decision_failed"]);
+        assert_eq!(
+            codes(&policy, 1),
+            ["address_not_allowed", "no_matching_rule", "rate_limited", "decision_failed"]
+        );
+        let orders = codes(&policy, 2);
+        for code in
+            ["credentials_missing", "api_key_revoked", "insufficient_role", "too_many_failures"]
+        {
+            assert!(orders.contains(&code), "{code}");
+        }
+        for code in ["token_expired", "rate_limited", "claim_mismatch", "no_matching_rule"] {
+            assert!(!orders.contains(&code), "{code}");
+        }
+    }
+
+    #[test]
+    fn at_minimal_the_groups_are_told() {
+        let policy = policy(&format!("[denial]\ndisclosure = \"minimal\"\n{RULES}"));
+        assert_eq!(
+            codes(&policy, 2),
+            [
+                "credentials_missing",
+                "invalid_credentials",
+                "access_denied",
+                "temporarily_unavailable"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_listed_is_left_out() {
+        let policy = policy(RULES);
+        let handbook = Handbook::of(&policy);
+        let names: Vec<&str> = handbook.rules.iter().map(|entry| &*entry.rule.name).collect();
+        assert_eq!(names, ["open", "files", "orders"]);
+        assert_eq!(handbook.rules[1].networks, "certain networks only");
+        assert_eq!(handbook.credentials.len(), 2);
+    }
+}

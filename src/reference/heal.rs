@@ -1,0 +1,112 @@
+//! What heals a denial where a rule decides: the remedy, with what the policy knows filled in.
+
+use super::handbook::forms;
+use super::text::{Known, fill};
+use crate::denial::DenialCode;
+use crate::policy::{Policy, Rule};
+use crate::verify::{Issuer, MAX_TOKEN_BYTES, algorithm_name};
+
+/// The remedy of a code at a rule, in Markdown.
+pub(super) fn heals(policy: &Policy, rule: &Rule, code: &DenialCode) -> String {
+    fill(code.remedy, &|member| known(policy, rule, member))
+}
+
+fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
+    let demands = rule.demands();
+    let list = |items: Vec<String>, word: &str| match items.is_empty() {
+        true => Known::Absent,
+        false => Known::Value(
+            items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(word),
+        ),
+    };
+    let demanded = |what: fn(&crate::policy::Demands) -> Vec<String>| {
+        list(demands.map(what).unwrap_or_default(), ", ")
+    };
+    // With several issuers it depends on the token which of them counts.
+    let of_issuer = |what: fn(&Issuer) -> Vec<String>| {
+        let mut issuers = policy.issuers.iter();
+        match (issuers.next(), issuers.next()) {
+            (Some(only), None) => list(what(only), " or "),
+            _ => Known::Told,
+        }
+    };
+    let texts = |texts: &[Box<str>]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    match member {
+        "support" => policy
+            .denial
+            .support
+            .as_ref()
+            .map_or(Known::Absent, |support| Known::Value(format!("<{support}>"))),
+        "accepted_credentials" => {
+            let forms = demands.map(|demands| forms(policy, demands)).unwrap_or_default();
+            list(forms.iter().map(|form| form.header.clone()).collect(), ", or ")
+        }
+        "expected_prefix" => {
+            let prefix = policy.keys.format().expected_prefix();
+            prefix.map_or(Known::Absent, |prefix| Known::Value(prefix.to_owned()))
+        }
+        "expected_length" => {
+            let length = policy.keys.format().expected_length();
+            length.map_or(Known::Absent, |length| Known::Value(length.to_string()))
+        }
+        "max_bytes" => Known::Value(MAX_TOKEN_BYTES.to_string()),
+        "accepted_issuers" => {
+            list(policy.issuers.iter().map(|issuer| issuer.iss.to_string()).collect(), " or ")
+        }
+        "accepted_algorithms" => of_issuer(|issuer| {
+            issuer.algorithms.iter().map(|one| algorithm_name(*one).to_owned()).collect()
+        }),
+        "expected_audience" => {
+            of_issuer(|issuer| issuer.audiences.iter().map(ToString::to_string).collect())
+        }
+        "expected_type" => {
+            of_issuer(|issuer| issuer.types.iter().map(ToString::to_string).collect())
+        }
+        "required_scopes" => {
+            demanded(|demands| demands.scopes.iter().map(ToString::to_string).collect())
+        }
+        "any_scopes" => {
+            demanded(|demands| demands.any_scopes.iter().map(ToString::to_string).collect())
+        }
+        "required_roles" => {
+            list(demands.map(|demands| texts(&demands.roles)).unwrap_or_default(), ", ")
+        }
+        "limits" => {
+            let names = rule.limits.iter().map(|limit| policy.limits[*limit].name.to_string());
+            list(names.collect(), " and ")
+        }
+        _ => Known::Told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::denial::catalogue;
+    use crate::policy::{Faults, load};
+
+    #[test]
+    fn what_the_policy_knows_is_filled_in() {
+        let text = "version = 1\n[api_keys]\nprefix = \"acme\"\n[[rule]]\nname = \"a\"\npath = \"/\"\nscopes = [\"a:b\"]\n";
+        let policy = load("policy", text, Path::new(""), &Faults::default()).unwrap();
+        let rule = policy.rules.iter().next().unwrap();
+        assert_eq!(
+            heals(&policy, rule, &catalogue::INSUFFICIENT_SCOPE),
+            "Get a credential with these scopes, then repeat the request with it. All of these are needed: `a:b`."
+        );
+        assert!(
+            heals(&policy, rule, &catalogue::API_KEY_MALFORMED)
+                .contains("begins with acme_ and has 54")
+        );
+        assert!(
+            heals(&policy, rule, &catalogue::API_KEY_EXPIRED)
+                .starts_with("Replace `key_id` by a new key. Make")
+        );
+        assert_eq!(
+            heals(&policy, rule, &catalogue::CREDENTIALS_MISSING),
+            "Send exactly one credential: `x-api-key: <key>`, or `Authorization: ApiKey <key>`."
+        );
+    }
+}

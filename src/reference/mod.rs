@@ -1,0 +1,115 @@
+//! What client developers are handed, made from the table of codes and the policy in force.
+//!
+//! - [`page`] and [`handbook`] gather what is told: about a code, and about a rule.
+//! - [`example`] runs a gate, so that examples are what is really sent.
+//! - [`json_schema`], [`openapi`], [`typescript`] and [`markdown`] write it down.
+//!
+//! Nothing here is written by hand about a single code: it all comes from the catalogue, the
+//! members, and the gate itself, so it cannot be out of step with what is sent.
+
+pub(crate) mod example;
+pub(crate) mod handbook;
+mod heal;
+pub(crate) mod json;
+mod json_schema;
+mod markdown;
+pub(crate) mod openapi;
+pub(crate) mod page;
+#[cfg_attr(not(feature = "metrics"), path = "quiet_log.rs")]
+mod quiet;
+mod sample;
+mod stage;
+mod text;
+mod typescript;
+
+use std::sync::OnceLock;
+
+use example::Example;
+
+use crate::denial::DenialCode;
+use crate::gate::Gate;
+use crate::policy::DenialPolicy;
+
+/// What documents are made for: the API of a gate, or any API.
+#[derive(Debug)]
+pub(crate) struct Api<'g> {
+    /// The catalogue, then the codes of the application.
+    pub(crate) codes: Vec<&'g DenialCode>,
+    pub(crate) denial: DenialPolicy,
+    pub(crate) gate: Option<&'g Gate>,
+    examples: OnceLock<Vec<(String, Example)>>,
+}
+
+/// A form in which the catalogue is handed out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// JSON Schema 2020-12 of the document.
+    JsonSchema,
+    /// An OpenAPI 3.1 document: components, and with a policy the paths of its rules.
+    OpenApi,
+    /// A TypeScript module.
+    TypeScript,
+    /// The catalogue in Markdown, and with a policy the handbook.
+    Markdown,
+}
+
+impl Api<'static> {
+    /// Any API: what holds whatever the policy.
+    pub(crate) fn any() -> Self {
+        Self {
+            codes: DenialCode::catalogue().to_vec(),
+            denial: DenialPolicy::default(),
+            gate: None,
+            examples: OnceLock::new(),
+        }
+    }
+}
+
+impl<'g> Api<'g> {
+    /// The API behind this gate.
+    pub(crate) fn of(gate: &'g Gate) -> Self {
+        let mut codes: Vec<&DenialCode> = DenialCode::catalogue().to_vec();
+        codes.extend(gate.renderer.registry.own());
+        let denial = gate.policy.denial.clone();
+        Self { codes, denial, gate: Some(gate), examples: OnceLock::new() }
+    }
+
+    /// Writes the document of this form.
+    pub(crate) fn write(&self, format: Format) -> String {
+        match format {
+            Format::JsonSchema => json_schema::schema(self).pretty(),
+            Format::OpenApi => openapi::document(self).pretty(),
+            Format::TypeScript => typescript::module(self),
+            Format::Markdown => markdown::document(self),
+        }
+    }
+
+    /// The header that holds an API key.
+    pub(crate) fn key_header(&self) -> &str {
+        self.gate.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
+    }
+
+    /// The catalogue's index, in Markdown.
+    #[expect(dead_code, reason = "pages are served one by one by the router")]
+    pub(crate) fn markdown_index(&self) -> String {
+        markdown::index(self)
+    }
+
+    /// The page of a code in Markdown; `None` for a code that there is not.
+    #[expect(dead_code, reason = "pages are served one by one by the router")]
+    pub(crate) fn markdown_page(&self, code: &str) -> Option<String> {
+        let code = self.codes.iter().find(|row| row.code == code)?;
+        Some(markdown::code(self, code))
+    }
+
+    /// The handbook in Markdown; `None` for any API.
+    #[expect(dead_code, reason = "pages are served one by one by the router")]
+    pub(crate) fn markdown_handbook(&self) -> Option<String> {
+        markdown::handbook_page(self)
+    }
+
+    /// An example response for each code that has one.
+    pub(crate) fn examples(&self) -> &[(String, Example)] {
+        self.examples.get_or_init(|| example::all(self))
+    }
+}

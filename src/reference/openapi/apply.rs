@@ -1,0 +1,174 @@
+//! Adds what the gate does to the document of an application.
+
+use std::error::Error;
+use std::fmt;
+
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::components::components;
+use super::operation::{METHODS, denials, security};
+use crate::denial::catalogue;
+use crate::gate::Tollgate;
+use crate::policy::{NoRule, Policy};
+use crate::reference::Api;
+use crate::reference::handbook::Entry;
+use crate::reference::json::Json;
+
+/// Adds to an OpenAPI 3.1 document how this gate denies: schemas, responses, headers and security
+/// schemes; and to each operation the security and the denials of the rule that covers it.
+///
+/// `document` is anything that is written and read as JSON: the `OpenApi` of utoipa, or a JSON
+/// value. What it says already stays as it is: components, responses and the security of an
+/// operation are only added where there are none.
+///
+/// The rule of an operation is looked up as it is for a request: by method and path, with a
+/// segment in place of each parameter, behind the path of the document's first server. An
+/// operation that no rule covers gets the response of that; one whose rule has `listed = false`
+/// is left alone. Denials that handlers make of their own accord are for the document to name.
+///
+/// # Errors
+///
+/// When the document is not an object, or cannot be written or read back.
+///
+/// # Example
+///
+/// `cargo run --example openapi` does this for a document that utoipa made.
+pub fn apply<D>(gate: &Tollgate, document: &mut D) -> Result<(), ApplyError>
+where
+    D: Serialize + DeserializeOwned,
+{
+    let text = serde_json::to_string(document)
+        .map_err(|error| ApplyError::CannotBeWritten { source: error.into() })?;
+    let mut json = Json::parse(&text);
+    if !matches!(json, Json::Object(_)) {
+        return Err(ApplyError::NotAnObject);
+    }
+    add(&Api::of(gate.gate()), &gate.gate().policy, &mut json);
+    let text = serde_json::to_string(&json)
+        .map_err(|error| ApplyError::CannotBeWritten { source: error.into() })?;
+    *document = serde_json::from_str(&text)
+        .map_err(|error| ApplyError::CannotBeRead { source: error.into() })?;
+    Ok(())
+}
+
+/// Why nothing could be added to a document.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The document cannot be written as JSON.
+    CannotBeWritten {
+        /// What is wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The document is JSON, but not an object.
+    NotAnObject,
+    /// The document does not take what was added.
+    CannotBeRead {
+        /// What is wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CannotBeWritten { .. } => "the document cannot be written as JSON",
+            Self::NotAnObject => "the document is not a JSON object",
+            Self::CannotBeRead { .. } => "the document does not take what was added to it",
+        })
+    }
+}
+
+impl Error for ApplyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::CannotBeWritten { source } | Self::CannotBeRead { source } => Some(&**source),
+            Self::NotAnObject => None,
+        }
+    }
+}
+
+fn add(api: &Api<'_>, policy: &Policy, document: &mut Json) {
+    let ours = components(api);
+    let theirs = document.entry("components");
+    for (kind, components) in ours.members() {
+        let held = theirs.entry(kind);
+        for (name, component) in components.members() {
+            held.add(name, component.clone());
+        }
+    }
+    let base = base_path(document);
+    for (path, item) in document.entry("paths").members_mut() {
+        let path = format!("{base}{}", sample(path));
+        for (name, operation) in item.members_mut() {
+            let method = METHODS.iter().find(|method| method.as_str().eq_ignore_ascii_case(name));
+            if let Some(method) = method {
+                complete(api, policy, method, &path, operation);
+            }
+        }
+    }
+}
+
+/// Adds to an operation what the rule that covers it says.
+fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operation: &mut Json) {
+    let codes = match policy.rules.find(method, path) {
+        Ok(id) if !policy.rules[id].listed => return,
+        Ok(id) => {
+            let entry = Entry::of(policy, &policy.rules[id]);
+            operation.add("security", security(&entry));
+            entry.codes.iter().map(|occurring| occurring.code).collect()
+        }
+        Err(NoRule::Path) => vec![&catalogue::NO_MATCHING_RULE],
+        Err(NoRule::Method(_)) => vec![&catalogue::METHOD_NOT_ALLOWED],
+    };
+    let responses = operation.entry("responses");
+    for (status, response) in denials(api, &codes) {
+        responses.add(&status, response);
+    }
+}
+
+/// The path of the first server, which stands before every path of the document.
+fn base_path(document: &Json) -> String {
+    let servers = document.get("servers").map_or(&[][..], Json::items);
+    let url = servers.first().and_then(|server| server.get("url")).and_then(Json::text);
+    let url = url.unwrap_or_default();
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
+        None => url,
+    };
+    path.trim_end_matches('/').to_owned()
+}
+
+/// A path that this template covers.
+fn sample(template: &str) -> String {
+    let mut path = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        path += before;
+        path.push('_');
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    path + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_requests() {
+        assert_eq!(sample("/orders/{id}/lines/{line}"), "/orders/_/lines/_");
+        for (url, path) in [
+            ("https://api.example.com/v1/", "/v1"),
+            ("https://api.example.com", ""),
+            ("/v1", "/v1"),
+            ("/", ""),
+        ] {
+            let document = Json::parse(&format!(r#"{{"servers":[{{"url":"{url}"}}]}}"#));
+            assert_eq!(base_path(&document), path, "{url}");
+        }
+        assert_eq!(base_path(&Json::parse("{}")), "");
+    }
+}

@@ -1,0 +1,235 @@
+//! What a rule means for an operation: security, and the responses of its denials.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+
+use super::components;
+use crate::denial::DenialCode;
+use crate::policy::{Policy, Rule};
+use crate::reference::Api;
+use crate::reference::handbook::Entry;
+use crate::reference::json::{Json, object};
+
+/// The methods that a path of OpenAPI can have.
+pub(super) const METHODS: [Method; 8] = [
+    Method::GET,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::HEAD,
+    Method::PATCH,
+    Method::TRACE,
+];
+
+/// The methods that stand for a rule which names none.
+const USUAL: [Method; 6] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// A path for each pattern of the policy, with an operation for each method of its rules.
+pub(super) fn paths(api: &Api<'_>, policy: &Policy) -> Json {
+    let mut paths = Json::Object(Vec::new());
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut ids: Vec<String> = Vec::new();
+    for rule in policy.rules.iter() {
+        let path = template(&rule.path);
+        // OpenAPI takes paths that differ in the names of parameters alone for one.
+        let path = names.entry(path.nameless).or_insert(path.text).clone();
+        let methods = methods(policy, rule);
+        for method in &methods {
+            if !rule.listed {
+                continue;
+            }
+            let mut id = rule.name.to_string();
+            if methods.len() > 1 {
+                id = format!("{id}-{}", method.as_str().to_ascii_lowercase());
+            }
+            while ids.contains(&id) {
+                id.push('_');
+            }
+            let item = paths.entry(&path);
+            let parameters = parameters(&path);
+            if !parameters.items().is_empty() {
+                item.add("parameters", parameters);
+            }
+            let operation = operation(api, &Entry::of(policy, rule), &id);
+            item.set(&method.as_str().to_ascii_lowercase(), operation);
+            ids.push(id);
+        }
+    }
+    paths
+}
+
+/// The methods of a rule: those it names, or the usual ones that no other rule of its path takes.
+fn methods(policy: &Policy, rule: &Rule) -> Vec<Method> {
+    if !rule.methods.is_empty() {
+        return rule.methods.iter().filter(|method| METHODS.contains(method)).cloned().collect();
+    }
+    let path = template(&rule.path).nameless;
+    let taken = |method: &Method| {
+        policy
+            .rules
+            .iter()
+            .any(|other| other.methods.contains(method) && template(&other.path).nameless == path)
+    };
+    USUAL.into_iter().filter(|method| !taken(method)).collect()
+}
+
+fn operation(api: &Api<'_>, entry: &Entry<'_>, id: &str) -> Json {
+    let mut operation = object! { "operationId" => id };
+    let about = about(entry);
+    if !about.is_empty() {
+        operation.set("description", about);
+    }
+    operation.set("security", security(entry));
+    let mut admitted = object! { "description" => "Admitted; the answer is the application's." };
+    if !entry.limits.is_empty() {
+        let mut headers = Json::Object(Vec::new());
+        for name in components::limit_headers(api.denial.ratelimit_headers) {
+            headers.set(name, object! { "$ref" => format!("#/components/headers/{name}") });
+        }
+        if !headers.members().is_empty() {
+            admitted.set("headers", headers);
+        }
+    }
+    let mut responses = object! { "2XX" => admitted };
+    let codes: Vec<&DenialCode> = entry.codes.iter().map(|occurring| occurring.code).collect();
+    for (status, response) in denials(api, &codes) {
+        responses.set(&status, response);
+    }
+    operation.set("responses", responses);
+    operation
+}
+
+/// The responses of these codes, by status.
+pub(super) fn denials(api: &Api<'_>, codes: &[&DenialCode]) -> Vec<(String, Json)> {
+    let mut by_status: BTreeMap<u16, Vec<&DenialCode>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status_in(api.denial.status)).or_default().push(code);
+    }
+    let response = |(status, codes): (u16, Vec<&DenialCode>)| {
+        (status.to_string(), components::response(api, &codes))
+    };
+    by_status.into_iter().map(response).collect()
+}
+
+/// Each accepted way to send a credential is enough; none is needed where none is asked for, or
+/// where the rule lets all pass.
+pub(super) fn security(entry: &Entry<'_>) -> Json {
+    let scopes = entry.demands.map_or(&[][..], |demands| &demands.scopes);
+    let scopes: Vec<&str> = scopes.iter().map(crate::scope::Scope::as_str).collect();
+    let mut alternatives: Vec<Json> =
+        entry.forms.iter().map(|form| object! { form.scheme => scopes.clone() }).collect();
+    if entry.is_on_trial() {
+        alternatives.push(Json::Object(Vec::new()));
+    }
+    Json::Array(alternatives)
+}
+
+/// What the keywords of OpenAPI cannot say.
+fn about(entry: &Entry<'_>) -> String {
+    let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+    let quoted = |text: &dyn std::fmt::Display| format!("`{text}`");
+    let mut lines = Vec::new();
+    if let Some(demands) = entry.demands {
+        if !demands.scopes.is_empty() {
+            let scopes = list(&mut demands.scopes.iter().map(|scope| quoted(scope)));
+            lines.push(format!("Scopes, all of: {scopes}."));
+        }
+        if !demands.any_scopes.is_empty() {
+            let scopes = list(&mut demands.any_scopes.iter().map(|scope| quoted(scope)));
+            lines.push(format!("Scopes, one of: {scopes}."));
+        }
+        if !demands.roles.is_empty() {
+            let roles = list(&mut demands.roles.iter().map(|role| quoted(role)));
+            lines.push(format!("Roles, one of: {roles}."));
+        }
+    }
+    if !entry.claims.is_empty() {
+        let claims = list(&mut entry.claims.iter().map(|claim| quoted(claim)));
+        lines.push(format!("Claims of the token: {claims}."));
+    }
+    if !entry.networks.is_empty() {
+        lines.push(format!("From: {}.", entry.networks));
+    }
+    for limit in &entry.limits {
+        let plan = |plan: &crate::limit::PlanQuota| {
+            let name = plan.plan.as_ref().map_or(String::new(), |plan| format!("plan `{plan}`: "));
+            format!("{name}{}, at most {} at once", plan.rate, plan.quota.burst())
+        };
+        let plans: Vec<String> = limit.quotas.iter().map(plan).collect();
+        lines.push(format!("Limit `{}`: {}.", limit.name, plans.join("; ")));
+    }
+    if entry.rule.cost.get() > 1 && !entry.limits.is_empty() {
+        lines.push(format!("A request takes {} from each limit.", entry.rule.cost));
+    }
+    lines.join("\n\n")
+}
+
+/// A path of OpenAPI, and the same with its parameters nameless.
+struct Template {
+    text: String,
+    nameless: String,
+}
+
+/// From a pattern of the policy: `{*rest}` is written `{rest}`, and braces of its own encoded.
+fn template(pattern: &str) -> Template {
+    let (mut text, mut nameless) = (String::new(), String::new());
+    let mut letters = pattern.chars().peekable();
+    let mut within = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '{' | '}' if letters.peek() == Some(&letter) && !within => {
+                letters.next();
+                let encoded = if letter == '{' { "%7B" } else { "%7D" };
+                text += encoded;
+                nameless += encoded;
+            }
+            '{' | '}' => {
+                within = letter == '{';
+                text.push(letter);
+                nameless.push(letter);
+            }
+            // `{*rest}` beside `{rest}` is another path, and one of them has to give way.
+            '*' if within => nameless.push('*'),
+            letter => {
+                text.push(letter);
+                if !within {
+                    nameless.push(letter);
+                }
+            }
+        }
+    }
+    Template { text, nameless }
+}
+
+fn parameters(path: &str) -> Json {
+    let names = path.split('{').skip(1).filter_map(|part| part.split('}').next());
+    let parameter = |name: &str| {
+        object! {
+            "name" => name,
+            "in" => "path",
+            "required" => true,
+            "schema" => object! { "type" => "string", "minLength" => 1_u64 },
+        }
+    };
+    names.map(parameter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_become_templates() {
+        for (pattern, text, nameless) in [
+            ("/orders/{id}", "/orders/{id}", "/orders/{}"),
+            ("/files/{*rest}", "/files/{rest}", "/files/{*}"),
+            ("/{{a}}/v{n}", "/%7Ba%7D/v{n}", "/%7Ba%7D/v{}"),
+        ] {
+            let made = template(pattern);
+            assert_eq!((&*made.text, &*made.nameless), (text, nameless));
+        }
+    }
+}

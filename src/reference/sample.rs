@@ -1,0 +1,119 @@
+//! How a program handles a denial, in four languages.
+//!
+//! What to do depends on the code in four ways only, so there are four programs in each
+//! language; each names the code that it is shown for.
+
+use crate::denial::{Category, DenialCode};
+
+/// A program.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) language: &'static str,
+    /// The language, in an address or behind the fence of a block.
+    pub(crate) slug: &'static str,
+    pub(crate) text: String,
+}
+
+/// What a program does about a denial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answer {
+    /// It waits, and asks again.
+    Wait,
+    /// It gets a new token, and asks again.
+    Token,
+    /// It stops, and says what to do.
+    Tell,
+    /// It stops, and names the denial to those who run the server.
+    Report,
+}
+
+/// Codes that a new token from the same issuer heals, as far as a program can tell.
+const HEALED_BY_A_TOKEN: [&str; 5] = [
+    "token_expired",
+    "token_revoked",
+    "token_key_unknown",
+    "token_signature_invalid",
+    "invalid_credentials",
+];
+
+macro_rules! programs {
+    ($name:literal, $code:literal) => {
+        (
+            $code,
+            [
+                include_str!(concat!("samples/", $name, ".sh")),
+                include_str!(concat!("samples/", $name, ".ts")),
+                include_str!(concat!("samples/", $name, ".py")),
+                include_str!(concat!("samples/", $name, ".rs")),
+            ],
+        )
+    };
+}
+
+const LANGUAGES: [(&str, &str); 4] =
+    [("curl", "sh"), ("TypeScript", "ts"), ("Python", "python"), ("Rust", "rust")];
+
+/// From a program that sends a key to one that sends a token, by language.
+const WITH_A_TOKEN: [&[(&str, &str)]; 4] = [
+    &[("x-api-key: $KEY", "Authorization: Bearer $TOKEN")],
+    &[("\"x-api-key\": key", "authorization: `Bearer ${token}`"), ("key: string", "token: string")],
+    &[
+        ("\"x-api-key\": key", "\"Authorization\": f\"Bearer {token}\""),
+        ("(api, key)", "(api, token)"),
+    ],
+    &[(".header(\"x-api-key\", key)", ".bearer_auth(token)"), ("key: &str", "token: &str")],
+];
+
+/// The programs for a code, of an API whose keys are sent in this header.
+pub(super) fn samples(code: &DenialCode, key_header: &str) -> Vec<Sample> {
+    let (named, programs) = match answer(code) {
+        Answer::Wait => programs!("wait", "rate_limited"),
+        Answer::Token => programs!("token", "token_expired"),
+        Answer::Tell => programs!("tell", "insufficient_scope"),
+        Answer::Report => programs!("report", "decision_failed"),
+    };
+    let sample = |(at, program): (usize, &str)| {
+        let (language, slug) = LANGUAGES[at];
+        let mut text = program.replace(named, code.code);
+        if code.category == Category::Token {
+            for (key, token) in WITH_A_TOKEN[at] {
+                text = text.replace(key, token);
+            }
+        }
+        Sample { language, slug, text: text.replace("x-api-key", key_header) }
+    };
+    programs.into_iter().enumerate().map(sample).collect()
+}
+
+fn answer(code: &DenialCode) -> Answer {
+    match code.category {
+        _ if code.retryable => Answer::Wait,
+        _ if HEALED_BY_A_TOKEN.contains(&code.code) => Answer::Token,
+        Category::Server => Answer::Report,
+        _ => Answer::Tell,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_program_names_its_code_and_no_other() {
+        for code in DenialCode::catalogue() {
+            for sample in samples(code, "x-shop-key") {
+                assert!(sample.text.contains(code.code), "{} in {}", code.code, sample.language);
+                let others = DenialCode::catalogue().iter().filter(|other| {
+                    !code.code.contains(other.code) && sample.text.contains(other.code)
+                });
+                assert_eq!(others.count(), 0, "{} in {}", code.code, sample.language);
+                let sends = |text| sample.text.contains(text);
+                let sends_token = sends("Bearer ") || sends("bearer_auth(token)");
+                assert!(!sends("x-api-key"), "{} in {}", code.code, sample.language);
+                assert_ne!(sends("x-shop-key"), sends_token, "{}: {}", code.code, sample.text);
+                let asks_token = code.category == Category::Token;
+                assert!(!asks_token || sends_token, "{} in {}", code.code, sample.language);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+use std::error::Error;
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+
+/// The server is at fault: gives its people the name of this denial in their log.
+async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {
+    let response = client.get(format!("{api}/orders")).header("x-api-key", key).send().await?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let denial: Value = response.json().await?;
+    if denial["code"] == "decision_failed" {
+        let whom = denial["support"].as_str().unwrap_or("the provider");
+        return Err(format!("report {} to {whom}", denial["instance"]).into());
+    }
+    Err(format!("denied with {}", denial["code"]).into())
+}

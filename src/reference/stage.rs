@@ -1,0 +1,223 @@
+//! A small API to make examples with: a policy, credentials, and a clock that stands still.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, Request, Response};
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use tower::{Layer as _, Service as _};
+
+use super::Api;
+use crate::denial::{Denial, Registry, Renderer};
+use crate::gate::{Gate, TollgateLayer};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, load};
+use crate::time::ManualClock;
+use crate::verify::{Issuer, Issuers, KeySet, NewApiKey};
+
+/// 2027-01-15T08:00:00Z.
+const NOW: u64 = 1_800_000_000;
+
+/// Signs the tokens of examples, which no API accepts.
+const SECRET: &[u8] = b"signs nothing but tokens of examples";
+
+/// The issuer whose tokens are accepted; the other one has a key set.
+const ISSUER: &str = "https://id.example.com/";
+pub(super) const PARTNER: &str = "https://id.partner.example/";
+
+/// A public key whose private half was thrown away.
+const PARTNER_KEYS: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"2027","use":"sig","alg":"ES256","x":"qoDkAHJddL-GcskRAKblSUVNKL16X4prnSb0FRBJ6Bw","y":"9Qhi6fdCHz-yjLymSvsOP9w3tKg8uVfMWHioZNmk2DY"}]}"#;
+
+const POLICY: &str = r#"
+[failures]
+rate  = "10/minute"
+burst = 3
+
+[[limit]]
+name  = "per-client"
+rate  = "10/minute"
+burst = 5
+per   = ["client"]
+
+[[limit]]
+name  = "per-address"
+rate  = "300/minute"
+burst = 60
+per   = ["address"]
+
+[[rule]]
+name    = "read-orders"
+methods = ["GET"]
+path    = "/orders"
+scopes  = ["orders:read"]
+limits  = ["per-client", "per-address"]
+
+[[rule]]
+name    = "create-order"
+methods = ["POST"]
+path    = "/orders"
+scopes  = ["orders:read", "orders:write"]
+limits  = ["per-client", "per-address"]
+
+[[rule]]
+name    = "refund"
+methods = ["POST"]
+path    = "/refunds"
+roles   = ["accounting"]
+
+[[rule]]
+name   = "orders-of-acme"
+path   = "/acme/orders"
+claims = { tenant = "acme" }
+
+[[rule]]
+name      = "back-office"
+path      = "/back-office"
+addresses = ["10.0.0.0/8"]
+"#;
+
+/// A gate on the small API, as the policy in force shows denials.
+pub(super) struct Stage {
+    gate: Arc<Gate>,
+    keys: Vec<(&'static str, NewApiKey)>,
+}
+
+/// A request, and where it comes from; `None` where the server does not tell.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) from: Option<IpAddr>,
+}
+
+impl Stage {
+    /// `None` where the system gives no random bytes for keys.
+    pub(super) fn new(api: &Api<'_>, disclosure: Disclosure) -> Option<Self> {
+        let prefix = api.gate.map_or("tg", |gate| &gate.policy.credential.prefix);
+        let mut keys = Vec::new();
+        let mut entries = format!("version = 1\n[api_keys]\nprefix = \"{prefix}\"\n");
+        for (id, lines) in [
+            ("billing-2027", "scopes = [\"orders:read\"]"),
+            ("billing-2026", "expires = 2026-12-31T23:00:00Z"),
+            ("billing-2028", "not_before = 2027-02-01T00:00:00Z"),
+            ("billing-lost", "revoked = true"),
+            ("billing-office", "addresses = [\"203.0.113.0/24\"]"),
+        ] {
+            let key = NewApiKey::generate(prefix).ok()?;
+            let digest = key.digest();
+            entries += &format!(
+                "[[api_keys.key]]\nid = \"{id}\"\nclient = \"billing\"\ndigest = \"{digest}\"\n{lines}\n"
+            );
+            keys.push((id, key));
+        }
+        keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
+        let faults = Faults::default();
+        let mut policy = load("examples", &(entries + POLICY), Path::new(""), &faults)?;
+        api.dress(&mut policy, disclosure);
+        policy.credential.tokens = true;
+        policy.issuers = issuers();
+        let renderer = Renderer::new(&policy, Registry::default());
+        let gate = Gate::new(policy, renderer, Box::new(ManualClock::at(NOW)), Vec::new());
+        Some(Self { gate: Arc::new(gate), keys })
+    }
+
+    /// The text of a key.
+    pub(super) fn key(&self, id: &str) -> String {
+        let key = self.keys.iter().find(|(held, _)| *held == id);
+        key.map(|(_, key)| key.reveal().to_owned()).unwrap_or_default()
+    }
+
+    /// A token as the issuer makes it, after `change` was made to its header and its claims.
+    pub(super) fn token(&self, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+        let mut header = json!({"alg": "HS256", "typ": "at+jwt"});
+        let mut claims = json!({
+            "iss": ISSUER, "aud": "https://api.example.com", "sub": "mobile-app",
+            "scope": "orders:read", "iat": NOW - 60, "exp": NOW + 3600,
+        });
+        change(&mut header, &mut claims);
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let issuer = self.gate.policy.issuers.by_iss(ISSUER);
+        let tag = issuer.and_then(|issuer| issuer.keys.sign(Algorithm::HS256, signed.as_bytes()));
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.unwrap_or_default()))
+    }
+
+    /// What the gate answers; `None` where it lets the request pass.
+    pub(super) fn answer(&self, call: &Call) -> Option<Response<Body>> {
+        let mut request = Request::builder().method(&call.method).uri(call.path);
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(Body::empty()).ok()?;
+        if let Some(address) = call.from {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 443)));
+        }
+        let mut service = TollgateLayer::new(self.gate.clone()).layer(Router::new());
+        let response = at_once(service.call(request))?.ok()?;
+        // The router behind the gate has no routes: whatever was let pass is not found.
+        (response.status().as_u16() != 404).then_some(response)
+    }
+
+    /// A denial that cannot be provoked here, written as the gate writes it.
+    pub(super) fn write(&self, denial: &Denial) -> Response<Body> {
+        self.gate.renderer.render(denial)
+    }
+}
+
+impl Api<'_> {
+    /// Makes the policy of examples look like the one in force: `[denial]`, and how keys are sent.
+    fn dress(&self, policy: &mut Policy, disclosure: Disclosure) {
+        policy.denial = DenialPolicy { disclosure, ..self.denial.clone() };
+        if let Some(gate) = self.gate {
+            let credential = &gate.policy.credential;
+            policy.credential.key_header.clone_from(&credential.key_header);
+            policy.credential.keys_as_bearer = credential.keys_as_bearer;
+        }
+    }
+}
+
+/// The moment `seconds` from now, as a claim.
+pub(super) fn in_seconds(seconds: i64) -> Value {
+    NOW.saturating_add_signed(seconds).into()
+}
+
+/// The end of a future that waits for nothing.
+pub(super) fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(end) => Some(end),
+        Poll::Pending => None,
+    }
+}
+
+fn issuers() -> Issuers {
+    let issuer = |name: &str, iss: &str, algorithm, keys| Issuer {
+        name: name.into(),
+        iss: iss.into(),
+        audiences: vec!["https://api.example.com".into()],
+        algorithms: vec![algorithm],
+        keys,
+        leeway: Duration::from_secs(30),
+        obtain: Some(format!("{iss}docs/tokens").into()),
+        types: vec!["at+jwt".into(), "JWT".into()],
+        client_claim: "sub".into(),
+        scope_claim: "scope".into(),
+        roles_claim: "roles".into(),
+        plan_claim: "plan".into(),
+        required_claims: Vec::new(),
+    };
+    let secret = KeySet::from_secret(SECRET, &[Algorithm::HS256]);
+    let mut issuers = vec![issuer("main", ISSUER, Algorithm::HS256, secret)];
+    if let Ok((keys, _)) = KeySet::from_jwks(PARTNER_KEYS, &[Algorithm::ES256]) {
+        issuers.push(issuer("partner", PARTNER, Algorithm::ES256, keys));
+    }
+    Issuers::new(issuers)
+}
