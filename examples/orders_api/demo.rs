@@ -70,6 +70,10 @@ impl Demo {
         println!(
             "listening on {url}
 
+# what denials mean, and what each path asks for: open them in a browser
+curl {url}/errors
+curl {url}/errors/handbook
+
 # admitted: an API key, then a token, then a token of your own in exchange for the key
 curl -i {url}/orders -H 'x-api-key: {writer}'
 curl -i {url}/orders/1 -H 'authorization: Bearer {good}'

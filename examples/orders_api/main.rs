@@ -5,8 +5,8 @@
 //! ```
 //!
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
-//! and one denial of each category. Keys and tokens are made for this run. `/openapi.json` says
-//! what it answers, denials included.
+//! and one denial of each category. Keys and tokens are made for this run. `/errors` explains
+//! every denial, and `/openapi.json` says what the API answers, denials included.
 //!
 //! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
 //! printed:
@@ -115,15 +115,17 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, openapi::ApplyError> {
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(cors)
         .layer(gate.layer());
-    Ok(Router::new()
+    let behind = Router::new()
         .route("/orders", get(orders::list_orders).post(orders::create_order))
         .route("/orders/{id}", get(orders::read_order).delete(orders::cancel_order))
         .route("/token", post(orders::issue_token).with_state(issuer))
         .route("/health", get(orders::health))
         .route("/openapi.json", get(move || async move { Json(document) }))
         .with_state(orders)
-        .layer(around)
-        .route("/forgotten", get(orders::forgotten)))
+        .layer(around);
+    // In this order: of two routers without a fallback, axum keeps that of the merged one, and
+    // only this one's is behind the gate.
+    Ok(gate.catalogue().merge(behind).route("/forgotten", get(orders::forgotten)))
 }
 
 /// What the handlers answer, and how the gate denies.

@@ -87,7 +87,8 @@ async function aRateLimitIsCountedDown(): Promise<void> {
   assert.equal(denial["code"], "rate_limited");
   assert.equal(await page.textContent("#title"), denial["title"]);
   assert.equal(await page.textContent("#remedy"), denial["remedy"]);
-  assert.equal(await page.getAttribute("#more", "href"), `${address}/errors/rate_limited`);
+  const more = await page.getAttribute("#more", "href");
+  assert.equal(more, `${address}/errors/rate_limited`);
   const seconds = denial["retry_after"] as number;
   assert.match((await page.textContent("#countdown")) ?? "", /^Trying again in [12] s$/);
   const shown = await page.locator("#headers").innerText();
@@ -102,6 +103,8 @@ async function aRateLimitIsCountedDown(): Promise<void> {
   assert.deepEqual(answers.map(({ status }) => status), [403, 201]);
   const waited = (attempts[1] ?? 0) - (answers[0]?.at ?? 0);
   assert.ok(waited >= seconds * 1000 - 50 && waited < seconds * 1000 + 500, `${waited} ms`);
+  await page.goto(more);
+  assert.match(await page.locator("h1").innerText(), /Rate limited/);
   console.log(`a page of another origin: refused, counted down ${seconds} s, then admitted`);
   await page.close();
 }
