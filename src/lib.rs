@@ -58,6 +58,7 @@
 //! errors into documents, and `reference` writes what client developers are handed about them.
 //! No room reaches back.
 
+mod accept;
 mod address;
 mod claims;
 mod credential;

@@ -32,6 +32,14 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     }
 }
 
+/// The whole catalogue as files that link to each other: names and contents.
+pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
+    match gate {
+        Some(gate) => Api::of(gate.gate()).site(),
+        None => Api::any().site(),
+    }
+}
+
 /// What kind of file keys are written to, and the prefix that it sets.
 pub enum KeyFile {
     /// A policy: keys are `[[api_keys.key]]`.

@@ -1,4 +1,4 @@
-//! Working credentials for one run: a copy of `config/` with new keys and a new key set.
+//! Working credentials for one run: a copy of the policy with new keys and a new key set.
 
 use std::error::Error;
 use std::fs;
@@ -19,14 +19,13 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Copies the policy, and adds a client that may write and one that may only read.
-    pub(crate) fn prepare() -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn prepare(policy: &Path) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("orders_api-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-        fs::copy(config.join("tollgate.toml"), folder.join("tollgate.toml"))?;
+        fs::copy(policy, folder.join("tollgate.toml"))?;
 
         let (writer, reader) = (NewApiKey::generate("tg")?, NewApiKey::generate("tg")?);
-        let mut keys = fs::read_to_string(config.join("keys.toml"))?;
+        let mut keys = fs::read_to_string(policy.with_file_name("keys.toml"))?;
         for (client, key, scopes) in [
             ("shop", &writer, r#"["orders:read", "orders:write"]"#),
             ("dashboard", &reader, r#"["orders:read"]"#),
@@ -70,6 +69,10 @@ impl Demo {
         let url = format!("http://{address}");
         println!(
             "listening on {url}
+
+# what denials mean, and what each path asks for: open them in a browser
+curl {url}/errors
+curl {url}/errors/handbook
 
 # admitted: an API key, then a token, then a token of your own in exchange for the key
 curl -i {url}/orders -H 'x-api-key: {writer}'

@@ -5,9 +5,11 @@
 //! ```
 //!
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
-//! and one denial of each category. Keys and tokens are made for this run.
+//! and one denial of each category. Keys and tokens are made for this run. `/errors` explains
+//! every denial, and `/openapi.json` says what the API answers, denials included.
 //!
-//! For programs, `--credentials FILE` writes them as JSON before the first line is printed:
+//! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
+//! printed:
 //!
 //! ```json
 //! {
@@ -19,106 +21,28 @@
 
 mod demo;
 mod issuer;
+mod orders;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
-use http::{HeaderName, Method, StatusCode, header};
-use serde::{Deserialize, Serialize};
-use tollgate::{ApiKey, Category, Denial, DenialCode, Principal, Scope, Scoped, Tollgate, scope};
+use http::{HeaderName, Method, header};
+use tollgate::{Tollgate, openapi};
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::TraceLayer;
+use utoipa::OpenApi as _;
 
 use crate::demo::Demo;
 use crate::issuer::Issuer;
-
-scope!(OrdersWrite = "orders:write");
-
-/// A code of this API: clients get it in the same document as every other denial.
-static ORDER_SHIPPED: DenialCode = DenialCode::new("order_shipped", Category::Authorization)
-    .title("Order shipped")
-    .detail("The order was shipped on {shipped_on} and cannot be cancelled.")
-    .remedy("Send the goods back instead: see https://orders.example.com/returns.")
-    .status(409);
-
-#[derive(Clone, Deserialize, Serialize)]
-struct Order {
-    item: String,
-    quantity: u32,
-}
-
-type Orders = Arc<Mutex<BTreeMap<u32, Order>>>;
-
-async fn list_orders(State(orders): State<Orders>) -> Json<BTreeMap<u32, Order>> {
-    Json(lock(&orders).clone())
-}
-
-async fn read_order(
-    State(orders): State<Orders>,
-    Path(id): Path<u32>,
-) -> Result<Json<Order>, StatusCode> {
-    lock(&orders).get(&id).cloned().map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-/// The scope stands in the signature, so it holds even if the rule forgets it.
-async fn create_order(
-    caller: Scoped<OrdersWrite>,
-    State(orders): State<Orders>,
-    Json(order): Json<Order>,
-) -> (StatusCode, String) {
-    let mut orders = lock(&orders);
-    let id = orders.keys().last().map_or(1, |last| last + 1);
-    orders.insert(id, order);
-    (StatusCode::CREATED, format!("order {id} of {}\n", caller.client()))
-}
-
-async fn cancel_order(
-    State(orders): State<Orders>,
-    Path(id): Path<u32>,
-) -> Result<StatusCode, Denial> {
-    if id == 1 {
-        return Err(Denial::new(&ORDER_SHIPPED).member("shipped_on", "2026-11-20"));
-    }
-    lock(&orders).remove(&id);
-    Ok(StatusCode::NO_CONTENT)
-}
-
-#[derive(Serialize)]
-struct Token {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: i64,
-}
-
-/// A token in exchange for an API key: it holds the scopes of the key, for a minute.
-async fn issue_token(key: ApiKey, State(issuer): State<Issuer>) -> Result<Json<Token>, StatusCode> {
-    let scopes: Vec<&str> = key.scopes().iter().map(Scope::as_str).collect();
-    match issuer.token(key.client(), &scopes, 60) {
-        Ok(access_token) => Ok(Json(Token { access_token, token_type: "Bearer", expires_in: 60 })),
-        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-async fn health(caller: Option<Principal>) -> &'static str {
-    if caller.is_none() { "ok\n" } else { "ok, and known\n" }
-}
-
-/// Its route is added after the gate's layer, by mistake: the extractor denies, and nobody is
-/// let in.
-async fn forgotten(caller: Principal) -> String {
-    format!("never reached by {}\n", caller.client())
-}
+use crate::orders::{Order, Orders};
 
 /// A small orders API behind the gate.
 #[derive(Parser)]
@@ -126,6 +50,9 @@ struct Arguments {
     /// Where to listen; port 0 is any free one.
     #[arg(default_value = "127.0.0.1:3000")]
     listen: String,
+    /// The policy, with `keys.toml` and `jwks.json` beside it.
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tollgate.toml"))]
+    policy: PathBuf,
     /// Write address, keys and tokens to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -137,11 +64,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=off".into()))
         .init();
-    let Arguments { listen, credentials } = Arguments::parse();
+    let Arguments { listen, policy, credentials } = Arguments::parse();
 
-    let demo = Demo::prepare()?;
-    let gate = Tollgate::builder().policy_file(demo.policy()).code(&ORDER_SHIPPED).build().await?;
-    let app = app(&gate, demo.issuer.clone());
+    let demo = Demo::prepare(&policy)?;
+    let gate =
+        Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
+    let app = app(&gate, demo.issuer.clone())?;
 
     let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
         format!("cannot listen on {listen}: {error}; name another address, such as `cargo run --example orders_api 127.0.0.1:3001`")
@@ -156,9 +84,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn app(gate: &Tollgate, issuer: Issuer) -> Router {
-    let orders = Orders::default();
-    lock(&orders).insert(1, Order { item: "pencils".into(), quantity: 12 });
+fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, openapi::ApplyError> {
+    let orders = Orders::with(Order { item: "pencils".into(), quantity: 12 });
+    let document = document(gate)?;
 
     // What scripts of other origins may read of a denial, beside its body.
     let exposed = [
@@ -187,16 +115,40 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Router {
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(cors)
         .layer(gate.layer());
-    Router::new()
-        .route("/orders", get(list_orders).post(create_order))
-        .route("/orders/{id}", get(read_order).delete(cancel_order))
-        .route("/token", post(issue_token).with_state(issuer))
-        .route("/health", get(health))
+    let behind = Router::new()
+        .route("/orders", get(orders::list_orders).post(orders::create_order))
+        .route("/orders/{id}", get(orders::read_order).delete(orders::cancel_order))
+        .route("/token", post(orders::issue_token).with_state(issuer))
+        .route("/health", get(orders::health))
+        .route("/openapi.json", get(move || async move { Json(document) }))
         .with_state(orders)
-        .layer(around)
-        .route("/forgotten", get(forgotten))
+        .layer(around);
+    // In this order: of two routers without a fallback, axum keeps that of the merged one, and
+    // only this one's is behind the gate.
+    Ok(gate.catalogue().merge(behind).route("/forgotten", get(orders::forgotten)))
 }
 
-fn lock(orders: &Orders) -> std::sync::MutexGuard<'_, BTreeMap<u32, Order>> {
-    orders.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the handlers answer, and how the gate denies.
+fn document(gate: &Tollgate) -> Result<utoipa::openapi::OpenApi, openapi::ApplyError> {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(
+        info(
+            title = "Orders",
+            version = "1.0.0",
+            description = "A small orders API behind a gate."
+        ),
+        paths(
+            orders::list_orders,
+            orders::create_order,
+            orders::read_order,
+            orders::cancel_order,
+            orders::issue_token,
+            orders::health
+        )
+    )]
+    struct Documented;
+
+    let mut document = Documented::openapi();
+    openapi::apply(gate, &mut document)?;
+    Ok(document)
 }

@@ -65,13 +65,15 @@ fn start(api: &Api<'_>, place: Place) -> String {
             text,
             "| [`{0}`]({link}{0}) | {1} | {retry} | {2} |",
             code.code,
-            status(code),
+            status(api, code),
             code.title
         );
     }
-    text += "\nWhere two statuses stand, an API sends 403 for every reason, or the one that tells the\n\
-             cause, as its provider chose. The document is the same.\n\n\
-             ## What every denial says\n\n";
+    if api.gate.is_none() {
+        text += "\nWhere two statuses stand, an API sends 403 for every reason, or the one that tells the\n\
+             cause, as its provider chose. The document is the same.\n";
+    }
+    text += "\n## What every denial says\n\n";
     text += &table(&rows(BASE));
     text += "\n## What lists are made of\n";
     for item in ITEMS {
@@ -81,9 +83,9 @@ fn start(api: &Api<'_>, place: Place) -> String {
 }
 
 /// 403, and the status that tells the cause where that is another one.
-fn status(code: &DenialCode) -> String {
-    let uniform = code.status_in(crate::policy::StatusMode::Uniform);
-    match code.standard_status {
+fn status(api: &Api<'_>, code: &DenialCode) -> String {
+    let (uniform, standard) = api.statuses(code);
+    match standard {
         standard if standard == uniform => standard.to_string(),
         standard => format!("{uniform} or {standard}"),
     }

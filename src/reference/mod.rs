@@ -2,7 +2,8 @@
 //!
 //! - [`page`] and [`handbook`] gather what is told: about a code, and about a rule.
 //! - [`example`] runs a gate, so that examples are what is really sent.
-//! - [`json_schema`], [`openapi`], [`typescript`] and [`markdown`] write it down.
+//! - [`json_schema`], [`openapi`], [`typescript`], [`markdown`] and [`html`] write it down.
+//! - [`router`] serves it.
 //!
 //! Nothing here is written by hand about a single code: it all comes from the catalogue, the
 //! members, and the gate itself, so it cannot be out of step with what is sent.
@@ -10,6 +11,7 @@
 pub(crate) mod example;
 pub(crate) mod handbook;
 mod heal;
+mod html;
 pub(crate) mod json;
 mod json_schema;
 mod markdown;
@@ -17,6 +19,7 @@ pub(crate) mod openapi;
 pub(crate) mod page;
 #[cfg_attr(not(feature = "metrics"), path = "quiet_log.rs")]
 mod quiet;
+mod router;
 mod sample;
 mod stage;
 mod text;
@@ -28,7 +31,7 @@ use example::Example;
 
 use crate::denial::DenialCode;
 use crate::gate::Gate;
-use crate::policy::DenialPolicy;
+use crate::policy::{DenialPolicy, StatusMode};
 
 /// What documents are made for: the API of a gate, or any API.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub enum Format {
     TypeScript,
     /// The catalogue in Markdown, and with a policy the handbook.
     Markdown,
+    /// The index of the catalogue, as a page.
+    Html,
 }
 
 impl Api<'static> {
@@ -81,6 +86,29 @@ impl<'g> Api<'g> {
             Format::OpenApi => openapi::document(self).pretty(),
             Format::TypeScript => typescript::module(self),
             Format::Markdown => markdown::document(self),
+            Format::Html => html::Pages::new(self, html::Links::File).index(),
+        }
+    }
+
+    /// The whole catalogue as files that link to each other: names and contents.
+    pub(crate) fn site(&self) -> Vec<(String, String)> {
+        let mut files = html::Pages::new(self, html::Links::File).files();
+        for (name, format) in [
+            ("denial.schema.json", Format::JsonSchema),
+            ("openapi.json", Format::OpenApi),
+            ("denial.ts", Format::TypeScript),
+        ] {
+            files.push((name.to_owned(), self.write(format)));
+        }
+        files
+    }
+
+    /// The status of a code with `status = "uniform"`, and with `"standard"`; with a policy in
+    /// force, both are what it says.
+    pub(crate) fn statuses(&self, code: &DenialCode) -> (u16, u16) {
+        match self.gate {
+            Some(_) => (code.status_in(self.denial.status), code.status_in(self.denial.status)),
+            None => (code.status_in(StatusMode::Uniform), code.status_in(StatusMode::Standard)),
         }
     }
 
@@ -90,20 +118,11 @@ impl<'g> Api<'g> {
     }
 
     /// The catalogue's index, in Markdown.
-    #[expect(dead_code, reason = "pages are served one by one by the router")]
     pub(crate) fn markdown_index(&self) -> String {
         markdown::index(self)
     }
 
-    /// The page of a code in Markdown; `None` for a code that there is not.
-    #[expect(dead_code, reason = "pages are served one by one by the router")]
-    pub(crate) fn markdown_page(&self, code: &str) -> Option<String> {
-        let code = self.codes.iter().find(|row| row.code == code)?;
-        Some(markdown::code(self, code))
-    }
-
     /// The handbook in Markdown; `None` for any API.
-    #[expect(dead_code, reason = "pages are served one by one by the router")]
     pub(crate) fn markdown_handbook(&self) -> Option<String> {
         markdown::handbook_page(self)
     }

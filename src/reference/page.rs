@@ -6,14 +6,13 @@ use super::sample::{Sample, samples};
 use super::text::plain;
 use crate::denial::members::{self, Presence};
 use crate::denial::{Challenge, DenialCode};
-use crate::policy::StatusMode;
 
 /// All that is told about a code.
 #[derive(Debug)]
 pub(crate) struct Page<'p> {
     pub(crate) code: &'p DenialCode,
     pub(crate) prose: Prose,
-    /// The status with `status = "uniform"`, and with `"standard"`.
+    /// As of [`Api::statuses`].
     pub(crate) statuses: (u16, u16),
     /// `WWW-Authenticate`, in words; empty where none is sent.
     pub(crate) challenge: &'static str,
@@ -52,12 +51,11 @@ pub(crate) const HEADINGS: [&str; 4] =
 
 impl<'p> Page<'p> {
     pub(crate) fn of(api: &'p Api<'_>, code: &'p DenialCode) -> Self {
-        let (uniform, standard) = (StatusMode::Uniform, StatusMode::Standard);
         let example = api.examples().iter().find(|(of, _)| of == code.code);
         Self {
             code,
             prose: Prose::of(code),
-            statuses: (code.status_in(uniform), code.status_in(standard)),
+            statuses: api.statuses(code),
             challenge: challenge(code),
             members: rows(code.members),
             example: example.map(|(_, example)| example),
@@ -109,6 +107,17 @@ impl Prose {
         }
         prose
     }
+
+    /// The codes that it names as related.
+    pub(crate) fn related_codes(&self) -> impl Iterator<Item = &str> {
+        let links = self.related.split("](").skip(1);
+        links.filter_map(|link| link.split(')').next()).filter(|code| is_name(code))
+    }
+}
+
+/// Whether a link leads to the page of a code.
+pub(crate) fn is_name(link: &str) -> bool {
+    !link.is_empty() && link.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 fn challenge(code: &DenialCode) -> &'static str {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::support::root;
 
 /// From top to bottom.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "time",
     "scope",
     "claims",
@@ -16,6 +16,7 @@ const ROOMS: [&str; 12] = [
     "verify",
     "limit",
     "policy",
+    "accept",
     "denial",
     "gate",
     "reference",

@@ -16,6 +16,7 @@ mod faults;
 mod metrics;
 mod mounting;
 mod openapi;
+mod pages;
 mod retry;
 mod schema;
 mod support;

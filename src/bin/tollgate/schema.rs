@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tollgate::Tollgate;
-use tollgate::workbench::{Format, schema};
+use tollgate::workbench::{Format, schema, site};
 
 use crate::{Failure, block_on};
 
@@ -16,7 +16,7 @@ pub(crate) struct Schema {
     /// The policy of the API; without one, what holds for any API
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Where to write it; without one, to the standard output
+    /// Where to write it, for `html` a folder; without one, to the standard output
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
@@ -33,6 +33,8 @@ enum Form {
     TypeScript,
     /// The catalogue, and with a policy the handbook
     Markdown,
+    /// Pages: the index, or with `--out` the whole site
+    Html,
 }
 
 impl Schema {
@@ -43,16 +45,31 @@ impl Schema {
             Form::OpenApi => Format::OpenApi,
             Form::TypeScript => Format::TypeScript,
             Form::Markdown => Format::Markdown,
+            Form::Html => Format::Html,
         };
-        let text = schema(format, gate.as_ref());
         match &self.out {
-            None => print!("{text}"),
-            Some(path) => std::fs::write(path, text).map_err(|error| {
-                Failure::Usage(format!("cannot write `{}`: {error}", path.display()))
-            })?,
+            None => print!("{}", schema(format, gate.as_ref())),
+            Some(folder) if format == Format::Html => {
+                std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+                for (name, text) in site(gate.as_ref()) {
+                    write(&folder.join(name), &text)?;
+                }
+            }
+            Some(path) => write(path, &schema(format, gate.as_ref()))?,
+        }
+        if format == Format::Html && self.out.is_none() {
+            eprintln!("this is the index alone: `--out DIR` writes the whole site");
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("cannot write `{}`: {error}", path.display()))
 }
 
 fn open(policy: &Path) -> Result<Tollgate, Failure> {

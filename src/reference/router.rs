@@ -1,0 +1,250 @@
+//! Serves the catalogue and the handbook: each document made once, in every form.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Path;
+use axum::routing::{MethodRouter, get};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+use super::html::{Links, Pages, csp};
+use super::json::{Json, object};
+use super::page::{self, Page};
+use super::{Api, Format, markdown};
+use crate::accept::prefers;
+use crate::denial::DenialCode;
+use crate::gate::Tollgate;
+
+impl Tollgate {
+    /// What client developers are handed about this API, as routes: the catalogue of codes, the
+    /// handbook of the policy in force, and the files for their tools.
+    ///
+    /// | path | what it is |
+    /// | --- | --- |
+    /// | `/errors` | the list of codes |
+    /// | `/errors/{code}` | the page of a code |
+    /// | `/errors/handbook` | what each rule asks for, without those that have `listed = false` |
+    /// | `/errors/denial.schema.json` | JSON Schema 2020-12 |
+    /// | `/errors/openapi.json` | OpenAPI 3.1 |
+    /// | `/errors/denial.ts` | TypeScript |
+    ///
+    /// Pages are HTML, Markdown or JSON, by `Accept`; HTML when in doubt. All is made in this
+    /// call, once.
+    ///
+    /// Merge the app, with the gate's layer on it, into the catalogue: so nobody needs a credential
+    /// to read it, and paths that nobody knows are still denied by the gate. (Of two routers that
+    /// are merged, axum keeps what the second one answers on unknown paths.) The `type` of a
+    /// denial leads there. To have it elsewhere, nest it, and say so in the policy: under `/docs`
+    /// it is `docs = "/docs/errors"` in `[denial]`.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tollgate::Tollgate;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let gate = Tollgate::open("config/tollgate.toml").await?;
+    /// let app: Router = Router::new()
+    ///     .route("/orders", get(|| async { "orders" }))
+    ///     .layer(gate.layer());
+    /// let app = gate.catalogue().merge(app); // the catalogue is open to everyone
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn catalogue(&self) -> Router {
+        let api = Api::of(self.gate());
+        let above = Pages::new(&api, Links::Above);
+        let beside = Pages::new(&api, Links::Beside);
+        let codes: HashMap<String, Document> = (api.codes.iter())
+            .map(|code| (code.code.to_owned(), of_code(&api, &beside, code)))
+            .collect();
+        let missing = Document::new(
+            404,
+            beside.absent(),
+            "# No such code\n\nAll codes: [index](./)\n".into(),
+            object! { "status" => 404_u16, "title" => "No such code" },
+        );
+        let (codes, missing) = (Arc::new(codes), Arc::new(missing));
+        let page = async move |name: Result<Path<String>, _>, headers: HeaderMap| {
+            let found = name.ok().and_then(|Path(name): Path<String>| codes.get(&name));
+            found.unwrap_or(&missing).answer(&headers)
+        };
+        let mut router = Router::new()
+            .route("/errors", serve(index(&api, &above, Links::Above)))
+            .route("/errors/", serve(index(&api, &beside, Links::Beside)))
+            .route("/errors/{code}", get(page));
+        if let Some(document) = handbook(&api, &beside) {
+            router = router.route("/errors/handbook", serve(document));
+        }
+        for (path, format, kind) in [
+            ("/errors/denial.schema.json", Format::JsonSchema, "application/schema+json"),
+            ("/errors/openapi.json", Format::OpenApi, "application/json"),
+            ("/errors/denial.ts", Format::TypeScript, "text/plain; charset=utf-8"),
+        ] {
+            router = router.route(path, serve(Document::file(kind, api.write(format))));
+        }
+        router
+    }
+}
+
+fn serve(document: Document) -> MethodRouter {
+    let document = Arc::new(document);
+    get(async move |headers: HeaderMap| document.answer(&headers))
+}
+
+/// A document in every form that it is offered in.
+struct Document {
+    status: u16,
+    forms: Vec<Form>,
+}
+
+struct Form {
+    body: Bytes,
+    tag: String,
+    headers: HeaderMap,
+}
+
+/// The forms of a page, the one for doubtful cases first.
+const FORMS: [&str; 3] = ["text/html", "text/markdown", "application/json"];
+
+impl Document {
+    /// A page, in the forms of [`FORMS`].
+    fn new(status: u16, html: String, markdown: String, json: Json) -> Self {
+        let mut forms = vec![
+            Form::new("text/html; charset=utf-8", html),
+            Form::new("text/markdown; charset=utf-8", markdown),
+            Form::new("application/json", json.pretty()),
+        ];
+        for form in &mut forms {
+            form.headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        }
+        let csp = format!("{}; frame-ancestors 'none'", csp());
+        if let Ok(csp) = HeaderValue::try_from(csp) {
+            forms[0].headers.insert(header::CONTENT_SECURITY_POLICY, csp);
+        }
+        Self { status, forms }
+    }
+
+    fn file(kind: &'static str, text: String) -> Self {
+        Self { status: 200, forms: vec![Form::new(kind, text)] }
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+        let form = match &self.forms[..] {
+            [only] => only,
+            forms => &forms[prefers(headers, &FORMS)],
+        };
+        let is_known = self.status == 200 && form.is_known(headers);
+        let (status, body) = match is_known {
+            true => (304, Body::empty()),
+            false => (self.status, Body::from(form.body.clone())),
+        };
+        let mut response = Response::new(body);
+        *response.headers_mut() = form.headers.clone();
+        if let Ok(status) = status.try_into() {
+            *response.status_mut() = status;
+        }
+        response
+    }
+}
+
+impl Form {
+    fn new(kind: &'static str, text: String) -> Self {
+        let hash = URL_SAFE_NO_PAD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..12]);
+        let tag = format!("\"{hash}\"");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, "public, max-age=300"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ] as [(HeaderName, &'static str); 4]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Ok(tag) = HeaderValue::try_from(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        Self { body: text.into(), tag, headers }
+    }
+
+    /// Whether the client holds it already (RFC 9110 section 13.1.2).
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let lines = headers.get_all(header::IF_NONE_MATCH).iter();
+        let mut tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+        tags.any(|tag| {
+            let tag = tag.trim();
+            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.tag
+        })
+    }
+}
+
+fn index(api: &Api<'_>, pages: &Pages<'_>, links: Links) -> Document {
+    let markdown = api.markdown_index().replace("](", &format!("]({}", links.file("")));
+    let row = |code: &&DenialCode| {
+        object! {
+            "code" => code.code,
+            "title" => code.title,
+            "category" => code.category.as_str(),
+            "summary" => line(&page::Prose::of(code).summary),
+            "href" => links.page(code.code),
+        }
+    };
+    let json = object! { "codes" => api.codes.iter().map(row).collect::<Json>() };
+    Document::new(200, pages.index(), markdown, json)
+}
+
+fn of_code(api: &Api<'_>, pages: &Pages<'_>, code: &DenialCode) -> Document {
+    let page = Page::of(api, code);
+    let member = |row: &page::Row| {
+        object! {
+            "name" => row.name,
+            "type" => row.kind,
+            "present" => row.present,
+            "meaning" => row.meaning,
+        }
+    };
+    let mut json = object! {
+        "code" => code.code,
+        "title" => code.title,
+        "category" => code.category.as_str(),
+        "status" => page.statuses.0,
+        "retryable" => code.retryable,
+        "summary" => line(&page.prose.summary),
+        "steps" => page.prose.steps.as_str(),
+        "members" => page.members.iter().map(member).collect::<Json>(),
+    };
+    if let Some(example) = page.example {
+        let mut headers = Json::Object(Vec::new());
+        for (name, value) in &example.headers {
+            match headers.get(name).and_then(Json::text) {
+                Some(first) => headers.set(name, format!("{first}, {value}")),
+                None => headers.set(name, value.as_str()),
+            }
+        }
+        let mut shown = object! { "status" => example.status };
+        if let Some(request) = &example.request {
+            shown.set("request", request.as_str());
+        }
+        shown.set("headers", headers);
+        shown.set("body", example.body.clone());
+        json.set("example", shown);
+    }
+    json.set("related", page.prose.related_codes().collect::<Json>());
+    Document::new(200, pages.code(code), markdown::code(api, code), json)
+}
+
+/// The handbook; its JSON is the OpenAPI document, which tells the same to machines.
+fn handbook(api: &Api<'_>, pages: &Pages<'_>) -> Option<Document> {
+    let json = super::openapi::document(api);
+    Some(Document::new(200, pages.handbook()?, api.markdown_handbook()?, json))
+}
+
+/// A paragraph in one line.
+fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
