@@ -13,6 +13,7 @@ mod code;
 mod document;
 mod form;
 mod json;
+mod media;
 pub(crate) mod members;
 mod rate_limit;
 mod registry;
@@ -20,6 +21,7 @@ mod render;
 mod template;
 
 pub(crate) use cause::{PROVED_NOTHING, Scene};
+pub(crate) use media::Media;
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
@@ -16,6 +16,7 @@ use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
 use super::form::{Composed, Forms, LimitsShape, Shape, Values};
 use super::json::{Hole, Json, Written};
+use super::media::Media;
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
@@ -88,7 +89,7 @@ impl Renderer {
     }
 
     /// Writes a denial out.
-    pub(crate) fn render(&self, denial: &Denial) -> Response<Body> {
+    pub(crate) fn render(&self, denial: &Denial, media: Media) -> Response<Body> {
         let draft = denial.draft();
         let code = self.code(draft);
         let Some(code) = code else {
@@ -100,9 +101,10 @@ impl Renderer {
             return self.write(
                 &Denial::new(&catalogue::DECISION_FAILED).with_instance_of(denial),
                 &catalogue::DECISION_FAILED,
+                media,
             );
         };
-        self.write(denial, code)
+        self.write(denial, code, media)
     }
 
     /// The code that a client sees for this denial, at the policy's disclosure.
@@ -118,7 +120,7 @@ impl Renderer {
         }
     }
 
-    fn write(&self, denial: &Denial, code: &DenialCode) -> Response<Body> {
+    fn write(&self, denial: &Denial, code: &DenialCode, media: Media) -> Response<Body> {
         let draft = denial.draft();
         let minimal = self.policy.disclosure == Disclosure::Minimal;
         let shown = if minimal { code.group() } else { code };
@@ -130,6 +132,9 @@ impl Renderer {
         let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
         let document =
             Document { renderer: self, draft, shown, status, instance, retry_after, minimal };
+        if media != Media::Document {
+            return document.compose().told_as(media).into_response();
+        }
         match document.shape() {
             Some(shape) => self.forms.fill(shape, &document, || document.compose()),
             None => document.compose().into_response(),
@@ -256,6 +261,7 @@ impl Document<'_> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
         self.renderer.challenge(self.draft, self.shown, &mut headers);
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -12,16 +12,16 @@ use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
-    EXPIRES, HeaderName, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    EXPIRES, HeaderName, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE,
 };
-use http::{Extensions, Request};
+use http::{Extensions, HeaderValue, Request};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::admission::Admission;
 use super::observe;
 use super::pipeline::{Caller, Gate, Head, Verdict};
-use crate::denial::{Denial, Renderer};
+use crate::denial::{Denial, Media, Renderer};
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let media = Media::of(request.headers());
         let verdict = {
             let extensions = request.extensions();
             // Under `nest` the URI is cut; the original one is what rules are about.
@@ -77,14 +78,14 @@ where
         };
         let state = match verdict {
             Verdict::Denied(denial) => {
-                State::Denied { response: Some(self.gate.renderer.render(&denial)) }
+                State::Denied { response: Some(self.gate.renderer.render(&denial, media)) }
             }
             Verdict::Preflight => {
-                State::Passed { inner: self.inner.call(request), gate: self.gate.clone() }
+                State::Passed { inner: self.inner.call(request), media, gate: self.gate.clone() }
             }
             Verdict::Admitted(admission) => {
                 request.extensions_mut().insert(admission.clone());
-                State::Admitted { inner: self.inner.call(request), admission }
+                State::Admitted { inner: self.inner.call(request), media, admission }
             }
         };
         TollgateFuture { state }
@@ -111,8 +112,8 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Denied { response: Option<Response> },
-        Passed { #[pin] inner: F, gate: Arc<Gate> },
-        Admitted { #[pin] inner: F, admission: Admission },
+        Passed { #[pin] inner: F, media: Media, gate: Arc<Gate> },
+        Admitted { #[pin] inner: F, media: Media, admission: Admission },
     }
 }
 
@@ -129,20 +130,21 @@ where
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Passed { inner, gate } => {
+            StateProjection::Passed { inner, media, gate } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 if let Some(denial) = pending(&mut response) {
-                    rewrite(&mut response, &denial, gate, &Caller::default());
+                    rewrite(&mut response, &denial, *media, gate, &Caller::default());
                 }
                 Poll::Ready(Ok(response))
             }
-            StateProjection::Admitted { inner, admission } => {
+            StateProjection::Admitted { inner, media, admission } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 match pending(&mut response) {
                     None => admission.complete(&mut response),
                     Some(denial) => {
                         let denial = admission.own(denial);
-                        rewrite(&mut response, &denial, admission.gate(), admission.caller());
+                        let (gate, caller) = (admission.gate(), admission.caller());
+                        rewrite(&mut response, &denial, *media, gate, caller);
                     }
                 }
                 Poll::Ready(Ok(response))
@@ -176,18 +178,23 @@ fn pending(response: &mut Response) -> Option<Denial> {
 }
 
 /// Writes a handler's denial as the policy says. Headers that others added stay.
-fn rewrite(response: &mut Response, denial: &Denial, gate: &Gate, caller: &Caller) {
+fn rewrite(response: &mut Response, denial: &Denial, media: Media, gate: &Gate, caller: &Caller) {
     observe::denied(&gate.renderer, denial, caller);
-    let (parts, body) = gate.renderer.render(denial).into_parts();
+    let (parts, body) = gate.renderer.render(denial, media).into_parts();
     let headers = response.headers_mut();
     for name in STALE {
         headers.remove(name);
     }
+    let vary: Vec<HeaderValue> = headers.get_all(VARY).iter().cloned().collect();
     for name in parts.headers.keys() {
         headers.remove(name);
     }
     for (name, value) in &parts.headers {
         headers.append(name, value.clone());
+    }
+    // What others said that the response depends on stays true.
+    for held in vary.into_iter().filter(|held| parts.headers.get(VARY) != Some(held)) {
+        headers.append(VARY, held);
     }
     *response.status_mut() = parts.status;
     *response.body_mut() = body;
@@ -196,7 +203,7 @@ fn rewrite(response: &mut Response, denial: &Denial, gate: &Gate, caller: &Calle
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         static DEFAULT: LazyLock<Renderer> = LazyLock::new(Renderer::without_gate);
-        let mut response: Response<Body> = DEFAULT.render(&self);
+        let mut response: Response<Body> = DEFAULT.render(&self, Media::Document);
         response.extensions_mut().insert(Pending(self));
         response
     }

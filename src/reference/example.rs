@@ -13,7 +13,7 @@ use super::Api;
 use super::json::Json;
 use super::quiet::quietly;
 use super::stage::{Call, PARTNER, Stage, at_once, in_seconds};
-use crate::denial::{Denial, DenialCode, catalogue};
+use crate::denial::{Denial, DenialCode, Media, catalogue};
 use crate::policy::Disclosure;
 
 /// A response, and the request that it answers.
@@ -89,7 +89,7 @@ fn unprovoked(code: &'static DenialCode) -> Denial {
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
     let is_whole = !code.detail.contains('{') && !code.remedy.contains('{');
     let gate = api.gate.filter(|_| is_whole)?;
-    Example::of(gate.renderer.render(&Denial::named(code.code.to_owned())), None)
+    Example::of(gate.renderer.render(&Denial::named(code.code.to_owned()), Media::Document), None)
 }
 
 impl Example {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tower::{Layer as _, Service as _};
 
 use super::Api;
-use crate::denial::{Denial, Registry, Renderer};
+use crate::denial::{Denial, Media, Registry, Renderer};
 use crate::gate::{Gate, TollgateLayer};
 use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, load};
 use crate::time::ManualClock;
@@ -169,7 +169,7 @@ impl Stage {
 
     /// A denial that cannot be provoked here, written as the gate writes it.
     pub(super) fn write(&self, denial: &Denial) -> Response<Body> {
-        self.gate.renderer.render(denial)
+        self.gate.renderer.render(denial, Media::Document)
     }
 }
 

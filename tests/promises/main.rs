@@ -15,6 +15,7 @@ mod faults;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
+mod negotiation;
 mod openapi;
 mod pages;
 mod retry;
