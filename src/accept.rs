@@ -1,7 +1,6 @@
 //! Which of several forms a client would rather have: `Accept` (RFC 9110 section 12.5.1).
 
-use http::HeaderMap;
-use http::header::ACCEPT;
+use crate::fields::Lines;
 
 /// The index of the offer that the client likes best.
 ///
@@ -12,8 +11,8 @@ use http::header::ACCEPT;
 ///
 /// Offers are media types in small letters, without parameters. A range with parameters matches
 /// none of them, but for `charset=utf-8`. A range that cannot be read is left out.
-pub(crate) fn prefers(headers: &HeaderMap, offers: &[&str]) -> usize {
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+pub(crate) fn prefers(accept: &Lines<'_>, offers: &[&str]) -> usize {
+    let lines = accept.iter().filter_map(|line| line.to_str().ok());
     let ranges: Vec<Range<'_>> =
         lines.flat_map(|line| split(line, ',')).filter_map(Range::parse).collect();
     let mut best = (0, 0);
@@ -103,16 +102,15 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     const OFFERS: [&str; 3] = ["text/html", "text/markdown", "application/json"];
 
     fn chosen(lines: &[&str]) -> &'static str {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(ACCEPT, line.parse().unwrap());
-        }
-        OFFERS[prefers(&headers, &OFFERS)]
+        let lines: Vec<HeaderValue> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        OFFERS[prefers(&lines.iter().collect(), &OFFERS)]
     }
 
     #[test]

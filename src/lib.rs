@@ -63,6 +63,7 @@ mod address;
 mod claims;
 mod credential;
 mod denial;
+mod fields;
 mod gate;
 mod limit;
 mod policy;

@@ -30,13 +30,13 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     clock: quanta::Clock,
-    start: quanta::Instant,
+    start: u64,
 }
 
 impl SystemClock {
     pub(crate) fn new() -> Self {
         let clock = quanta::Clock::new();
-        let start = clock.now();
+        let start = clock.raw();
         Self { clock, start }
     }
 }
@@ -48,7 +48,7 @@ impl Clock for SystemClock {
     }
 
     fn steady(&self) -> u64 {
-        micros(self.clock.now().saturating_duration_since(self.start))
+        self.clock.delta_as_nanos(self.start, self.clock.raw()) / 1000
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod credentials;
 mod flood;
+mod floor;
 mod growth;
 mod rows;
 mod wire;

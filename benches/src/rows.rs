@@ -23,6 +23,7 @@ use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::credentials::{SECRET, Signer, signers};
+use crate::floor::floor;
 use crate::{Figure, Row};
 
 const CALLS: usize = 4000;
@@ -35,6 +36,10 @@ fn app() -> Router {
 fn request(headers: &[(HeaderName, &str)]) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = "/orders/7".parse().expect("a path");
+    // What a client of an API sends beside its credential.
+    for (name, value) in [("host", "api.example.com"), ("user-agent", "orders/2.1"), ("accept", "application/json"), ("accept-encoding", "gzip")] {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     for (name, value) in headers {
         request.headers_mut().insert(name.clone(), HeaderValue::from_str(value).expect("a value"));
     }
@@ -64,6 +69,7 @@ pub(crate) async fn all() -> Vec<Row> {
     let mut rows = vec![
         row("bare axum", app(), &by_key, ok),
         row("no-op tower layer", app().layer(NoOp), &by_key, ok),
+        row("floor: key + limit + headers", floor(app(), &keys, 4_000_000), &by_key, ok),
         row("tower_governor, key by header", tower_governor(1_000_000), &by_key, ok),
         row("tower_governor with headers", tower_governor_headers(1_000_000), &by_key, ok),
         row("axum-governor, key by header", axum_governor(1_000_000), &by_key, ok),
@@ -105,6 +111,7 @@ pub(crate) async fn all() -> Vec<Row> {
     rows.push(row("refusal: tower_governor with headers", tower_governor_headers(1), &by_key[..1], limited));
     rows.push(row("refusal: axum-governor", axum_governor(1), &by_key[..1], limited));
     rows.push(row("refusal: hand-rolled 429", hand_rolled(&keys, 1), &by_key[..1], limited));
+    rows.push(row("refusal: floor", floor(app(), &keys, 1), &by_key[..1], StatusCode::FORBIDDEN));
     let (forbidden, bad) = (StatusCode::FORBIDDEN, |value: &str| vec![request(&[(x_api_key(), value)])]);
     let one = gate(&keyed("draft", 1)).await;
     rows.push(row("refusal: tollgate rate_limited", one, &by_key[..1], forbidden));
@@ -351,6 +358,8 @@ pub(crate) fn print(figures: &[Figure]) {
     let key = "tollgate, key + scope + limit + headers";
     let goal = |what: &str, asked: &str, is: f64| println!("| {what} | {asked} | {is:.2} |");
     goal("key + headers ÷ tower_governor with headers", "≤ 0.8", over(key) / over("tower_governor with headers"));
+    goal("key + headers ÷ floor", "", over(key) / over("floor: key + limit + headers"));
+    goal("floor ÷ tower_governor with headers", "", over("floor: key + limit + headers") / over("tower_governor with headers"));
     goal("key + headers ÷ hand-rolled", "≤ 0.4", over(key) / over("hand-rolled from_fn, key + governor"));
     goal("key + headers: allocations over bare", "≤ 6", find(key).map_or(f64::NAN, |f| f.allocations - bare.allocations));
     for (algorithm, seen, first) in [("RS256", "≥ 60", "≥ 1.4"), ("HS256", "≥ 12", "≥ 1"), ("ES256", "", "≥ 1"), ("EdDSA", "", "≥ 1")] {
@@ -371,5 +380,6 @@ pub(crate) fn print(figures: &[Figure]) {
     goal("tower_governor 429 ÷ rate_limited", "≥ 4", whole("refusal: tower_governor") / refusal);
     goal("axum-governor 429 ÷ rate_limited", "≥ 8", whole("refusal: axum-governor") / refusal);
     goal("rate_limited ÷ bare with its handler", "≤ 1.2", refusal / bare.ns);
+    goal("floor ÷ bare with its handler", "", whole("refusal: floor") / bare.ns);
     goal("rate_limited: allocations", "≤ 6 over bare", find("refusal: tollgate rate_limited").map_or(f64::NAN, |f| f.allocations - bare.allocations));
 }

@@ -1,10 +1,11 @@
 //! Finds the one credential in the headers.
 
-use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http::header::HeaderName;
 use smallvec::SmallVec;
 
 use super::key_format::{KeyFormat, strip_prefix};
+use crate::fields::Fields;
 use crate::principal::CredentialKind;
 
 /// Where credentials are looked for, and how a key is told from a token.
@@ -89,20 +90,18 @@ pub(crate) enum Unsupported {
 
 impl<'r> Credential<'r> {
     /// Takes the one credential of a request.
-    pub(crate) fn from_headers(
-        headers: &'r HeaderMap,
+    pub(crate) fn from_fields(
+        fields: &Fields<'r>,
         policy: &CredentialPolicy,
     ) -> Result<Self, CredentialError> {
-        let mut keys = headers.get_all(&policy.key_header).iter();
-        let mut lines = headers.get_all(AUTHORIZATION).iter().filter(|line| !is_blank(line));
-        let (key, line) = (keys.next(), lines.next());
-        match (key, line) {
-            (None, None) => Err(CredentialError::Missing),
-            (Some(key), None) if keys.next().is_none() => Ok(Self::ApiKey(trim(key.as_bytes()))),
-            (None, Some(line)) if lines.next().is_none() => {
+        let mut lines = fields.authorization.iter().filter(|line| !is_blank(line));
+        match (&fields.key[..], lines.next()) {
+            ([], None) => Err(CredentialError::Missing),
+            ([key], None) => Ok(Self::ApiKey(trim(key.as_bytes()))),
+            ([], Some(line)) if lines.next().is_none() => {
                 Self::from_authorization(line.as_bytes(), policy)
             }
-            _ => Err(CredentialError::Multiple(places(headers, policy))),
+            _ => Err(CredentialError::Multiple(places(fields))),
         }
     }
 
@@ -162,9 +161,9 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn places(headers: &HeaderMap, policy: &CredentialPolicy) -> SmallVec<[Place; 2]> {
-    let keys = headers.get_all(&policy.key_header).iter().map(|_| Place::KeyHeader);
-    let lines = headers.get_all(AUTHORIZATION).iter().filter(|line| !is_blank(line));
+fn places(fields: &Fields<'_>) -> SmallVec<[Place; 2]> {
+    let keys = fields.key.iter().map(|_| Place::KeyHeader);
+    let lines = fields.authorization.iter().filter(|line| !is_blank(line));
     keys.chain(
         lines.map(|line| Place::Authorization(Scheme::parse(split_scheme(line.as_bytes()).0))),
     )
@@ -173,7 +172,17 @@ fn places(headers: &HeaderMap, policy: &CredentialPolicy) -> SmallVec<[Place; 2]
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use http::header::AUTHORIZATION;
+
     use super::*;
+
+    fn present<'r>(
+        headers: &'r HeaderMap,
+        policy: &CredentialPolicy,
+    ) -> Result<Credential<'r>, CredentialError> {
+        Credential::from_fields(&Fields::of(headers, &policy.key_header), policy)
+    }
 
     fn policy() -> CredentialPolicy {
         CredentialPolicy {
@@ -190,7 +199,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        match Credential::from_headers(&headers, policy) {
+        match present(&headers, policy) {
             Ok(Credential::ApiKey(key)) => format!("key {}", String::from_utf8_lossy(key)),
             Ok(Credential::Token(token)) => format!("token {}", String::from_utf8_lossy(token)),
             Err(CredentialError::Missing) => "missing".into(),
@@ -253,11 +262,11 @@ mod tests {
             let mut headers = HeaderMap::new();
             if let (Ok(key), Ok(line)) = (HeaderValue::from_bytes(&key), HeaderValue::from_bytes(&line)) {
                 headers.append(AUTHORIZATION, line);
-                let _ = Credential::from_headers(&headers, &policy());
+                let _ = present(&headers, &policy());
                 headers.append("x-api-key", key);
-                let _ = Credential::from_headers(&headers, &policy());
+                let _ = present(&headers, &policy());
                 headers.remove(AUTHORIZATION);
-                if let Ok(Credential::ApiKey(key)) = Credential::from_headers(&headers, &policy()) {
+                if let Ok(Credential::ApiKey(key)) = present(&headers, &policy()) {
                     let _ = policy().format.check_outline(key);
                     let _ = policy().format.check_digits(key);
                 }

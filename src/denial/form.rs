@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::catalogue::CATALOGUE;
 use super::document::VARIANTS;
 use super::json::{Hole, Written};
+use super::{rate_limit, value};
 
 /// How many forms of denials with limits are kept: one for each combination of short limits
 /// and plans that occurs.
@@ -111,7 +112,10 @@ impl Form {
     fn fill(&self, values: &impl Values) -> Response<Body> {
         let width = |(_, hole): &(usize, Hole)| match hole {
             Hole::Instance => values.instance().len(),
-            _ => values.number(*hole).checked_ilog10().unwrap_or(0) as usize + 1,
+            _ => match values.number(*hole) {
+                0..10 => 1,
+                number => number.ilog10() as usize + 1,
+            },
         };
         // To the byte, so that the buffer becomes the body as it is.
         let mut body =
@@ -122,10 +126,11 @@ impl Form {
             from = *at;
             match hole {
                 Hole::Instance => body.extend_from_slice(values.instance().as_bytes()),
-                _ => {
-                    let number = values.number(*hole);
-                    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-                }
+                _ => match values.number(*hole) {
+                    // Lossless: one digit.
+                    number @ 0..10 => body.push(b'0' + number as u8),
+                    number => body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+                },
             }
         }
         body.extend_from_slice(&self.text[from..]);
@@ -133,7 +138,7 @@ impl Form {
         let mut headers = self.headers.clone();
         if self.is_elastic {
             values.set_headers(&mut headers);
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            headers.insert(CONTENT_LENGTH, value::number(body.len() as u64));
         }
         respond(self.status, headers, body)
     }
@@ -142,7 +147,7 @@ impl Form {
 impl From<Composed> for Form {
     fn from(composed: Composed) -> Self {
         let Composed { status, mut headers, written } = composed;
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(written.bytes.len()));
+        headers.insert(CONTENT_LENGTH, value::number(written.bytes.len() as u64));
         let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
         for (begin, end, hole) in written.holes {
             text.extend_from_slice(&written.bytes[from..begin]);
@@ -151,6 +156,15 @@ impl From<Composed> for Form {
         }
         text.extend_from_slice(&written.bytes[from..]);
         let is_elastic = holes.iter().any(|(_, hole)| *hole != Hole::Instance);
+        if is_elastic {
+            // What is set anew each time keeps its place, which costs nothing to copy.
+            let changing = |name: &HeaderName| {
+                [CONTENT_LENGTH, RETRY_AFTER].contains(name) || rate_limit::is_state(name)
+            };
+            for (_, value) in headers.iter_mut().filter(|(name, _)| changing(name)) {
+                *value = HeaderValue::from_static("");
+            }
+        }
         Self { status, headers, text: text.into(), holes: holes.into(), is_elastic }
     }
 }

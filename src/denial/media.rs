@@ -10,12 +10,13 @@ use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde_json::{Map, Value};
 
 use super::form::Composed;
 use crate::accept::prefers;
+use crate::fields::Lines;
 
 /// What a client would rather have.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,23 +30,25 @@ pub(crate) enum Media {
 
 impl Media {
     /// `text/html` and `text/plain` only where they are strictly preferred to JSON.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let mut accepted = headers.get_all(ACCEPT).iter();
-        let names_text = |value: &HeaderValue| {
-            value.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
-        };
+    pub(crate) fn of(accept: &Lines<'_>) -> Self {
         // Most clients are programs that name no text: they pay for one look.
-        if !accepted.any(names_text) {
+        if !accept.iter().any(|line| names_text(line.as_bytes())) {
             return Self::Document;
         }
         const OFFERS: [&str; 4] =
             ["application/problem+json", "application/json", "text/html", "text/plain"];
-        match OFFERS[prefers(headers, &OFFERS)] {
+        match OFFERS[prefers(accept, &OFFERS)] {
             "text/html" => Self::Html,
             "text/plain" => Self::Text,
             _ => Self::Document,
         }
     }
+}
+
+/// Whether a range begins with `text/`. What programs send seldom has an `x` at all.
+fn names_text(line: &[u8]) -> bool {
+    (line.contains(&b'x') || line.contains(&b'X'))
+        && line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
 }
 
 const STYLE: &str = include_str!("denial.css");
@@ -157,11 +160,9 @@ mod tests {
             ("text/event-stream", Media::Document),
             ("text/html;q=x", Media::Document),
         ] {
-            let mut headers = HeaderMap::new();
-            if !accept.is_empty() {
-                headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            }
-            assert_eq!(Media::of(&headers), media, "{accept}");
+            let line = HeaderValue::from_static(accept);
+            let lines = if accept.is_empty() { Lines::new() } else { Lines::from_iter([&line]) };
+            assert_eq!(Media::of(&lines), media, "{accept}");
         }
     }
 }

@@ -19,6 +19,7 @@ mod rate_limit;
 mod registry;
 mod render;
 mod template;
+mod value;
 
 pub(crate) use cause::{PROVED_NOTHING, Scene};
 pub(crate) use media::Media;

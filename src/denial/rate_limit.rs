@@ -4,11 +4,13 @@
 //! Lists of RFC 9651. The names of limits are checked when the policy is read, so they stand
 //! in a String as they are.
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::json::{Hole, Json};
 use super::template::Text;
+use super::value::{self, value};
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::RateLimitHeaders;
 use crate::time::seconds_up;
@@ -61,7 +63,8 @@ impl RateLimitWriter {
                         rate: plan.rate.clone(),
                         burst,
                         window,
-                        policy: value(policy.as_bytes()),
+                        policy: HeaderValue::try_from(policy)
+                            .unwrap_or(HeaderValue::from_static("")),
                     }
                 })
                 .collect(),
@@ -94,7 +97,7 @@ impl RateLimitWriter {
             let reset = until_more(standing).unwrap_or(0);
             let numbers = [u64::from(burst), u64::from(standing.remaining), reset];
             for (name, number) in LEGACY.into_iter().zip(numbers) {
-                headers.insert(name, HeaderValue::from(number));
+                headers.insert(name, value::number(number));
             }
         }
     }
@@ -107,30 +110,22 @@ impl RateLimitWriter {
         let mut items = balance.iter().map(|(charge, _)| &self.quota(charge).policy);
         match (items.next(), items.next()) {
             (Some(only), None) => only.clone(),
-            _ => {
-                let mut line = Line::new();
-                for (charge, _) in balance.iter() {
-                    line.next_item();
-                    line.push(self.quota(charge).policy.as_bytes());
-                }
-                line.value()
-            }
+            _ => list(balance, |(charge, _), line| {
+                line.extend_from_slice(self.quota(charge).policy.as_bytes());
+            }),
         }
     }
 
     fn state(&self, balance: &Balance) -> HeaderValue {
-        let mut line = Line::new();
         let mut number = itoa::Buffer::new();
-        for (charge, standing) in balance.iter() {
-            line.next_item();
-            line.push(self.limits[charge.limit as usize].state.as_bytes());
-            line.push(number.format(standing.remaining).as_bytes());
+        list(balance, |(charge, standing), line| {
+            line.extend_from_slice(self.limits[charge.limit as usize].state.as_bytes());
+            line.extend_from_slice(number.format(standing.remaining).as_bytes());
             if let Some(seconds) = until_more(standing) {
-                line.push(b";t=");
-                line.push(number.format(seconds).as_bytes());
+                line.extend_from_slice(b";t=");
+                line.extend_from_slice(number.format(seconds).as_bytes());
             }
-        }
-        line.value()
+        })
     }
 
     /// Writes the items of the member `limits`, longest wait first; whether there is any.
@@ -173,6 +168,11 @@ impl RateLimitWriter {
     }
 }
 
+/// Whether this field changes from one request to the next.
+pub(super) fn is_state(name: &HeaderName) -> bool {
+    *name == STATE || LEGACY.contains(name)
+}
+
 /// The limit with the longest wait, else with the least left.
 fn tightest(balance: &Balance) -> Option<&(Charge, Standing)> {
     balance
@@ -190,41 +190,19 @@ fn until_more(standing: &Standing) -> Option<u64> {
     }
 }
 
-/// A field value that is being written.
-struct Line {
-    bytes: [u8; Self::ROOM],
-    length: usize,
-}
-
-impl Line {
-    /// Room for as many limits as a rule may have, each with the longest name.
-    const ROOM: usize = 1024;
-
-    fn new() -> Self {
-        Self { bytes: [0; Self::ROOM], length: 0 }
-    }
-
-    fn next_item(&mut self) {
-        if self.length > 0 {
-            self.push(b", ");
+/// A List of RFC 9651, an item for each limit.
+fn list(
+    balance: &Balance,
+    mut item: impl FnMut(&(Charge, Standing), &mut BytesMut),
+) -> HeaderValue {
+    value(|line| {
+        for (index, standing) in balance.iter().enumerate() {
+            if index > 0 {
+                line.extend_from_slice(b", ");
+            }
+            item(standing, line);
         }
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.length..self.length + text.len()) {
-            room.copy_from_slice(text);
-            self.length += text.len();
-        }
-    }
-
-    fn value(&self) -> HeaderValue {
-        value(&self.bytes[..self.length])
-    }
-}
-
-/// INVARIANT: the text is printable ASCII, since names of limits are.
-fn value(text: &[u8]) -> HeaderValue {
-    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""))
+    })
 }
 
 /// INVARIANT: text is always serializable.

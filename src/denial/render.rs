@@ -20,6 +20,7 @@ use super::media::Media;
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
+use super::value;
 use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
@@ -264,7 +265,7 @@ impl Document<'_> {
         headers.insert(VARY, HeaderValue::from_static("accept"));
         self.renderer.challenge(self.draft, self.shown, &mut headers);
         if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, value::number(seconds));
         }
         if !self.minimal {
             if let Some(allow) = &self.draft.allow {
@@ -403,7 +404,7 @@ impl Values for Document<'_> {
 
     fn set_headers(&self, headers: &mut HeaderMap) {
         if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, value::number(seconds));
         }
         if !self.minimal {
             self.renderer.rate_limit.write_state(&self.draft.balance, headers);

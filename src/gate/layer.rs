@@ -22,6 +22,7 @@ use super::admission::Admission;
 use super::observe;
 use super::pipeline::{Caller, Gate, Head, Verdict};
 use crate::denial::{Denial, Media, Renderer};
+use crate::fields::Fields;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -64,17 +65,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let media = Media::of(request.headers());
-        let verdict = {
+        let (verdict, media) = {
             let extensions = request.extensions();
             // Under `nest` the URI is cut; the original one is what rules are about.
             let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
-            self.gate.judge(&Head {
+            let head = Head {
                 method: request.method(),
                 path: uri.path(),
                 headers: request.headers(),
+                fields: Fields::of(request.headers(), &self.gate.policy.credential.key_header),
                 peer: peer(extensions).map(|peer| peer.ip()),
-            })
+            };
+            (self.gate.judge(&head), Media::of(&head.fields.accept))
         };
         let state = match verdict {
             Verdict::Denied(denial) => {

@@ -19,6 +19,7 @@ use super::observe;
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
+use crate::fields::Fields;
 use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
@@ -46,6 +47,7 @@ pub(super) struct Head<'r> {
     /// The raw path, as the client sent it.
     pub(super) path: &'r str,
     pub(super) headers: &'r HeaderMap,
+    pub(super) fields: Fields<'r>,
     pub(super) peer: Option<IpAddr>,
 }
 
@@ -174,7 +176,7 @@ impl Gate {
         head: &Head<'_>,
         address: Option<IpAddr>,
     ) -> Result<Principal, Denial> {
-        let credential = Credential::from_headers(head.headers, &self.policy.credential)
+        let credential = Credential::from_fields(&head.fields, &self.policy.credential)
             .map_err(|error| scene.credential(error))?;
         let kind = credential.kind();
         if !demands.accepts(kind) || !self.understands(kind) {
@@ -235,7 +237,8 @@ impl Gate {
         let plan = caller.principal.as_ref().and_then(Principal::plan);
         let charge = |index: &usize| {
             let limit = &self.policy.limits[*index];
-            let key = BucketKey { limit, policy: &self.policy, rule, head, caller };
+            let key =
+                BucketKey { limit, policy: &self.policy, rule, headers: head.headers, caller };
             Charge {
                 limit: *index as u32,
                 quota: limit.quota_of(plan) as u32,
@@ -273,7 +276,7 @@ struct BucketKey<'k> {
     limit: &'k Limit,
     policy: &'k Policy,
     rule: &'k Rule,
-    head: &'k Head<'k>,
+    headers: &'k HeaderMap,
     caller: &'k Caller,
 }
 
@@ -307,7 +310,7 @@ impl Hash for BucketKey<'_> {
                     }
                 }
                 KeyPart::Header(name) => {
-                    for value in self.head.headers.get_all(name) {
+                    for value in self.headers.get_all(name) {
                         value.as_bytes().hash(state);
                     }
                     state.write_u8(0);

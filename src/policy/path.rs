@@ -92,12 +92,17 @@ fn parameter(segment: &str) -> Option<(usize, Parameter)> {
 /// Whether other software may read the path in another way than the router does.
 pub(super) fn is_odd(path: &str) -> bool {
     let bytes = path.as_bytes();
-    // One pass over the bytes finds whether any of the rest is worth looking for.
+    // One pass over the bytes finds whether any of the rest is worth looking for. Letters, digits
+    // and most of what else stands in a path come after the slash.
     let mut previous = 0;
     let suspicious = bytes.iter().any(|byte| {
-        let after_slash = previous == b'/' && matches!(byte, b'/' | b'.');
+        let is_odd = match *byte {
+            b'%' | b'\\' => true,
+            b'.' | b'/' => previous == b'/',
+            _ => false,
+        };
         previous = *byte;
-        after_slash || matches!(byte, b'%' | b'\\')
+        is_odd
     });
     suspicious
         && (bytes.contains(&b'\\')

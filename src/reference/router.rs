@@ -136,7 +136,7 @@ impl Document {
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
         let form = match &self.forms[..] {
             [only] => only,
-            forms => &forms[prefers(headers, &FORMS)],
+            forms => &forms[prefers(&headers.get_all(header::ACCEPT).iter().collect(), &FORMS)],
         };
         let is_known = self.status == 200 && form.is_known(headers);
         let (status, body) = match is_known {

@@ -4,20 +4,29 @@
 //! clients send the same token again and again. A token is found again by all of its bytes,
 //! so a hit proves as much as the signature did; it ends when the token expires.
 
-use quick_cache::sync::Cache;
+use foldhash::quality::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::token::{MAX_TOKEN_BYTES, ProvenToken, TokenError};
+
+/// By the whole token, under a keyed hash that is made for long texts.
+type Proven = Cache<Box<[u8]>, ProvenToken, UnitWeighter, RandomState>;
 
 /// The most recently used of the proven tokens.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
-    tokens: Option<Cache<Box<[u8]>, ProvenToken>>,
+    tokens: Option<Proven>,
 }
 
 impl TokenCache {
     /// Remembers up to `capacity` tokens; none when it is 0.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { tokens: (capacity > 0).then(|| Cache::new(capacity)) }
+        let made = || {
+            let (hasher, lifecycle) = (RandomState::default(), DefaultLifecycle::default());
+            Cache::with(capacity, capacity as u64, UnitWeighter, hasher, lifecycle)
+        };
+        Self { tokens: (capacity > 0).then(made) }
     }
 
     /// The proof of `token` where it is remembered, otherwise that of `verify`.

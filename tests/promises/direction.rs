@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::support::root;
 
 /// From top to bottom.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "time",
+    "fields",
     "scope",
     "claims",
     "principal",
