@@ -4,7 +4,8 @@
 //! rules), meters how much (token buckets for each client), and when it says no, it says why,
 //! in one documented document that a client developer can act on.
 //!
-//! ```no_run
+#![cfg_attr(feature = "gate", doc = "```no_run")]
+#![cfg_attr(not(feature = "gate"), doc = "```ignore")]
 //! use std::net::SocketAddr;
 //! use axum::{Router, routing::get};
 //! use tollgate::{Principal, Tollgate};
@@ -48,8 +49,9 @@
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
-//! | `cli` | yes | the `tollgate` command |
-//! | `metrics` | no | counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
+//! | `gate` | yes | the gate: all that is listed here |
+//! | `cli` | yes | the `tollgate` command, and `gate` |
+//! | `metrics` | no | `gate`, with counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
 //!
 //! # Reading the code
 //!
@@ -58,41 +60,53 @@
 //! errors into documents, and `reference` writes what client developers are handed about them.
 //! No room reaches back.
 
-mod accept;
-mod address;
-mod claims;
-mod credential;
-mod denial;
-mod gate;
-mod limit;
-mod policy;
-mod principal;
-mod reference;
-mod scope;
-mod time;
-mod verify;
+// Without the gate there is nothing for the links above to lead to.
+#![cfg_attr(not(feature = "gate"), allow(rustdoc::broken_intra_doc_links))]
 
-/// OpenAPI: what an application's own document says of the gate in front of it.
-pub mod openapi {
-    pub use crate::reference::openapi::{ApplyError, apply};
+// Called what rustfmt calls it, which then finds the files of these modules.
+macro_rules! cfg_if {
+    (if #[$condition:meta] { $($item:item)+ }) => { $(#[$condition] $item)+ };
 }
 
-#[doc(hidden)]
-pub mod workbench;
+cfg_if! {
+    if #[cfg(feature = "gate")] {
+        mod accept;
+        mod address;
+        mod claims;
+        mod credential;
+        mod denial;
+        mod gate;
+        mod limit;
+        mod policy;
+        mod principal;
+        mod reference;
+        mod scope;
+        mod time;
+        mod verify;
+
+        /// OpenAPI: what an application's own document says of the gate in front of it.
+        pub mod openapi {
+            pub use crate::reference::openapi::{ApplyError, apply};
+        }
+
+        #[doc(hidden)]
+        pub mod workbench;
+
+        pub use denial::{Category, Denial, DenialCode};
+        pub use gate::{
+            Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
+            TollgateFuture, TollgateLayer, TollgateService,
+        };
+        pub use limit::MemoryStore;
+        pub use policy::{Fault, Severity};
+        pub use principal::{CredentialKind, Principal};
+        pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+        pub use time::{Clock, ManualClock};
+        pub use verify::NewApiKey;
+    }
+}
 
 /// The examples of the README, which are compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "gate"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
-
-pub use denial::{Category, Denial, DenialCode};
-pub use gate::{
-    Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
-    TollgateFuture, TollgateLayer, TollgateService,
-};
-pub use limit::MemoryStore;
-pub use policy::{Fault, Severity};
-pub use principal::{CredentialKind, Principal};
-pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
-pub use time::{Clock, ManualClock};
-pub use verify::NewApiKey;
