@@ -38,6 +38,7 @@
 //! - The **client developer** gets one document for every denial (RFC 9457), with a stable
 //!   `code`, what happened, and what to do next. Schemas, types and the catalogue of codes are in
 //!   `docs/errors`; `tollgate schema --policy FILE` writes those of one API, with its handbook.
+//!   Clients in Rust read it with [`client`], which needs nothing of the gate.
 //!
 //! # What a policy decides
 //!
@@ -49,8 +50,9 @@
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
-//! | `gate` | yes | the gate: all that is listed here |
+//! | `gate` | yes | the gate: all that is listed here but [`client`] |
 //! | `cli` | yes | the `tollgate` command, and `gate` |
+//! | `client` | no | [`client`]: the denial as a type, for programs that call an API; no axum, no tokio |
 //! | `metrics` | no | `gate`, with counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
 //!
 //! # Reading the code
@@ -58,10 +60,10 @@
 //! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
 //! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
 //! errors into documents, and `reference` writes what client developers are handed about them.
-//! No room reaches back.
+//! No room reaches back. `client` stands outside: it knows the document, and none of the rooms.
 
-// Without the gate there is nothing for the links above to lead to.
-#![cfg_attr(not(feature = "gate"), allow(rustdoc::broken_intra_doc_links))]
+// Without these features there is nothing for some of the links above to lead to.
+#![cfg_attr(not(all(feature = "gate", feature = "client")), allow(rustdoc::broken_intra_doc_links))]
 
 // Called what rustfmt calls it, which then finds the files of these modules.
 macro_rules! cfg_if {
@@ -106,7 +108,10 @@ cfg_if! {
     }
 }
 
+#[cfg(feature = "client")]
+pub mod client;
+
 /// The examples of the README, which are compiled and run.
-#[cfg(all(doctest, feature = "gate"))]
+#[cfg(all(doctest, feature = "gate", feature = "client"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
