@@ -37,7 +37,7 @@
 //!
 //! The rule that it keeps: what a newer server adds is never lost and never an error. An unknown
 //! code is [`Code::Other`], an unknown member is had with [`Denial::member`]. What it does not do:
-//! it sends nothing, and it never sleeps.
+//! it sends nothing, and it never sleeps. `examples/client.rs` does both, with reqwest.
 
 mod advice;
 mod code;
