@@ -111,3 +111,79 @@ async fn a_request_passes_when_the_advice_has_been_followed() {
     assert_eq!((denial.code.clone(), denial.advice(1)), (Code::TokenExpired, Advice::RenewToken));
     assert_eq!(server.get("/", &[("authorization", &bearer(|_| {}))]).await.status, 200);
 }
+
+/// A server of the path that the programs of the pages ask for, by the clock of the machine.
+async fn orders(lines: &str) -> (String, String) {
+    let (key, entry) = key("key", "billing", "");
+    let policy = format!(
+        "version = 1\n[api_keys]\n{entry}\n{}[[limit]]\nname = \"slow\"\nrate = \"1/second\"\nper = [\"client\"]\n\
+         [[rule]]\nname = \"orders\"\npath = \"/orders\"\n{lines}\n",
+        issuer()
+    );
+    let gate = Tollgate::builder().policy(policy).build().await.unwrap();
+    let app = Router::new().fallback(async || "ok").layer(gate.layer());
+    let server = support::serve(app, ManualClock::at(NOW)).await;
+    (format!("http://{}", server.address), key)
+}
+
+mod the_program_that_waits {
+    include!("../../src/reference/samples/wait.rs");
+
+    #[tokio::test]
+    async fn is_admitted_in_the_end() {
+        let (api, key) = super::orders("limits = [\"slow\"]").await;
+        let client = Client::new();
+        for _ in 0..2 {
+            let response = list_orders(&client, &api, &key).await.unwrap();
+            assert_eq!(response.text().await.unwrap(), "ok");
+        }
+    }
+}
+
+mod the_program_that_gets_a_token {
+    include!("../../src/reference/samples/token.rs");
+
+    #[tokio::test]
+    async fn is_admitted_with_it() {
+        let server = super::trial(&format!(
+            "version = 1\n{}[[rule]]\nname = \"orders\"\npath = \"/orders\"\n",
+            super::issuer()
+        ))
+        .await;
+        let api = format!("http://{}", server.address);
+        let token = |expires: u64| {
+            let bearer = super::bearer(|claims| claims["exp"] = expires.into());
+            bearer.trim_start_matches("Bearer ").to_owned()
+        };
+        let (old, new) = (token(super::NOW - 31), token(super::NOW + 60));
+        let response = list_orders(&Client::new(), &api, &old, async || Ok(new)).await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "ok");
+    }
+}
+
+mod the_program_that_tells {
+    include!("../../src/reference/samples/tell.rs");
+
+    #[tokio::test]
+    async fn says_what_is_needed() {
+        let (api, key) = super::orders("scopes = [\"orders:write\"]").await;
+        let error = list_orders(&Client::new(), &api, &key).await.unwrap_err().to_string();
+        assert!(error.starts_with("Insufficient scope: Get a credential"), "{error}");
+        assert!(error.contains("orders:write"), "{error}");
+    }
+}
+
+mod the_program_that_reports {
+    include!("../../src/reference/samples/report.rs");
+
+    #[tokio::test]
+    async fn names_the_denial() {
+        let forgotten = async |_: tollgate::Principal| "never";
+        let app = super::Router::new().route("/orders", super::get(forgotten));
+        let server = super::support::serve(app, super::ManualClock::at(super::NOW)).await;
+        let api = format!("http://{}", server.address);
+        let error = list_orders(&Client::new(), &api, "key").await.unwrap_err().to_string();
+        assert!(error.starts_with("report urn:uuid:"), "{error}");
+        assert!(error.ends_with(" to the provider"), "{error}");
+    }
+}
