@@ -4,7 +4,8 @@
 //! rules), meters how much (token buckets for each client), and when it says no, it says why,
 //! in one documented document that a client developer can act on.
 //!
-//! ```no_run
+#![cfg_attr(feature = "gate", doc = "```no_run")]
+#![cfg_attr(not(feature = "gate"), doc = "```ignore")]
 //! use std::net::SocketAddr;
 //! use axum::{Router, routing::get};
 //! use tollgate::{Principal, Tollgate};
@@ -37,6 +38,7 @@
 //! - The **client developer** gets one document for every denial (RFC 9457), with a stable
 //!   `code`, what happened, and what to do next. Schemas, types and the catalogue of codes are in
 //!   `docs/errors`; `tollgate schema --policy FILE` writes those of one API, with its handbook.
+//!   Clients in Rust read it with [`client`], which needs nothing of the gate.
 //!
 //! # What a policy decides
 //!
@@ -48,52 +50,69 @@
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
-//! | `cli` | yes | the `tollgate` command |
-//! | `metrics` | no | counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
+//! | `gate` | yes | the gate: all that is listed here but [`client`] |
+//! | `cli` | yes | the `tollgate` command, and `gate` |
+//! | `client` | no | [`client`]: the denial as a type, for programs that call an API; no axum, no tokio |
+//! | `metrics` | no | `gate`, with counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
 //!
 //! # Reading the code
 //!
 //! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
 //! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
 //! errors into documents, and `reference` writes what client developers are handed about them.
-//! No room reaches back.
+//! No room reaches back. `client` stands outside: it knows the document, and none of the rooms.
 
-mod accept;
-mod address;
-mod claims;
-mod credential;
-mod denial;
-mod fields;
-mod gate;
-mod limit;
-mod policy;
-mod principal;
-mod reference;
-mod scope;
-mod time;
-mod verify;
+// Without these features there is nothing for some of the links above to lead to.
+#![cfg_attr(not(all(feature = "gate", feature = "client")), allow(rustdoc::broken_intra_doc_links))]
 
-/// OpenAPI: what an application's own document says of the gate in front of it.
-pub mod openapi {
-    pub use crate::reference::openapi::{ApplyError, apply};
+// Called what rustfmt calls it, which then finds the files of these modules.
+macro_rules! cfg_if {
+    (if #[$condition:meta] { $($item:item)+ }) => { $(#[$condition] $item)+ };
 }
 
-#[doc(hidden)]
-pub mod workbench;
+cfg_if! {
+    if #[cfg(feature = "gate")] {
+        mod accept;
+        mod address;
+        mod claims;
+        mod credential;
+        mod denial;
+        mod fields;
+        mod gate;
+        mod limit;
+        mod policy;
+        mod principal;
+        mod reference;
+        mod scope;
+        mod time;
+        mod verify;
+
+        /// OpenAPI: what an application's own document says of the gate in front of it.
+        pub mod openapi {
+            pub use crate::reference::openapi::{ApplyError, apply};
+        }
+
+        #[doc(hidden)]
+        pub mod workbench;
+
+        pub use denial::{Category, Denial, DenialCode};
+        pub use gate::{
+            Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
+            TollgateFuture, TollgateLayer, TollgateService,
+        };
+        pub use limit::MemoryStore;
+        pub use policy::{Fault, Severity};
+        pub use principal::{CredentialKind, Principal};
+        pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+        pub use time::{Clock, ManualClock};
+        pub use verify::NewApiKey;
+    }
+}
+
+#[cfg(feature = "client")]
+pub mod client;
 
 /// The examples of the README, which are compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "gate", feature = "client"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
-
-pub use denial::{Category, Denial, DenialCode};
-pub use gate::{
-    Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
-    TollgateFuture, TollgateLayer, TollgateService,
-};
-pub use limit::MemoryStore;
-pub use policy::{Fault, Severity};
-pub use principal::{CredentialKind, Principal};
-pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
-pub use time::{Clock, ManualClock};
-pub use verify::NewApiKey;

@@ -26,24 +26,18 @@ pub(super) fn value(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
 
 /// A number as a value. Small ones, which nearly all are, stand ready.
 pub(super) fn number(number: u64) -> HeaderValue {
-    match usize::try_from(number).ok().and_then(small) {
+    match small(number) {
         Some(text) => HeaderValue::from_static(text),
         None => value(|line| line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes())),
     }
 }
 
 /// The text of a number below 1000.
-fn small(number: usize) -> Option<&'static str> {
+fn small(number: u64) -> Option<&'static str> {
     static DIGITS: [u8; 3000] = digits();
-    let end = 3 * number + 3;
-    let width = if number < 10 {
-        1
-    } else if number < 100 {
-        2
-    } else {
-        3
-    };
-    std::str::from_utf8(DIGITS.get(end - width..end)?).ok()
+    let end = 3 * usize::try_from(number).ok().filter(|number| *number < 1000)? + 3;
+    let width = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    std::str::from_utf8(&DIGITS[end - width..end]).ok()
 }
 
 /// All numbers of three digits, one behind the other: `000001002…`.

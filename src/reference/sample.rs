@@ -116,4 +116,25 @@ mod tests {
             }
         }
     }
+
+    /// Clients in Rust are advised as the pages advise.
+    #[cfg(feature = "client")]
+    #[test]
+    fn the_client_module_gives_the_same_answers() {
+        use crate::client::{Advice, Denial};
+
+        for code in DenialCode::catalogue() {
+            let denial: Denial = serde_json::from_value(serde_json::json!({
+                "type": "/", "title": code.title, "status": 403, "code": code.code, "instance": "",
+                "category": code.category.as_str(), "remedy": "", "retryable": code.retryable,
+            }))
+            .unwrap();
+            let expected = match denial.advice(1) {
+                Advice::Wait(_) => [Answer::Wait; 2],
+                Advice::RenewToken => [Answer::Token; 2],
+                Advice::Stop => [Answer::Tell, Answer::Report],
+            };
+            assert!(expected.contains(&answer(code)), "{}: {expected:?}", code.code);
+        }
+    }
 }

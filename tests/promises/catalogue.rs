@@ -19,13 +19,13 @@ const GROUPS: [&str; 4] =
     ["invalid_credentials", "access_denied", "limit_exceeded", "temporarily_unavailable"];
 
 /// Requests that are denied, each with the code it must provoke.
-struct Vectors {
-    policy: String,
-    requests: Vec<Vector>,
+pub(super) struct Vectors {
+    pub(super) policy: String,
+    pub(super) requests: Vec<Vector>,
 }
 
-struct Vector {
-    code: &'static str,
+pub(super) struct Vector {
+    pub(super) code: &'static str,
     method: Method,
     path: &'static str,
     headers: Vec<(&'static str, String)>,
@@ -38,7 +38,8 @@ fn vector(code: &'static str, path: &'static str, headers: &[(&'static str, &str
     Vector { code, method: Method::GET, path, headers, from: "127.0.0.1", times: 1 }
 }
 
-fn vectors(denial: &str) -> Vectors {
+/// The requests, for a policy with this `[denial]`.
+pub(super) fn vectors(denial: &str) -> Vectors {
     let (good, good_entry) = key("good", "billing", "scopes = [\"orders:read\"]");
     let (expired, expired_entry) = key("old", "billing", "expires = 2026-06-01T00:00:00Z");
     let (early, early_entry) = key("early", "billing", "not_before = 2027-02-01T00:00:00Z");
@@ -207,7 +208,7 @@ credentials = ["token"]
 }
 
 /// Serves the policy, with a route that was forgotten when the gate was mounted.
-async fn serve(policy: &str) -> Server {
+pub(super) async fn serve(policy: &str) -> Server {
     let (gate, clock) = support::gate(policy).await;
     let forgotten = |_: tollgate::Principal| async { "never" };
     let app = axum::Router::new()
@@ -218,7 +219,7 @@ async fn serve(policy: &str) -> Server {
     support::serve(app, clock).await
 }
 
-async fn provoke(server: &Server, vector: &Vector) -> Answer {
+pub(super) async fn provoke(server: &Server, vector: &Vector) -> Answer {
     let server = server.from(vector.from);
     let headers: Vec<(&str, &str)> =
         vector.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();

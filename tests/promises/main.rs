@@ -6,6 +6,8 @@
 mod buckets;
 mod catalogue;
 mod change_safety;
+#[cfg(feature = "client")]
+mod client;
 mod command;
 mod committed;
 mod direction;

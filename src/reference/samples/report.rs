@@ -1,7 +1,8 @@
+// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
 use std::error::Error;
 
 use reqwest::{Client, Response};
-use serde_json::Value;
+use tollgate::client::Denial;
 
 /// The server is at fault: gives its people the name of this denial in their log.
 async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {
@@ -9,10 +10,12 @@ async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, 
     if response.status().is_success() {
         return Ok(response);
     }
-    let denial: Value = response.json().await?;
-    if denial["code"] == "decision_failed" {
-        let whom = denial["support"].as_str().unwrap_or("the provider");
-        return Err(format!("report {} to {whom}", denial["instance"]).into());
+    let (status, headers) = (response.status(), response.headers().clone());
+    let denial = Denial::parse(status, &headers, &response.bytes().await?)
+        .ok_or_else(|| format!("{status}, and no denial"))?;
+    if denial.code == "decision_failed" {
+        let whom = denial.support.as_deref().unwrap_or("the provider");
+        return Err(format!("report {} to {whom}", denial.instance).into());
     }
-    Err(format!("denied with {}", denial["code"]).into())
+    Err(format!("denied with {}", denial.code).into())
 }

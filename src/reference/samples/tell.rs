@@ -1,7 +1,8 @@
+// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
 use std::error::Error;
 
 use reqwest::{Client, Response};
-use serde_json::Value;
+use tollgate::client::Denial;
 
 /// Asking again does not help: says what does.
 async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {
@@ -9,9 +10,11 @@ async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, 
     if response.status().is_success() {
         return Ok(response);
     }
-    let denial: Value = response.json().await?;
-    if denial["code"] == "insufficient_scope" {
-        return Err(format!("{}: {}", denial["title"], denial["remedy"]).into());
+    let (status, headers) = (response.status(), response.headers().clone());
+    let denial = Denial::parse(status, &headers, &response.bytes().await?)
+        .ok_or_else(|| format!("{status}, and no denial"))?;
+    if denial.code == "insufficient_scope" {
+        return Err(denial); // its message is title and remedy
     }
-    Err(format!("denied with {}", denial["code"]).into())
+    Err(format!("denied with {}", denial.code).into())
 }

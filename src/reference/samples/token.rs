@@ -1,7 +1,8 @@
+// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
 use std::error::Error;
 
 use reqwest::{Client, Response};
-use serde_json::Value;
+use tollgate::client::Denial;
 
 /// Gets a new token, once, and asks again with it.
 async fn list_orders(
@@ -14,9 +15,11 @@ async fn list_orders(
     if response.status().is_success() {
         return Ok(response);
     }
-    let denial: Value = response.json().await?;
-    if denial["code"] != "token_expired" {
-        return Err(format!("{}: {}", denial["title"], denial["remedy"]).into());
+    let (status, headers) = (response.status(), response.headers().clone());
+    let denial = Denial::parse(status, &headers, &response.bytes().await?)
+        .ok_or_else(|| format!("{status}, and no denial"))?;
+    if denial.code != "token_expired" {
+        return Err(denial); // its message is title and remedy
     }
     let token = new_token().await?;
     Ok(client.get(format!("{api}/orders")).bearer_auth(token).send().await?)

@@ -1,8 +1,9 @@
+// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Client, Response};
-use serde_json::Value;
+use tollgate::client::Denial;
 
 /// Waits as long as the denial says, but not for more than a minute, and asks again.
 async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {
@@ -12,13 +13,16 @@ async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, 
         if response.status().is_success() {
             return Ok(response);
         }
-        let denial: Value = response.json().await?;
-        let wait = denial["retry_after"].as_u64().unwrap_or(1);
-        let may_wait = denial["retryable"] == true && wait <= 60 && attempt < 3;
-        if denial["code"] != "rate_limited" || !may_wait {
-            return Err(format!("{}: {}", denial["title"], denial["remedy"]).into());
+        let (status, headers) = (response.status(), response.headers().clone());
+        let denial = Denial::parse(status, &headers, &response.bytes().await?)
+            .ok_or_else(|| format!("{status}, and no denial"))?;
+        let delay = denial.retry_delay(attempt).filter(|delay| *delay <= Duration::from_secs(60));
+        match delay {
+            Some(delay) if denial.code == "rate_limited" && attempt < 3 => {
+                tokio::time::sleep(delay).await;
+            }
+            _ => return Err(denial), // its message is title and remedy
         }
-        tokio::time::sleep(Duration::from_secs(wait * attempt)).await;
         attempt += 1;
     }
 }
