@@ -6,9 +6,9 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
+use dashmap::DashMap;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use super::catalogue::CATALOGUE;
@@ -60,14 +60,14 @@ const PLAIN_BITS: u32 = VARIANTS.trailing_zeros() + 4;
 #[derive(Debug)]
 pub(super) struct Forms {
     plain: Box<[OnceLock<Box<Form>>]>,
-    limits: Cache<LimitsShape, Arc<Form>>,
+    limits: DashMap<LimitsShape, Arc<Form>, ahash::RandomState>,
 }
 
 impl Forms {
     pub(super) fn new() -> Self {
         let count = CATALOGUE.len() << PLAIN_BITS;
         let plain = std::iter::repeat_with(OnceLock::new).take(count).collect();
-        Self { plain, limits: Cache::new(MAX_SHAPES) }
+        Self { plain, limits: DashMap::default() }
     }
 
     /// Fills the form of this shape, which `compose` makes when it is first needed.
@@ -83,7 +83,7 @@ impl Forms {
                     self.plain[row << PLAIN_BITS | bits].get_or_init(|| Box::new(compose().into()));
                 form.fill(values)
             }
-            Shape::Limits(shape) => match self.limits.get(&shape) {
+            Shape::Limits(shape) => match self.limits.get(&shape).map(|form| form.clone()) {
                 Some(form) => form.fill(values),
                 None => {
                     let composed = compose();
@@ -92,7 +92,9 @@ impl Forms {
                         return composed.into_response();
                     }
                     let form = Arc::new(Form::from(composed));
-                    self.limits.insert(shape, form.clone());
+                    if self.limits.len() < MAX_SHAPES {
+                        self.limits.insert(shape, form.clone());
+                    }
                     form.fill(values)
                 }
             },

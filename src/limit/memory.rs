@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use dashmap::{RwLockWriteGuard, SharedValue};
 use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Standing, Wait};
 use super::quota::Quota;
-use super::table::{SHARDS, Shard, Table};
+use super::table::{EMPTY, SHARDS, Shard, Table};
 use crate::time::MICROS;
 
 /// A shard is searched for full buckets at most once in this time.
@@ -115,7 +115,7 @@ impl Charge {
 }
 
 /// New clients beyond the bound share the bucket with this key.
-pub(super) const OVERFLOW: ChargeKey = ChargeKey(0);
+pub(super) const OVERFLOW: ChargeKey = ChargeKey(EMPTY + 1);
 
 impl MemoryStore {
     /// A store with one table for each limit, given by its quotas.
@@ -129,7 +129,7 @@ impl MemoryStore {
 
     /// The key of the bucket that is kept for `parts`.
     pub(crate) fn key<H: std::hash::Hash>(&self, parts: H) -> ChargeKey {
-        ChargeKey(self.hasher.hash_one(parts).max(1))
+        ChargeKey(self.hasher.hash_one(parts).max(OVERFLOW.0 + 1))
     }
 
     /// Takes every charge, or none.
@@ -167,10 +167,10 @@ impl MemoryStore {
 
     /// The word of a bucket; of the overflow bucket, where there is no room for its own.
     fn word(&self, limit: u32, key: ChargeKey) -> Option<u64> {
-        let buckets = &self.tables[limit as usize].buckets;
-        let own = buckets.get(&key.0).map(|word| *word);
+        let table = &self.tables[limit as usize];
+        let word = |key: ChargeKey| table.lock(table.shard_of(key.0)).get(key.0);
         let is_full = || self.count.load(Ordering::Relaxed) >= self.max_buckets;
-        own.or_else(|| if is_full() { buckets.get(&OVERFLOW.0).map(|word| *word) } else { None })
+        word(key).or_else(|| if is_full() { word(OVERFLOW) } else { None })
     }
 
     /// Applies every charge under the locks of all shards concerned, or none.
@@ -230,12 +230,12 @@ impl MemoryStore {
     ) -> Option<Result<Balance, Balance>> {
         let table = charge.table(self);
         let key = charge.key.0;
-        let mut shard = table.buckets.shards()[table.shard_of(charge.key.0)].write();
-        let (_, word) = shard.get_mut(key, |(held, _)| *held == key)?;
-        let mut bucket = table.reading.open(Some(*word.get()), charge.quota, now);
+        let mut shard = table.lock(table.shard_of(key));
+        let word = shard.get_mut(key)?;
+        let mut bucket = table.reading.open(Some(*word), charge.quota, now);
         let granted = apply(&mut bucket, charge.cost);
         if granted {
-            *word.get_mut() = table.reading.close(&bucket, charge.quota);
+            *word = table.reading.close(&bucket, charge.quota);
         }
         drop(shard);
         let balance = Balance(SmallVec::from_iter([(*charge, bucket.standing(charge.cost))]));
@@ -256,7 +256,7 @@ impl MemoryStore {
             if word.is_some() || charge.key == OVERFLOW {
                 continue;
             }
-            if shards.is_crowded(charge) {
+            if shards.shard(charge).is_crowded() {
                 shards.sweep(charge, now);
             }
             if self.count.load(Ordering::Relaxed) >= self.max_buckets {
@@ -282,7 +282,7 @@ impl MemoryStore {
         while looked_at < SWEEP_BUDGET {
             let at = self.cursor.fetch_add(1, Ordering::Relaxed) % (last + 1);
             let (table, shard) = (&self.tables[at / SHARDS], at % SHARDS);
-            if let Some(mut shard) = table.buckets.shards()[shard].try_write() {
+            if let Some(mut shard) = table.try_lock(shard) {
                 looked_at += shard.len() + 1;
                 self.count.fetch_sub(table.drop_full(&mut shard, now), Ordering::Relaxed);
             }
@@ -308,7 +308,7 @@ impl fmt::Debug for MemoryStore {
 /// A shard's limit and its index there.
 type ShardPlace = (usize, usize);
 
-type Guard<'s> = RwLockWriteGuard<'s, Shard>;
+type Guard<'s> = MutexGuard<'s, Shard>;
 
 /// The locked shards of one request.
 ///
@@ -326,49 +326,35 @@ impl<'s> Shards<'s> {
         let mut places: SmallVec<[ShardPlace; 2]> = charges.iter().map(place).collect();
         places.sort_unstable();
         places.dedup();
-        let lock = |(limit, shard): (usize, usize)| {
-            ((limit, shard), store.tables[limit].buckets.shards()[shard].write())
-        };
+        let lock =
+            |(limit, shard): (usize, usize)| ((limit, shard), store.tables[limit].lock(shard));
         Self { store, guards: places.into_iter().map(lock).collect() }
     }
 
     /// INVARIANT: `charge` is one of those that `lock` was called with.
-    fn shard(&mut self, charge: &Charge) -> (usize, &mut Shard) {
+    fn shard(&mut self, charge: &Charge) -> &mut Shard {
         let wanted = (charge.limit as usize, charge.table(self.store).shard_of(charge.key.0));
         let at = self.guards.iter().position(|(place, _)| *place == wanted).unwrap_or(0);
-        (wanted.1, &mut self.guards[at].1)
+        &mut self.guards[at].1
     }
 
     fn word(&mut self, charge: &Charge) -> Option<u64> {
-        let (_, shard) = self.shard(charge);
-        shard.get(charge.key.0, |(key, _)| *key == charge.key.0).map(|(_, word)| *word.get())
+        self.shard(charge).get(charge.key.0)
     }
 
     fn put(&mut self, charge: &Charge, word: u64) {
-        let (key, (_, shard)) = (charge.key.0, self.shard(charge));
-        match shard.get_mut(key, |(held, _)| *held == key) {
-            Some((_, held)) => *held.get_mut() = word,
-            None => {
-                shard.insert(key, (key, SharedValue::new(word)), |(key, _)| *key);
-            }
-        }
-    }
-
-    /// Whether one more bucket would make the shard grow.
-    fn is_crowded(&mut self, charge: &Charge) -> bool {
-        let (_, shard) = self.shard(charge);
-        shard.len() == shard.capacity()
+        self.shard(charge).put(charge.key.0, word);
     }
 
     /// Drops the full buckets of the charge's shard, where it is time to look again.
     fn sweep(&mut self, charge: &Charge, now: u64) {
         let store = self.store;
         let table = charge.table(store);
-        let (index, shard) = self.shard(charge);
-        if now < table.sweep_at[index].load(Ordering::Relaxed) {
+        let shard = self.shard(charge);
+        if now < shard.sweep_at {
             return;
         }
-        table.sweep_at[index].store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
+        shard.sweep_at = now.saturating_add(SWEEP_EVERY);
         let freed = table.drop_full(shard, now);
         store.count.fetch_sub(freed, Ordering::Relaxed);
     }
@@ -458,7 +444,7 @@ mod tests {
             (10..10_000).filter(|client| store.take(&[charge(&store, 0, *client)], 0).is_ok());
         assert_eq!(admitted.count(), 3);
         assert_eq!(store.count.load(Ordering::Relaxed), 10);
-        assert_eq!(store.tables[0].buckets.len(), 11, "ten and the overflow bucket");
+        assert_eq!(store.tables[0].len(), 11, "ten and the overflow bucket");
         // Those who have a bucket are not affected.
         for client in 0..10 {
             assert!(store.take(&[charge(&store, 0, client)], 0).is_ok());
@@ -479,7 +465,7 @@ mod tests {
             store.take(&[charge(&store, 0, client)], client * 1_000).unwrap();
         }
         assert!(store.count.load(Ordering::Relaxed) < 20_000, "{store:?}");
-        assert_eq!(store.count.load(Ordering::Relaxed), store.tables[0].buckets.len());
+        assert_eq!(store.count.load(Ordering::Relaxed), store.tables[0].len());
     }
 
     #[test]

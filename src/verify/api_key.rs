@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::address::is_within;
 use crate::credential::{KeyFault, KeyFormat};
@@ -53,13 +54,13 @@ pub(crate) enum KeyError {
 #[derive(Debug)]
 pub(crate) struct KeyTable {
     format: KeyFormat,
-    /// By the first eight bytes of the digest.
-    keys: HashMap<u64, Vec<Arc<KeyRecord>>, ahash::RandomState>,
+    /// By the first eight bytes of the digest, which hardly ever are those of two.
+    keys: HashMap<u64, SmallVec<[Arc<KeyRecord>; 1]>, ahash::RandomState>,
 }
 
 impl KeyTable {
     pub(crate) fn new(format: KeyFormat, records: Vec<KeyRecord>) -> Self {
-        let mut keys: HashMap<u64, Vec<_>, _> = HashMap::default();
+        let mut keys: HashMap<u64, SmallVec<_>, _> = HashMap::default();
         for record in records {
             keys.entry(index(&record.digest)).or_default().push(Arc::new(record));
         }
