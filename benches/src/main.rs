@@ -3,7 +3,8 @@
 //! ```text
 //! cargo run --release --manifest-path benches/Cargo.toml [ROUNDS [ROW [CALLS]]]
 //! cargo run --release --manifest-path benches/Cargo.toml clients | policies | flood
-//! benches/wire     # end to end: needs wrk
+//! benches/wire             # end to end: needs wrk
+//! benches/instructions     # needs valgrind
 //! ```
 //!
 //! Every row is a whole service, called in process without a socket. Rows take turns in rounds,
@@ -63,7 +64,7 @@ pub(crate) struct Row {
 
 /// So many requests are made, and then timed: few enough to be in the cache still, as they are when
 /// a server has just read them.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// What was measured of a row.
 pub(crate) struct Figure {
@@ -140,7 +141,8 @@ fn table(runtime: &tokio::runtime::Runtime) {
     let figures = runtime.block_on(async {
         let mut rows = rows::all().await;
         if let Some(only) = only {
-            rows.retain(|row| row.name.contains(&only));
+            let is_whole = rows.iter().any(|row| row.name == only);
+            rows.retain(|row| if is_whole { row.name == only } else { row.name.contains(&only) });
         }
         for row in &mut rows {
             row.calls = calls.unwrap_or(row.calls);
