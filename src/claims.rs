@@ -24,57 +24,63 @@ const USUAL_MEMBERS: usize = 16;
 
 /// The members of a JSON object, read strictly.
 pub(crate) struct StrictObject<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    text: &'a str,
+    members: Members<'a>,
 }
+
+/// The members of an object, none of them twice.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> StrictObject<'a> {
     /// `None` where the text is no JSON object, or has a member twice at any depth.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        let object = Self::members(text)?;
-        object.members.iter().all(|(_, value)| is_strict(value.get(), 1)).then_some(object)
+        let members = Members::read(text, 0)?;
+        Some(Self { text, members })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.members.iter().find(|(held, _)| held == name).map(|(_, value)| value.get())
+        self.members.0.iter().find(|(held, _)| held == name).map(|(_, value)| value.get())
     }
 
     pub(crate) fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.get(name).is_some())
     }
+}
 
-    fn members(text: &'a str) -> Option<Self> {
-        let object: Self = serde_json::from_str(text).ok()?;
-        let names = object.members.iter().map(|(name, _)| &**name);
+impl<'a> Members<'a> {
+    /// Reads an object that stands in so many others, and those in it.
+    fn read(text: &'a str, depth: usize) -> Option<Self> {
+        let members: Self = serde_json::from_str(text).ok()?;
+        let names = members.0.iter().map(|(name, _)| &**name);
         let mut names: SmallVec<[&str; USUAL_MEMBERS]> = names.collect();
         names.sort_unstable();
-        let unique = names.windows(2).all(|pair| pair[0] != pair[1]);
+        let are_unique = names.windows(2).all(|pair| pair[0] != pair[1]);
         drop(names);
-        unique.then_some(object)
+        let are_strict = || members.0.iter().all(|(_, value)| is_strict(value.get(), depth + 1));
+        (are_unique && are_strict()).then_some(members)
     }
 }
 
 fn is_strict(value: &str, depth: usize) -> bool {
     match value.as_bytes().first() {
         Some(b'{' | b'[') if depth >= MAX_DEPTH => false,
-        Some(b'{') => StrictObject::members(value).is_some_and(|object| {
-            object.members.iter().all(|(_, value)| is_strict(value.get(), depth + 1))
-        }),
+        Some(b'{') => Members::read(value, depth).is_some(),
         Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(value)
             .is_ok_and(|items| items.iter().all(|item| is_strict(item.get(), depth + 1))),
         _ => true,
     }
 }
 
-impl<'de> Deserialize<'de> for StrictObject<'de> {
+impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-        struct Members;
+        struct Object;
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = StrictObject<'de>;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
@@ -85,11 +91,11 @@ impl<'de> Deserialize<'de> for StrictObject<'de> {
                 while let Some((Name(name), value)) = map.next_entry()? {
                     members.push((name, value));
                 }
-                Ok(StrictObject { members })
+                Ok(Members(members))
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Object)
     }
 }
 
@@ -107,31 +113,24 @@ enum Name {
     Decoded(Box<str>),
 }
 
-/// Where the claims of a payload stand in it.
-pub(crate) struct ClaimPlaces(Box<[(Name, Range<usize>)]>);
-
 impl StrictObject<'_> {
-    /// Where each member stands in `text`, which the object was read from.
-    pub(crate) fn places(&self, text: &str) -> ClaimPlaces {
+    /// The same to keep: the text, and where in it each member stands.
+    pub(crate) fn to_claims(&self) -> ClaimSet {
         let place = |part: &str| {
-            let from = part.as_ptr() as usize - text.as_ptr() as usize;
+            let from = part.as_ptr() as usize - self.text.as_ptr() as usize;
             from..from + part.len()
         };
         let name = |name: &Cow<'_, str>| match name {
             Cow::Borrowed(name) => Name::At(place(name)),
             Cow::Owned(name) => Name::Decoded(name.as_str().into()),
         };
-        let members = self.members.iter();
-        ClaimPlaces(members.map(|(held, value)| (name(held), place(value.get()))).collect())
+        let members = self.members.0.iter();
+        let members = members.map(|(held, value)| (name(held), place(value.get()))).collect();
+        ClaimSet { payload: self.text.into(), members }
     }
 }
 
 impl ClaimSet {
-    /// INVARIANT: the places were found in this payload.
-    pub(crate) fn new(payload: String, places: ClaimPlaces) -> Self {
-        Self { payload: payload.into(), members: places.0 }
-    }
-
     /// The whole payload, as the issuer signed it.
     pub(crate) fn payload(&self) -> &str {
         &self.payload
@@ -229,8 +228,7 @@ mod tests {
     #[test]
     fn a_claim_set_keeps_claims_as_they_were_signed() {
         let payload = r#" {"s\u0075b": "a\u0062", "exp": 1e400, "x": {"y": [1, 2]}}"#;
-        let places = StrictObject::parse(payload.as_bytes()).unwrap().places(payload);
-        let claims = ClaimSet::new(payload.to_owned(), places);
+        let claims = StrictObject::parse(payload.as_bytes()).unwrap().to_claims();
         assert_eq!(claims.get("exp"), Some("1e400"));
         assert_eq!(claims.get("x"), Some("{\"y\": [1, 2]}"));
         assert_eq!(text(claims.get("sub").unwrap()).unwrap(), "ab");

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::{memchr, memrchr};
 
 use super::issuer::{Issuer, Issuers};
 use super::key_set::{KeySetError, algorithm};
-use crate::claims::{ClaimSet, StrictObject, numeric_date, text, texts};
+use crate::claims::{StrictObject, numeric_date, text, texts};
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::{Scope, Scopes};
 use crate::time::{MICROS, seconds_up};
@@ -79,9 +80,9 @@ impl Issuers {
             return Err(TokenError::TooLarge);
         }
         let parts = Parts::decode(token)?;
-        let header = StrictObject::parse(&parts.header)
+        let header = StrictObject::parse(parts.header())
             .ok_or(TokenError::Malformed("the header is no strict JSON object"))?;
-        let claims = StrictObject::parse(&parts.payload)
+        let claims = StrictObject::parse(parts.payload())
             .ok_or(TokenError::Malformed("the payload is no strict JSON object"))?;
         if header.get("crit").is_some() {
             return Err(TokenError::Malformed("`crit` names extensions, and none is understood"));
@@ -90,7 +91,7 @@ impl Issuers {
             .and_then(|iss| self.by_iss(&iss))
             .ok_or(TokenError::IssuerUnknown)?;
         issuer.check_signature(&header, &parts)?;
-        issuer.check_claims(&header, &claims, &parts.payload, now)
+        issuer.check_claims(&header, &claims, now)
     }
 }
 
@@ -110,7 +111,7 @@ impl Issuer {
             KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
             KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
         })?;
-        if !check.passes(parts.signed, &parts.signature) {
+        if !check.passes(parts.signed, parts.signature()) {
             return Err(TokenError::SignatureInvalid(self.clone()));
         }
         Ok(())
@@ -120,7 +121,6 @@ impl Issuer {
         self: &Arc<Self>,
         header: &StrictObject<'_>,
         claims: &StrictObject<'_>,
-        payload: &[u8],
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
         let leeway = u64::try_from(self.leeway.as_micros()).unwrap_or(u64::MAX);
@@ -167,9 +167,7 @@ impl Issuer {
 
         let origin = Origin::Issuer { name: self.name.clone() };
         let client = client.as_ref().into();
-        let claims = std::str::from_utf8(payload)
-            .ok()
-            .map(|payload| ClaimSet::new(payload.to_owned(), claims.places(payload)));
+        let claims = Some(claims.to_claims());
         let proven = Proven { origin, client, scopes, roles, plan, claims };
         Ok(ProvenToken { principal: Principal::new(proven), ends, expires })
     }
@@ -189,31 +187,39 @@ impl TokenError {
 struct Parts<'t> {
     /// What the signature is over: the first two parts as they were sent.
     signed: &'t [u8],
-    header: Vec<u8>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
+    /// All three, decoded, one behind the other.
+    decoded: Vec<u8>,
+    /// Where the first ends, and the second.
+    ends: [usize; 2],
 }
 
 impl<'t> Parts<'t> {
     fn decode(token: &'t [u8]) -> Result<Self, TokenError> {
-        const PARTS: TokenError =
-            TokenError::Malformed("a token has three parts with dots between");
-        let mut dots =
-            token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
-        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(PARTS);
+        // From both ends, which leaves out the longest part: no dot in it is base64url.
+        let (first, second) = match (memchr(b'.', token), memrchr(b'.', token)) {
+            (Some(first), Some(second)) if first < second => (first, second),
+            _ => return Err(TokenError::Malformed("a token has three parts with dots between")),
         };
-        let decode = |part: &[u8]| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| TokenError::Malformed("a part is no unpadded base64url"))
+        let mut decoded = Vec::with_capacity(token.len());
+        let mut decode = |part: &[u8]| match URL_SAFE_NO_PAD.decode_vec(part, &mut decoded) {
+            Ok(()) => Ok(decoded.len()),
+            Err(_) => Err(TokenError::Malformed("a part is no unpadded base64url")),
         };
-        Ok(Self {
-            signed: &token[..second],
-            header: decode(&token[..first])?,
-            payload: decode(&token[first + 1..second])?,
-            signature: decode(&token[second + 1..])?,
-        })
+        let ends = [decode(&token[..first])?, decode(&token[first + 1..second])?];
+        decode(&token[second + 1..])?;
+        Ok(Self { signed: &token[..second], decoded, ends })
+    }
+
+    fn header(&self) -> &[u8] {
+        &self.decoded[..self.ends[0]]
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.decoded[self.ends[0]..self.ends[1]]
+    }
+
+    fn signature(&self) -> &[u8] {
+        &self.decoded[self.ends[1]..]
     }
 }
 
