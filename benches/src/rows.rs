@@ -22,7 +22,7 @@ use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
-use crate::credentials::{SECRET, Signer, signers};
+use crate::credentials::{SECRET, Signer, rs256_alone, signers};
 use crate::floor::floor;
 use crate::{Figure, Row};
 
@@ -372,6 +372,9 @@ pub(crate) fn print(figures: &[Figure]) {
         let against = if algorithm == "RS256" { stack } else { alone };
         goal(&format!("{algorithm} peer ÷ token first seen"), first, against / new);
     }
+    let signature = rs256_alone();
+    goal("RS256 peer ÷ the signature alone", "", over("jwt-authorizer + scope + tower_governor, RS256") / signature);
+    goal("RS256 peer ÷ the signature and a token seen before", "", over("jwt-authorizer + scope + tower_governor, RS256") / (signature + over("tollgate, token seen before, + headers, RS256")));
     for refused in ["api_key_malformed", "api_key_unknown", "token_malformed", "token_too_large"] {
         let cost = whole(&format!("refusal: tollgate {refused}"));
         goal(&format!("{refused} ÷ an admission by key"), "< 1", cost / whole(key));
