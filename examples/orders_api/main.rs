@@ -89,23 +89,15 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, openapi::ApplyError> {
     let document = document(gate)?;
 
     // What scripts of other origins may read of a denial, beside its body.
-    let exposed = [
-        "www-authenticate",
-        "retry-after",
-        "ratelimit",
-        "ratelimit-policy",
-        "allow",
-        "x-request-id",
-    ];
+    let mut exposed = gate.exposed_headers();
+    exposed.push(HeaderName::from_static("x-request-id"));
+    let mut allowed = gate.credential_headers();
+    allowed.push(header::CONTENT_TYPE);
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("x-api-key"),
-        ])
-        .expose_headers(exposed.map(HeaderName::from_static))
+        .allow_headers(allowed)
+        .expose_headers(exposed)
         .max_age(Duration::from_secs(600));
     // Outside of the gate, so that denials have an id, a trace and CORS headers too.
     let around = ServiceBuilder::new()

@@ -119,6 +119,11 @@ impl<'d> Page<'d> {
         }
     }
 
+    /// A sentence with code between backticks: whether each part is code, and the part.
+    fn parts<'t>(&self, sentence: &'t str) -> impl Iterator<Item = (bool, &'t str)> {
+        sentence.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part))
+    }
+
     fn plain(&self) -> String {
         let lines = [
             ("", self.detail),

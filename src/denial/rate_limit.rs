@@ -72,6 +72,18 @@ impl RateLimitWriter {
         Self { headers, limits: limits.iter().map(texts).collect() }
     }
 
+    /// The names of the fields that are written.
+    pub(crate) fn names(&self) -> Vec<HeaderName> {
+        let mut names = Vec::new();
+        if self.headers.draft {
+            names.extend([POLICY, STATE]);
+        }
+        if self.headers.legacy {
+            names.extend(LEGACY);
+        }
+        names
+    }
+
     pub(crate) fn name(&self, limit: u32) -> &str {
         &self.limits[limit as usize].name
     }

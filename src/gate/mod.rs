@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
-use http::header::AUTHORIZATION;
+use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 
 pub use admission::{Admission, LimitBalance};
 pub use builder::{OpenError, TollgateBuilder};
@@ -70,7 +70,8 @@ impl Tollgate {
     /// - `Router::route_layer` leaves unknown paths to axum's 404.
     /// - Rules see the path as the client sent it, under `nest` too.
     /// - Put request id, trace and CORS outside of the gate (after it, with `Router::layer`), so
-    ///   that denials have their headers; CORS preflights pass the gate in any case.
+    ///   that denials have their headers; CORS preflights pass the gate in any case, and
+    ///   [`exposed_headers`](Self::exposed_headers) are what scripts want to read.
     pub fn layer(&self) -> TollgateLayer {
         TollgateLayer::new(self.0.clone())
     }
@@ -79,6 +80,27 @@ impl Tollgate {
     /// `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer`.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         vec![AUTHORIZATION, self.0.policy.credential.key_header.clone()]
+    }
+
+    /// The headers by which denials tell more than their body, and admitted responses tell of
+    /// limits. In a browser, scripts of other origins read them only where CORS exposes them: hand
+    /// them to `tower_http::cors::CorsLayer::expose_headers` (`Access-Control-Expose-Headers`, Fetch
+    /// section 3.3.3).
+    ///
+    /// ```
+    /// # let gate = tollgate::Tollgate::builder().policy("version = 1\n[[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\n");
+    /// # let gate = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(gate.build()).unwrap();
+    /// use tower_http::cors::{Any, CorsLayer};
+    ///
+    /// let cors = CorsLayer::new()
+    ///     .allow_origin(Any)
+    ///     .allow_headers(gate.credential_headers())
+    ///     .expose_headers(gate.exposed_headers());
+    /// ```
+    pub fn exposed_headers(&self) -> Vec<HeaderName> {
+        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
+        names.extend(self.0.renderer.rate_limit.names());
+        names
     }
 
     /// What is probably not meant in the policy, though it can be used.

@@ -177,6 +177,7 @@ impl<'a> Pages<'a> {
             title: code.title.to_owned(),
             summary: self.links.inline(&page::Prose::of(code).summary),
             status,
+            words: code.standard_status,
             retry: retry(code),
             href: self.links.page(code.code),
         }
@@ -412,6 +413,8 @@ struct CodeRow {
     title: String,
     summary: String,
     status: String,
+    /// What else it is found by: the status that other APIs would send.
+    words: u16,
     retry: &'static str,
     href: String,
 }

@@ -75,6 +75,9 @@ fn start(api: &Api<'_>, place: Place) -> String {
     }
     text += "\n## What every denial says\n\n";
     text += &table(&rows(BASE));
+    text += "\nIn a browser, scripts of another origin read the document wherever the API allows their\n\
+             origin (CORS), and of its headers only those that the API exposes. What the headers say\n\
+             stands in the document too, but for the challenge.\n";
     text += "\n## What lists are made of\n";
     for item in ITEMS {
         text += &of_item(item.name, &Json::parse(item.schema));

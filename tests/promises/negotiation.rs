@@ -39,6 +39,7 @@ async fn a_browser_gets_a_page_with_the_same_words() {
     }
     // Placeholders such as `<key>` are text, and so is `&` of an address.
     assert!(!page.text.contains("<key>") && !page.text.contains("1&b"), "{}", page.text);
+    assert!(page.text.contains("<code>Authorization: ApiKey ") && !page.text.contains('`'));
     assert!(page.text.contains("urn:uuid:"));
     let style = page.text.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());

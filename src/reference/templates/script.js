@@ -63,7 +63,7 @@
   const items = all("[data-item]"), groups = all("[data-group]"), texts = {};
   for (const item of items) {
     const name = item.dataset.item, group = item.closest("[data-group]")?.dataset.group ?? "";
-    texts[name] = `${texts[name] ?? ""} ${item.textContent} ${group}`.toLowerCase();
+    texts[name] = `${texts[name] ?? ""} ${item.textContent} ${item.dataset.words ?? ""} ${group}`.toLowerCase();
   }
   const names = Object.keys(texts);
   const show = (typed) => {

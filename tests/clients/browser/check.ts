@@ -11,9 +11,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 
-import { chromium } from "playwright-core";
-
 import { readCredentials } from "../credentials.js";
+import { launch } from "./launch.js";
 
 const [credentials, pictures = "."] = process.argv.slice(2);
 const { address, keys } = await readCredentials(credentials);
@@ -33,18 +32,7 @@ const site = createServer((request, response) => {
 await new Promise<void>((listening) => site.listen(0, "127.0.0.1", listening));
 const origin = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
 
-const browser = await chromium.launch({
-  executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch();
 
 try {
   await aRateLimitIsCountedDown();
