@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use dashmap::DashMap;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::catalogue::CATALOGUE;
 use super::document::VARIANTS;
 use super::json::{Hole, Written};
-use super::{rate_limit, value};
+use super::value;
 
 /// How many forms of denials with limits are kept: one for each combination of short limits
 /// and plans that occurs.
@@ -32,6 +32,7 @@ pub(super) struct Composed {
 #[derive(Debug)]
 pub(super) struct Form {
     status: StatusCode,
+    /// Those that are empty change.
     headers: HeaderMap,
     /// The document without what was in the holes.
     text: Box<[u8]>,
@@ -79,8 +80,8 @@ impl Forms {
     ) -> Response<Body> {
         match shape {
             Shape::Plain { row, bits } => {
-                let form =
-                    self.plain[row << PLAIN_BITS | bits].get_or_init(|| Box::new(compose().into()));
+                let form = self.plain[row << PLAIN_BITS | bits]
+                    .get_or_init(|| Box::new(Form::new(compose(), values)));
                 form.fill(values)
             }
             Shape::Limits(shape) => match self.limits.get(&shape).map(|form| form.clone()) {
@@ -91,7 +92,7 @@ impl Forms {
                     if composed.written.is_cut {
                         return composed.into_response();
                     }
-                    let form = Arc::new(Form::from(composed));
+                    let form = Arc::new(Form::new(composed, values));
                     if self.limits.len() < MAX_SHAPES {
                         self.limits.insert(shape, form.clone());
                     }
@@ -106,11 +107,32 @@ impl Forms {
 pub(super) trait Values {
     fn instance(&self) -> &str;
     fn number(&self, hole: Hole) -> u64;
-    /// Sets the header fields that change.
-    fn set_headers(&self, headers: &mut HeaderMap);
+    /// The value of a header field, if it changes.
+    fn header(&self, name: &HeaderName) -> Option<HeaderValue>;
 }
 
 impl Form {
+    fn new(composed: Composed, values: &impl Values) -> Self {
+        let Composed { status, mut headers, written } = composed;
+        headers.insert(CONTENT_LENGTH, value::number(written.bytes.len() as u64));
+        let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
+        for (begin, end, hole) in written.holes {
+            text.extend_from_slice(&written.bytes[from..begin]);
+            holes.push((text.len(), hole));
+            from = end;
+        }
+        text.extend_from_slice(&written.bytes[from..]);
+        let is_elastic = holes.iter().any(|(_, hole)| *hole != Hole::Instance);
+        if is_elastic {
+            for (name, value) in &mut headers {
+                if *name == CONTENT_LENGTH || values.header(name).is_some() {
+                    *value = HeaderValue::from_static("");
+                }
+            }
+        }
+        Self { status, headers, text: text.into(), holes: holes.into(), is_elastic }
+    }
+
     fn fill(&self, values: &impl Values) -> Response<Body> {
         let width = |(_, hole): &(usize, Hole)| match hole {
             Hole::Instance => values.instance().len(),
@@ -139,35 +161,12 @@ impl Form {
 
         let mut headers = self.headers.clone();
         if self.is_elastic {
-            values.set_headers(&mut headers);
-            headers.insert(CONTENT_LENGTH, value::number(body.len() as u64));
-        }
-        respond(self.status, headers, body)
-    }
-}
-
-impl From<Composed> for Form {
-    fn from(composed: Composed) -> Self {
-        let Composed { status, mut headers, written } = composed;
-        headers.insert(CONTENT_LENGTH, value::number(written.bytes.len() as u64));
-        let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
-        for (begin, end, hole) in written.holes {
-            text.extend_from_slice(&written.bytes[from..begin]);
-            holes.push((text.len(), hole));
-            from = end;
-        }
-        text.extend_from_slice(&written.bytes[from..]);
-        let is_elastic = holes.iter().any(|(_, hole)| *hole != Hole::Instance);
-        if is_elastic {
-            // What is set anew each time keeps its place, which costs nothing to copy.
-            let changing = |name: &HeaderName| {
-                [CONTENT_LENGTH, RETRY_AFTER].contains(name) || rate_limit::is_state(name)
-            };
-            for (_, value) in headers.iter_mut().filter(|(name, _)| changing(name)) {
-                *value = HeaderValue::from_static("");
+            for (name, held) in headers.iter_mut().filter(|(_, held)| held.is_empty()) {
+                let length = || value::number(body.len() as u64);
+                *held = values.header(name).unwrap_or_else(length);
             }
         }
-        Self { status, headers, text: text.into(), holes: holes.into(), is_elastic }
+        respond(self.status, headers, body)
     }
 }
 

@@ -90,28 +90,37 @@ impl RateLimitWriter {
 
     /// Adds the fields to the headers of a response.
     pub(crate) fn write(&self, balance: &Balance, headers: &mut HeaderMap) {
-        if self.headers.draft && !balance.is_empty() {
-            headers.insert(POLICY, self.policy(balance));
-        }
-        self.write_state(balance, headers);
-    }
-
-    /// Adds those fields that change from one request to the next.
-    pub(super) fn write_state(&self, balance: &Balance, headers: &mut HeaderMap) {
         if balance.is_empty() {
             return;
         }
         if self.headers.draft {
+            headers.insert(POLICY, self.policy(balance));
             headers.insert(STATE, self.state(balance));
         }
-        if let Some((charge, standing)) = tightest(balance).filter(|_| self.headers.legacy) {
-            let burst = self.quota(charge).burst;
-            let reset = until_more(standing).unwrap_or(0);
-            let numbers = [u64::from(burst), u64::from(standing.remaining), reset];
+        if self.headers.legacy {
+            let numbers = self.legacy(balance);
             for (name, number) in LEGACY.into_iter().zip(numbers) {
                 headers.insert(name, value::number(number));
             }
         }
+    }
+
+    /// The value of a field that changes from one request to the next.
+    pub(super) fn changing(&self, name: &HeaderName, balance: &Balance) -> Option<HeaderValue> {
+        if *name == STATE {
+            return Some(self.state(balance));
+        }
+        let at = LEGACY.iter().position(|legacy| legacy == name)?;
+        Some(value::number(self.legacy(balance)[at]))
+    }
+
+    /// The numbers of [`LEGACY`], of the tightest limit.
+    fn legacy(&self, balance: &Balance) -> [u64; 3] {
+        tightest(balance).map_or([0; 3], |(charge, standing)| {
+            let burst = self.quota(charge).burst;
+            let reset = until_more(standing).unwrap_or(0);
+            [u64::from(burst), u64::from(standing.remaining), reset]
+        })
     }
 
     fn quota(&self, charge: &Charge) -> &QuotaTexts {
@@ -178,11 +187,6 @@ impl RateLimitWriter {
             text.push(")");
         }
     }
-}
-
-/// Whether this field changes from one request to the next.
-pub(super) fn is_state(name: &HeaderName) -> bool {
-    *name == STATE || LEGACY.contains(name)
 }
 
 /// The limit with the longest wait, else with the least left.

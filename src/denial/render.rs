@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
@@ -402,13 +402,11 @@ impl Values for Document<'_> {
         }
     }
 
-    fn set_headers(&self, headers: &mut HeaderMap) {
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, value::number(seconds));
+    fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
+        if *name == RETRY_AFTER {
+            return self.retry_after.map(value::number);
         }
-        if !self.minimal {
-            self.renderer.rate_limit.write_state(&self.draft.balance, headers);
-        }
+        self.renderer.rate_limit.changing(name, &self.draft.balance)
     }
 }
 
