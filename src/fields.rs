@@ -22,12 +22,13 @@ impl<'r> Fields<'r> {
     pub(crate) fn of(headers: &'r HeaderMap, key_header: &HeaderName) -> Self {
         let [mut accept, mut authorization, mut key] = [Lines::new(), Lines::new(), Lines::new()];
         for (name, value) in headers {
-            if name == key_header {
-                key.push(value);
-            } else if name == AUTHORIZATION {
+            if name == AUTHORIZATION {
                 authorization.push(value);
             } else if name == ACCEPT {
                 accept.push(value);
+            }
+            if name == key_header {
+                key.push(value);
             }
         }
         Self { accept, authorization, key }

@@ -55,6 +55,8 @@
 //! | `client` | no | [`client`]: the denial as a type, for programs that call an API; no axum, no tokio |
 //! | `metrics` | no | `gate`, with counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
 //!
+//! The gate without the command: `default-features = false, features = ["gate"]`.
+//!
 //! # Reading the code
 //!
 //! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
@@ -65,7 +67,7 @@
 // Without these features there is nothing for some of the links above to lead to.
 #![cfg_attr(not(all(feature = "gate", feature = "client")), allow(rustdoc::broken_intra_doc_links))]
 
-// Called what rustfmt calls it, which then finds the files of these modules.
+// rustfmt looks for the files of modules in macros of this name only.
 macro_rules! cfg_if {
     (if #[$condition:meta] { $($item:item)+ }) => { $(#[$condition] $item)+ };
 }

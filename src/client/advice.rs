@@ -6,6 +6,7 @@ use super::{Category, Code, Denial};
 
 /// What a program can do about a denial by itself. See [`Denial::advice`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Advice {
     /// Wait this long, counted from the moment the response came, then send the same request.
     ///

@@ -150,8 +150,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A member that has no field: of a newer server, or of a code of the API itself. `None` where
-    /// it is absent, is not of this type, or has a field.
+    /// A member by its name: of a newer server, of a code of the API itself, or one that has a field
+    /// too. `None` where it is absent, or is not of this type.
     ///
     /// ```
     /// # use tollgate::client::Denial;
@@ -162,10 +162,14 @@ impl Denial {
     /// # }
     /// ```
     pub fn member<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        T::deserialize(self.other.get(name)?).ok()
+        if let Some(member) = self.other.get(name) {
+            return T::deserialize(member).ok();
+        }
+        let document = serde_json::to_value(self).ok()?;
+        T::deserialize(document.get(name)?).ok()
     }
 
-    /// The names of the members that [`member`](Self::member) gives.
+    /// The names of the members that have no field, or are not of its type.
     pub fn other_members(&self) -> impl Iterator<Item = &str> {
         self.other.keys().map(String::as_str)
     }

@@ -1,9 +1,10 @@
 //! What the arrays of the document are made of. Members that a newer server adds to them are
-//! left out.
+//! kept, and written again.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::seconds;
 
@@ -22,6 +23,8 @@ pub struct AcceptedCredential {
     /// section 11.1). Without one the credential is the whole value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }
 
 /// Where a credential was found in the request.
@@ -36,6 +39,8 @@ pub struct PresentedCredential {
     /// The scheme before the credential, where it is one that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }
 
 /// An issuer whose tokens are accepted.
@@ -47,6 +52,8 @@ pub struct AcceptedIssuer {
     /// The address where tokens are to be had; `None` where the API does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub obtain: Option<String>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }
 
 /// How a limit stands.
@@ -73,4 +80,6 @@ pub struct LimitState {
     /// when there never will be.
     #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub reset: Option<Duration>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }

@@ -30,7 +30,7 @@
 //! match denial.advice(asked) {
 //!     Advice::Wait(delay) => println!("again in {delay:?}"),
 //!     Advice::RenewToken => println!("again with a new token"),
-//!     Advice::Stop => println!("not again"),
+//!     _ => println!("not again"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -63,7 +63,7 @@ pub(crate) struct Draft {
     pub(crate) cause: Cow<'static, str>,
 }
 
-/// How many variants a code may have.
+/// How many variants a code may have, the one without a number included.
 pub(super) const VARIANTS: u8 = 8;
 
 /// Which code: a row of a table, or one of the policy, found when the denial is written.
@@ -217,8 +217,9 @@ impl Denial {
     }
 
     /// Says that all of these denials are alike, by code and number. INVARIANT: what a client
-    /// sent decides about nothing in them but the number, which is below [`VARIANTS`].
+    /// sent decides about nothing in them but the number, which is less than one below [`VARIANTS`].
     pub(crate) fn variant(mut self, variant: u8) -> Self {
+        debug_assert!(variant < VARIANTS - 1, "{} has a place for its forms", self.code());
         self.0.variant = Some(variant);
         self
     }

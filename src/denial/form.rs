@@ -89,13 +89,11 @@ impl Forms {
                 None => {
                     let composed = compose();
                     // What was cut might fit next time, when the numbers are shorter.
-                    if composed.written.is_cut {
+                    if composed.written.is_cut || self.limits.len() >= MAX_SHAPES {
                         return composed.into_response();
                     }
                     let form = Arc::new(Form::new(composed, values));
-                    if self.limits.len() < MAX_SHAPES {
-                        self.limits.insert(shape, form.clone());
-                    }
+                    self.limits.insert(shape, form.clone());
                     form.fill(values)
                 }
             },

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use memchr::memchr2;
 use serde_json::{Map, Value};
 
 use super::form::Composed;
@@ -47,7 +48,7 @@ impl Media {
 
 /// Whether a range begins with `text/`. What programs send seldom has an `x` at all.
 fn names_text(line: &[u8]) -> bool {
-    (line.contains(&b'x') || line.contains(&b'X'))
+    memchr2(b'x', b'X', line).is_some()
         && line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
 }
 
@@ -121,7 +122,9 @@ impl<'d> Page<'d> {
 
     /// A sentence with code between backticks: whether each part is code, and the part.
     fn parts<'t>(&self, sentence: &'t str) -> impl Iterator<Item = (bool, &'t str)> {
-        sentence.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part))
+        let last = sentence.matches('`').count();
+        // A backtick that is left alone begins nothing.
+        sentence.split('`').enumerate().map(move |(at, part)| (at % 2 == 1 && at < last, part))
     }
 
     fn plain(&self) -> String {

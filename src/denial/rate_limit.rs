@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::json::{Hole, Json};
 use super::template::Text;
-use super::value::{self, value};
+use super::value;
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::RateLimitHeaders;
 use crate::time::seconds_up;
@@ -211,7 +211,7 @@ fn list(
     balance: &Balance,
     mut item: impl FnMut(&(Charge, Standing), &mut BytesMut),
 ) -> HeaderValue {
-    value(|line| {
+    value::written(|line| {
         for (index, standing) in balance.iter().enumerate() {
             if index > 0 {
                 line.extend_from_slice(b", ");

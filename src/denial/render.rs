@@ -219,7 +219,8 @@ impl Document<'_> {
         let has_facts = !self.draft.members.is_empty();
         let variant = match self.draft.variant {
             _ if self.minimal => 0,
-            Some(variant) => variant,
+            // What a handler makes of a row is not what the gate makes of it.
+            Some(variant) => 1 + variant,
             None if own_words => return None,
             None if has_facts => return self.limits_shape().map(Shape::Limits),
             None => 0,

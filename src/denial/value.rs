@@ -16,8 +16,9 @@ thread_local! {
 }
 
 /// The value that `write` writes. INVARIANT: printable ASCII, as numbers and names of limits are.
-pub(super) fn value(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
+pub(super) fn written(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
     REST.with_borrow_mut(|rest| {
+        rest.clear(); // of what a write left that did not come to its end
         write(rest);
         HeaderValue::from_maybe_shared(rest.split().freeze())
     })
@@ -28,7 +29,9 @@ pub(super) fn value(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
 pub(super) fn number(number: u64) -> HeaderValue {
     match small(number) {
         Some(text) => HeaderValue::from_static(text),
-        None => value(|line| line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes())),
+        None => {
+            written(|line| line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()))
+        }
     }
 }
 
@@ -63,8 +66,8 @@ mod tests {
         let many: Vec<HeaderValue> = (0..5000).map(number).collect();
         assert!(many.iter().enumerate().all(|(n, value)| *value == n.to_string().as_str()));
         let long = "x".repeat(3 * PAGE);
-        assert_eq!(value(|line| line.extend_from_slice(long.as_bytes())), long.as_str());
-        assert_eq!(value(|line| line.extend_from_slice(b"a\nb")), "");
+        assert_eq!(written(|line| line.extend_from_slice(long.as_bytes())), long.as_str());
+        assert_eq!(written(|line| line.extend_from_slice(b"a\nb")), "");
         assert_eq!(number(u64::MAX), "18446744073709551615");
     }
 }

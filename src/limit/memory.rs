@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Standing, Wait};
 use super::quota::Quota;
-use super::table::{EMPTY, SHARDS, Shard, Table};
+use super::table::{FIRST_KEY, OVERFLOW, SHARDS, Shard, Table};
 use crate::time::MICROS;
 
 /// A shard is searched for full buckets at most once in this time.
@@ -30,8 +30,9 @@ const SWEEP_BUDGET: usize = 4096;
 /// # Bound on memory
 ///
 /// There are never more than `max_buckets` buckets (`[store]` of the policy; one million when
-/// it is not set), over all limits and the failures of addresses together. A bucket that is full says nothing and may be
-/// dropped; one that is not full is never dropped to make room. So when the bound is reached:
+/// it is not set), over all limits and the failures of addresses together. A bucket that is full
+/// says nothing and may be dropped; one that is not full is never dropped to make room. So when
+/// the bound is reached:
 ///
 /// 1. Full buckets are dropped. The store is searched at most once a second, in small steps, so
 ///    a flood of new clients cannot make it search for each of them.
@@ -114,9 +115,6 @@ impl Charge {
     }
 }
 
-/// New clients beyond the bound share the bucket with this key.
-pub(super) const OVERFLOW: ChargeKey = ChargeKey(EMPTY + 1);
-
 impl MemoryStore {
     /// A store with one table for each limit, given by its quotas.
     pub(crate) fn new(limits: impl Iterator<Item = Vec<Quota>>, max_buckets: usize) -> Self {
@@ -127,9 +125,10 @@ impl MemoryStore {
         Self { tables, count, max_buckets, hasher, cursor, rest_until, round_due }
     }
 
-    /// The key of the bucket that is kept for `parts`.
+    /// The key of the bucket that is kept for `parts`: a hash, which is none of the keys that
+    /// tables keep for themselves.
     pub(crate) fn key<H: std::hash::Hash>(&self, parts: H) -> ChargeKey {
-        ChargeKey(self.hasher.hash_one(parts).max(OVERFLOW.0 + 1))
+        ChargeKey(self.hasher.hash_one(parts).max(FIRST_KEY))
     }
 
     /// Takes every charge, or none.
@@ -170,7 +169,7 @@ impl MemoryStore {
         let table = &self.tables[limit as usize];
         let word = |key: ChargeKey| table.lock(table.shard_of(key.0)).get(key.0);
         let is_full = || self.count.load(Ordering::Relaxed) >= self.max_buckets;
-        word(key).or_else(|| if is_full() { word(OVERFLOW) } else { None })
+        word(key).or_else(|| if is_full() { word(ChargeKey(OVERFLOW)) } else { None })
     }
 
     /// Applies every charge under the locks of all shards concerned, or none.
@@ -181,6 +180,9 @@ impl MemoryStore {
         now: u64,
         apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
     ) -> Result<Balance, Balance> {
+        if charges.is_empty() {
+            return Ok(Balance::default());
+        }
         if now >= self.round_due.load(Ordering::Relaxed) {
             self.reclaim(now);
         }
@@ -209,7 +211,7 @@ impl MemoryStore {
                 return Err(Balance(charges.iter().zip(&words).map(stand).collect()));
             }
             if let Some(homeless) = self.house(&charges, &words, &mut shards, now) {
-                charges[homeless].key = OVERFLOW;
+                charges[homeless].key = ChargeKey(OVERFLOW);
                 continue;
             }
             for (charge, bucket) in charges.iter().zip(&buckets) {
@@ -253,7 +255,7 @@ impl MemoryStore {
     ) -> Option<usize> {
         let mut reserved = 0;
         for (index, (charge, word)) in charges.iter().zip(words).enumerate() {
-            if word.is_some() || charge.key == OVERFLOW {
+            if word.is_some() || charge.key.0 == OVERFLOW {
                 continue;
             }
             if shards.shard(charge).is_crowded() {
@@ -277,16 +279,17 @@ impl MemoryStore {
     /// One step of the search for full buckets in all shards. Those that are locked, by this
     /// request too, are passed over.
     fn reclaim(&self, now: u64) {
-        let last = self.tables.len() * SHARDS - 1;
+        // INVARIANT: there is a table, since something is charged in it.
+        let shards = self.tables.len() * SHARDS;
         let mut looked_at = 0;
         while looked_at < SWEEP_BUDGET {
-            let at = self.cursor.fetch_add(1, Ordering::Relaxed) % (last + 1);
+            let at = self.cursor.fetch_add(1, Ordering::Relaxed) % shards;
             let (table, shard) = (&self.tables[at / SHARDS], at % SHARDS);
             if let Some(mut shard) = table.try_lock(shard) {
                 looked_at += shard.len() + 1;
                 self.count.fetch_sub(table.drop_full(&mut shard, now), Ordering::Relaxed);
             }
-            if at == last {
+            if at + 1 == shards {
                 self.rest_until.store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
                 self.round_due.store(now.saturating_add(ROUND_EVERY), Ordering::Relaxed);
                 return;

@@ -1,18 +1,29 @@
 //! The buckets of one limit: shards of slots, each shard behind a lock.
 //!
 //! A slot is two words, and a key is looked for from its home onwards until it or an empty slot
-//! is met. So a look-up reads one line of memory, or two, however many buckets there are; that
-//! is what a decision costs when there are millions of them.
+//! is met. So a bucket that is there is found in one line of memory, or two, however many there
+//! are; that is what a decision costs when there are millions of them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::bucket::Reading;
-use super::memory::OVERFLOW;
 use super::quota::Quota;
 
 /// The number of shards: small enough that sweeping one is short, and many enough that threads
 /// seldom meet.
 pub(super) const SHARDS: usize = 256;
+
+/// The key of a slot that holds nothing.
+const EMPTY: u64 = 0;
+
+/// New clients beyond the bound share the bucket with this key.
+pub(super) const OVERFLOW: u64 = 1;
+
+/// The least key of a bucket of its own.
+pub(super) const FIRST_KEY: u64 = 2;
+
+/// The first slots of a shard.
+const FEWEST: usize = 4;
 
 /// The buckets of one limit.
 pub(super) struct Table {
@@ -25,12 +36,19 @@ pub(super) struct Table {
 #[repr(align(64))]
 struct Padded(Mutex<Shard>);
 
-/// Some of the buckets of a limit.
+/// Some of the buckets of a limit. Keys are hashes already, keyed and of full width.
 #[derive(Default)]
 pub(super) struct Shard {
-    slots: Slots,
+    slots: Box<[Slot]>,
+    taken: usize,
     /// When it may be searched for full buckets again, in microseconds.
     pub(super) sweep_at: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    key: u64,
+    word: u64,
 }
 
 impl Table {
@@ -39,27 +57,31 @@ impl Table {
         Self { reading: Reading::new(quotas), shards }
     }
 
-    /// The index of the shard that holds this key: by its high bits, since [`Slots`] go by the low
+    /// The index of the shard that holds this key: by its high bits, since slots go by the low
     /// ones.
     pub(super) fn shard_of(&self, key: u64) -> usize {
-        // In range: eight bits.
-        (key >> 56) as usize
+        // In range: as many bits as the number of shards has.
+        (key >> (u64::BITS - SHARDS.ilog2())) as usize
     }
 
     pub(super) fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        // A shard is whole at each moment, so one that a panic left is as good as any.
+        // Nothing panics while a shard is changed, so one that a panic left is as good as any.
         self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None` where somebody else holds the shard.
+    /// `None` where somebody holds the shard.
     pub(super) fn try_lock(&self, shard: usize) -> Option<MutexGuard<'_, Shard>> {
-        self.shards[shard].0.try_lock().ok()
+        match self.shards[shard].0.try_lock() {
+            Ok(shard) => Some(shard),
+            Err(TryLockError::Poisoned(shard)) => Some(shard.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Drops the full buckets of a shard, and says how many. The overflow bucket has a place of
     /// its own, which is never counted or given back.
     pub(super) fn drop_full(&self, shard: &mut Shard, now: u64) -> usize {
-        shard.slots.retain(|key, word| key == OVERFLOW.0 || !self.reading.is_full(word, now))
+        shard.retain(|key, word| key == OVERFLOW || !self.reading.is_full(word, now))
     }
 
     #[cfg(test)]
@@ -70,52 +92,47 @@ impl Table {
 
 impl Shard {
     pub(super) fn get(&self, key: u64) -> Option<u64> {
-        self.slots.find(key).map(|at| self.slots.slots[at].word)
+        self.find(key).map(|at| self.slots[at].word)
     }
 
     pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut u64> {
-        self.slots.find(key).map(|at| &mut self.slots.slots[at].word)
+        self.find(key).map(|at| &mut self.slots[at].word)
     }
 
     pub(super) fn put(&mut self, key: u64, word: u64) {
-        match self.get_mut(key) {
-            Some(held) => *held = word,
-            None => self.slots.insert(key, word),
+        if let Some(held) = self.get_mut(key) {
+            *held = word;
+            return;
         }
+        if self.is_crowded() {
+            let count = (self.slots.len() + self.slots.len() / 2).max(FEWEST);
+            self.move_to(count, |_| true);
+        }
+        self.add(Slot { key, word });
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.taken
+        self.taken
     }
 
-    /// Whether one more bucket would make it grow.
+    /// Whether one more bucket would make it grow: four fifths are taken, and beyond that
+    /// look-ups would become long.
     pub(super) fn is_crowded(&self) -> bool {
-        self.slots.is_crowded()
+        (self.taken + 1) * 5 > self.slots.len() * 4
     }
-}
 
-/// Keys and words. Keys are hashes already, keyed and of full width; none is [`EMPTY`].
-#[derive(Default)]
-struct Slots {
-    slots: Box<[Slot]>,
-    taken: usize,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    key: u64,
-    word: u64,
-}
-
-/// The key of a slot that holds nothing.
-pub(super) const EMPTY: u64 = 0;
-
-/// The first slots of a shard.
-const FEWEST: usize = 4;
-
-impl Slots {
-    fn with_slots(count: usize) -> Self {
-        Self { slots: vec![Slot::default(); count].into(), taken: 0 }
+    /// Drops what is not kept, and says how many that were. Room that is no longer needed is
+    /// given back.
+    fn retain(&mut self, is_kept: impl Fn(u64, u64) -> bool) -> usize {
+        let is_kept = |slot: &Slot| is_kept(slot.key, slot.word);
+        let held = |slot: &&Slot| slot.key != EMPTY;
+        let kept = self.slots.iter().filter(held).filter(|slot| is_kept(slot)).count();
+        let dropped = self.taken - kept;
+        if dropped > 0 {
+            // Half full, or as large as it was where that is less.
+            self.move_to((kept * 2).next_multiple_of(FEWEST).min(self.slots.len()), is_kept);
+        }
+        dropped
     }
 
     /// Where a key is looked for first: the low half of the key, as a part of the whole.
@@ -140,44 +157,17 @@ impl Slots {
         if at + 1 == self.slots.len() { 0 } else { at + 1 }
     }
 
-    /// Whether four fifths are taken: beyond, look-ups would become long.
-    fn is_crowded(&self) -> bool {
-        (self.taken + 1) * 5 > self.slots.len() * 4
-    }
-
-    /// Adds a key that is not there.
-    fn insert(&mut self, key: u64, word: u64) {
-        if self.is_crowded() {
-            let count = (self.slots.len() + self.slots.len() / 2).max(FEWEST);
-            self.move_to(Self::with_slots(count), |_| true);
-        }
-        self.set(Slot { key, word });
-    }
-
-    /// Drops what is not kept, and says how many that were. Room that is no longer needed is
-    /// given back.
-    fn retain(&mut self, is_kept: impl Fn(u64, u64) -> bool) -> usize {
-        let is_kept = |slot: &Slot| is_kept(slot.key, slot.word);
-        let held = |slot: &&Slot| slot.key != EMPTY;
-        let kept = self.slots.iter().filter(held).filter(|slot| is_kept(slot)).count();
-        let dropped = self.taken - kept;
-        if dropped > 0 {
-            // Half full, or as large as it was where that is less.
-            let count = (kept * 2).next_multiple_of(FEWEST).min(self.slots.len());
-            self.move_to(Self::with_slots(count), is_kept);
-        }
-        dropped
-    }
-
-    fn move_to(&mut self, room: Self, is_kept: impl Fn(&Slot) -> bool) {
-        let old = std::mem::replace(self, room);
-        for slot in old.slots.iter().filter(|slot| slot.key != EMPTY && is_kept(slot)) {
-            self.set(*slot);
+    /// Moves what is kept to so many other slots.
+    fn move_to(&mut self, count: usize, is_kept: impl Fn(&Slot) -> bool) {
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); count].into());
+        self.taken = 0;
+        for slot in old.iter().filter(|slot| slot.key != EMPTY && is_kept(slot)) {
+            self.add(*slot);
         }
     }
 
     /// INVARIANT: there is an empty slot, and none with this key.
-    fn set(&mut self, slot: Slot) {
+    fn add(&mut self, slot: Slot) {
         let mut at = self.home(slot.key);
         while self.slots[at].key != EMPTY {
             at = self.after(at);
@@ -206,13 +196,13 @@ mod tests {
                     let is_kept = |key: u64, word: u64| !(key ^ word).is_multiple_of(3);
                     let before = map.len();
                     map.retain(|key, word| is_kept(*key, *word));
-                    proptest::prop_assert_eq!(shard.slots.retain(is_kept), before - map.len());
+                    proptest::prop_assert_eq!(shard.retain(is_kept), before - map.len());
                 } else {
                     map.insert(key, n as u64);
                     shard.put(key, n as u64);
                 }
                 proptest::prop_assert_eq!(shard.len(), map.len());
-                proptest::prop_assert!(shard.len() * 5 <= shard.slots.slots.len() * 4);
+                proptest::prop_assert!(shard.len() * 5 <= shard.slots.len() * 4);
                 proptest::prop_assert!(map.iter().all(|(key, word)| shard.get(*key) == Some(*word)));
                 proptest::prop_assert_eq!(shard.get(61), None);
             }
@@ -221,16 +211,39 @@ mod tests {
 
     #[test]
     fn slots_are_few_and_given_back() {
-        let mut slots = Slots::default();
+        let mut shard = Shard::default();
         for n in 0..100_000_u64 {
-            slots.insert(n << 16 | 1, n);
+            shard.put(n << 16 | 2, n);
         }
-        assert!((125_000..190_000).contains(&slots.slots.len()), "{}", slots.slots.len());
-        assert_eq!(slots.retain(|_, word| word < 10), 99_990);
-        assert!(slots.slots.len() < 30);
-        assert_eq!(slots.retain(|_, _| false), 10);
-        assert_eq!((slots.slots.len(), slots.find(1)), (0, None));
-        slots.insert(7, 7);
-        assert_eq!(slots.find(7).map(|at| slots.slots[at].word), Some(7));
+        assert!((125_000..190_000).contains(&shard.slots.len()), "{}", shard.slots.len());
+        assert_eq!(shard.retain(|_, word| word < 10), 99_990);
+        assert!(shard.slots.len() < 30);
+        assert_eq!(shard.retain(|_, _| false), 10);
+        assert_eq!((shard.slots.len(), shard.get(2)), (0, None));
+        shard.put(7, 7);
+        assert_eq!(shard.get(7), Some(7));
+    }
+
+    #[test]
+    fn keys_of_all_shards_have_a_place() {
+        let table = Table::new(Vec::new());
+        assert_eq!((table.shard_of(0), table.shard_of(u64::MAX)), (0, SHARDS - 1));
+    }
+
+    #[test]
+    fn a_shard_that_a_panic_left_is_as_good_as_any() {
+        let table = Table::new(Vec::new());
+        table.lock(3).put(7, 7);
+        let left = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let _held = table.lock(3);
+                    panic!("on purpose");
+                })
+                .join()
+        });
+        assert!(left.is_err());
+        assert_eq!(table.try_lock(3).and_then(|shard| shard.get(7)), Some(7));
+        assert_eq!(table.lock(3).get(7), Some(7));
     }
 }

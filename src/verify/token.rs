@@ -198,12 +198,12 @@ impl<'t> Parts<'t> {
         // From both ends, which leaves out the longest part: no dot in it is base64url.
         let (first, second) = match (memchr(b'.', token), memrchr(b'.', token)) {
             (Some(first), Some(second)) if first < second => (first, second),
-            _ => return Err(TokenError::Malformed("a token has three parts with dots between")),
+            _ => return Err(PARTS),
         };
         let mut decoded = Vec::with_capacity(token.len());
         let mut decode = |part: &[u8]| match URL_SAFE_NO_PAD.decode_vec(part, &mut decoded) {
             Ok(()) => Ok(decoded.len()),
-            Err(_) => Err(TokenError::Malformed("a part is no unpadded base64url")),
+            Err(_) => Err(PARTS),
         };
         let ends = [decode(&token[..first])?, decode(&token[first + 1..second])?];
         decode(&token[second + 1..])?;
@@ -222,6 +222,9 @@ impl<'t> Parts<'t> {
         &self.decoded[self.ends[1]..]
     }
 }
+
+const PARTS: TokenError =
+    TokenError::Malformed("a token is three parts of unpadded base64url with dots between");
 
 /// `typ` is compared without regard to case and to the prefix `application/` (RFC 7515
 /// section 4.1.9).

@@ -287,3 +287,43 @@ async fn a_rewritten_denial_keeps_nothing_that_was_said_of_another_body() {
     assert_eq!((answer.line("content-encoding"), answer.line("etag")), (None, None));
     assert_eq!(answer.line("x-mine").as_deref(), Some("kept"));
 }
+
+#[tokio::test]
+async fn a_charge_without_any_limit_is_nothing_however_long_the_server_runs() {
+    let policy = "version = 1\n[failures]\nenabled = false\n\
+        [[rule]]\nname = \"all\"\npath = \"/work\"\npublic = true\n";
+    let (gate, clock) = support::gate(policy).await;
+    let work = async |admission: Admission| admission.charge(7);
+    let app = Router::new().route("/work", get(work)).layer(gate.layer());
+    let server = support::serve(app, clock).await;
+    for _ in 0..3 {
+        assert_eq!(server.get("/work", &[]).await.status, StatusCode::OK);
+        server.clock.advance(std::time::Duration::from_secs(601));
+    }
+}
+
+/// What is kept of denials that are alike is kept apart from what a handler makes of a row.
+#[tokio::test]
+async fn a_handlers_denial_changes_nothing_in_those_of_the_gate() {
+    let rows = ["token_too_large", "token_issuer_unknown", "credentials_unsupported"];
+    let (gate, clock) = support::gate(&policy("")).await;
+    let mut app = Router::new();
+    for row in rows {
+        let code = DenialCode::catalogue().iter().find(|code| code.code() == row).unwrap();
+        app = app.route(&format!("/public/{row}"), get(async || Denial::new(code)));
+    }
+    let server = support::serve(app.layer(gate.layer()), clock).await;
+    for row in rows {
+        // Without a body: one without the members of its code does not fit the schema.
+        let answer = server.call(Method::HEAD, &format!("/public/{row}"), &[]).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+    }
+    let large = format!("Bearer {}", "a".repeat(9000));
+    let answer = server.get("/a", &[("authorization", &large)]).await;
+    assert_eq!(answer.json()["max_bytes"], 8192);
+    let elsewhere = bearer(|claims| claims["iss"] = "https://else.example.com/".into());
+    let answer = server.get("/a", &[("authorization", &elsewhere)]).await;
+    assert!(answer.json()["accepted_issuers"][0]["iss"].is_string(), "{answer:?}");
+    let answer = server.get("/a", &[("authorization", "Basic dTpw")]).await;
+    assert!(answer.json()["detail"].as_str().unwrap().contains("scheme"), "{answer:?}");
+}

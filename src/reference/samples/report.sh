@@ -1,7 +1,7 @@
 # The server is at fault: gives its people the name of this denial in their log.
+set -eu
 status=$(curl -sS -o body.json -w '%{http_code}' -H "x-api-key: $KEY" "$API/orders")
-if [ "$status" -ge 400 ] && [ "$(jq -r .code body.json)" = decision_failed ]; then
-  jq -r '"Report \(.instance) to \(.support // "the provider"), with time and path."' body.json >&2
-  exit 1
-fi
-cat body.json
+[ "$status" -lt 400 ] && exec cat body.json
+says='select(.code == "decision_failed") | "Report \(.instance) to \(.support // "the provider")."'
+jq -er "$says" body.json >&2 || cat body.json >&2
+exit 1

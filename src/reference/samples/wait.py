@@ -19,4 +19,4 @@ def list_orders(api, key):
             may_wait = denial["retryable"] and wait <= 60 and attempt < 3
             if denial["code"] != "rate_limited" or not may_wait:
                 raise RuntimeError(f"{denial['title']}. {denial['remedy']}") from error
-        time.sleep(wait * attempt)
+        time.sleep(wait)
