@@ -1007,9 +1007,12 @@ export async function parseDenial<Own extends DenialBase = never>(
  */
 export function retryDelay(denial: DenialBase, attempt = 1): number | undefined {
   if (!denial.retryable) return undefined;
-  const first = (denial.retry_after ?? 1) * 1000;
-  if (denial.retry_after !== undefined && denial.category !== "server") return first;
-  const doubled = first * 2 ** Math.max(attempt - 1, 0);
+  // A time that is no whole number of seconds from 1 on is none: it would make a hot loop.
+  const told = denial.retry_after ?? 0;
+  const isTold = Number.isSafeInteger(told) && told >= 1;
+  const first = (isTold ? told : 1) * 1000;
+  if (isTold && denial.category !== "server") return first;
+  const doubled = first * 2 ** (attempt > 1 ? attempt - 1 : 0);
   return Math.max(first, Math.min(doubled, 60_000));
 }
 

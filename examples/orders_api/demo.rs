@@ -71,8 +71,8 @@ impl Demo {
             "listening on {url}
 
 # what denials mean, and what each path asks for: open them in a browser
-curl {url}/errors
-curl {url}/errors/handbook
+# {url}/errors
+# {url}/errors/handbook
 
 # admitted: an API key, then a token, then a token of your own in exchange for the key
 curl -i {url}/orders -H 'x-api-key: {writer}'

@@ -67,6 +67,10 @@ impl Tollgate {
     /// - `Router::layer` covers the routes that were added before it, and the fallback: unknown
     ///   paths are judged too. A route that is added later is not covered: its extractors
     ///   refuse every request, and a handler without extractors is open to everybody.
+    /// - axum adds `Allow` to whatever answers a method that a route does not have, to a denial too.
+    ///   Where even that is not to be told, put the gate around the whole application instead:
+    ///   `gate.layer().layer(app)` is a service that `axum::serve` takes
+    ///   ([`ServiceExt`](axum::ServiceExt)).
     /// - `Router::route_layer` leaves unknown paths to axum's 404.
     /// - Rules see the path as the client sent it, under `nest` too.
     /// - Put request id, trace and CORS outside of the gate (after it, with `Router::layer`), so

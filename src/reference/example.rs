@@ -38,12 +38,10 @@ impl Example {
     }
 }
 
-/// The examples, in the order of the codes; there is none for a code of the application whose
-/// sentences need its members.
+/// The examples, in the order of the codes.
 pub(super) fn all(api: &Api<'_>) -> Vec<(String, Example)> {
-    let told = api.denial.disclosure.max(Disclosure::Standard);
     quietly(|| {
-        let stages = (Stage::new(api, told), Stage::new(api, Disclosure::Minimal));
+        let stages = (Stage::new(api, api.denial.disclosure), Stage::new(api, Disclosure::Minimal));
         let (Some(standard), Some(minimal)) = stages else { return Vec::new() };
         let example = |(at, code): (usize, &&DenialCode)| {
             let stage = if code.is_group() { &minimal } else { &standard };
@@ -86,10 +84,10 @@ fn unprovoked(code: &'static DenialCode) -> Denial {
     if code.retryable { denial.wait(5) } else { denial }
 }
 
+/// Members of its own, which only its handlers know, stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
-    let is_whole = !code.detail.contains('{') && !code.remedy.contains('{');
-    let gate = api.gate.filter(|_| is_whole)?;
-    Example::of(gate.renderer.render(&Denial::named(code.code.to_owned()), Media::Document), None)
+    let denial = Denial::named(code.code.to_owned());
+    Example::of(api.gate?.renderer.render(&denial, Media::Document), None)
 }
 
 impl Example {

@@ -59,7 +59,9 @@ pub(crate) struct Tokens<'p> {
 #[derive(Debug)]
 pub(crate) struct Entry<'p> {
     pub(crate) rule: &'p Rule,
-    /// Empty on public rules.
+    /// Which methods, in words.
+    pub(crate) methods: String,
+    /// How credentials are sent; empty on public rules, and where nobody has one yet.
     pub(crate) forms: Vec<Form>,
     /// `None` on public rules.
     pub(crate) demands: Option<&'p Demands>,
@@ -121,6 +123,7 @@ impl<'p> Entry<'p> {
         };
         Self {
             rule,
+            methods: methods(policy, rule),
             forms: demands.map(|demands| forms(policy, demands)).unwrap_or_default(),
             demands,
             claims: claims.collect(),
@@ -132,15 +135,35 @@ impl<'p> Entry<'p> {
         }
     }
 
+    /// Whether the rule asks for a credential of which none is configured.
+    pub(crate) fn admits_nobody(&self) -> bool {
+        self.demands.is_some() && self.forms.is_empty()
+    }
+
     /// Whether the rule decides and logs, and lets every request pass.
     pub(crate) fn is_on_trial(&self) -> bool {
         self.rule.mode == Mode::Shadow
     }
 }
 
-/// Every way to send a credential to an API with this policy.
+/// The methods of a rule, in words. One that names none leaves those to others of its path.
+fn methods(policy: &Policy, rule: &Rule) -> String {
+    let shares_path = |other: &&std::sync::Arc<Rule>| {
+        other.listed && other.path == rule.path && !other.methods.is_empty()
+    };
+    let named: Vec<&str> = rule.methods.iter().map(http::Method::as_str).collect();
+    match named.is_empty() {
+        false => named.join(", "),
+        true if policy.rules.iter().any(|other| shares_path(&other)) => "any other method".into(),
+        true => "any method".into(),
+    }
+}
+
+/// Every way to send a credential to an API with this policy; the usual ones where none is
+/// configured.
 pub(crate) fn all_forms(policy: &Policy) -> Vec<Form> {
-    forms(policy, &Demands { api_key: true, token: true, ..Demands::default() })
+    let all = forms(policy, &Demands { api_key: true, token: true, ..Demands::default() });
+    if all.is_empty() { Form::usual() } else { all }
 }
 
 /// The ways to send a credential that such a rule accepts.

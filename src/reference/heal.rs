@@ -1,23 +1,22 @@
 //! What heals a denial where a rule decides: the remedy, with what the policy knows filled in.
 
 use super::handbook::forms;
-use super::text::{Known, fill};
+use super::text::{Known, code, fill, prose};
 use crate::denial::DenialCode;
 use crate::policy::{Policy, Rule};
 use crate::verify::{Issuer, MAX_TOKEN_BYTES, algorithm_name};
 
 /// The remedy of a code at a rule, in Markdown.
-pub(super) fn heals(policy: &Policy, rule: &Rule, code: &DenialCode) -> String {
-    fill(code.remedy, &|member| known(policy, rule, member))
+pub(super) fn heals(policy: &Policy, rule: &Rule, row: &DenialCode) -> String {
+    let remedy = if row.is_own() { prose(row.remedy) } else { row.remedy.to_owned() };
+    fill(&remedy, &|member| known(policy, rule, member))
 }
 
 fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
     let demands = rule.demands();
     let list = |items: Vec<String>, word: &str| match items.is_empty() {
         true => Known::Absent,
-        false => Known::Value(
-            items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(word),
-        ),
+        false => Known::Value(items.iter().map(code).collect::<Vec<_>>().join(word)),
     };
     let demanded = |what: fn(&crate::policy::Demands) -> Vec<String>| {
         list(demands.map(what).unwrap_or_default(), ", ")

@@ -14,6 +14,7 @@ use super::example;
 use super::handbook::{self, Entry};
 use super::page::{self, HEADINGS, Row, rows};
 use super::sample::Sample;
+use super::text;
 use crate::denial::members::BASE;
 use crate::denial::{Category, DenialCode};
 use crate::limit::{KeyPart, Limit};
@@ -261,18 +262,14 @@ impl<'a> Pages<'a> {
 
     fn rule(&self, entry: &Entry<'_>) -> Rule {
         let rule = entry.rule;
-        let methods: Vec<&str> = rule.methods.iter().map(http::Method::as_str).collect();
         let demands = entry.demands;
-        let cost = match rule.cost.get() {
-            1 => "1 token".to_owned(),
-            cost => format!("{cost} tokens"),
-        };
         Rule {
             name: rule.name.to_string(),
-            methods: if methods.is_empty() { "any method".into() } else { methods.join(", ") },
+            methods: entry.methods.clone(),
             path: rule.path.to_string(),
             slug: rule.name.to_string(),
             is_public: demands.is_none(),
+            admits_nobody: entry.admits_nobody(),
             is_shadow: entry.is_on_trial(),
             credentials: entry.forms.iter().map(|form| form.header.clone()).collect(),
             scopes: demands.map(|demands| texts(&demands.scopes)).unwrap_or_default(),
@@ -280,7 +277,7 @@ impl<'a> Pages<'a> {
             roles: demands.map(|demands| texts(&demands.roles)).unwrap_or_default(),
             claims: entry.claims.clone(),
             networks: entry.networks.clone(),
-            cost,
+            cost: rule.cost.get(),
             limits: entry.limits.iter().map(|limit| LimitTable::of(limit)).collect(),
             groups: Category::ALL.into_iter().filter_map(|of| self.heals(entry, of)).collect(),
         }
@@ -344,19 +341,20 @@ fn texts<T: ToString>(items: &[T]) -> Vec<String> {
 
 /// How credentials are sent and had, in Markdown.
 fn credentials(book: &handbook::Handbook<'_>) -> String {
+    if book.rules.is_empty() {
+        return "No path of this API is told of here.".to_owned();
+    }
     if book.credentials.is_empty() {
-        return "No path asks for a credential.".to_owned();
+        return "No path takes a credential.".to_owned();
     }
     let mut text = String::from("Send exactly one, where a path asks for any:\n\n");
     for form in &book.credentials {
-        text += &format!("- `{}`\n", form.header);
+        text += &format!("- {}\n", text::code(&form.header));
     }
     for issuer in &book.issuers {
-        let audiences: Vec<String> =
-            issuer.audiences.iter().map(|audience| format!("`{audience}`")).collect();
-        let audiences = audiences.join(" or ");
-        text +=
-            &format!("\nTokens of `{}` are accepted, for the audience {audiences}.", issuer.iss);
+        let audiences: Vec<String> = issuer.audiences.iter().map(text::code).collect();
+        let (iss, audiences) = (text::code(issuer.iss), audiences.join(" or "));
+        text += &format!("\nTokens of {iss} are accepted, for the audience {audiences}.");
         if let Some(obtain) = issuer.obtain {
             text += &format!(" They are to be had at <{obtain}>.");
         }
@@ -513,6 +511,7 @@ struct Rule {
     path: String,
     slug: String,
     is_public: bool,
+    admits_nobody: bool,
     is_shadow: bool,
     credentials: Vec<String>,
     scopes: Vec<String>,
@@ -520,7 +519,7 @@ struct Rule {
     roles: Vec<String>,
     claims: Vec<String>,
     networks: String,
-    cost: String,
+    cost: u32,
     limits: Vec<LimitTable>,
     groups: Vec<HealGroup>,
 }

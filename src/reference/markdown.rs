@@ -7,6 +7,7 @@ use super::handbook::{Entry, Handbook, Occurrence};
 use super::json::Json;
 use super::page::{HEADINGS, Page, Row, rows};
 use super::sample::Sample;
+use super::text::{self, prose};
 use crate::denial::members::{BASE, ITEMS};
 use crate::denial::{Category, DenialCode};
 use crate::limit::{Limit, PlanQuota};
@@ -66,7 +67,7 @@ fn start(api: &Api<'_>, place: Place) -> String {
             "| [`{0}`]({link}{0}) | {1} | {retry} | {2} |",
             code.code,
             status(api, code),
-            code.title
+            cell(&prose(code.title))
         );
     }
     if api.gate.is_none() {
@@ -136,7 +137,16 @@ fn page(page: &Page<'_>, place: Place) -> String {
     if let Some(example) = page.example {
         let request = example.request.as_ref();
         let request = request.map_or(String::new(), |request| fenced("http", request));
-        section("A real example", &(request + &fenced("http", &example.response())));
+        let whose = match example.request {
+            Some(_) => {
+                "A gate on a small example API was asked, and answered. Its names and numbers are of\nthat API.\n\n"
+            }
+            None => "",
+        };
+        section(
+            "A real example",
+            &format!("{whose}{request}{}", fenced("http", &example.response())),
+        );
     }
     section("Handle it in code", &page.samples.iter().map(folded).collect::<String>());
     section(HEADINGS[3], &prose_of(&prose.related));
@@ -199,16 +209,15 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
             "\n{head}# Credentials\n\nSend exactly one, where a path asks for any:\n"
         );
         for form in &book.credentials {
-            let _ = writeln!(text, "- `{}`", form.header);
+            let _ = writeln!(text, "- {}", text::code(&form.header));
         }
     }
     for issuer in &book.issuers {
-        let audiences: Vec<String> =
-            issuer.audiences.iter().map(|audience| format!("`{audience}`")).collect();
+        let audiences: Vec<String> = issuer.audiences.iter().map(text::code).collect();
         let _ = write!(
             text,
-            "\nTokens of `{}` are accepted, for the audience {}.",
-            issuer.iss,
+            "\nTokens of {} are accepted, for the audience {}.",
+            text::code(issuer.iss),
             audiences.join(" or ")
         );
         let obtain = issuer.obtain.map(|obtain| format!(" They are to be had at <{obtain}>."));
@@ -234,23 +243,24 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
 fn rule(entry: &Entry<'_>, place: Place) -> String {
     let rule = entry.rule;
     let (head, link) = if place == Place::Whole { ("###", "#") } else { ("##", "") };
-    let methods: Vec<&str> = rule.methods.iter().map(http::Method::as_str).collect();
-    let methods = if methods.is_empty() { "any method".into() } else { methods.join(", ") };
-    let mut text = format!("\n{head} {methods} `{}`\n\n", rule.path);
+    let mut text = format!("\n{head} {} {}\n\n", entry.methods, text::code(&rule.path));
     let mut row = |name: &str, value: String| {
         if !value.is_empty() {
             let _ = writeln!(text, "- {name}: {value}");
         }
     };
-    row("Rule", format!("`{}`", rule.name));
+    row("Rule", text::code(&rule.name));
     if entry.is_on_trial() {
         row("On trial", "what it would deny is counted and logged, and let pass".into());
     }
     match entry.demands {
         None => row("Credential", "none".into()),
+        Some(_) if entry.admits_nobody() => {
+            row("Credential", "none that anybody has yet: every request is denied".into());
+        }
         Some(demands) => {
             let forms: Vec<String> =
-                entry.forms.iter().map(|form| format!("`{}`", form.header)).collect();
+                entry.forms.iter().map(|form| text::code(&form.header)).collect();
             row("Credential", forms.join(" or "));
             row("Scopes, all of", quoted(&demands.scopes));
             row("Scopes, one of", quoted(&demands.any_scopes));
@@ -260,7 +270,7 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
     row("Claims of the token", quoted(&entry.claims));
     row("Networks", entry.networks.clone());
     if !entry.limits.is_empty() {
-        row("Cost", format!("{} from each limit", rule.cost));
+        row("Cost", format!("counts as {} in each limit", rule.cost));
         text += "\n| limit | counted for | plan | refills | at once |\n| --- | --- | --- | --- | --- |\n";
         for limit in &entry.limits {
             limit.quotas.iter().for_each(|plan| text += &quota(limit, plan));
@@ -306,5 +316,5 @@ fn quota(limit: &Limit, plan: &PlanQuota) -> String {
 }
 
 fn quoted<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+    items.iter().map(text::code).collect::<Vec<_>>().join(", ")
 }

@@ -31,7 +31,7 @@ use example::Example;
 
 use crate::denial::DenialCode;
 use crate::gate::Gate;
-use crate::policy::{DenialPolicy, StatusMode};
+use crate::policy::{DenialPolicy, Disclosure, StatusMode};
 
 /// What documents are made for: the API of a gate, or any API.
 #[derive(Debug)]
@@ -76,6 +76,10 @@ impl<'g> Api<'g> {
         let mut codes: Vec<&DenialCode> = DenialCode::catalogue().to_vec();
         codes.extend(gate.renderer.registry.own());
         let denial = gate.policy.denial.clone();
+        if denial.disclosure == Disclosure::Minimal {
+            // Only these are ever sent.
+            codes.retain(|code| code.group().code == code.code);
+        }
         Self { codes, denial, gate: Some(gate), examples: OnceLock::new() }
     }
 
@@ -115,6 +119,11 @@ impl<'g> Api<'g> {
     /// The header that holds an API key.
     pub(crate) fn key_header(&self) -> &str {
         self.gate.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
+    }
+
+    /// Whether API keys are credentials there.
+    pub(crate) fn takes_keys(&self) -> bool {
+        self.gate.is_none_or(|gate| gate.policy.takes_keys || gate.policy.issuers.is_empty())
     }
 
     /// The catalogue's index, in Markdown.

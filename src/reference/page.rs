@@ -3,9 +3,10 @@
 use super::Api;
 use super::example::Example;
 use super::sample::{Sample, samples};
-use super::text::plain;
+use super::text::{plain, prose};
 use crate::denial::members::{self, Presence};
 use crate::denial::{Challenge, DenialCode};
+use crate::policy::Disclosure;
 
 /// All that is told about a code.
 #[derive(Debug)]
@@ -57,9 +58,13 @@ impl<'p> Page<'p> {
             prose: Prose::of(code),
             statuses: api.statuses(code),
             challenge: challenge(code),
-            members: rows(code.members),
+            members: if api.denial.disclosure == Disclosure::Minimal {
+                Vec::new()
+            } else {
+                rows(code.members)
+            },
             example: example.map(|(_, example)| example),
-            samples: samples(code, api.key_header()),
+            samples: samples(code, api.key_header(), api.takes_keys()),
         }
     }
 }
@@ -84,8 +89,8 @@ impl Prose {
             };
             let summary = if code.detail.is_empty() { code.title } else { code.detail };
             return Self {
-                summary: plain(summary),
-                steps: format!("1. {}", plain(code.remedy)),
+                summary: plain(&prose(summary)),
+                steps: format!("1. {}", plain(&prose(code.remedy))),
                 retrying: retrying.into(),
                 ..Self::default()
             };

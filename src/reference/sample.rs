@@ -64,8 +64,17 @@ const WITH_A_TOKEN: [&[(&str, &str)]; 4] = [
     &[(".header(\"x-api-key\", key)", ".bearer_auth(token)"), ("key: &str", "token: &str")],
 ];
 
-/// The programs for a code, of an API whose keys are sent in this header.
-pub(super) fn samples(code: &DenialCode, key_header: &str) -> Vec<Sample> {
+/// From a pause as long as the denial says to ever longer ones, by language: where the fault is the
+/// server's. The other languages ask the module how long to wait.
+const EVER_SLOWER: [&[(&str, &str)]; 4] = [
+    &[("sleep \"$wait\"", "sleep \"$((wait * attempt))\"")],
+    &[],
+    &[("time.sleep(wait)", "time.sleep(wait * attempt)")],
+    &[],
+];
+
+/// The programs for a code, of an API whose keys are sent in this header, if it takes any.
+pub(super) fn samples(code: &DenialCode, key_header: &str, takes_keys: bool) -> Vec<Sample> {
     let (named, programs) = match answer(code) {
         Answer::Wait => programs!("wait", "rate_limited"),
         Answer::Token => programs!("token", "token_expired"),
@@ -75,10 +84,16 @@ pub(super) fn samples(code: &DenialCode, key_header: &str) -> Vec<Sample> {
     let sample = |(at, program): (usize, &str)| {
         let (language, slug) = LANGUAGES[at];
         let mut text = program.replace(named, code.code);
-        if code.category == Category::Token {
-            for (key, token) in WITH_A_TOKEN[at] {
-                text = text.replace(key, token);
+        let mut change = |changes: [&[(&str, &str)]; 4]| {
+            for (from, to) in changes[at] {
+                text = text.replace(from, to);
             }
+        };
+        if code.category == Category::Token || !takes_keys {
+            change(WITH_A_TOKEN);
+        }
+        if code.category == Category::Server {
+            change(EVER_SLOWER);
         }
         Sample { language, slug, text: text.replace("x-api-key", key_header) }
     };
@@ -101,7 +116,7 @@ mod tests {
     #[test]
     fn each_program_names_its_code_and_no_other() {
         for code in DenialCode::catalogue() {
-            for sample in samples(code, "x-shop-key") {
+            for sample in samples(code, "x-shop-key", true) {
                 assert!(sample.text.contains(code.code), "{} in {}", code.code, sample.language);
                 let others = DenialCode::catalogue().iter().filter(|other| {
                     !code.code.contains(other.code) && sample.text.contains(other.code)
@@ -115,6 +130,31 @@ mod tests {
                 assert!(!asks_token || sends_token, "{} in {}", code.code, sample.language);
             }
         }
+    }
+
+    #[test]
+    fn where_no_keys_are_taken_programs_send_tokens() {
+        for sample in
+            DenialCode::catalogue().iter().flat_map(|code| samples(code, "x-api-key", false))
+        {
+            let sends = |text| sample.text.contains(text);
+            let sends_key = sends("x-api-key") || sends("$KEY") || sends("key)") || sends("key:");
+            assert!(
+                !sends_key && (sends("Bearer ") || sends("bearer_auth(token)")),
+                "{}",
+                sample.text
+            );
+        }
+    }
+
+    #[test]
+    fn programs_wait_ever_longer_for_a_server_that_is_at_fault() {
+        let shell = |code: &str| {
+            let code = DenialCode::catalogue().iter().find(|row| row.code == code).unwrap();
+            samples(code, "x-api-key", true).swap_remove(0).text
+        };
+        assert!(shell("limiter_unavailable").contains("sleep \"$((wait * attempt))\""));
+        assert!(shell("rate_limited").contains("sleep \"$wait\""));
     }
 
     /// Clients in Rust are advised as the pages advise.

@@ -47,6 +47,22 @@ fn fill_plain(template: &str, known: &dyn Fn(&str) -> Known, text: &mut String) 
     whole
 }
 
+/// Text as code in Markdown, whatever stands in it.
+pub(super) fn code(text: impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    if !text.contains('`') {
+        return format!("`{text}`");
+    }
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    format!("{fence} {text} {fence}")
+}
+
+/// Prose of an application as text in Markdown: no tag in it is one.
+pub(super) fn prose(text: &str) -> String {
+    text.replace('<', "&lt;")
+}
+
 /// A template with all members by their names.
 pub(super) fn plain(template: &str) -> String {
     fill(template, &|_| Known::Told)

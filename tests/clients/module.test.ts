@@ -92,6 +92,10 @@ test("advice on when to repeat", () => {
     ["ours: then more slowly", 20_000, { category: "server", retry_after: 5 }, 3],
     ["ours: up to a minute", 60_000, { category: "server", retry_after: 5 }, 1000],
     ["ours: never sooner than it says", 90_000, { category: "server", retry_after: 90 }, 4],
+    ["a wait of nothing is none", 1000, { retry_after: 0 }, 1],
+    ["nor is one into the past", 1000, { retry_after: -5 }, 1],
+    ["nor one for ever", 2000, { retry_after: Infinity }, 2],
+    ["no attempt is the first", 5000, { category: "server", retry_after: 5 }, NaN],
     ["no time: a second", 1000, { retry_after: undefined }, 1],
     ["no time: then more slowly", 8000, { retry_after: undefined }, 4],
   ] as const) {

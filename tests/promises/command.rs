@@ -259,3 +259,31 @@ async fn the_trial_server_tells_how_it_judged() {
     assert_eq!(server.call(http::Method::OPTIONS, "/nowhere", &asked).await.status.as_u16(), 204);
     assert_eq!(server.get_http2("/open", &[]).await.json()["rule"], "open");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["schema", "--format", "markdown"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn pages_that_an_earlier_policy_left_are_named() {
+    let folder = folder("version = 1\n[[rule]]\nname = \"all\"\npath = \"/a\"\npublic = true\n");
+    let write = |more: &[&str]| {
+        let arguments = [&["schema", "--format", "html", "--out", "site"], more].concat();
+        let output = tollgate(folder.path(), &arguments);
+        assert!(output.status.success());
+        text(&output.stderr)
+    };
+    let first = write(&["--policy", "policy.toml"]);
+    assert!(first.contains("files were written to site") && !first.contains("handbook"), "{first}");
+    let second = write(&[]);
+    assert!(second.contains("not written now, but there: handbook.html"), "{second}");
+}

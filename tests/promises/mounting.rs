@@ -9,7 +9,7 @@ use axum::routing::{any, get};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, Method, StatusCode};
 use tollgate::{Admission, ManualClock, Principal, Tollgate};
-use tower::ServiceBuilder;
+use tower::{Layer as _, ServiceBuilder};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 
@@ -228,4 +228,30 @@ async fn responses_name_the_headers_they_depend_on() {
     let guarded = server.get("/api/a", &[("x-api-key", &key)]).await;
     assert_eq!(guarded.line("vary").unwrap(), "authorization, x-api-key");
     assert_eq!(server.get("/open", &[]).await.line("vary"), None);
+}
+
+/// axum tells which methods a route has, whoever answers; a gate around the application does not.
+#[tokio::test]
+async fn around_the_application_a_denial_tells_no_more_than_it_says() {
+    let policy = "version = 1\n[denial]\ndisclosure = \"minimal\"\n[failures]\nenabled = false\n\
+        [api_keys]\n[[rule]]\nname = \"orders\"\nmethods = [\"GET\"]\npath = \"/orders\"\n";
+    let (gate, clock) = support::gate(policy).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = gate.layer().layer(Router::new().route("/orders", get(rule)));
+    let app = <_ as axum::ServiceExt<axum::extract::Request>>::into_make_service_with_connect_info::<
+        SocketAddr,
+    >(app);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let server = Server::at(address, clock);
+    let known = server.call(Method::PATCH, "/orders", &[]).await;
+    let unknown = server.get("/ordres", &[]).await;
+    assert_eq!((known.code(), unknown.code()), ("access_denied".into(), "access_denied".into()));
+    assert_eq!(known.line("allow"), None);
+    let without_id = |answer: &support::Answer| {
+        let mut document = answer.json();
+        document["instance"] = "".into();
+        document
+    };
+    assert_eq!(without_id(&known), without_id(&unknown));
 }

@@ -57,7 +57,13 @@ fn document() -> Value {
             "/health": {
                 "get": {
                     "security": [{"Mine": []}],
-                    "responses": {"503": {"description": "my own words"}},
+                    "responses": {
+                        "200": {"description": "It is up"},
+                        "503": {
+                            "description": "my own words",
+                            "content": {"application/problem+json": {"schema": {"type": "object"}}},
+                        },
+                    },
                 },
             },
             "/nowhere": {"get": {"responses": {}}},
@@ -103,7 +109,15 @@ async fn what_a_document_says_already_wins() {
     assert_eq!(applied["paths"]["/inside"], before["paths"]["/inside"], "it is not listed");
     let health = &applied["paths"]["/health"]["get"];
     assert_eq!(health["security"], json!([{"Mine": []}]));
-    assert_eq!(health["responses"], before["paths"]["/health"]["get"]["responses"]);
+    assert_eq!(health["responses"]["200"], json!({"description": "It is up"}));
+    let both = &health["responses"]["503"];
+    assert_eq!(both["description"], "my own words\n\nDenied: `decision_failed`.");
+    let schemas = &both["content"]["application/problem+json"]["schema"]["anyOf"];
+    assert_eq!(schemas[0], json!({"type": "object"}));
+    assert_eq!(schemas[1]["anyOf"][0]["$ref"], "#/components/schemas/DecisionFailedDenial");
+    let order = &applied["paths"]["/orders/{id}"]["get"]["responses"]["200"];
+    assert_eq!(order["description"], "The order");
+    assert!(order["headers"]["RateLimit"].is_object(), "successes tell how limits stand");
     assert_eq!((&applied["x-mine"], &applied["info"]), (&before["x-mine"], &before["info"]));
     assert_eq!(applied["paths"]["/orders/{id}"]["summary"], "An order");
     let once = applied.clone();

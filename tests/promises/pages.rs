@@ -283,3 +283,95 @@ async fn paths_that_nobody_knows_stay_denied_beside_the_catalogue() {
     assert_eq!(server.get("/orders", &[]).await.code(), "credentials_missing");
     assert_eq!(server.get("/errors/token_expired", &[]).await.status, 200);
 }
+
+async fn pages(policy: &str) -> Server {
+    let (gate, clock) = gate(policy).await;
+    serve(gate.catalogue(), clock).await
+}
+
+#[tokio::test]
+async fn an_api_that_tells_little_has_pages_of_what_it_tells() {
+    let policy = policy().replace("[denial]\n", "[denial]\ndisclosure = \"minimal\"\n");
+    let server = pages(&policy).await;
+    let index = server.get("/errors", &[("accept", "application/json")]).await.json();
+    let codes: Vec<&str> = index["codes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|code| code["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "credentials_missing",
+            "invalid_credentials",
+            "access_denied",
+            "limit_exceeded",
+            "temporarily_unavailable"
+        ]
+    );
+    let page = server.get("/errors/credentials_missing", &[("accept", "text/markdown")]).await.text;
+    assert!(page.contains("\"remedy\"") && !page.contains("\"detail\""), "{page}");
+    assert!(!page.contains("\"accepted_credentials\":"), "{page}");
+    assert_eq!(server.get("/errors/token_expired", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn programs_send_what_the_api_takes() {
+    let policy = format!(
+        "version = 1\n{}[[rule]]\nname = \"all\"\npath = \"/things\"\nscopes = [\"read\"]\n",
+        issuer()
+    );
+    let server = pages(&policy).await;
+    for code in ["insufficient_scope", "decision_failed", "credentials_missing"] {
+        let page =
+            server.get(&format!("/errors/{code}"), &[("accept", "text/markdown")]).await.text;
+        let programs = page.split_once("Handle it in code").unwrap().1;
+        assert!(
+            programs.contains("Bearer") && !programs.contains("x-api-key"),
+            "{code}: {programs}"
+        );
+    }
+}
+
+/// Nothing of an application or a policy breaks the pages, whatever letters it has.
+#[tokio::test]
+async fn odd_letters_stay_what_they_are() {
+    let policy = "version = 1\n[[denial.code]]\ncode = \"odd_code\"\ntitle = \"A <b> | `c`\"\n\
+        category = \"authorization\"\nremedy = \"Ask <script>alert(1)</script>.\"\n[api_keys]\n\
+        [[rule]]\nname = \"odd\"\npath = \"/odd\"\nscopes = [\"a`b\"]\nroles = [\"c`d``e\"]\n";
+    let server = pages(policy).await;
+    let index = server.get("/errors", &[("accept", "text/markdown")]).await.text;
+    assert!(index.contains("| A &lt;b> \\| `c` |"), "{index}");
+    let page = server.get("/errors/odd_code", &[("accept", "text/markdown")]).await.text;
+    assert!(!page.contains("1. Ask <script"), "{page}");
+    let handbook = server.get("/errors/handbook", &[("accept", "text/markdown")]).await.text;
+    assert!(handbook.contains("`` a`b ``") && handbook.contains("``` c`d``e ```"), "{handbook}");
+    let html = server.get("/errors/handbook", &[("accept", "text/html")]).await.text;
+    assert!(html.contains("<code>a`b</code>") && html.contains("<code>c`d``e</code>"), "{html}");
+}
+
+#[tokio::test]
+async fn a_rule_tells_which_methods_it_leaves_to_others() {
+    let policy = "version = 1\n[[rule]]\nname = \"rest\"\npath = \"/a\"\npublic = true\n\
+        [[rule]]\nname = \"read\"\nmethods = [\"GET\"]\npath = \"/a\"\npublic = true\n\
+        [[rule]]\nname = \"all\"\npath = \"/b\"\n";
+    let faulty = tollgate::Tollgate::builder().policy(policy).build().await;
+    assert!(faulty.is_ok(), "a rule that nobody can meet yet is a doubt: {:?}", faulty.err());
+    let server = pages(policy).await;
+    let handbook = server.get("/errors/handbook", &[("accept", "text/markdown")]).await.text;
+    assert!(handbook.contains("any other method `/a`"), "{handbook}");
+    assert!(handbook.contains("any method `/b`"), "{handbook}");
+    assert!(handbook.contains("Credential: none that anybody has yet"), "{handbook}");
+    let openapi = server.get("/errors/openapi.json", &[]).await.json();
+    let security = &openapi["paths"]["/b"]["get"]["security"];
+    assert_eq!(
+        security.as_array().map(Vec::len),
+        Some(3),
+        "open to nobody, not to all: {security}"
+    );
+    for scheme in security.as_array().unwrap() {
+        let name = scheme.as_object().unwrap().keys().next().unwrap();
+        assert!(openapi["components"]["securitySchemes"][name].is_object(), "{name}");
+    }
+}

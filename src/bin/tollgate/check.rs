@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use tollgate::{Fault, OpenError, Severity};
 
-use crate::{Failure, PolicyFile};
+use crate::{Failure, PolicyFile, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Check {
@@ -36,18 +36,15 @@ impl Check {
                 "faults": of(&findings, Severity::Fault),
                 "doubts": of(&findings, Severity::Doubt),
             });
-            println!("{report:#}");
+            say(format_args!("{report:#}\n"))?;
         } else {
             for finding in &findings {
-                println!("{finding}\n");
+                say(format_args!("{finding}\n\n"))?;
             }
             let verdict = if fine { "fine" } else { "refused" };
             let policy = self.policy.path.display();
-            println!(
-                "{policy}: {verdict} ({}, {})",
-                plural(faults, "fault"),
-                plural(doubts, "doubt")
-            );
+            let (faults, doubts) = (plural(faults, "fault"), plural(doubts, "doubt"));
+            say(format_args!("{policy}: {verdict} ({faults}, {doubts})\n"))?;
         }
         Ok(ExitCode::from(u8::from(!fine)))
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tollgate::workbench::{KeyFile, check_key, duration, inspect, moment_after};
 use tollgate::{NewApiKey, Scope};
 
-use crate::Failure;
+use crate::{Failure, say};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Key {
@@ -73,18 +73,18 @@ impl New {
         }
         if self.json {
             let digest = key.digest();
-            println!(
-                "{:#}",
-                json!({"key": key.reveal(), "id": id, "digest": digest, "toml": entry})
-            );
+            let shown = json!({"key": key.reveal(), "id": id, "digest": digest, "toml": entry});
+            say(format_args!("{shown:#}\n"))?;
         } else {
-            println!("{}", key.reveal());
+            say(format_args!("{}\n", key.reveal()))?;
             match &target {
                 Some(target) => eprintln!(
                     "{id} was added to {}. The key above is not shown again.",
                     target.path.display()
                 ),
-                None => println!("\n# Store this; the key above is not shown again.\n{entry}"),
+                None => say(format_args!(
+                    "\n# Store this; the key above is not shown again.\n{entry}\n"
+                ))?,
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,8 @@ mod schema;
 mod serve;
 mod token;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,6 +86,17 @@ impl From<OpenError> for Failure {
             OpenError::Unreadable { .. } => Self::Usage(error.to_string()),
             refused => Self::Refused(refused.to_string()),
         }
+    }
+}
+
+/// Writes to the standard output. A reader that has seen enough, such as `head`, is no failure.
+fn say(text: impl Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Usage(format!("cannot write to the standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

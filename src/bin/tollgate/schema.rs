@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tollgate::Tollgate;
 use tollgate::workbench::{Format, schema, site};
 
-use crate::{Failure, block_on};
+use crate::{Failure, block_on, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Schema {
@@ -48,13 +48,8 @@ impl Schema {
             Form::Html => Format::Html,
         };
         match &self.out {
-            None => print!("{}", schema(format, gate.as_ref())),
-            Some(folder) if format == Format::Html => {
-                std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-                for (name, text) in site(gate.as_ref()) {
-                    write(&folder.join(name), &text)?;
-                }
-            }
+            None => say(schema(format, gate.as_ref()))?,
+            Some(folder) if format == Format::Html => write_site(folder, site(gate.as_ref()))?,
             Some(path) => write(path, &schema(format, gate.as_ref()))?,
         }
         if format == Format::Html && self.out.is_none() {
@@ -62,6 +57,26 @@ impl Schema {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes the pages, and names those in the folder that are not among them: perhaps of a policy
+/// that is no longer in force.
+fn write_site(folder: &Path, site: Vec<(String, String)>) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    for (name, text) in &site {
+        write(&folder.join(name), text)?;
+    }
+    eprintln!("{} files were written to {}", site.len(), folder.display());
+    let there = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut others: Vec<String> = there
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".html") && site.iter().all(|(written, _)| written != name))
+        .collect();
+    others.sort();
+    if !others.is_empty() {
+        eprintln!("not written now, but there: {}. Are they still meant to be?", others.join(", "));
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tollgate::Scope;
 use tollgate::workbench::{TokenOrder, duration, mint};
 
-use crate::{Failure, PolicyFile};
+use crate::{Failure, PolicyFile, say};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Token {
@@ -73,9 +73,10 @@ impl Token {
         };
         let token = mint(&gate, &order, new.key_file.as_deref()).map_err(Failure::Usage)?;
         if new.json {
-            println!("{:#}", json!({"token": token, "expires_in": order.expires.as_secs()}));
+            let shown = json!({"token": token, "expires_in": order.expires.as_secs()});
+            say(format_args!("{shown:#}\n"))?;
         } else {
-            println!("{token}");
+            say(format_args!("{token}\n"))?;
         }
         Ok(ExitCode::SUCCESS)
     }

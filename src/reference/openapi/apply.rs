@@ -7,21 +7,25 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::components::components;
+use super::components::{components, header, limit_headers};
 use super::operation::{METHODS, denials, security};
 use crate::denial::catalogue;
 use crate::gate::Tollgate;
 use crate::policy::{NoRule, Policy};
 use crate::reference::Api;
 use crate::reference::handbook::Entry;
-use crate::reference::json::Json;
+use crate::reference::json::{Json, object};
 
 /// Adds to an OpenAPI 3.1 document how this gate denies: schemas, responses, headers and security
 /// schemes; and to each operation the security and the denials of the rule that covers it.
 ///
-/// `document` is anything that is written and read as JSON: the `OpenApi` of utoipa, or a JSON
-/// value. What it says already stays as it is: components, responses and the security of an
-/// operation are only added where there are none.
+/// `document` is anything that is written and read as JSON. Best is a JSON value, made from what
+/// your generator makes: a type such as the `OpenApi` of utoipa keeps those keywords only that it
+/// has fields for, so that less is said of each code.
+///
+/// What the document says already stays: components and the security of an operation are added
+/// where there are none. A response that is there for a status of a denial gains what is said of
+/// the denials: codes, headers, and the schema beside its own.
 ///
 /// The rule of an operation is looked up as it is for a request: by method and path, with a
 /// segment in place of each parameter, behind the path of the document's first server. An
@@ -117,7 +121,10 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
         Ok(id) if !policy.rules[id].listed => return,
         Ok(id) => {
             let entry = Entry::of(policy, &policy.rules[id]);
-            operation.add("security", security(&entry));
+            operation.add("security", security(policy, &entry));
+            if !entry.limits.is_empty() {
+                tell_limits(api, operation);
+            }
             entry.codes.iter().map(|occurring| occurring.code).collect()
         }
         Err(NoRule::Path) => vec![&catalogue::NO_MATCHING_RULE],
@@ -125,7 +132,50 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
     };
     let responses = operation.entry("responses");
     for (status, response) in denials(api, &codes) {
-        responses.add(&status, response);
+        join(responses.entry(&status), response);
+    }
+}
+
+/// Successes tell how the limits stand.
+fn tell_limits(api: &Api<'_>, operation: &mut Json) {
+    for (status, response) in operation.entry("responses").members_mut() {
+        if status.starts_with('2') && response.get("$ref").is_none() {
+            let headers = limit_headers(api.denial.ratelimit_headers);
+            let held = response.entry("headers");
+            headers.for_each(|name| held.add(name, header(name)));
+        }
+    }
+}
+
+/// Adds to a response what is said of denials with its status. One that is told elsewhere stays.
+fn join(held: &mut Json, ours: Json) {
+    if held.get("$ref").is_some() {
+        return;
+    }
+    for (name, value) in ours.members() {
+        match (name.as_str(), held.get(name).and_then(Json::text), value.text()) {
+            ("description", Some(theirs), Some(ours)) if !theirs.contains(ours) => {
+                let both = format!("{theirs}\n\n{ours}");
+                held.set(name, both);
+            }
+            ("headers", ..) => {
+                let held = held.entry(name);
+                value.members().iter().for_each(|(name, header)| held.add(name, header.clone()));
+            }
+            ("content", ..) => {
+                let held = held.entry(name);
+                for (media, ours) in value.members() {
+                    held.add(media, ours.clone());
+                    let ours = ours.get("schema").cloned().unwrap_or(Json::Null);
+                    let theirs = held.entry(media).entry("schema");
+                    let either = theirs.get("anyOf").map_or(&[][..], Json::items);
+                    if *theirs != ours && !either.contains(&ours) {
+                        *theirs = object! { "anyOf" => vec![theirs.clone(), ours] };
+                    }
+                }
+            }
+            _ => held.add(name, value.clone()),
+        }
     }
 }
 

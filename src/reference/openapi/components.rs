@@ -184,9 +184,7 @@ pub(super) fn response(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
 fn headers_of(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
     let any = |test: fn(&DenialCode) -> bool| codes.iter().any(|code| test(code));
     let mut headers = Json::Object(Vec::new());
-    let mut add = |name: &str| {
-        headers.set(name, object! { "$ref" => format!("#/components/headers/{name}") });
-    };
+    let mut add = |name: &str| headers.set(name, header(name));
     if any(|code| code.challenge != Challenge::None) {
         add("WWW-Authenticate");
     }
@@ -201,6 +199,11 @@ fn headers_of(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
     }
     ["Cache-Control", "Vary", "X-Content-Type-Options"].into_iter().for_each(add);
     headers
+}
+
+/// The component that tells of a header.
+pub(super) fn header(name: &str) -> Json {
+    object! { "$ref" => format!("#/components/headers/{name}") }
 }
 
 /// The headers that tell how the limits stand.

@@ -8,7 +8,7 @@ use super::components;
 use crate::denial::DenialCode;
 use crate::policy::{Policy, Rule};
 use crate::reference::Api;
-use crate::reference::handbook::Entry;
+use crate::reference::handbook::{Entry, all_forms};
 use crate::reference::json::{Json, object};
 
 /// The methods that a path of OpenAPI can have.
@@ -53,7 +53,7 @@ pub(super) fn paths(api: &Api<'_>, policy: &Policy) -> Json {
             if !parameters.items().is_empty() {
                 item.add("parameters", parameters);
             }
-            let operation = operation(api, &Entry::of(policy, rule), &id);
+            let operation = operation(api, policy, &Entry::of(policy, rule), &id);
             item.set(&method.as_str().to_ascii_lowercase(), operation);
             ids.push(id);
         }
@@ -76,18 +76,18 @@ fn methods(policy: &Policy, rule: &Rule) -> Vec<Method> {
     USUAL.into_iter().filter(|method| !taken(method)).collect()
 }
 
-fn operation(api: &Api<'_>, entry: &Entry<'_>, id: &str) -> Json {
+fn operation(api: &Api<'_>, policy: &Policy, entry: &Entry<'_>, id: &str) -> Json {
     let mut operation = object! { "operationId" => id };
     let about = about(entry);
     if !about.is_empty() {
         operation.set("description", about);
     }
-    operation.set("security", security(entry));
+    operation.set("security", security(policy, entry));
     let mut admitted = object! { "description" => "Admitted; the answer is the application's." };
     if !entry.limits.is_empty() {
         let mut headers = Json::Object(Vec::new());
         for name in components::limit_headers(api.denial.ratelimit_headers) {
-            headers.set(name, object! { "$ref" => format!("#/components/headers/{name}") });
+            headers.set(name, components::header(name));
         }
         if !headers.members().is_empty() {
             admitted.set("headers", headers);
@@ -116,11 +116,13 @@ pub(super) fn denials(api: &Api<'_>, codes: &[&DenialCode]) -> Vec<(String, Json
 
 /// Each accepted way to send a credential is enough; none is needed where none is asked for, or
 /// where the rule lets all pass.
-pub(super) fn security(entry: &Entry<'_>) -> Json {
+pub(super) fn security(policy: &Policy, entry: &Entry<'_>) -> Json {
     let scopes = entry.demands.map_or(&[][..], |demands| &demands.scopes);
     let scopes: Vec<&str> = scopes.iter().map(crate::scope::Scope::as_str).collect();
+    // An empty list would say that the operation is open to everybody.
+    let forms = if entry.admits_nobody() { all_forms(policy) } else { entry.forms.clone() };
     let mut alternatives: Vec<Json> =
-        entry.forms.iter().map(|form| object! { form.scheme => scopes.clone() }).collect();
+        forms.iter().map(|form| object! { form.scheme => scopes.clone() }).collect();
     if entry.is_on_trial() {
         alternatives.push(Json::Object(Vec::new()));
     }
@@ -130,7 +132,7 @@ pub(super) fn security(entry: &Entry<'_>) -> Json {
 /// What the keywords of OpenAPI cannot say.
 fn about(entry: &Entry<'_>) -> String {
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
-    let quoted = |text: &dyn std::fmt::Display| format!("`{text}`");
+    let quoted = |text: &dyn std::fmt::Display| crate::reference::text::code(text);
     let mut lines = Vec::new();
     if let Some(demands) = entry.demands {
         if !demands.scopes.is_empty() {

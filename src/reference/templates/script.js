@@ -73,7 +73,7 @@
     for (const item of items) item.hidden = !found.includes(item.dataset.item);
     for (const section of all(".general")) section.hidden = !!typed;
     for (const group of groups) group.hidden = !group.querySelector("[data-item]:not([hidden])");
-    all(".nothing")[0].hidden = found.length > 0;
+    all(".nothing")[0].hidden = found.length > 0 || !typed;
     all("output")[0].textContent = `${typed && found.length + " of "}${names.length} ${filter.dataset.noun}`;
   };
   input.oninput = () => show(input.value);
