@@ -84,9 +84,14 @@ pub(crate) async fn create_order(
 }
 
 /// Cancels an order
+///
+/// The denial of its own is for the handler to name. It has this status where the policy lets statuses
+/// tell the cause.
 #[utoipa::path(delete, path = "/orders/{id}", params(("id" = u32, Path, description = "Its number")),
     responses(
         (status = 204, description = "It is cancelled"),
+        (status = 409, description = "Denied: `order_shipped`.", content_type = "application/problem+json",
+            body = ref("#/components/schemas/Denial")),
         (status = 400, description = "That is no number", body = String)))]
 pub(crate) async fn cancel_order(
     State(orders): State<Orders>,
