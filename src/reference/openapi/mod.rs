@@ -7,6 +7,8 @@ mod apply;
 mod components;
 mod operation;
 
+use std::collections::HashMap;
+
 pub use apply::{ApplyError, apply};
 
 use super::Api;
@@ -24,6 +26,11 @@ pub(super) fn document(api: &Api<'_>) -> Json {
         }
         None => "How requests are denied: to be referred to by the document of an API.",
     };
+    let mut paths = api
+        .gate
+        .map_or_else(|| Json::Object(Vec::new()), |gate| operation::paths(api, &gate.policy));
+    let mut components = components::components(api);
+    share(&mut paths, components.entry("responses"));
     object! {
         "openapi" => "3.1.0",
         "info" => object! {
@@ -31,10 +38,45 @@ pub(super) fn document(api: &Api<'_>) -> Json {
             "description" => about,
             "version" => env!("CARGO_PKG_VERSION"),
         },
-        "paths" => api.gate.map_or_else(
-            || Json::Object(Vec::new()),
-            |gate| operation::paths(api, &gate.policy),
-        ),
-        "components" => components::components(api),
+        "paths" => paths,
+        "components" => components,
+    }
+}
+
+/// Responses that several operations have stand among the components, once.
+fn share(paths: &mut Json, components: &mut Json) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    each_response(paths, |_, response| *counts.entry(response.pretty()).or_default() += 1);
+    let mut names: HashMap<String, String> = (components.members().iter())
+        .map(|(name, response)| (response.pretty(), name.clone()))
+        .collect();
+    each_response(paths, |status, response| {
+        let text = response.pretty();
+        if counts.get(&text).is_none_or(|count| *count < 2) {
+            return;
+        }
+        let name = names.entry(text).or_insert_with(|| {
+            let name = (2..).map(|n| format!("Denied{status}-{n}"));
+            // INVARIANT: there are fewer components than numbers.
+            let name = name.into_iter().find(|name| components.get(name).is_none());
+            let name = name.unwrap_or_default();
+            components.set(&name, response.clone());
+            name
+        });
+        *response = object! { "$ref" => format!("#/components/responses/{name}") };
+    });
+}
+
+fn each_response(paths: &mut Json, mut visit: impl FnMut(&str, &mut Json)) {
+    for (_, item) in paths.members_mut() {
+        for (_, operation) in item.members_mut().iter_mut().filter(|(name, _)| name != "parameters")
+        {
+            for (status, response) in operation.entry("responses").members_mut() {
+                // The admitted ones are for the application to tell apart.
+                if status != "2XX" {
+                    visit(status, response);
+                }
+            }
+        }
     }
 }
