@@ -15,14 +15,23 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Value, json};
 use toml::de::DeTable;
 
-use crate::Tollgate;
 use crate::limit::{Charge, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
+use crate::{OpenError, Tollgate};
 
 pub use crate::reference::Format;
+
+/// Opens the gate of a policy to make documents of it, where its secrets are not at hand.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`], but for secrets that the environment does not have.
+pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
+    Tollgate::builder().policy_file(policy).for_documents().build().await
+}
 
 /// What client developers are handed, in this form: for the API of a gate, or for any.
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {

@@ -180,16 +180,25 @@ impl fmt::Display for Fault {
 
 /// Collects faults, so that all of a policy are reported together.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(RefCell<Vec<Fault>>);
+pub(crate) struct Faults {
+    found: RefCell<Vec<Fault>>,
+    /// Whether a secret that is not there is one: it is, for all but documents.
+    pub(crate) forgives_absent_secrets: bool,
+}
 
 impl Faults {
+    /// For a policy that is read to be told of, where no request is judged by it.
+    pub(crate) fn of_documents() -> Self {
+        Self { forgives_absent_secrets: true, ..Self::default() }
+    }
+
     pub(crate) fn push(&self, fault: Fault) {
-        self.0.borrow_mut().push(fault);
+        self.found.borrow_mut().push(fault);
     }
 
     /// All faults and doubts, in the order of their places.
     pub(crate) fn into_sorted(self) -> Vec<Fault> {
-        let mut faults = self.0.into_inner();
+        let mut faults = self.found.into_inner();
         faults.sort_by(|a, b| {
             let place = |fault: &Fault| (fault.place.span.start, fault.place.span.end);
             a.file().cmp(b.file()).then_with(|| place(a).cmp(&place(b)))
@@ -202,12 +211,12 @@ impl Faults {
 
     /// How many faults there are, doubts aside: to tell whether a part was read whole.
     pub(crate) fn count(&self) -> usize {
-        self.0.borrow().iter().filter(|fault| fault.severity == Severity::Fault).count()
+        self.found.borrow().iter().filter(|fault| fault.severity == Severity::Fault).count()
     }
 
     /// Takes back what follows from errors of syntax: doubts, and faults on the same lines.
     pub(crate) fn drop_followers(&self, lines: &[usize]) {
-        self.0.borrow_mut().retain(|fault| {
+        self.found.borrow_mut().retain(|fault| {
             let is_syntax = fault.message.starts_with(NOT_TOML);
             is_syntax || (fault.severity == Severity::Fault && !lines.contains(&fault.line()))
         });

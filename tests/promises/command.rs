@@ -287,3 +287,17 @@ fn pages_that_an_earlier_policy_left_are_named() {
     let second = write(&[]);
     assert!(second.contains("not written now, but there: handbook.html"), "{second}");
 }
+
+#[test]
+fn documents_are_made_without_the_secrets_of_the_server() {
+    let issuer = issuer().replace("TOLLGATE_TEST_SECRET", "TOLLGATE_TEST_ABSENT");
+    let folder = folder(&format!(
+        "version = 1\n{issuer}[[rule]]\nname = \"all\"\npath = \"/things\"\nscopes = [\"read\"]\n"
+    ));
+    let run =
+        |verb: &[&str]| tollgate(folder.path(), &[verb, &["--policy", "policy.toml"]].concat());
+    let document = run(&["schema", "--format", "openapi"]);
+    assert_eq!(document.status.code(), Some(0), "{}", text(&document.stderr));
+    assert!(text(&document.stdout).contains("\"BearerToken\""));
+    assert_eq!(run(&["check"]).status.code(), Some(1), "a server needs them");
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tollgate::Tollgate;
-use tollgate::workbench::{Format, schema, site};
+use tollgate::workbench::{Format, open_for_documents, schema, site};
 
 use crate::{Failure, block_on, say};
 
@@ -88,5 +88,5 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn open(policy: &Path) -> Result<Tollgate, Failure> {
-    Ok(block_on(Tollgate::open(policy))?)
+    Ok(block_on(open_for_documents(policy))?)
 }
