@@ -56,7 +56,7 @@ fn start(api: &Api<'_>, place: Place) -> String {
          to do next. Read `code` to tell reasons apart; decide by `category` for a code that you do\n\
          not know, because codes are added in time. Members that have nothing to say are left out.\n\n\
          For your tools: [JSON Schema](denial.schema.json), [OpenAPI](openapi.json),\n\
-         [TypeScript](denial.ts).\n\n## Codes\n\n\
+         [TypeScript](denial.ts); in Rust `tollgate::client`, the feature `client` of the crate.\n\n## Codes\n\n\
          | code | status | retry | what happened |\n| --- | --- | --- | --- |\n",
     );
     for code in &api.codes {

@@ -3,24 +3,30 @@
 //! A page needs nothing but itself: its style and its script stand in it, and the policy for its
 //! content ([`csp`]) names both by their digests.
 
+mod links;
+mod views;
+
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pulldown_cmark::{CowStr, Event, Parser, Tag, html::push_html};
 
 use super::Api;
-use super::example;
 use super::handbook::{self, Entry};
 use super::page::{self, HEADINGS, Row, rows};
-use super::sample::Sample;
 use super::text;
 use crate::denial::members::BASE;
 use crate::denial::{Category, DenialCode};
-use crate::limit::{KeyPart, Limit};
+use crate::limit::Limit;
 
-const STYLE: &str = include_str!("templates/style.css");
-const SCRIPT: &str = include_str!("templates/script.js");
+pub(super) use links::Links;
+use views::{
+    AbsentPage, CodePage, CodeRow, Example, File, Group, HandbookPage, Heal, HealGroup, IndexPage,
+    LimitTable, Member, Near, Page, Rule, Section, Site,
+};
+
+const STYLE: &str = include_str!("../templates/style.css");
+const SCRIPT: &str = include_str!("../templates/script.js");
 
 /// The files for tools, and what each is for.
 const FILES: [(&str, &str); 3] = [
@@ -28,70 +34,6 @@ const FILES: [(&str, &str); 3] = [
     ("openapi.json", "OpenAPI 3.1: schemas, responses and credentials, for generators of clients."),
     ("denial.ts", "TypeScript: types, a parser and the wait before a retry, in one module."),
 ];
-
-/// Where the links of a page lead.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Links {
-    /// From `/errors`, a level above the pages.
-    Above,
-    /// From `/errors/`, and from the pages.
-    Beside,
-    /// Between files in one folder.
-    File,
-}
-
-impl Links {
-    pub(super) fn file(self, name: &str) -> String {
-        match self {
-            Self::Above => format!("errors/{name}"),
-            Self::Beside | Self::File => name.to_owned(),
-        }
-    }
-
-    pub(super) fn page(self, name: &str) -> String {
-        match self {
-            Self::File => format!("{name}.html"),
-            Self::Above | Self::Beside => self.file(name),
-        }
-    }
-
-    fn index(self) -> String {
-        match self {
-            Self::Above => "errors",
-            Self::Beside => "./",
-            Self::File => "index.html",
-        }
-        .to_owned()
-    }
-
-    /// Markdown whose links name codes, as HTML.
-    fn html(self, markdown: &str) -> String {
-        let events = Parser::new(markdown).map(|event| match event {
-            Event::Start(Tag::Link { link_type, dest_url, title, id })
-                if page::is_name(&dest_url) =>
-            {
-                let dest_url = CowStr::from(self.page(&dest_url));
-                Event::Start(Tag::Link { link_type, dest_url, title, id })
-            }
-            // Texts of a policy may look like HTML: they are shown as they were written.
-            Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
-            other => other,
-        });
-        let mut html = String::with_capacity(markdown.len() * 2);
-        push_html(&mut html, events);
-        html
-    }
-
-    /// One paragraph of Markdown, to stand within another element.
-    fn inline(self, markdown: &str) -> String {
-        let html = self.html(markdown);
-        let inner = html.trim_end().strip_prefix("<p>").and_then(|html| html.strip_suffix("</p>"));
-        match inner {
-            Some(inner) if !inner.contains("<p>") => inner.to_owned(),
-            _ => html,
-        }
-    }
-}
 
 /// What a page may load and run (CSP level 3): its own style and script, and nothing else.
 pub(super) fn csp() -> String {
@@ -368,236 +310,9 @@ fn written(page: &impl Template) -> String {
     page.render().unwrap_or_default()
 }
 
-// What the templates are filled with. Where a template says `safe`, the text is HTML already.
-
-struct Site {
-    name: String,
-    index_href: String,
-    /// Empty where there is none.
-    handbook_href: String,
-    files: Vec<File>,
-    support: String,
-}
-
-struct File {
-    name: &'static str,
-    href: String,
-    about: &'static str,
-}
-
-#[derive(Template)]
-#[template(path = "index.html")]
-struct IndexPage<'a> {
-    title: String,
-    site: &'a Site,
-    style: &'static str,
-    script: &'static str,
-    csp: String,
-    intro: String,
-    groups: Vec<Group>,
-    members: Vec<Member>,
-    examples: Option<Example>,
-}
-
-struct Group {
-    category: &'static str,
-    title: &'static str,
-    about: &'static str,
-    codes: Vec<CodeRow>,
-}
-
-struct CodeRow {
-    code: String,
-    title: String,
-    summary: String,
-    status: String,
-    /// What else it is found by: the status that other APIs would send.
-    words: u16,
-    retry: &'static str,
-    href: String,
-}
-
-struct Member {
-    name: &'static str,
-    kind: &'static str,
-    present: &'static str,
-    meaning: String,
-}
-
-struct Example {
-    request: String,
-    status_line: String,
-    headers: Vec<Header>,
-    body: String,
-}
-
-struct Header {
-    name: String,
-    value: String,
-}
-
-impl Example {
-    fn of(example: &example::Example) -> Self {
-        let header =
-            |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone() };
-        Self {
-            request: example.request.as_deref().unwrap_or_default().trim_end().to_owned(),
-            status_line: format!("HTTP/1.1 {} {}", example.status, example.reason),
-            headers: example.headers.iter().map(header).collect(),
-            body: example.body.pretty().trim_end().to_owned(),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "code.html")]
-struct CodePage<'a> {
-    title: String,
-    site: &'a Site,
-    style: &'static str,
-    script: &'static str,
-    csp: String,
-    page: Page,
-}
-
-struct Page {
-    code: String,
-    title: String,
-    category: &'static str,
-    status_uniform: u16,
-    status_standard: u16,
-    retry: &'static str,
-    challenge: String,
-    summary: String,
-    about: String,
-    steps: String,
-    retrying: String,
-    sections: Vec<Section>,
-    related: String,
-    members: Vec<Member>,
-    examples: Vec<Example>,
-    samples: Vec<Sample>,
-    previous: Near,
-    next: Near,
-}
-
-struct Section {
-    title: String,
-    slug: String,
-    prose: String,
-}
-
-struct Near {
-    code: String,
-    href: String,
-}
-
-#[derive(Template)]
-#[template(path = "handbook.html")]
-struct HandbookPage<'a> {
-    title: String,
-    site: &'a Site,
-    style: &'static str,
-    script: &'static str,
-    csp: String,
-    rules: Vec<Rule>,
-    credentials_about: String,
-    shared_limits: Vec<LimitTable>,
-}
-
-struct Rule {
-    name: String,
-    methods: String,
-    path: String,
-    slug: String,
-    is_public: bool,
-    admits_nobody: bool,
-    is_shadow: bool,
-    credentials: Vec<String>,
-    scopes: Vec<String>,
-    any_scopes: Vec<String>,
-    roles: Vec<String>,
-    claims: Vec<String>,
-    networks: String,
-    cost: u32,
-    limits: Vec<LimitTable>,
-    groups: Vec<HealGroup>,
-}
-
-struct LimitTable {
-    name: String,
-    per: String,
-    plans: Vec<PlanRow>,
-}
-
-struct PlanRow {
-    plan: String,
-    rate: String,
-    burst: String,
-}
-
-impl LimitTable {
-    fn of(limit: &Limit) -> Self {
-        let per: Vec<String> = limit.per.iter().map(counted_by).collect();
-        let others = if limit.quotas.len() == 1 { "everyone" } else { "any other" };
-        let plans = limit.quotas.iter().map(|quota| PlanRow {
-            plan: quota.plan.as_deref().unwrap_or(others).to_owned(),
-            rate: quota.rate.to_string(),
-            burst: quota.quota.burst().to_string(),
-        });
-        Self { name: limit.name.to_string(), per: per.join(", "), plans: plans.collect() }
-    }
-}
-
-fn counted_by(part: &KeyPart) -> String {
-    match part {
-        KeyPart::Client => "for each client".into(),
-        KeyPart::Address => "for each address".into(),
-        KeyPart::Rule => "for each rule".into(),
-        KeyPart::Global => "for all together".into(),
-        KeyPart::Claim(name) => format!("for each value of the claim {name}"),
-        KeyPart::Header(name) => format!("for each value of the header {name}"),
-    }
-}
-
-struct HealGroup {
-    category: &'static str,
-    title: &'static str,
-    open: bool,
-    count: usize,
-    codes: Vec<Heal>,
-}
-
-struct Heal {
-    code: &'static str,
-    href: String,
-    heals: String,
-}
-
-#[derive(Template)]
-#[template(path = "absent.html")]
-struct AbsentPage<'a> {
-    title: String,
-    site: &'a Site,
-    style: &'static str,
-    script: &'static str,
-    csp: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_those_of_the_place() {
-        let text = "[`rate_limited`](rate_limited) <https://a.example> <b>";
-        assert_eq!(
-            Links::File.inline(text),
-            "<a href=\"rate_limited.html\"><code>rate_limited</code></a> \
-             <a href=\"https://a.example\">https://a.example</a> &lt;b&gt;"
-        );
-        assert!(Links::Above.html(text).contains("\"errors/rate_limited\""));
-    }
 
     #[test]
     fn every_code_has_a_file() {
