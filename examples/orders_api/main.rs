@@ -105,7 +105,7 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
         .layer(SetSensitiveRequestHeadersLayer::new(gate.credential_headers()))
         .layer(TraceLayer::new_for_http())
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(cors)
+        .layer(cors.clone())
         .layer(gate.layer());
     let behind = Router::new()
         .route("/orders", get(orders::list_orders).post(orders::create_order))
@@ -117,7 +117,8 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
         .layer(around);
     // In this order: of two routers without a fallback, axum keeps that of the merged one, and
     // only this one's is behind the gate.
-    Ok(gate.catalogue().merge(behind).route("/forgotten", get(orders::forgotten)))
+    // Tools of other origins read the OpenAPI document there.
+    Ok(gate.catalogue().layer(cors).merge(behind).route("/forgotten", get(orders::forgotten)))
 }
 
 /// What the handlers answer, and how the gate denies.

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
+use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -69,14 +70,23 @@ impl Tollgate {
             object! { "status" => 404_u16, "title" => "No such code" },
         );
         let (codes, missing) = (Arc::new(codes), Arc::new(missing));
+        let (known, absent) = (codes.clone(), missing.clone());
         let page = async move |name: Result<Path<String>, _>, headers: HeaderMap| {
             let found = name.ok().and_then(|Path(name): Path<String>| codes.get(&name));
             found.unwrap_or(&missing).answer(&headers)
         };
+        // With a slash behind its name, the page without it is meant.
+        let meant = async move |name: Result<Path<String>, _>, headers: HeaderMap| match name {
+            Ok(Path(name)) if name == "handbook" || known.contains_key(&name) => {
+                Redirect::permanent(&format!("../{name}")).into_response()
+            }
+            _ => absent.answer(&headers),
+        };
         let mut router = Router::new()
             .route("/errors", serve(index(&api, &above, Links::Above)))
             .route("/errors/", serve(index(&api, &beside, Links::Beside)))
-            .route("/errors/{code}", get(page));
+            .route("/errors/{code}", get(page))
+            .route("/errors/{code}/", get(meant));
         if let Some(document) = handbook(&api, &beside) {
             router = router.route("/errors/handbook", serve(document));
         }
@@ -108,11 +118,14 @@ struct Form {
     headers: HeaderMap,
 }
 
-/// The forms of a page, the one for doubtful cases first.
-const FORMS: [&str; 3] = ["text/html", "text/markdown", "application/json"];
+/// What a page is offered as, the form for doubtful cases first, and its place among the forms:
+/// whoever asks for plain text or for a problem gets what comes nearest.
+const OFFERS: [&str; 5] =
+    ["text/html", "text/markdown", "application/json", "text/plain", "application/problem+json"];
+const FORMS: [usize; 5] = [0, 1, 2, 1, 2];
 
 impl Document {
-    /// A page, in the forms of [`FORMS`].
+    /// A page: as HTML, Markdown and JSON.
     fn new(status: u16, html: String, markdown: String, json: Json) -> Self {
         let mut forms = vec![
             Form::new("text/html; charset=utf-8", html),
@@ -136,7 +149,9 @@ impl Document {
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
         let form = match &self.forms[..] {
             [only] => only,
-            forms => &forms[prefers(&headers.get_all(header::ACCEPT).iter().collect(), &FORMS)],
+            forms => {
+                &forms[FORMS[prefers(&headers.get_all(header::ACCEPT).iter().collect(), &OFFERS)]]
+            }
         };
         let is_known = self.status == 200 && form.is_known(headers);
         let (status, body) = match is_known {

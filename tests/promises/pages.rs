@@ -375,3 +375,27 @@ async fn a_rule_tells_which_methods_it_leaves_to_others() {
         assert!(openapi["components"]["securitySchemes"][name].is_object(), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_slash_behind_the_name_of_a_page_leads_to_it() {
+    let server = server(true).await;
+    for name in ["rate_limited", "handbook"] {
+        let answer = server.get(&format!("/docs/errors/{name}/"), &[]).await;
+        assert_eq!(answer.status, 308);
+        assert_eq!(answer.line("location"), Some(format!("../{name}")));
+    }
+    assert_eq!(server.get("/docs/errors/no_such_code/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn plain_text_and_problems_are_what_comes_nearest() {
+    let server = server(false).await;
+    for (asked, given) in [
+        ("text/plain", "text/markdown; charset=utf-8"),
+        ("application/problem+json", "application/json"),
+        ("*/*", "text/html; charset=utf-8"),
+    ] {
+        let answer = server.get("/errors/rate_limited", &[("accept", asked)]).await;
+        assert_eq!(answer.line("content-type").as_deref(), Some(given), "{asked}");
+    }
+}
