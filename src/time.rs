@@ -5,6 +5,7 @@
 //! only ever moves forward: token buckets refill by it, so that a corrected clock neither
 //! fills nor freezes them.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,33 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Microseconds since an arbitrary start, never decreasing.
     fn steady(&self) -> u64;
+
+    /// The time of day at a moment of steady time that was read just now. A clock that knows how
+    /// far the two are apart need not look twice; others look again.
+    fn wall_at(&self, steady: u64) -> u64 {
+        let _looks_again = steady;
+        self.wall()
+    }
+}
+
+/// A moment, read from a clock when it is first asked for: a request happens at one time.
+pub(crate) struct Moment<'c> {
+    clock: &'c dyn Clock,
+    steady: OnceCell<u64>,
+}
+
+impl<'c> Moment<'c> {
+    pub(crate) fn of(clock: &'c dyn Clock) -> Self {
+        Self { clock, steady: OnceCell::new() }
+    }
+
+    pub(crate) fn steady(&self) -> u64 {
+        *self.steady.get_or_init(|| self.clock.steady())
+    }
+
+    pub(crate) fn wall(&self) -> u64 {
+        self.clock.wall_at(self.steady())
+    }
 }
 
 /// The clocks of the machine.
@@ -31,13 +59,20 @@ pub trait Clock: Send + Sync + 'static {
 pub(crate) struct SystemClock {
     clock: quanta::Clock,
     start: u64,
+    /// How far the time of day is ahead of steady time, and when to look again: a second later,
+    /// since the time of day can be set.
+    ahead: AtomicU64,
+    look_again: AtomicU64,
 }
 
 impl SystemClock {
     pub(crate) fn new() -> Self {
         let clock = quanta::Clock::new();
         let start = clock.raw();
-        Self { clock, start }
+        let (ahead, look_again) = Default::default();
+        let clock = Self { clock, start, ahead, look_again };
+        clock.wall_at(0);
+        clock
     }
 }
 
@@ -49,6 +84,14 @@ impl Clock for SystemClock {
 
     fn steady(&self) -> u64 {
         self.clock.delta_as_nanos(self.start, self.clock.raw()) / 1000
+    }
+
+    fn wall_at(&self, steady: u64) -> u64 {
+        if steady >= self.look_again.load(Ordering::Relaxed) {
+            self.ahead.store(self.wall().wrapping_sub(steady), Ordering::Relaxed);
+            self.look_again.store(steady.saturating_add(MICROS), Ordering::Relaxed);
+        }
+        steady.wrapping_add(self.ahead.load(Ordering::Relaxed))
     }
 }
 
@@ -144,5 +187,27 @@ mod tests {
         let (first, second) = (clock.steady(), clock.steady());
         assert!(first <= second);
         assert!(clock.wall() > 1_700_000_000 * MICROS);
+    }
+
+    #[test]
+    fn the_time_of_day_is_known_at_any_moment() {
+        let clock = SystemClock::new();
+        let (before, at, after) = (clock.wall(), clock.wall_at(clock.steady()), clock.wall());
+        // The two clocks may be slewed apart a little, and threads be stopped.
+        assert!(before <= at + MICROS && at <= after + MICROS, "{before} {at} {after}");
+        // Set forward by an hour: it is followed when it is looked at again.
+        clock.ahead.fetch_add(3600 * MICROS, Ordering::Relaxed);
+        assert!(clock.wall_at(clock.steady()) > clock.wall() + 3500 * MICROS);
+        clock.look_again.store(0, Ordering::Relaxed);
+        assert!(clock.wall_at(clock.steady()) < clock.wall() + MICROS);
+    }
+
+    #[test]
+    fn a_moment_stands_still() {
+        let clock = ManualClock::at(1_800_000_000);
+        let moment = Moment::of(&clock);
+        assert_eq!(moment.steady(), 0);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(moment.steady(), 0);
     }
 }

@@ -155,3 +155,63 @@ where
         }
     }
 }
+
+/// The same for a token that was proven before: the whole token is looked up, and its end looked at.
+pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
+    let clock = quanta::Clock::new();
+    let client = |(n, token): (usize, &String)| {
+        let client = Client { name: format!("client-{n}"), full_at: AtomicU64::new(0) };
+        (token.as_bytes().into(), (Arc::new(client), 4_000_000_000_000_000))
+    };
+    let start = clock.raw();
+    let proven = Proven { tokens: tokens.iter().enumerate().map(client).collect(), start, clock };
+    router.layer(FloorToken(Arc::new(proven)))
+}
+
+type Tokens = HashMap<Box<[u8]>, (Arc<Client>, u64), foldhash::quality::RandomState>;
+
+struct Proven {
+    tokens: Tokens,
+    clock: quanta::Clock,
+    start: u64,
+}
+
+#[derive(Clone)]
+struct FloorToken(Arc<Proven>);
+
+#[derive(Clone)]
+struct FloorTokenService<S>(S, Arc<Proven>);
+
+impl<S> Layer<S> for FloorToken {
+    type Service = FloorTokenService<S>;
+
+    fn layer(&self, inner: S) -> FloorTokenService<S> {
+        FloorTokenService(inner, self.0.clone())
+    }
+}
+
+impl<S> Service<Request<Body>> for FloorTokenService<S>
+where
+    S: Service<Request<Body>, Error = Infallible>,
+{
+    type Response = S::Response;
+    type Error = Infallible;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> S::Future {
+        let line = request.headers().get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let token = line.and_then(|line| line.strip_prefix(b"Bearer ")).expect("a bearer token");
+        let (client, ends) = self.1.tokens.get(token).expect("a token that was proven");
+        let now = self.1.clock.delta_as_nanos(self.1.start, self.1.clock.raw()) / 1000;
+        assert!(now < *ends);
+        let full_at = client.full_at.load(Ordering::Relaxed).max(now) + 1;
+        client.full_at.store(full_at, Ordering::Relaxed);
+        let caller = Caller(client.clone());
+        request.extensions_mut().insert(caller);
+        self.0.call(request)
+    }
+}

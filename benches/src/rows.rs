@@ -23,7 +23,7 @@ use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::credentials::{SECRET, Signer, rs256_alone, signers};
-use crate::floor::floor;
+use crate::floor::{floor, floor_token};
 use crate::{Figure, Row};
 
 const CALLS: usize = 4000;
@@ -105,6 +105,7 @@ pub(crate) async fn all() -> Vec<Row> {
         rows.push(row(&name("tollgate, token seen before, + headers"), router, &by_token, ok));
         let router = gate(&policy(&[], &[signer], "off", 4_000_000, 100_000)).await;
         rows.push(row(&name("tollgate, token seen before"), router, &by_token, ok));
+        rows.push(row(&name("floor: token seen before + limit"), floor_token(app(), &tokens), &by_token, ok));
     }
 
     rows.push(row("refusal: tower_governor", tower_governor(1), &by_key[..1], limited));
@@ -369,6 +370,8 @@ pub(crate) fn print(figures: &[Figure]) {
         let before = over(&format!("tollgate, token seen before, {algorithm}"));
         let new = over(&format!("tollgate, token first seen, + headers, {algorithm}"));
         goal(&format!("{algorithm} stack ÷ token seen before"), seen, stack / before);
+        let floor = over(&format!("floor: token seen before + limit, {algorithm}"));
+        goal(&format!("{algorithm} stack ÷ floor of a token seen before"), "", stack / floor);
         let against = if algorithm == "RS256" { stack } else { alone };
         goal(&format!("{algorithm} peer ÷ token first seen"), first, against / new);
     }

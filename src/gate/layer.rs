@@ -75,6 +75,7 @@ where
                 headers: request.headers(),
                 fields: Fields::of(request.headers(), &self.gate.policy.credential.key_header),
                 peer: peer(extensions).map(|peer| peer.ip()),
+                moment: self.gate.moment(),
             };
             (self.gate.judge(&head), Media::of(&head.fields.accept))
         };

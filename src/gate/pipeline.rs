@@ -23,7 +23,7 @@ use crate::fields::Fields;
 use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 use crate::verify::TokenCache;
 
 /// A policy in force, with its buckets.
@@ -49,6 +49,7 @@ pub(super) struct Head<'r> {
     pub(super) headers: &'r HeaderMap,
     pub(super) fields: Fields<'r>,
     pub(super) peer: Option<IpAddr>,
+    pub(super) moment: Moment<'r>,
 }
 
 /// How the pipeline ended.
@@ -96,6 +97,11 @@ impl Gate {
         }
     }
 
+    /// The present, for a request.
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment::of(&*self.clock)
+    }
+
     /// Judges a request.
     pub(super) fn judge(self: &Arc<Self>, head: &Head<'_>) -> Verdict {
         if is_preflight(head.method, head.headers) {
@@ -138,7 +144,7 @@ impl Gate {
     ) -> Result<Balance, Denial> {
         caller.address = self.find_address(scene, head)?;
         if let Some(demands) = scene.rule.demands() {
-            self.check_failures(scene, caller.address)?;
+            self.check_failures(scene, head, caller.address)?;
             let principal = self.prove(scene, demands, head, caller.address)?;
             caller.principal = Some(principal);
         }
@@ -159,11 +165,16 @@ impl Gate {
         Ok(address)
     }
 
-    fn check_failures(&self, scene: &Scene<'_>, address: Option<IpAddr>) -> Result<(), Denial> {
+    fn check_failures(
+        &self,
+        scene: &Scene<'_>,
+        head: &Head<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<(), Denial> {
         let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
         let bucket = self.policy.address.bucket(address);
         failures
-            .check(&self.store, bucket, self.clock.steady())
+            .check(&self.store, bucket, head.moment.steady())
             .map_err(|wait| scene.too_many_failures(wait))
     }
 
@@ -182,14 +193,14 @@ impl Gate {
         if !demands.accepts(kind) || !self.understands(kind) {
             return Err(scene.unsupported(Unsupported::Kind(kind)));
         }
-        self.verify(scene, &credential, address).inspect_err(|denial| {
+        self.verify(scene, &credential, address, &head.moment).inspect_err(|denial| {
             // A rule in shadow mode denies nobody, so it makes nobody wait elsewhere either.
             let failures = self.failures.filter(|_| scene.rule.mode == Mode::Enforce);
             if let (Some(kind), Some(failures), Some(address)) =
                 (denial.proved_nothing(), failures, address)
             {
                 let bucket = self.policy.address.bucket(address);
-                failures.charge(&self.store, bucket, kind, self.clock.steady());
+                failures.charge(&self.store, bucket, kind, head.moment.steady());
             }
         })
     }
@@ -207,14 +218,15 @@ impl Gate {
         scene: &Scene<'_>,
         credential: &Credential<'_>,
         address: Option<IpAddr>,
+        moment: &Moment<'_>,
     ) -> Result<Principal, Denial> {
         match credential {
             Credential::ApiKey(key) => (self.policy.keys)
-                .verify(key, address, || self.clock.wall())
+                .verify(key, address, || moment.wall())
                 .map(|record| record.principal.clone())
-                .map_err(|error| scene.key(error, self.clock.wall())),
+                .map_err(|error| scene.key(error, moment.wall())),
             Credential::Token(token) => {
-                let now = self.clock.wall();
+                let now = moment.wall();
                 (self.tokens)
                     .verify(token, now, || self.policy.issuers.verify(token, now))
                     .map(|proven| proven.principal)
@@ -229,7 +241,7 @@ impl Gate {
             return Ok(Balance::default());
         }
         let charges = self.charges(scene.rule, head, caller);
-        let taken = self.store.take(&charges, self.clock.steady());
+        let taken = self.store.take(&charges, head.moment.steady());
         taken.map_err(|balance| scene.rate_limited(balance))
     }
 
