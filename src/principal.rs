@@ -1,7 +1,7 @@
 //! Who a credential was proven to be.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::claims::ClaimSet;
 use crate::scope::Scopes;
@@ -52,7 +52,14 @@ impl fmt::Display for CredentialKind {
 /// On public rules nobody is asked for a credential: take `Option<Principal>`, which is
 /// `None` there.
 #[derive(Clone, Debug)]
-pub struct Principal(Arc<Proven>);
+pub struct Principal(Arc<Known>);
+
+/// What was proven, and the name of the client among all others.
+#[derive(Debug)]
+struct Known {
+    proven: Proven,
+    identity: u64,
+}
 
 /// What was proven, as verifiers hand it over.
 #[derive(Debug)]
@@ -75,10 +82,24 @@ pub(crate) enum Origin {
     Issuer { name: Arc<str> },
 }
 
+impl Origin {
+    /// The issuer's name in the policy; `None` for API keys.
+    fn issuer(&self) -> Option<&str> {
+        match self {
+            Self::Key { .. } => None,
+            Self::Issuer { name } => Some(name),
+        }
+    }
+}
+
+/// The key of identities, drawn anew for each process.
+static IDENTITIES: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomState::new);
+
 impl Principal {
     /// The one constructor. INVARIANT: called by `verify/` alone, after proof.
     pub(crate) fn new(proven: Proven) -> Self {
-        Self(Arc::new(proven))
+        let identity = IDENTITIES.hash_one((proven.origin.issuer(), &proven.client));
+        Self(Arc::new(Known { proven, identity }))
     }
 
     /// The client's name: of the key's `client`, or the token's client claim (`sub` by default).
@@ -86,12 +107,12 @@ impl Principal {
     /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
     /// two clients: use [`issuer`](Self::issuer) to tell them apart.
     pub fn client(&self) -> &str {
-        &self.0.client
+        &self.0.proven.client
     }
 
     /// The kind of credential that proved the client.
     pub fn credential(&self) -> CredentialKind {
-        match self.0.origin {
+        match self.0.proven.origin {
             Origin::Key { .. } => CredentialKind::ApiKey,
             Origin::Issuer { .. } => CredentialKind::Token,
         }
@@ -99,7 +120,7 @@ impl Principal {
 
     /// The public name of the API key; `None` for tokens.
     pub fn key_id(&self) -> Option<&str> {
-        match &self.0.origin {
+        match &self.0.proven.origin {
             Origin::Key { id } => Some(id),
             Origin::Issuer { .. } => None,
         }
@@ -107,35 +128,33 @@ impl Principal {
 
     /// The policy's name of the token's issuer; `None` for API keys.
     pub fn issuer(&self) -> Option<&str> {
-        match &self.0.origin {
-            Origin::Key { .. } => None,
-            Origin::Issuer { name } => Some(name),
-        }
+        self.0.proven.origin.issuer()
     }
 
     /// The scopes that were granted.
     pub fn scopes(&self) -> &Scopes {
-        &self.0.scopes
+        &self.0.proven.scopes
     }
 
     /// The roles, in the order in which they were granted.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.roles.iter().map(|role| &**role)
+        self.0.proven.roles.iter().map(|role| &**role)
     }
 
     /// The claims of the token; `None` for API keys.
     pub(crate) fn claims(&self) -> Option<&ClaimSet> {
-        self.0.claims.as_ref()
+        self.0.proven.claims.as_ref()
     }
 
-    /// What tells this client from all others: where it was proven, and its name there. Clients
-    /// of two issuers, or of an issuer and of the key table, never share a bucket.
-    pub(crate) fn identity(&self) -> (Option<&str>, &str) {
-        (self.issuer(), self.client())
+    /// What tells this client from all others: a keyed hash of where it was proven, and of its
+    /// name there. Clients of two issuers, or of an issuer and of the key table, are two. It is
+    /// made once, when the client is proven, for buckets that are looked up ever after.
+    pub(crate) fn identity(&self) -> u64 {
+        self.0.identity
     }
 
     /// The plan that limits are chosen by; `None` where neither key nor token names one.
     pub fn plan(&self) -> Option<&str> {
-        self.0.plan.as_deref()
+        self.0.proven.plan.as_deref()
     }
 }

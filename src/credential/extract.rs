@@ -67,7 +67,7 @@ impl Scheme {
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        if text.eq_ignore_ascii_case(b"bearer") {
+        if text == b"Bearer" || text.eq_ignore_ascii_case(b"bearer") {
             Some(Self::Bearer)
         } else if text.eq_ignore_ascii_case(b"apikey") {
             Some(Self::ApiKey)
