@@ -7,6 +7,7 @@
 //! Detail and remedy are templates over the members of the document, so every fact in them is
 //! a member too, and nothing that a client sent can get in.
 
+mod accepted;
 pub(crate) mod catalogue;
 mod cause;
 mod code;

@@ -1,16 +1,14 @@
 //! Writes a denial: status, headers and the document of RFC 9457.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
-use serde::Serialize;
 use uuid::fmt::Urn;
 
+use super::accepted::{Accepted, CredentialForms, quoted};
 use super::catalogue::{self, CATALOGUE, RATE_LIMITED};
 use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
@@ -43,14 +41,6 @@ pub(crate) struct Renderer {
     /// The challenges with an error, by the error.
     errors: [(&'static str, HeaderValue); 2],
     forms: Forms,
-}
-
-/// What is said about the credentials that are accepted.
-#[derive(Debug)]
-struct Accepted {
-    json: Arc<str>,
-    text: Arc<str>,
-    challenges: Vec<HeaderValue>,
 }
 
 impl Renderer {
@@ -409,56 +399,4 @@ impl Values for Document<'_> {
         }
         self.renderer.rate_limit.changing(name, &self.draft.balance)
     }
-}
-
-/// An item of the member `accepted_credentials`.
-#[derive(Serialize)]
-struct AcceptedForm<'f> {
-    kind: &'static str,
-    #[serde(rename = "in")]
-    place: &'static str,
-    name: &'f str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scheme: Option<&'static str>,
-}
-
-/// How credentials may be sent.
-struct CredentialForms<'p> {
-    realm: &'p str,
-    key_header: &'p str,
-    keys_as_bearer: bool,
-}
-
-impl CredentialForms<'_> {
-    fn accepted(&self, (keys, tokens): (bool, bool)) -> Accepted {
-        let Self { realm, key_header, keys_as_bearer } = *self;
-        let form = |kind, name, scheme| AcceptedForm { kind, place: "header", name, scheme };
-        let (mut forms, mut texts, mut challenges) = (Vec::new(), Vec::new(), Vec::new());
-        if tokens || (keys && keys_as_bearer) {
-            challenges.push(quoted(format!("Bearer realm=\"{realm}\"")));
-        }
-        if keys {
-            forms.push(form("api_key", key_header, None));
-            forms.push(form("api_key", "authorization", Some("ApiKey")));
-            texts.push(format!("an API key in {key_header}, or as `Authorization: ApiKey <key>`"));
-            challenges.push(quoted(format!("ApiKey realm=\"{realm}\", header=\"{key_header}\"")));
-            if keys_as_bearer {
-                forms.push(form("api_key", "authorization", Some("Bearer")));
-                texts.push("as `Authorization: Bearer <key>`".into());
-            }
-        }
-        if tokens {
-            forms.push(form("token", "authorization", Some("Bearer")));
-            texts.push("a token as `Authorization: Bearer <token>`".into());
-        }
-        // INVARIANT: text is always serializable.
-        let json = serde_json::to_string(&forms).unwrap_or_default();
-        Accepted { json: json.into(), text: texts.join(", or ").into(), challenges }
-    }
-}
-
-/// INVARIANT: realm, header names and scopes are printable ASCII without quotes and
-/// backslashes, by the checks of the policy.
-fn quoted(challenge: String) -> HeaderValue {
-    HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"))
 }
