@@ -11,7 +11,7 @@
 //! This is GCRA, the token bucket held in one number. A bucket whose `full_at` has passed is
 //! full, and equal to one that was never there. Units are kept modulo the word: two moments
 //! are compared by their difference, which is small beside the word for any bucket that is not
-//! full. A bucket that nobody touches for as long as the word takes to wrap (a day and a half at
+//! full. A bucket that nobody touches for half as long as the word takes to wrap (most of a day at
 //! the fastest rate and with the most plans, years at usual ones) would be misread; full ones
 //! are dropped long before.
 //!
@@ -93,7 +93,11 @@ impl Reading {
         let now = units(now, &self.quotas[self.tag(word) as usize]) << self.tag_bits;
         let full_at = word >> self.tag_bits << self.tag_bits;
         let ahead = full_at.wrapping_sub(now) >> self.tag_bits;
-        if ahead > most_missing(&self.quotas[self.tag(word) as usize]) { 0 } else { ahead }
+        // The nearer half of the word lies ahead, the other has passed. A request may come with an
+        // earlier moment than one that settled before it, and then sees a little more ahead than
+        // a bucket can miss.
+        let has_passed = ahead >> (u64::BITS - 1 - self.tag_bits) == 1;
+        if has_passed { 0 } else { ahead.min(most_missing(&self.quotas[self.tag(word) as usize])) }
     }
 }
 
@@ -327,6 +331,24 @@ mod tests {
         assert_eq!(bucket.take(0, cost(6), 0), Err(Wait::Never));
         assert_eq!(bucket.take(0, cost(u32::MAX), 0), Err(Wait::Never));
         assert!(bucket.take(0, cost(5), 0).is_ok());
+    }
+
+    /// Requests that run beside each other may come with moments in another order than they
+    /// settle in.
+    #[test]
+    fn the_deepest_debt_stays_one_for_a_request_of_an_earlier_moment() {
+        for quotas in [1, MAX_TAGS] {
+            let slow = quota(1, MICROS, 10);
+            let mut alone = Alone::new(vec![slow; quotas]);
+            let now = 3_600 * MICROS;
+            let mut bucket = alone.reading.open(None, 0, now);
+            bucket.charge(cost(u32::MAX));
+            alone.word = Some(alone.reading.close(&bucket, 0));
+            for earlier in [now, now - 1, now - MICROS, now - 60 * MICROS, 0] {
+                assert!(alone.take(0, ONE, earlier).is_err(), "{} earlier", now - earlier);
+                assert!(!alone.reading.is_full(alone.word.unwrap(), earlier));
+            }
+        }
     }
 
     #[test]

@@ -56,10 +56,9 @@ fn share(paths: &mut Json, components: &mut Json) {
             return;
         }
         let name = names.entry(text).or_insert_with(|| {
-            let name = (2..).map(|n| format!("Denied{status}-{n}"));
+            let mut free = (2..).map(|n| format!("Denied{status}-{n}"));
             // INVARIANT: there are fewer components than numbers.
-            let name = name.into_iter().find(|name| components.get(name).is_none());
-            let name = name.unwrap_or_default();
+            let name = free.find(|name| components.get(name).is_none()).unwrap_or_default();
             components.set(&name, response.clone());
             name
         });
