@@ -60,7 +60,8 @@ pub(crate) async fn all() -> Vec<Row> {
     let signers = signers();
     let row = |name: &str, router: Router, requests: &[Request<()>], status: StatusCode| Row {
         name: name.to_owned(),
-        router,
+        // As `axum::serve` does, so that layers are laid once and not for each request.
+        router: router.with_state(()),
         requests: requests.iter().map(clone).collect(),
         status,
         calls: CALLS,
@@ -82,7 +83,7 @@ pub(crate) async fn all() -> Vec<Row> {
     let watched = keyed("draft", 4_000_000).replace("[failures]\nenabled = false\n", "");
     rows.push(row("tollgate, the same, failures counted", gate(&watched).await, &by_key, ok));
     let wrapped = Tollgate::builder().policy(keyed("draft", 4_000_000)).build().await.expect("a gate");
-    let wrapped = Router::new().fallback_service(wrapped.layer().layer(app()));
+    let wrapped = Router::new().fallback_service(wrapped.layer().layer(app().with_state(())));
     rows.push(row("tollgate around the router, + headers", wrapped, &by_key, ok));
 
     for signer in &signers {

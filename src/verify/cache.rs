@@ -4,14 +4,44 @@
 //! clients send the same token again and again. A token is found again by all of its bytes,
 //! so a hit proves as much as the signature did; it ends when the token expires.
 
-use foldhash::quality::RandomState;
-use quick_cache::UnitWeighter;
+use std::hash::{Hash, Hasher};
+
+use ahash::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, UnitWeighter};
 
 use super::token::{MAX_TOKEN_BYTES, ProvenToken, TokenError};
 
-/// By the whole token, under a keyed hash that is made for long texts.
-type Proven = Cache<Box<[u8]>, ProvenToken, UnitWeighter, RandomState>;
+type Proven = Cache<Whole<Box<[u8]>>, ProvenToken, UnitWeighter, RandomState>;
+
+/// A whole token, compared by all of it and hashed by its end. That is a part of the signature,
+/// which differs wherever anything differs, and which nobody but the issuer can choose.
+#[derive(Debug)]
+struct Whole<T>(T);
+
+/// The last bytes of a token that are hashed: 192 bits of the signature.
+const END: usize = 32;
+
+impl<T: AsRef<[u8]>> Hash for Whole<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let token = self.0.as_ref();
+        state.write(token.last_chunk::<END>().map_or(token, |end| end));
+    }
+}
+
+impl Equivalent<Whole<Box<[u8]>>> for Whole<&[u8]> {
+    fn equivalent(&self, held: &Whole<Box<[u8]>>) -> bool {
+        *self.0 == *held.0
+    }
+}
+
+impl PartialEq for Whole<Box<[u8]>> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Whole<Box<[u8]>> {}
 
 /// The most recently used of the proven tokens.
 #[derive(Debug)]
@@ -39,15 +69,15 @@ impl TokenCache {
         // What is too large to be a token is not worth looking for.
         let tokens = self.tokens.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
         let Some(tokens) = tokens else { return verify() };
-        if let Some(proven) = tokens.get(token) {
+        if let Some(proven) = tokens.get(&Whole(token)) {
             if now < proven.ends {
                 return Ok(proven);
             }
-            tokens.remove(token);
+            tokens.remove(&Whole(token));
             return Err(TokenError::Expired { at: proven.expires });
         }
         let proven = verify()?;
-        tokens.insert(token.into(), proven.clone());
+        tokens.insert(Whole(token.into()), proven.clone());
         Ok(proven)
     }
 }

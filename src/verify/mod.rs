@@ -4,6 +4,7 @@
 //! says what was wrong and carries the evidence; `denial/` chooses what a client hears of it.
 
 mod api_key;
+mod base64url;
 mod cache;
 mod issuer;
 mod key_set;

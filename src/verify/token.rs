@@ -16,10 +16,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memrchr};
 
+use super::base64url;
 use super::issuer::{Issuer, Issuers};
 use super::key_set::{KeySetError, algorithm};
 use crate::claims::{StrictObject, numeric_date, text, texts};
@@ -201,9 +200,9 @@ impl<'t> Parts<'t> {
             _ => return Err(PARTS),
         };
         let mut decoded = Vec::with_capacity(token.len());
-        let mut decode = |part: &[u8]| match URL_SAFE_NO_PAD.decode_vec(part, &mut decoded) {
-            Ok(()) => Ok(decoded.len()),
-            Err(_) => Err(PARTS),
+        let mut decode = |part: &[u8]| {
+            base64url::decode(part, &mut decoded).ok_or(PARTS)?;
+            Ok(decoded.len())
         };
         let ends = [decode(&token[..first])?, decode(&token[first + 1..second])?];
         decode(&token[second + 1..])?;
@@ -278,6 +277,9 @@ fn invalid(claim: &str) -> TokenError {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     proptest::proptest! {
