@@ -11,10 +11,44 @@
 //! IPv4 addresses written as IPv6 (`::ffff:0:0/96`) are IPv4 addresses, told by their bits.
 //! Other embeddings (NAT64, 6to4, Teredo) are IPv6 addresses like any other.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+/// An address as one number: IPv6, or IPv4 as IPv6 writes it (RFC 4291 section 2.5.5.2). So each
+/// has one form, which is cheap to hand on.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Address(u128);
+
+/// What stands before the 32 bits of an IPv4 address.
+const IPV4: u128 = 0xffff;
+
+impl Address {
+    pub(crate) fn ip(self) -> IpAddr {
+        Ipv6Addr::from_bits(self.0).to_canonical()
+    }
+
+    fn is_ipv4(self) -> bool {
+        self.0 >> 32 == IPV4
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(address) => IPV4 << 32 | u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}
 
 /// How the client's address is found, and which addresses are one client.
 #[derive(Clone, Debug)]
@@ -45,12 +79,16 @@ pub(crate) enum AddressSource {
 
 impl AddressPolicy {
     /// The client's address, where the peer's is known.
-    pub(crate) fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        let peer = peer?.to_canonical();
-        if self.source == AddressSource::Peer || !self.trusts(peer) {
-            return Some(peer);
+    pub(crate) fn client(&self, peer: Option<Address>, headers: &HeaderMap) -> Option<Address> {
+        let address = peer?;
+        if self.source == AddressSource::Peer {
+            return Some(address);
         }
-        Some(match &self.source {
+        let peer = address.ip();
+        if !self.trusts(peer) {
+            return Some(address);
+        }
+        let client = match &self.source {
             AddressSource::Peer => peer,
             AddressSource::XForwardedFor => {
                 let lines = headers.get_all("x-forwarded-for").iter().rev();
@@ -68,19 +106,18 @@ impl AddressPolicy {
                     _ => peer,
                 }
             }
-        })
+        };
+        Some(client.into())
     }
 
     /// The client's address with the bits beyond its prefix cleared: addresses of one IPv6
     /// prefix belong to one client, so they share a bucket.
-    pub(crate) fn bucket(&self, address: IpAddr) -> IpAddr {
-        match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(v6) => {
-                let kept = u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & kept))
-            }
+    pub(crate) fn bucket(&self, address: Address) -> Address {
+        if address.is_ipv4() {
+            return address;
         }
+        let kept = u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix)).unwrap_or(0);
+        Address(address.0 & kept)
     }
 
     fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
@@ -258,12 +295,16 @@ mod tests {
         AddressPolicy { source, trusted: trusted.to_vec(), ipv6_prefix: 64 }
     }
 
+    fn address(text: &str) -> Address {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
     fn client(policy: &AddressPolicy, peer: &str, name: &'static str, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(name, http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        policy.client(Some(peer.parse().unwrap()), &headers).unwrap().to_string()
+        policy.client(Some(address(peer)), &headers).unwrap().to_string()
     }
 
     #[test]
@@ -343,10 +384,11 @@ mod tests {
     #[test]
     fn one_prefix_is_one_bucket() {
         let policy = policy(AddressSource::Peer);
-        let bucket = |text: &str| policy.bucket(text.parse().unwrap());
+        let bucket = |text: &str| policy.bucket(address(text));
         assert_eq!(bucket("2001:db8::1"), bucket("2001:db8::ffff:1:2:3"));
         assert_ne!(bucket("2001:db8::1"), bucket("2001:db8:0:1::1"));
         assert_ne!(bucket("1.1.1.1"), bucket("1.1.1.2"));
+        assert_eq!(bucket("1.1.1.1"), bucket("::ffff:1.1.1.1"));
     }
 
     proptest::proptest! {
@@ -362,7 +404,7 @@ mod tests {
                         headers.append("x-forwarded-for", value);
                     }
                 }
-                policy(source).client(Some("10.0.0.1".parse().unwrap()), &headers);
+                policy(source).client(Some(address("10.0.0.1")), &headers);
             }
         }
     }

@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Value, json};
 use toml::de::DeTable;
 
-use crate::limit::{Charge, MemoryStore, Quota, parse_duration};
+use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
@@ -65,7 +65,6 @@ pub enum KeyFile {
 pub struct Buckets {
     store: MemoryStore,
     clock: SystemClock,
-    cost: NonZeroU32,
 }
 
 impl Buckets {
@@ -75,14 +74,14 @@ impl Buckets {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
         let store = MemoryStore::new(std::iter::once(vec![quota]), max_buckets);
-        Some(Self { store, clock: SystemClock::new(), cost: NonZeroU32::MIN })
+        Some(Self { store, clock: SystemClock::new() })
     }
 
     /// Takes a token of the client's bucket; whether it was there.
     pub fn take(&self, client: &str) -> bool {
-        let key = self.store.key(client);
-        let charge = Charge { key, cost: self.cost, limit: 0, quota: 0 };
-        self.store.take(&[charge], self.clock.steady()).is_ok()
+        let mut charges = Charges::new(NonZeroU32::MIN);
+        charges.push(Charge { key: self.store.key(client), limit: 0, quota: 0 });
+        self.store.take(&mut charges, self.clock.steady())
     }
 }
 

@@ -144,7 +144,7 @@ fn looks_like_jwt(value: &[u8]) -> bool {
 fn split_scheme(line: &[u8]) -> (&[u8], &[u8]) {
     let line = trim(line);
     match line.iter().position(|byte| *byte == b' ') {
-        Some(at) => (&line[..at], trim(&line[at..])),
+        Some(at) => (&line[..at], line[at..].trim_ascii_start()),
         None => (line, &[]),
     }
 }
@@ -153,12 +153,14 @@ fn is_blank(line: &HeaderValue) -> bool {
     trim(line.as_bytes()).is_empty()
 }
 
-/// Optional white space around a field value is no part of it (RFC 9110 section 5.5).
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
+/// Optional white space around a field value is no part of it (RFC 9110 section 5.5). Of ASCII
+/// white space, field values hold spaces and tabs only.
+fn trim(line: &[u8]) -> &[u8] {
+    match line {
+        // Nearly all come without.
+        [0x21..=0xff, .., 0x21..=0xff] => line,
+        _ => line.trim_ascii(),
     }
-    bytes
 }
 
 fn places(fields: &Fields<'_>) -> SmallVec<[Place; 2]> {

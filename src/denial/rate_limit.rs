@@ -84,6 +84,11 @@ impl RateLimitWriter {
         names
     }
 
+    /// Whether responses have any of them.
+    pub(crate) fn writes_fields(&self) -> bool {
+        self.headers.draft || self.headers.legacy
+    }
+
     pub(crate) fn name(&self, limit: u32) -> &str {
         &self.limits[limit as usize].name
     }

@@ -1,6 +1,5 @@
 //! What an admitted request carries to its handler.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +9,7 @@ use http::header::{HeaderName, HeaderValue, VARY};
 
 use super::pipeline::{Caller, Gate};
 use crate::denial::{Denial, Scene};
-use crate::limit::Balance;
+use crate::limit::{Balance, Charges};
 use crate::policy::{Rule, RuleId};
 use crate::principal::Principal;
 
@@ -34,8 +33,8 @@ struct Passage {
     gate: Arc<Gate>,
     rule: RuleId,
     caller: Caller,
-    balance: Balance,
-    /// Whether more was taken after the balance was struck.
+    charges: Charges,
+    /// Whether more was taken after the request was admitted.
     charged_late: AtomicBool,
     /// What a rule in shadow mode would have answered.
     shadow: Option<Denial>,
@@ -56,12 +55,12 @@ impl Admission {
         gate: &Arc<Gate>,
         rule: RuleId,
         caller: Caller,
-        balance: Balance,
+        charges: Charges,
         shadow: Option<Denial>,
     ) -> Self {
         let charged_late = AtomicBool::new(false);
         let gate = gate.clone();
-        Self(Arc::new(Passage { gate, rule, caller, balance, charged_late, shadow }))
+        Self(Arc::new(Passage { gate, rule, caller, charges, charged_late, shadow }))
     }
 
     /// The name of the rule that admitted the request.
@@ -72,9 +71,8 @@ impl Admission {
     /// The limits of the rule, as they stood when the request was admitted.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
         let name = |limit| self.0.gate.renderer.rate_limit.name(limit);
-        self.0.balance.iter().map(move |(charge, standing)| LimitBalance {
-            limit: name(charge.limit),
-            remaining: standing.remaining,
+        self.0.gate.balance(&self.0.charges).into_iter().map(move |(charge, standing)| {
+            LimitBalance { limit: name(charge.limit), remaining: standing.remaining }
         })
     }
 
@@ -91,7 +89,7 @@ impl Admission {
     /// is returned, the RateLimit fields tell of it. 0 takes nothing.
     pub fn charge(&self, tokens: u32) {
         let Some(cost) = NonZeroU32::new(tokens) else { return };
-        self.0.gate.charge(&self.0.balance, cost);
+        self.0.gate.charge(&self.0.charges, cost);
         self.0.charged_late.store(true, Ordering::Release);
     }
 
@@ -105,17 +103,17 @@ impl Admission {
     pub(super) fn own(&self, denial: Denial) -> Denial {
         let is_placed = denial.draft().rule.is_some();
         let mut denial = if is_placed { denial } else { self.scene().place(denial) };
-        denial.draft_mut().balance = self.balance().into_owned();
+        denial.draft_mut().balance = self.balance();
         denial
     }
 
-    /// How the limits stand now.
-    fn balance(&self) -> Cow<'_, Balance> {
-        let passage = &self.0;
-        if passage.charged_late.load(Ordering::Acquire) {
-            Cow::Owned(passage.gate.balance(&passage.balance))
+    /// How the limits stand, with what was charged late.
+    fn balance(&self) -> Balance {
+        let Passage { gate, charges, charged_late, .. } = &*self.0;
+        if charged_late.load(Ordering::Acquire) {
+            gate.balance_now(charges)
         } else {
-            Cow::Borrowed(&passage.balance)
+            gate.balance(charges)
         }
     }
 
@@ -148,7 +146,10 @@ impl Admission {
     pub(super) fn complete<B>(&self, response: &mut Response<B>) {
         let passage = &self.0;
         let headers = response.headers_mut();
-        passage.gate.renderer.rate_limit.write(&self.balance(), headers);
+        let rate_limit = &passage.gate.renderer.rate_limit;
+        if rate_limit.writes_fields() {
+            rate_limit.write(&self.balance(), headers);
+        }
         if !self.is_public() {
             headers.append(VARY, passage.gate.vary.clone());
         }

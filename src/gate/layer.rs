@@ -74,24 +74,26 @@ where
                 path: uri.path(),
                 headers: request.headers(),
                 fields: Fields::of(request.headers(), &self.gate.policy.credential.key_header),
-                peer: peer(extensions).map(|peer| peer.ip()),
+                peer: peer(extensions).map(|peer| peer.ip().into()),
                 moment: self.gate.moment(),
             };
             (self.gate.judge(&head), Media::of(&head.fields.accept))
         };
-        let state = match verdict {
+        match verdict {
             Verdict::Denied(denial) => {
-                State::Denied { response: Some(self.gate.renderer.render(&denial, media)) }
+                let response = Some(self.gate.renderer.render(&denial, media));
+                TollgateFuture { state: State::Denied { response } }
             }
             Verdict::Preflight => {
-                State::Passed { inner: self.inner.call(request), media, gate: self.gate.clone() }
+                let (inner, gate) = (self.inner.call(request), self.gate.clone());
+                TollgateFuture { state: State::Passed { inner, media, gate } }
             }
             Verdict::Admitted(admission) => {
                 request.extensions_mut().insert(admission.clone());
-                State::Admitted { inner: self.inner.call(request), media, admission }
+                let inner = self.inner.call(request);
+                TollgateFuture { state: State::Admitted { inner, media, admission } }
             }
-        };
-        TollgateFuture { state }
+        }
     }
 }
 

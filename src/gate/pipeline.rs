@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::admission::{Admission, vary_by_credential};
 use super::observe;
+use crate::address::Address;
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
@@ -48,7 +48,7 @@ pub(super) struct Head<'r> {
     pub(super) path: &'r str,
     pub(super) headers: &'r HeaderMap,
     pub(super) fields: Fields<'r>,
-    pub(super) peer: Option<IpAddr>,
+    pub(super) peer: Option<Address>,
     pub(super) moment: Moment<'r>,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Verdict {
 /// What was learnt of the caller on the way, whatever the end.
 #[derive(Debug, Default)]
 pub(super) struct Caller {
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<Address>,
     pub(super) principal: Option<Principal>,
 }
 
@@ -118,15 +118,16 @@ impl Gate {
         };
         let rule = &self.policy.rules[id];
         let scene = Scene { policy: &self.policy, rule };
-        match self.admit(&scene, head, &mut caller) {
-            Ok(balance) => {
+        let mut charges = Charges::new(rule.cost);
+        match self.admit(&scene, head, &mut caller, &mut charges) {
+            Ok(()) => {
                 observe::admitted(rule);
-                Verdict::Admitted(Admission::new(self, id, caller, balance, None))
+                Verdict::Admitted(Admission::new(self, id, caller, charges, None))
             }
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
-                let balance = Balance::default();
-                Verdict::Admitted(Admission::new(self, id, caller, balance, Some(denial)))
+                let charges = Charges::new(rule.cost);
+                Verdict::Admitted(Admission::new(self, id, caller, charges, Some(denial)))
             }
             Err(denial) => {
                 observe::denied(&self.renderer, &denial, &caller);
@@ -141,7 +142,8 @@ impl Gate {
         scene: &Scene<'_>,
         head: &Head<'_>,
         caller: &mut Caller,
-    ) -> Result<Balance, Denial> {
+        charges: &mut Charges,
+    ) -> Result<(), Denial> {
         caller.address = self.find_address(scene, head)?;
         if let Some(demands) = scene.rule.demands() {
             self.check_failures(scene, head, caller.address)?;
@@ -149,10 +151,10 @@ impl Gate {
             caller.principal = Some(principal);
         }
         permit(scene, caller)?;
-        self.take(scene, head, caller)
+        self.take(scene, head, caller, charges)
     }
 
-    fn find_address(&self, scene: &Scene<'_>, head: &Head<'_>) -> Result<Option<IpAddr>, Denial> {
+    fn find_address(&self, scene: &Scene<'_>, head: &Head<'_>) -> Result<Option<Address>, Denial> {
         let address = self.policy.address.client(head.peer, head.headers);
         if address.is_none() {
             if !self.told_of_missing_peer.swap(true, Ordering::Relaxed) {
@@ -169,7 +171,7 @@ impl Gate {
         &self,
         scene: &Scene<'_>,
         head: &Head<'_>,
-        address: Option<IpAddr>,
+        address: Option<Address>,
     ) -> Result<(), Denial> {
         let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
         let bucket = self.policy.address.bucket(address);
@@ -185,7 +187,7 @@ impl Gate {
         scene: &Scene<'_>,
         demands: &Demands,
         head: &Head<'_>,
-        address: Option<IpAddr>,
+        address: Option<Address>,
     ) -> Result<Principal, Denial> {
         let credential = Credential::from_fields(&head.fields, &self.policy.credential)
             .map_err(|error| scene.credential(error))?;
@@ -217,7 +219,7 @@ impl Gate {
         &self,
         scene: &Scene<'_>,
         credential: &Credential<'_>,
-        address: Option<IpAddr>,
+        address: Option<Address>,
         moment: &Moment<'_>,
     ) -> Result<Principal, Denial> {
         match credential {
@@ -236,39 +238,47 @@ impl Gate {
     }
 
     /// Takes every limit of the rule together, or nothing.
-    fn take(&self, scene: &Scene<'_>, head: &Head<'_>, caller: &Caller) -> Result<Balance, Denial> {
-        if scene.rule.limits.is_empty() {
-            return Ok(Balance::default());
+    fn take(
+        &self,
+        scene: &Scene<'_>,
+        head: &Head<'_>,
+        caller: &Caller,
+        charges: &mut Charges,
+    ) -> Result<(), Denial> {
+        let (policy, rule) = (scene.policy, scene.rule);
+        if rule.limits.is_empty() {
+            return Ok(());
         }
-        let charges = self.charges(scene.rule, head, caller);
-        let taken = self.store.take(&charges, head.moment.steady());
-        taken.map_err(|balance| scene.rate_limited(balance))
-    }
-
-    fn charges(&self, rule: &Rule, head: &Head<'_>, caller: &Caller) -> Charges {
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        let charge = |index: &usize| {
-            let limit = &self.policy.limits[*index];
-            let key =
-                BucketKey { limit, policy: &self.policy, rule, headers: head.headers, caller };
-            Charge {
+        for index in &rule.limits {
+            let limit = &policy.limits[*index];
+            let key = BucketKey { limit, policy, rule, headers: head.headers, caller };
+            charges.push(Charge {
+                key: self.store.key(key),
                 limit: *index as u32,
                 quota: limit.quota_of(plan) as u32,
-                key: self.store.key(key),
-                cost: rule.cost,
-            }
-        };
-        rule.limits.iter().map(charge).collect()
+            });
+        }
+        if self.store.take(charges, head.moment.steady()) {
+            Ok(())
+        } else {
+            Err(scene.rate_limited(self.store.balance(charges)))
+        }
     }
 
     /// Takes `cost` more from the buckets of an admitted request.
-    pub(super) fn charge(&self, balance: &Balance, cost: NonZeroU32) {
-        self.store.charge(&balance.charges(Some(cost)), self.clock.steady());
+    pub(super) fn charge(&self, charges: &Charges, cost: NonZeroU32) {
+        self.store.charge(charges, cost, self.clock.steady());
     }
 
-    /// How the buckets of an admitted request stand now.
-    pub(super) fn balance(&self, balance: &Balance) -> Balance {
-        self.store.peek(&balance.charges(None), self.clock.steady())
+    /// How the buckets stood when the request was admitted.
+    pub(super) fn balance(&self, charges: &Charges) -> Balance {
+        self.store.balance(charges)
+    }
+
+    /// How they stand now.
+    pub(super) fn balance_now(&self, charges: &Charges) -> Balance {
+        self.store.peek(charges, self.clock.steady())
     }
 }
 

@@ -46,7 +46,6 @@ pub(super) struct Reading {
 pub(super) struct Bucket<'q> {
     quota: &'q Quota,
     now: u64,
-    /// Units short of full; above the capacity when in debt.
     missing: u64,
 }
 
@@ -56,6 +55,10 @@ impl Reading {
     pub(super) fn new(quotas: Vec<Quota>) -> Self {
         let tag_bits = quotas.len().next_power_of_two().trailing_zeros();
         Self { quotas, tag_bits }
+    }
+
+    pub(super) fn quota(&self, tag: u32) -> &Quota {
+        &self.quotas[tag as usize]
     }
 
     /// Reads `word` under the quota `tag` at `now` microseconds. `None` is a bucket that was
@@ -118,27 +121,18 @@ impl Bucket<'_> {
         self.missing = missing.min(most_missing(self.quota));
     }
 
-    /// What a client is told about the bucket, which `cost` is to be taken from next.
-    pub(super) fn standing(&self, cost: NonZeroU32) -> Standing {
-        let capacity = self.quota.capacity();
-        let needed = self.units_of(cost);
-        let wait = match (self.missing + needed).checked_sub(capacity) {
-            _ if needed > capacity => Wait::Never,
-            None | Some(0) => Wait::None,
-            Some(short) => Wait::Micros(short.div_ceil(self.quota.tokens())),
-        };
-        Standing {
-            // Lossless: at most the burst.
-            remaining: (capacity.saturating_sub(self.missing) / self.quota.period()) as u32,
-            wait,
-            full_in: self.missing.div_ceil(self.quota.tokens()),
-        }
+    /// Units short of full; above the capacity when in debt.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
     }
 
-    /// In range: a cost is below 2^32 and a period at most 2^52 for a burst of one, so the
-    /// product is capped before it meets anything.
+    /// What a client is told about the bucket, which `cost` is to be taken from next.
+    pub(super) fn standing(&self, cost: NonZeroU32) -> Standing {
+        Standing::of(self.missing, self.quota, cost)
+    }
+
     fn units_of(&self, cost: NonZeroU32) -> u64 {
-        u64::from(cost.get()).saturating_mul(self.quota.period()).min(MAX_MISSING)
+        units_of(cost, self.quota)
     }
 }
 
@@ -151,6 +145,31 @@ pub(crate) struct Standing {
     pub(crate) wait: Wait,
     /// Microseconds until the bucket is full.
     pub(crate) full_in: u64,
+}
+
+impl Standing {
+    /// Of a bucket that misses so many units.
+    pub(super) fn of(missing: u64, quota: &Quota, cost: NonZeroU32) -> Self {
+        let capacity = quota.capacity();
+        let needed = units_of(cost, quota);
+        let wait = match (missing + needed).checked_sub(capacity) {
+            _ if needed > capacity => Wait::Never,
+            None | Some(0) => Wait::None,
+            Some(short) => Wait::Micros(short.div_ceil(quota.tokens())),
+        };
+        Self {
+            // Lossless: at most the burst.
+            remaining: (capacity.saturating_sub(missing) / quota.period()) as u32,
+            wait,
+            full_in: missing.div_ceil(quota.tokens()),
+        }
+    }
+}
+
+/// In range: a cost is below 2^32 and a period at most 2^52 for a burst of one, so the
+/// product is capped before it meets anything.
+fn units_of(cost: NonZeroU32, quota: &Quota) -> u64 {
+    u64::from(cost.get()).saturating_mul(quota.period()).min(MAX_MISSING)
 }
 
 /// How long until a cost is there.

@@ -4,10 +4,9 @@
 //! token from the address's bucket, and while there is none the address waits, whatever it
 //! presents. What failed last stands in the bucket's tag.
 
-use std::net::IpAddr;
-
-use super::memory::{Charge, ChargeKey, MemoryStore};
+use super::memory::{Charge, ChargeKey, Charges, MemoryStore};
 use super::{ONE, Wait};
+use crate::address::Address;
 
 /// The failure buckets, one for each address: a table of the store.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +33,12 @@ impl Failures {
     pub(crate) fn check(
         &self,
         store: &MemoryStore,
-        address: IpAddr,
+        address: Address,
         now: u64,
     ) -> Result<(), TooManyFailures> {
         let key = store.key(address);
         let Some(last) = store.tag(self.table, key) else { return Ok(()) };
-        match store.peek(&[self.attempt(key, last)], now).wait() {
+        match store.peek(&self.attempt(key, last), now).wait() {
             Wait::None => Ok(()),
             Wait::Micros(wait) => Err(TooManyFailures { wait, last }),
             // INVARIANT: one token is never above a burst of at least one.
@@ -48,18 +47,21 @@ impl Failures {
     }
 
     /// Notes that an attempt from `address` failed, as `kind`.
-    pub(crate) fn charge(&self, store: &MemoryStore, address: IpAddr, kind: u32, now: u64) {
+    pub(crate) fn charge(&self, store: &MemoryStore, address: Address, kind: u32, now: u64) {
         // An attempt that ran beside the one that took the last token has nothing to take.
-        let _none_left = store.take(&[self.attempt(store.key(address), kind)], now);
+        let _none_left = store.take(&mut self.attempt(store.key(address), kind), now);
     }
 
-    fn attempt(&self, key: ChargeKey, kind: u32) -> Charge {
-        Charge { limit: self.table, quota: kind, key, cost: ONE }
+    fn attempt(&self, key: ChargeKey, kind: u32) -> Charges {
+        let mut attempt = Charges::new(ONE);
+        attempt.push(Charge { limit: self.table, quota: kind, key });
+        attempt
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::num::{NonZeroU32, NonZeroU64};
 
     use super::super::quota::Quota;
@@ -71,10 +73,14 @@ mod tests {
         MemoryStore::new(std::iter::once(vec![quota; 8]), max_buckets)
     }
 
+    fn address(n: u8) -> Address {
+        IpAddr::from([192, 0, 2, n]).into()
+    }
+
     #[test]
     fn an_address_waits_after_its_burst_and_hears_what_failed_last() {
         let (store, failures) = (store(10), Failures::new(0));
-        let (bad, good) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let [bad, good] = [1, 2].map(address);
         for kind in [0, 5, 2] {
             assert!(failures.check(&store, bad, 0).is_ok());
             failures.charge(&store, bad, kind, 0);
@@ -89,7 +95,6 @@ mod tests {
     #[test]
     fn nobody_guesses_for_free_when_the_store_is_full() {
         let (store, failures) = (store(1), Failures::new(0));
-        let address = |n: u8| IpAddr::from([192, 0, 2, n]);
         failures.charge(&store, address(1), 0, 0);
         for n in 2..5 {
             assert!(failures.check(&store, address(n), 0).is_ok());

@@ -61,11 +61,10 @@ pub struct MemoryStore {
     round_due: AtomicU64,
 }
 
-/// What is to be taken from one bucket.
+/// One bucket of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
     pub(crate) key: ChargeKey,
-    pub(crate) cost: NonZeroU32,
     /// Index of the limit.
     pub(crate) limit: u32,
     /// Index of the quota in the limit.
@@ -76,8 +75,30 @@ pub(crate) struct Charge {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ChargeKey(pub(super) u64);
 
-/// The charges of one request.
-pub(crate) type Charges = SmallVec<[Charge; 2]>;
+/// The charges of one request, all at the same cost, and what their buckets were found to miss.
+#[derive(Clone, Debug)]
+pub(crate) struct Charges {
+    pub(crate) cost: NonZeroU32,
+    list: SmallVec<[(Charge, u64); 2]>,
+}
+
+impl Charges {
+    pub(crate) fn new(cost: NonZeroU32) -> Self {
+        Self { cost, list: SmallVec::new() }
+    }
+
+    pub(crate) fn push(&mut self, charge: Charge) {
+        self.list.push((charge, 0));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Charge> {
+        self.list.iter().map(|(charge, _)| charge)
+    }
+}
 
 /// How the buckets of a request stand, in the order of its charges.
 #[derive(Clone, Debug, Default)]
@@ -101,11 +122,14 @@ impl Balance {
     pub(crate) fn wait(&self) -> Wait {
         self.iter().map(|(_, standing)| standing.wait).max().unwrap_or(Wait::None)
     }
+}
 
-    /// The charges, each at this cost where one is given.
-    pub(crate) fn charges(&self, cost: Option<NonZeroU32>) -> Charges {
-        let charge = |charge: &Charge| Charge { cost: cost.unwrap_or(charge.cost), ..*charge };
-        self.iter().map(|(own, _)| charge(own)).collect()
+impl IntoIterator for Balance {
+    type Item = (Charge, Standing);
+    type IntoIter = smallvec::IntoIter<[(Charge, Standing); 2]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -131,30 +155,36 @@ impl MemoryStore {
         ChargeKey(self.hasher.hash_one(parts).max(FIRST_KEY))
     }
 
-    /// Takes every charge, or none.
-    ///
-    /// # Errors
-    ///
-    /// Where one of the buckets does not hold its cost: how all of them stand, untouched.
-    #[expect(clippy::result_large_err, reason = "both sides are equally large")]
-    pub(crate) fn take(&self, charges: &[Charge], now: u64) -> Result<Balance, Balance> {
+    /// Takes every charge, or none; whether they were taken. Either way the charges know
+    /// afterwards how their buckets stand.
+    pub(crate) fn take(&self, charges: &mut Charges, now: u64) -> bool {
         self.settle(charges, now, |bucket, cost| bucket.take(cost))
     }
 
-    /// Takes every charge, leaving a debt where there is not enough.
-    pub(crate) fn charge(&self, charges: &[Charge], now: u64) {
-        let _always_granted = self.settle(charges, now, |bucket, cost| {
+    /// Takes `cost` from every bucket, leaving a debt where there is not enough.
+    pub(crate) fn charge(&self, charges: &Charges, cost: NonZeroU32, now: u64) {
+        let mut charges = Charges { cost, list: charges.list.clone() };
+        self.settle(&mut charges, now, |bucket, cost| {
             bucket.charge(cost);
             true
         });
     }
 
+    /// How the buckets stood when they were settled.
+    pub(crate) fn balance(&self, charges: &Charges) -> Balance {
+        let standing = |(charge, missing): &(Charge, u64)| {
+            let quota = charge.table(self).reading.quota(charge.quota);
+            (*charge, Standing::of(*missing, quota, charges.cost))
+        };
+        Balance(charges.list.iter().map(standing).collect())
+    }
+
     /// How the buckets stand, taking nothing.
-    pub(crate) fn peek(&self, charges: &[Charge], now: u64) -> Balance {
+    pub(crate) fn peek(&self, charges: &Charges, now: u64) -> Balance {
         let standing = |charge: &Charge| {
             let word = self.word(charge.limit, charge.key);
-            let reading = &charge.table(self).reading;
-            (*charge, reading.open(word, charge.quota, now).standing(charge.cost))
+            let bucket = charge.table(self).reading.open(word, charge.quota, now);
+            (*charge, bucket.standing(charges.cost))
         };
         Balance(charges.iter().map(standing).collect())
     }
@@ -173,28 +203,52 @@ impl MemoryStore {
     }
 
     /// Applies every charge under the locks of all shards concerned, or none.
-    #[expect(clippy::result_large_err, reason = "both sides are equally large")]
     fn settle(
         &self,
-        charges: &[Charge],
+        charges: &mut Charges,
         now: u64,
         apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
-    ) -> Result<Balance, Balance> {
+    ) -> bool {
         if charges.is_empty() {
-            return Ok(Balance::default());
+            return true;
         }
         if now >= self.round_due.load(Ordering::Relaxed) {
             self.reclaim(now);
         }
-        if let [charge] = charges
-            && let Some(settled) = self.settle_known(charge, now, &apply)
-        {
-            return settled;
+        self.settle_known(charges, now, &apply)
+            .unwrap_or_else(|| self.settle_any(charges, now, &apply))
+    }
+
+    /// The common case: one limit, and a client that has a bucket. `None` where it is another one.
+    fn settle_known(
+        &self,
+        charges: &mut Charges,
+        now: u64,
+        apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
+    ) -> Option<bool> {
+        let [(charge, missing)] = &mut charges.list[..] else { return None };
+        let table = charge.table(self);
+        let key = charge.key.0;
+        let mut shard = table.lock(table.shard_of(key));
+        let word = shard.get_mut(key)?;
+        let mut bucket = table.reading.open(Some(*word), charge.quota, now);
+        let granted = apply(&mut bucket, charges.cost);
+        if granted {
+            *word = table.reading.close(&bucket, charge.quota);
         }
-        let mut charges: Charges = charges.into();
+        *missing = bucket.missing();
+        Some(granted)
+    }
+
+    fn settle_any(
+        &self,
+        charges: &mut Charges,
+        now: u64,
+        apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
+    ) -> bool {
         // Ends: each turn sends one more charge to an overflow bucket, which is always housed.
         loop {
-            let mut shards = Shards::lock(self, &charges);
+            let mut shards = Shards::lock(self, charges);
             let words: SmallVec<[Option<u64>; 2]> =
                 charges.iter().map(|charge| shards.word(charge)).collect();
             let open = |(charge, word): (&Charge, &Option<u64>)| {
@@ -202,53 +256,28 @@ impl MemoryStore {
             };
             let mut buckets: SmallVec<[Bucket<'_>; 2]> =
                 charges.iter().zip(&words).map(open).collect();
-            let granted = (buckets.iter_mut().zip(&charges))
-                .all(|(bucket, charge)| apply(bucket, charge.cost));
+            let granted = buckets.iter_mut().all(|bucket| apply(bucket, charges.cost));
             if !granted {
-                let stand = |(charge, word): (&Charge, &Option<u64>)| {
-                    (*charge, open((charge, word)).standing(charge.cost))
-                };
-                return Err(Balance(charges.iter().zip(&words).map(stand).collect()));
-            }
-            if let Some(homeless) = self.house(&charges, &words, &mut shards, now) {
-                charges[homeless].key = ChargeKey(OVERFLOW);
+                buckets = charges.iter().zip(&words).map(open).collect();
+            } else if let Some(homeless) = self.house(charges, &words, &mut shards, now) {
+                charges.list[homeless].0.key = ChargeKey(OVERFLOW);
                 continue;
             }
-            for (charge, bucket) in charges.iter().zip(&buckets) {
-                shards.put(charge, charge.table(self).reading.close(bucket, charge.quota));
+            for ((charge, missing), bucket) in charges.list.iter_mut().zip(&buckets) {
+                *missing = bucket.missing();
+                if granted {
+                    shards.put(charge, charge.table(self).reading.close(bucket, charge.quota));
+                }
             }
-            let stand =
-                |(charge, bucket): (&Charge, &Bucket<'_>)| (*charge, bucket.standing(charge.cost));
-            return Ok(Balance(charges.iter().zip(&buckets).map(stand).collect()));
+            return granted;
         }
-    }
-
-    /// The common case: one limit, and a client that has a bucket. `None` where it has none.
-    fn settle_known(
-        &self,
-        charge: &Charge,
-        now: u64,
-        apply: impl Fn(&mut Bucket<'_>, NonZeroU32) -> bool,
-    ) -> Option<Result<Balance, Balance>> {
-        let table = charge.table(self);
-        let key = charge.key.0;
-        let mut shard = table.lock(table.shard_of(key));
-        let word = shard.get_mut(key)?;
-        let mut bucket = table.reading.open(Some(*word), charge.quota, now);
-        let granted = apply(&mut bucket, charge.cost);
-        if granted {
-            *word = table.reading.close(&bucket, charge.quota);
-        }
-        drop(shard);
-        let balance = Balance(SmallVec::from_iter([(*charge, bucket.standing(charge.cost))]));
-        Some(if granted { Ok(balance) } else { Err(balance) })
     }
 
     /// Reserves a place for every bucket that is new; otherwise the index of the first charge
     /// that finds none, and nothing is reserved.
     fn house(
         &self,
-        charges: &[Charge],
+        charges: &Charges,
         words: &[Option<u64>],
         shards: &mut Shards<'_>,
         now: u64,
@@ -323,7 +352,7 @@ struct Shards<'s> {
 }
 
 impl<'s> Shards<'s> {
-    fn lock(store: &'s MemoryStore, charges: &[Charge]) -> Self {
+    fn lock(store: &'s MemoryStore, charges: &Charges) -> Self {
         let place =
             |charge: &Charge| (charge.limit as usize, charge.table(store).shard_of(charge.key.0));
         let mut places: SmallVec<[ShardPlace; 2]> = charges.iter().map(place).collect();
@@ -380,26 +409,37 @@ mod tests {
         MemoryStore::new(bursts.iter().map(|burst| vec![quota(1, MICROS, *burst)]), max_buckets)
     }
 
-    fn charge(store: &MemoryStore, limit: u32, client: u64) -> Charge {
-        Charge { limit, quota: 0, key: store.key(client), cost: ONE }
+    /// The charges of a client, one for each of the limits.
+    fn charges(store: &MemoryStore, limits: impl IntoIterator<Item = u32>, client: u64) -> Charges {
+        let mut charges = Charges::new(ONE);
+        let key = store.key(client);
+        limits.into_iter().for_each(|limit| charges.push(Charge { limit, quota: 0, key }));
+        charges
     }
 
-    fn left(balance: &Balance) -> Vec<u32> {
+    fn left(balance: Balance) -> Vec<u32> {
         balance.iter().map(|(_, standing)| standing.remaining).collect()
+    }
+
+    fn takes_one(store: &MemoryStore, client: u64, now: u64) -> bool {
+        store.take(&mut charges(store, [0], client), now)
     }
 
     #[test]
     fn all_or_none() {
         let store = store(&[5, 2, 9], 100);
-        let charges = [0, 1, 2].map(|limit| charge(&store, limit, 7));
-        assert_eq!(left(&store.take(&charges, 0).unwrap()), [4, 1, 8]);
-        assert_eq!(left(&store.take(&charges, 0).unwrap()), [3, 0, 7]);
-        for _ in 0..5 {
-            let short = store.take(&charges, 0).unwrap_err();
-            assert_eq!(left(&short), [3, 0, 7], "a refused request takes nothing");
-            assert_eq!(short.wait(), Wait::Micros(MICROS));
+        let mut charges = charges(&store, 0..3, 7);
+        for expected in [[4, 1, 8], [3, 0, 7]] {
+            assert!(store.take(&mut charges, 0));
+            assert_eq!(left(store.balance(&charges)), expected);
         }
-        assert_eq!(left(&store.take(&charges, MICROS).unwrap()), [3, 0, 7]);
+        for _ in 0..5 {
+            assert!(!store.take(&mut charges, 0));
+            assert_eq!(left(store.balance(&charges)), [3, 0, 7], "a refused request takes nothing");
+            assert_eq!(store.balance(&charges).wait(), Wait::Micros(MICROS));
+        }
+        assert!(store.take(&mut charges, MICROS));
+        assert_eq!(left(store.balance(&charges)), [3, 0, 7]);
     }
 
     proptest::proptest! {
@@ -414,16 +454,16 @@ mod tests {
             for (pause, cost, client) in steps {
                 now += pause;
                 let cost = NonZeroU32::new(cost).unwrap();
-                let of = |limit| Charge { cost, ..charge(&store, limit, client) };
-                let charges: Vec<Charge> = (0..bursts.len() as u32).map(of).collect();
-                let before = left(&store.peek(&charges, now));
-                let taken = store.take(&charges, now);
-                let after = left(&store.peek(&charges, now));
+                let mut charges = charges(&store, 0..bursts.len() as u32, client);
+                charges.cost = cost;
+                let before = left(store.peek(&charges, now));
+                let taken = store.take(&mut charges, now);
                 let fits = before.iter().all(|tokens| *tokens >= cost.get());
-                proptest::prop_assert_eq!(taken.is_ok(), fits);
+                proptest::prop_assert_eq!(taken, fits);
                 let spent = if fits { cost.get() } else { 0 };
                 let expected: Vec<u32> = before.iter().map(|tokens| tokens - spent).collect();
-                proptest::prop_assert_eq!(after, expected);
+                proptest::prop_assert_eq!(&left(store.balance(&charges)), &expected);
+                proptest::prop_assert_eq!(left(store.peek(&charges, now)), expected);
             }
         }
     }
@@ -431,8 +471,9 @@ mod tests {
     #[test]
     fn a_refused_request_leaves_no_bucket_behind() {
         let store = store(&[1], 100);
-        let twice = Charge { cost: NonZeroU32::new(2).unwrap(), ..charge(&store, 0, 1) };
-        assert!(store.take(&[twice], 0).is_err());
+        let mut twice = charges(&store, [0], 1);
+        twice.cost = NonZeroU32::new(2).unwrap();
+        assert!(!store.take(&mut twice, 0));
         assert_eq!(store.count.load(Ordering::Relaxed), 0);
     }
 
@@ -440,22 +481,20 @@ mod tests {
     fn memory_is_bounded_and_the_limit_still_holds() {
         let store = store(&[3], 10);
         for client in 0..10 {
-            assert!(store.take(&[charge(&store, 0, client)], 0).is_ok());
+            assert!(takes_one(&store, client, 0));
         }
         // Ten buckets, none full: new clients share one bucket of three tokens.
-        let admitted =
-            (10..10_000).filter(|client| store.take(&[charge(&store, 0, *client)], 0).is_ok());
+        let admitted = (10..10_000).filter(|client| takes_one(&store, *client, 0));
         assert_eq!(admitted.count(), 3);
         assert_eq!(store.count.load(Ordering::Relaxed), 10);
         assert_eq!(store.tables[0].len(), 11, "ten and the overflow bucket");
         // Those who have a bucket are not affected.
         for client in 0..10 {
-            assert!(store.take(&[charge(&store, 0, client)], 0).is_ok());
+            assert!(takes_one(&store, client, 0));
         }
         // When the buckets are full again they make room.
         let later = 100 * MICROS;
-        let admitted =
-            (20..40).filter(|client| store.take(&[charge(&store, 0, *client)], later).is_ok());
+        let admitted = (20..40).filter(|client| takes_one(&store, *client, later));
         assert!(admitted.count() > 3);
         assert!(store.count.load(Ordering::Relaxed) <= 10);
     }
@@ -465,7 +504,7 @@ mod tests {
         let store = store(&[1], 1_000_000);
         for client in 0..1_000_000_u64 {
             // A thousand new clients a second, whose buckets are full again after one.
-            store.take(&[charge(&store, 0, client)], client * 1_000).unwrap();
+            assert!(takes_one(&store, client, client * 1_000));
         }
         assert!(store.count.load(Ordering::Relaxed) < 20_000, "{store:?}");
         assert_eq!(store.count.load(Ordering::Relaxed), store.tables[0].len());
@@ -479,19 +518,15 @@ mod tests {
             let run = |flip: bool| {
                 let (store, barrier) = (&store, &barrier);
                 move || {
-                    let mut charges = [charge(store, 0, 1), charge(store, 1, 1)];
-                    if flip {
-                        charges.reverse();
-                    }
+                    let mut charges = charges(store, if flip { [1, 0] } else { [0, 1] }, 1);
                     barrier.wait();
-                    (0..4_000).filter(|_| store.take(&charges, 0).is_ok()).count()
+                    (0..4_000).filter(|_| store.take(&mut charges, 0)).count()
                 }
             };
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(run(n % 2 == 0))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(admitted, 3_000);
-        let balance = store.peek(&[charge(&store, 0, 1), charge(&store, 1, 1)], 0);
-        assert_eq!(left(&balance), [2_000, 0]);
+        assert_eq!(left(store.peek(&charges(&store, [0, 1], 1), 0)), [2_000, 0]);
     }
 }

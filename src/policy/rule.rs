@@ -1,6 +1,5 @@
 //! Rules: who may call what, and which limits count it.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::address::is_within;
+use crate::address::{Address, is_within};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
 
@@ -66,7 +65,7 @@ pub(crate) enum Mode {
 /// Why policy refuses a principal.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
-    Address(IpAddr),
+    Address(Address),
     /// The rule is bound to addresses, and the client's is not known.
     AddressUnknown,
     Scope,
@@ -76,11 +75,11 @@ pub(crate) enum Refusal {
 
 impl Rule {
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
-    pub(crate) fn check_address(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+    pub(crate) fn check_address(&self, address: Option<Address>) -> Result<(), Refusal> {
         match address {
             _ if self.addresses.is_empty() => Ok(()),
             None => Err(Refusal::AddressUnknown),
-            Some(address) if is_within(&self.addresses, address) => Ok(()),
+            Some(address) if is_within(&self.addresses, address.ip()) => Ok(()),
             Some(address) => Err(Refusal::Address(address)),
         }
     }

@@ -4,7 +4,6 @@
 //! nothing to guess, and a slow one would let anybody keep the server busy.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::address::is_within;
+use crate::address::{Address, is_within};
 use crate::credential::{KeyFault, KeyFormat};
 use crate::principal::Principal;
 
@@ -45,7 +44,7 @@ pub(crate) enum KeyError {
     Revoked(Arc<KeyRecord>),
     Expired(Arc<KeyRecord>, u64),
     NotYetValid(Arc<KeyRecord>, u64),
-    AddressNotAllowed(Arc<KeyRecord>, IpAddr),
+    AddressNotAllowed(Arc<KeyRecord>, Address),
     /// The key is bound to addresses, and the client's is not known.
     AddressUnknown,
 }
@@ -82,7 +81,7 @@ impl KeyTable {
     pub(crate) fn verify(
         &self,
         key: &[u8],
-        address: Option<IpAddr>,
+        address: Option<Address>,
         now: impl FnOnce() -> u64,
     ) -> Result<&KeyRecord, KeyError> {
         let record = self.find(key)?;
@@ -104,7 +103,7 @@ impl KeyTable {
         if !record.addresses.is_empty() {
             match address {
                 None => return Err(KeyError::AddressUnknown),
-                Some(address) if !is_within(&record.addresses, address) => {
+                Some(address) if !is_within(&record.addresses, address.ip()) => {
                     return Err(KeyError::AddressNotAllowed(record.clone(), address));
                 }
                 Some(_) => {}
