@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use memchr::memchr;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -159,7 +160,7 @@ pub(crate) fn text(value: &str) -> Option<Cow<'_, str>> {
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     // INVARIANT: the value is JSON, which was checked when the object was read.
     let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    if let Some(plain) = bare.filter(|text| !text.as_bytes().contains(&b'\\')) {
+    if let Some(plain) = bare.filter(|text| memchr(b'\\', text.as_bytes()).is_none()) {
         return Some(Cow::Borrowed(plain));
     }
     serde_json::from_str::<Text<'_>>(value).ok().map(|Text(text)| text)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
+use super::header::Headers;
 use super::key_set::KeySet;
 
 /// An issuer of the policy.
@@ -33,27 +34,31 @@ pub(crate) struct Issuer {
 /// The issuers of a policy. The key set belongs to the issuer that `iss` names, so a key of
 /// one can never verify a token that claims to be of another (RFC 8725 section 3.8).
 #[derive(Debug, Default)]
-pub(crate) struct Issuers(Vec<Arc<Issuer>>);
+pub(crate) struct Issuers {
+    issuers: Vec<Arc<Issuer>>,
+    pub(super) headers: Headers,
+}
 
 impl Issuers {
     /// INVARIANT: `iss` and `name` are unique, kept by the policy's checks.
     pub(crate) fn new(issuers: Vec<Issuer>) -> Self {
-        Self(issuers.into_iter().map(Arc::new).collect())
+        let issuers = issuers.into_iter().map(Arc::new).collect();
+        Self { issuers, headers: Headers::default() }
     }
 
     pub(crate) fn by_iss(&self, iss: &str) -> Option<&Arc<Issuer>> {
-        self.0.iter().find(|issuer| &*issuer.iss == iss)
+        self.issuers.iter().find(|issuer| &*issuer.iss == iss)
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {
-        self.0.iter().find(|issuer| &*issuer.name == name)
+        self.issuers.iter().find(|issuer| &*issuer.name == name)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
-        self.0.iter()
+        self.issuers.iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.issuers.is_empty()
     }
 }

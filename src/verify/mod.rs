@@ -6,6 +6,7 @@
 mod api_key;
 mod base64url;
 mod cache;
+mod header;
 mod issuer;
 mod key_set;
 mod new_api_key;

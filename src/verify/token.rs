@@ -13,14 +13,14 @@
 //! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
 //! policy alone.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::{memchr, memrchr};
 
 use super::base64url;
+use super::header::Header;
 use super::issuer::{Issuer, Issuers};
-use super::key_set::{KeySetError, algorithm};
+use super::key_set::KeySetError;
 use crate::claims::{StrictObject, numeric_date, text, texts};
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::{Scope, Scopes};
@@ -78,39 +78,47 @@ impl Issuers {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
         }
-        let parts = Parts::decode(token)?;
-        let header = StrictObject::parse(parts.header())
-            .ok_or(TokenError::Malformed("the header is no strict JSON object"))?;
-        let claims = StrictObject::parse(parts.payload())
+        let parts = Parts::split(token)?;
+        self.headers.read(parts.header, |header| self.prove(&parts, header, now))
+    }
+
+    fn prove(
+        &self,
+        parts: &Parts<'_>,
+        header: &Header,
+        now: u64,
+    ) -> Result<ProvenToken, TokenError> {
+        let (decoded, end) = parts.decode()?;
+        let (payload, signature) = decoded.split_at(end);
+        let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is no strict JSON object"))?;
-        if header.get("crit").is_some() {
+        if header.has_crit {
             return Err(TokenError::Malformed("`crit` names extensions, and none is understood"));
         }
         let issuer = (claims.get("iss").and_then(text))
             .and_then(|iss| self.by_iss(&iss))
             .ok_or(TokenError::IssuerUnknown)?;
-        issuer.check_signature(&header, &parts)?;
-        issuer.check_claims(&header, &claims, now)
+        issuer.check_signature(header, parts.signed, signature)?;
+        issuer.check_claims(header, &claims, now)
     }
 }
 
 impl Issuer {
     fn check_signature(
         self: &Arc<Self>,
-        header: &StrictObject<'_>,
-        parts: &Parts<'_>,
+        header: &Header,
+        signed: &[u8],
+        signature: &[u8],
     ) -> Result<(), TokenError> {
-        let algorithm = (header.get("alg").and_then(text))
-            .and_then(|name| algorithm(&name))
+        let algorithm = (header.algorithm)
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        // A `kid` of another type names no key; the empty text is no key's name either.
-        let kid = header.get("kid").map(|kid| text(kid).unwrap_or_default());
-        let check = self.keys.select(algorithm, kid.as_deref()).map_err(|error| match error {
-            KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
-            KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-        })?;
-        if !check.passes(parts.signed, parts.signature()) {
+        let check =
+            self.keys.select(algorithm, header.kid.as_deref()).map_err(|error| match error {
+                KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
+                KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
+            })?;
+        if !check.passes(signed, signature) {
             return Err(TokenError::SignatureInvalid(self.clone()));
         }
         Ok(())
@@ -118,7 +126,7 @@ impl Issuer {
 
     fn check_claims(
         self: &Arc<Self>,
-        header: &StrictObject<'_>,
+        header: &Header,
         claims: &StrictObject<'_>,
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
@@ -143,8 +151,8 @@ impl Issuer {
         if !audiences.iter().any(|held| self.audiences.iter().any(|wanted| **wanted == **held)) {
             return Err(TokenError::AudienceMismatch { issuer: self.clone(), looks_like_id_token });
         }
-        let fits = |typ: &Cow<'_, str>| self.types.iter().any(|wanted| is_type(typ, wanted));
-        if !header.get("typ").and_then(text).as_ref().is_some_and(fits) {
+        let fits = |typ: &str| self.types.iter().any(|wanted| is_type(typ, wanted));
+        if !header.typ.as_deref().is_some_and(fits) {
             return Err(TokenError::TypeMismatch { issuer: self.clone(), looks_like_id_token });
         }
 
@@ -182,47 +190,41 @@ impl TokenError {
     }
 }
 
-/// The three parts of a compact JWS (RFC 7515 section 3.1).
+/// The three parts of a compact JWS (RFC 7515 section 3.1), as they were sent.
 struct Parts<'t> {
-    /// What the signature is over: the first two parts as they were sent.
+    header: &'t [u8],
+    payload: &'t [u8],
+    signature: &'t [u8],
+    /// What the signature is over: the first two parts, and the dot between.
     signed: &'t [u8],
-    /// All three, decoded, one behind the other.
-    decoded: Vec<u8>,
-    /// Where the first ends, and the second.
-    ends: [usize; 2],
 }
 
 impl<'t> Parts<'t> {
-    fn decode(token: &'t [u8]) -> Result<Self, TokenError> {
+    fn split(token: &'t [u8]) -> Result<Self, TokenError> {
         // From both ends, which leaves out the longest part: no dot in it is base64url.
         let (first, second) = match (memchr(b'.', token), memrchr(b'.', token)) {
             (Some(first), Some(second)) if first < second => (first, second),
             _ => return Err(PARTS),
         };
-        let mut decoded = Vec::with_capacity(token.len());
-        let mut decode = |part: &[u8]| {
-            base64url::decode(part, &mut decoded).ok_or(PARTS)?;
-            Ok(decoded.len())
-        };
-        let ends = [decode(&token[..first])?, decode(&token[first + 1..second])?];
-        decode(&token[second + 1..])?;
-        Ok(Self { signed: &token[..second], decoded, ends })
+        Ok(Self {
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+            signed: &token[..second],
+        })
     }
 
-    fn header(&self) -> &[u8] {
-        &self.decoded[..self.ends[0]]
-    }
-
-    fn payload(&self) -> &[u8] {
-        &self.decoded[self.ends[0]..self.ends[1]]
-    }
-
-    fn signature(&self) -> &[u8] {
-        &self.decoded[self.ends[1]..]
+    /// The bytes of payload and signature, one behind the other, and where the first ends.
+    fn decode(&self) -> Result<(Vec<u8>, usize), TokenError> {
+        let mut decoded = Vec::with_capacity(self.payload.len() + self.signature.len());
+        base64url::decode(self.payload, &mut decoded).ok_or(PARTS)?;
+        let end = decoded.len();
+        base64url::decode(self.signature, &mut decoded).ok_or(PARTS)?;
+        Ok((decoded, end))
     }
 }
 
-const PARTS: TokenError =
+pub(super) const PARTS: TokenError =
     TokenError::Malformed("a token is three parts of unpadded base64url with dots between");
 
 /// `typ` is compared without regard to case and to the prefix `application/` (RFC 7515
