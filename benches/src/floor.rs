@@ -1,11 +1,13 @@
-//! The floor: the least that does the work of a gate at all, in one layer.
+//! The floor: the least that keeps the promises of a gate at all, in one layer.
 //!
-//! A digest, a look-up, one compare-and-swap, two header fields; a refusal is a ready body with a
-//! fresh id in it. It knows no rules, scopes, tokens, addresses or plans, bounds no memory, and
-//! writes no log. What a gate costs beyond this is what all the rest costs.
+//! The rule of the request, the peer's address, a proof, a scope, one compare-and-swap, what handlers
+//! ask for, and the header fields of the response. A refusal is a ready body with a fresh id in it.
+//! It knows no odd paths, doubled credentials, keys that end, plans or proxies, bounds no memory,
+//! and writes no log. What a gate costs beyond this is what all the rest costs.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,35 +15,76 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::{HeaderMap, Method, Request, StatusCode};
 use tollgate::NewApiKey;
 use tower::{Layer, Service};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
-pub(crate) fn floor(router: Router, keys: &[NewApiKey], burst: u64) -> Router {
-    let client = |(n, key): (usize, &NewApiKey)| {
-        (digest(key.reveal().as_bytes()), Arc::new(Client { name: format!("c{n}"), full_at: AtomicU64::new(0) }))
+/// API keys, with header fields.
+pub(crate) fn floor_key(router: Router, keys: &[NewApiKey], burst: u64) -> Router {
+    let digests = keys.iter().map(|key| digest(key.reveal().as_bytes()));
+    floor(router, Proof::Keys(digests.zip(clients()).collect()), burst, true)
+}
+
+/// Tokens that were proven before: the whole token is looked up, and its end looked at.
+pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
+    let tokens = tokens.iter().map(|token| token.as_bytes().into());
+    floor(router, Proof::Tokens(tokens.zip(clients()).collect()), 4_000_000, false)
+}
+
+fn clients() -> impl Iterator<Item = Arc<Client>> {
+    let client = |n| Client {
+        name: format!("c{n}"),
+        scopes: vec!["orders:read".into(), "orders:write".into()],
+        ends: u64::MAX,
+        full_at: AtomicU64::new(0),
     };
+    (0..).map(move |n: usize| Arc::new(client(n)))
+}
+
+fn floor(router: Router, proof: Proof, burst: u64, fields: bool) -> Router {
+    let mut rules = matchit::Router::new();
+    rules.insert("/orders/{id}", (Method::GET, "orders:read")).expect("a pattern");
     let clock = quanta::Clock::new();
-    let shared = Shared { clients: keys.iter().enumerate().map(client).collect(), start: clock.raw(), clock, burst };
-    router.layer(Floor(Arc::new(shared)))
+    let start = clock.raw();
+    router.layer(Floor(Arc::new(Shared { rules, proof, clock, start, burst, fields })))
 }
 
 struct Shared {
-    clients: HashMap<[u8; 32], Arc<Client>, ahash::RandomState>,
+    rules: matchit::Router<(Method, &'static str)>,
+    proof: Proof,
     clock: quanta::Clock,
     start: u64,
     burst: u64,
+    fields: bool,
+}
+
+enum Proof {
+    Keys(HashMap<[u8; 32], Arc<Client>, ahash::RandomState>),
+    Tokens(HashMap<Box<[u8]>, Arc<Client>, foldhash::quality::RandomState>),
 }
 
 struct Client {
     name: String,
+    scopes: Vec<Box<str>>,
+    ends: u64,
     full_at: AtomicU64,
 }
+
+/// What a handler may ask for.
+struct Passage {
+    client: Arc<Client>,
+    peer: SocketAddr,
+    left: u64,
+}
+
+#[derive(Clone)]
+struct Admitted(Arc<Passage>);
 
 /// Microseconds that a token takes to come back: a day where one is all there is.
 const fn period(burst: u64) -> u64 {
@@ -54,17 +97,37 @@ fn digest(key: &[u8]) -> [u8; 32] {
     bytes
 }
 
+impl Proof {
+    fn client(&self, headers: &HeaderMap) -> Option<&Arc<Client>> {
+        match self {
+            Self::Keys(keys) => keys.get(&digest(headers.get("x-api-key")?.as_bytes())),
+            Self::Tokens(tokens) => {
+                tokens.get(headers.get(AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")?)
+            }
+        }
+    }
+}
+
 impl Shared {
-    fn decide(&self, key: Option<&HeaderValue>) -> Option<(Arc<Client>, u64)> {
-        let client = self.clients.get(&digest(key?.as_bytes()))?;
+    fn decide(&self, request: &Request<Body>) -> Option<Admitted> {
+        let extensions = request.extensions();
+        let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+        let (method, scope) = self.rules.at(uri.path()).ok()?.value;
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>()?.0;
+        let client = self.proof.client(request.headers())?;
         let now = self.clock.delta_as_nanos(self.start, self.clock.raw()) / 1000;
+        let may = client.scopes.iter().any(|held| **held == **scope);
+        if method != request.method() || now >= client.ends || !may {
+            return None;
+        }
         let capacity = self.burst * period(self.burst);
         let taken = client.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
             let next = full_at.max(now) + period(self.burst);
             (next - now <= capacity).then_some(next)
         });
         let missing = taken.ok()?.max(now) + period(self.burst) - now;
-        Some((client.clone(), (capacity - missing) / period(self.burst)))
+        let left = (capacity - missing) / period(self.burst);
+        Some(Admitted(Arc::new(Passage { client: client.clone(), peer, left })))
     }
 }
 
@@ -82,10 +145,6 @@ impl<S> Layer<S> for Floor {
     }
 }
 
-/// Who called, for the handler.
-#[derive(Clone)]
-struct Caller(#[expect(dead_code, reason = "as a gate hands it over")] Arc<Client>);
-
 impl<S> Service<Request<Body>> for FloorService<S>
 where
     S: Service<Request<Body>, Error = Infallible>,
@@ -100,11 +159,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.1.decide(request.headers().get("x-api-key")) {
-            Some((client, left)) => {
-                std::hint::black_box(&client.name);
-                request.extensions_mut().insert(Caller(client));
-                FloorFuture::Admitted { inner: self.0.call(request), left }
+        match self.1.decide(&request) {
+            Some(admitted) => {
+                std::hint::black_box((&admitted.0.client.name, &admitted.0.peer));
+                request.extensions_mut().insert(admitted.clone());
+                let fields = self.1.fields;
+                FloorFuture::Admitted { inner: self.0.call(request), admitted, fields }
             }
             None => FloorFuture::Refused { response: Some(refusal()) },
         }
@@ -127,7 +187,7 @@ fn refusal() -> Response {
 pin_project_lite::pin_project! {
     #[project = Projection]
     enum FloorFuture<F> {
-        Admitted { #[pin] inner: F, left: u64 },
+        Admitted { #[pin] inner: F, admitted: Admitted, fields: bool },
         Refused { response: Option<Response> },
     }
 }
@@ -141,77 +201,20 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projection::Admitted { inner, left } => {
+            Projection::Admitted { inner, admitted, fields } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 let headers = response.headers_mut();
-                headers.insert(POLICY, HeaderValue::from_static("\"per-client\";q=4000000;w=1"));
-                let state = format!("\"per-client\";r={left};t=1");
-                headers.insert(STATE, HeaderValue::try_from(state).expect("text"));
+                if *fields {
+                    headers.insert(POLICY, HeaderValue::from_static("\"per-client\";q=4000000;w=1"));
+                    let state = format!("\"per-client\";r={};t=1", admitted.0.left);
+                    headers.insert(STATE, HeaderValue::try_from(state).expect("text"));
+                }
+                headers.append(VARY, HeaderValue::from_static("authorization, x-api-key"));
                 Poll::Ready(Ok(response))
             }
             Projection::Refused { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
         }
-    }
-}
-
-/// The same for a token that was proven before: the whole token is looked up, and its end looked at.
-pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
-    let clock = quanta::Clock::new();
-    let client = |(n, token): (usize, &String)| {
-        let client = Client { name: format!("client-{n}"), full_at: AtomicU64::new(0) };
-        (token.as_bytes().into(), (Arc::new(client), 4_000_000_000_000_000))
-    };
-    let start = clock.raw();
-    let proven = Proven { tokens: tokens.iter().enumerate().map(client).collect(), start, clock };
-    router.layer(FloorToken(Arc::new(proven)))
-}
-
-type Tokens = HashMap<Box<[u8]>, (Arc<Client>, u64), foldhash::quality::RandomState>;
-
-struct Proven {
-    tokens: Tokens,
-    clock: quanta::Clock,
-    start: u64,
-}
-
-#[derive(Clone)]
-struct FloorToken(Arc<Proven>);
-
-#[derive(Clone)]
-struct FloorTokenService<S>(S, Arc<Proven>);
-
-impl<S> Layer<S> for FloorToken {
-    type Service = FloorTokenService<S>;
-
-    fn layer(&self, inner: S) -> FloorTokenService<S> {
-        FloorTokenService(inner, self.0.clone())
-    }
-}
-
-impl<S> Service<Request<Body>> for FloorTokenService<S>
-where
-    S: Service<Request<Body>, Error = Infallible>,
-{
-    type Response = S::Response;
-    type Error = Infallible;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> S::Future {
-        let line = request.headers().get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let token = line.and_then(|line| line.strip_prefix(b"Bearer ")).expect("a bearer token");
-        let (client, ends) = self.1.tokens.get(token).expect("a token that was proven");
-        let now = self.1.clock.delta_as_nanos(self.1.start, self.1.clock.raw()) / 1000;
-        assert!(now < *ends);
-        let full_at = client.full_at.load(Ordering::Relaxed).max(now) + 1;
-        client.full_at.store(full_at, Ordering::Relaxed);
-        let caller = Caller(client.clone());
-        request.extensions_mut().insert(caller);
-        self.0.call(request)
     }
 }

@@ -23,7 +23,7 @@ use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::credentials::{SECRET, Signer, rs256_alone, signers};
-use crate::floor::{floor, floor_token};
+use crate::floor::{floor_key, floor_token};
 use crate::{Figure, Row};
 
 const CALLS: usize = 4000;
@@ -70,7 +70,7 @@ pub(crate) async fn all() -> Vec<Row> {
     let mut rows = vec![
         row("bare axum", app(), &by_key, ok),
         row("no-op tower layer", app().layer(NoOp), &by_key, ok),
-        row("floor: key + limit + headers", floor(app(), &keys, 4_000_000), &by_key, ok),
+        row("floor: key + limit + headers", floor_key(app(), &keys, 4_000_000), &by_key, ok),
         row("tower_governor, key by header", tower_governor(1_000_000), &by_key, ok),
         row("tower_governor with headers", tower_governor_headers(1_000_000), &by_key, ok),
         row("axum-governor, key by header", axum_governor(1_000_000), &by_key, ok),
@@ -113,7 +113,7 @@ pub(crate) async fn all() -> Vec<Row> {
     rows.push(row("refusal: tower_governor with headers", tower_governor_headers(1), &by_key[..1], limited));
     rows.push(row("refusal: axum-governor", axum_governor(1), &by_key[..1], limited));
     rows.push(row("refusal: hand-rolled 429", hand_rolled(&keys, 1), &by_key[..1], limited));
-    rows.push(row("refusal: floor", floor(app(), &keys, 1), &by_key[..1], StatusCode::FORBIDDEN));
+    rows.push(row("refusal: floor", floor_key(app(), &keys, 1), &by_key[..1], StatusCode::FORBIDDEN));
     let (forbidden, bad) = (StatusCode::FORBIDDEN, |value: &str| vec![request(&[(x_api_key(), value)])]);
     let one = gate(&keyed("draft", 1)).await;
     rows.push(row("refusal: tollgate rate_limited", one, &by_key[..1], forbidden));

@@ -64,6 +64,9 @@ where
         self.inner.poll_ready(context)
     }
 
+    /// Called, and not melted into what is around it, so that the future is written where it is
+    /// wanted: it holds the request, and would be moved once more.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (verdict, media) = {
             let extensions = request.extensions();
