@@ -88,16 +88,16 @@ impl Issuers {
         header: &Header,
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
-        let (decoded, end) = parts.decode()?;
+        let Some((decoded, end)) = parts.decode() else { return Err(PARTS) };
         let (payload, signature) = decoded.split_at(end);
-        let claims = StrictObject::parse(payload)
-            .ok_or(TokenError::Malformed("the payload is no strict JSON object"))?;
+        let Some(claims) = StrictObject::parse(payload) else {
+            return Err(TokenError::Malformed("the payload is no strict JSON object"));
+        };
         if header.has_crit {
             return Err(TokenError::Malformed("`crit` names extensions, and none is understood"));
         }
-        let issuer = (claims.get("iss").and_then(text))
-            .and_then(|iss| self.by_iss(&iss))
-            .ok_or(TokenError::IssuerUnknown)?;
+        let issuer = claims.get("iss").and_then(text).and_then(|iss| self.by_iss(&iss));
+        let Some(issuer) = issuer else { return Err(TokenError::IssuerUnknown) };
         issuer.check_signature(header, parts.signed, signature)?;
         issuer.check_claims(header, &claims, now)
     }
@@ -215,12 +215,12 @@ impl<'t> Parts<'t> {
     }
 
     /// The bytes of payload and signature, one behind the other, and where the first ends.
-    fn decode(&self) -> Result<(Vec<u8>, usize), TokenError> {
+    fn decode(&self) -> Option<(Vec<u8>, usize)> {
         let mut decoded = Vec::with_capacity(self.payload.len() + self.signature.len());
-        base64url::decode(self.payload, &mut decoded).ok_or(PARTS)?;
+        base64url::decode(self.payload, &mut decoded)?;
         let end = decoded.len();
-        base64url::decode(self.signature, &mut decoded).ok_or(PARTS)?;
-        Ok((decoded, end))
+        base64url::decode(self.signature, &mut decoded)?;
+        Some((decoded, end))
     }
 }
 
