@@ -33,12 +33,13 @@ pub(super) const USUAL_METHODS: [Method; 7] = [
 /// The rules of a policy, ready to be searched.
 #[derive(Debug, Default)]
 pub(crate) struct RuleTable {
-    rules: Vec<Arc<Rule>>,
-    /// What is known of the path of each rule.
-    paths: Vec<PathFacts>,
-    by_method: Vec<(Method, PathTable)>,
+    rules: Vec<Entry>,
+    /// Methods and the indices of their tables.
+    by_method: Vec<(Method, usize)>,
     /// For methods that no rule names.
-    other: PathTable,
+    other: usize,
+    /// Each once: GET and HEAD, for one, mostly have the same rules.
+    tables: Vec<PathTable>,
 }
 
 /// Why no rule covers a request.
@@ -49,10 +50,12 @@ pub(crate) enum NoRule {
     Method(Vec<Method>),
 }
 
+/// A rule, and what is known of its path.
 #[derive(Debug)]
-struct PathFacts {
+struct Entry {
+    rule: Arc<Rule>,
     /// Compares as the patterns do: of several that match a path, the greatest counts.
-    specificity: Vec<u8>,
+    specificity: Box<[u8]>,
     /// Whether it ends with `{*rest}`.
     takes_rest: bool,
 }
@@ -65,7 +68,7 @@ impl Index<RuleId> for RuleTable {
     type Output = Arc<Rule>;
 
     fn index(&self, id: RuleId) -> &Arc<Rule> {
-        &self.rules[id.0]
+        &self.rules[id.0].rule
     }
 }
 
@@ -79,71 +82,97 @@ struct PathTable {
 impl RuleTable {
     /// INVARIANT: paths were accepted by `check_path`.
     pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
-        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
-        let facts = |rule: &Arc<Rule>| PathFacts {
-            specificity: specificity(&rule.path),
-            takes_rest: rule.path.contains("{*"),
+        report_twins(&rules, places, faults);
+        let mut chosen: Vec<Patterns> = Vec::new();
+        let mut table_of = |rank: &dyn Fn(&Rule) -> Option<u8>| {
+            let patterns = patterns(&rules, rank);
+            chosen.iter().position(|known| *known == patterns).unwrap_or_else(|| {
+                chosen.push(patterns);
+                chosen.len() - 1
+            })
         };
-        let paths = rules.iter().map(facts).collect();
-        let mut table = Self { by_method: Vec::new(), other: PathTable::default(), rules, paths };
-        report_twins(&table.rules, places, faults);
-        for method in methods_in_use(&table.rules) {
+        let mut by_method = Vec::new();
+        for method in methods_in_use(&rules) {
             // On one path the rule that names the method wins, then GET for HEAD, then a rule
-            // without methods; the first that is inserted stays.
-            let rank = |rule: &Rule| match &rule.methods {
+            // without methods.
+            let table = table_of(&|rule| match &rule.methods {
                 methods if methods.contains(&method) => Some(0),
                 methods if method == Method::HEAD && methods.contains(&Method::GET) => Some(1),
                 methods if methods.is_empty() => Some(2),
                 _ => None,
-            };
-            table.by_method.push((method.clone(), PathTable::new(&table.rules, rank)));
+            });
+            by_method.push((method, table));
         }
-        table.other = PathTable::new(&table.rules, |rule| rule.methods.is_empty().then_some(0));
-        table
+        let other = table_of(&|rule| rule.methods.is_empty().then_some(0));
+        let tables = chosen.into_iter().map(PathTable::new).collect();
+        let entry = |rule: Rule| Entry {
+            specificity: specificity(&rule.path).into(),
+            takes_rest: rule.path.contains("{*"),
+            rule: Arc::new(rule),
+        };
+        Self { rules: rules.into_iter().map(entry).collect(), by_method, other, tables }
     }
 
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<RuleId, NoRule> {
         if is_odd(path) {
             return Err(NoRule::Path);
         }
-        let routers = self.by_method.iter().find(|(named, _)| named == method);
-        let paths = match routers {
-            Some((_, paths)) => Some(paths),
+        let table = match self.by_method.iter().find(|(named, _)| named == method) {
+            Some((_, table)) => Some(*table),
             // Neither is for an application to answer (RFC 9110 sections 9.3.6 and 9.3.8).
             None if matches!(*method, Method::TRACE | Method::CONNECT) => None,
-            None => Some(&self.other),
+            None => Some(self.other),
         };
-        if let Some(index) = paths.and_then(|paths| paths.find(&self.paths, path)) {
+        if let Some(index) = table.and_then(|table| self.find_in(table, path)) {
             // What answers behind `{*rest}`, such as a server of files, decodes what it stands
             // for, and may find itself on a path of another rule.
-            let misleads = self.paths[index].takes_rest && is_ambiguous(path);
+            let misleads = self.rules[index].takes_rest && is_ambiguous(path);
             return if misleads { Err(NoRule::Path) } else { Ok(RuleId(index)) };
         }
-        let covers = |(_, paths): &&(Method, PathTable)| paths.find(&self.paths, path).is_some();
+        let covers = |(_, table): &&(Method, usize)| self.find_in(*table, path).is_some();
         let allowed: Vec<Method> =
             self.by_method.iter().filter(covers).map(|(method, _)| method.clone()).collect();
         Err(if allowed.is_empty() { NoRule::Path } else { NoRule::Method(allowed) })
     }
 
+    /// The index of the rule that covers a path in one of the tables.
+    fn find_in(&self, table: usize, path: &str) -> Option<usize> {
+        let found = |tier: &Router<usize>| tier.at(path).ok().map(|found| *found.value);
+        match &self.tables.get(table)?.tiers[..] {
+            [] => None,
+            [only] => found(only),
+            tiers => {
+                let specificity = |index: &usize| &self.rules[*index].specificity;
+                tiers.iter().filter_map(found).max_by_key(specificity)
+            }
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.iter()
+        self.rules.iter().map(|entry| &entry.rule)
     }
 }
 
-impl PathTable {
-    /// Holds, for each pattern, the rule with the lowest rank.
-    fn new(rules: &[Arc<Rule>], rank: impl Fn(&Rule) -> Option<u8>) -> Self {
-        let mut best: HashMap<String, (u8, usize)> = HashMap::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let Some(rank) = rank(rule) else { continue };
-            let entry = best.entry(normal(&rule.path)).or_insert((rank, index));
-            if rank < entry.0 {
-                *entry = (rank, index);
-            }
+/// Patterns in the order of their text, each with the index of its rule.
+type Patterns = Vec<(String, usize)>;
+
+/// For each pattern the rule with the lowest rank; of equals the first.
+fn patterns(rules: &[Rule], rank: &dyn Fn(&Rule) -> Option<u8>) -> Patterns {
+    let mut best: HashMap<String, (u8, usize)> = HashMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let Some(rank) = rank(rule) else { continue };
+        let entry = best.entry(normal(&rule.path)).or_insert((rank, index));
+        if rank < entry.0 {
+            *entry = (rank, index);
         }
-        let mut patterns: Vec<_> =
-            best.into_iter().map(|(path, (_, index))| (path, index)).collect();
-        patterns.sort();
+    }
+    let mut patterns: Patterns = best.into_iter().map(|(path, (_, index))| (path, index)).collect();
+    patterns.sort();
+    patterns
+}
+
+impl PathTable {
+    fn new(patterns: Patterns) -> Self {
         let mut table = Self { tiers: Vec::new() };
         for (pattern, index) in patterns {
             table.insert(pattern, index);
@@ -162,21 +191,10 @@ impl PathTable {
             self.tiers.push(tier);
         }
     }
-
-    fn find(&self, facts: &[PathFacts], path: &str) -> Option<usize> {
-        match &self.tiers[..] {
-            [] => None,
-            [only] => only.at(path).ok().map(|found| *found.value),
-            tiers => {
-                let matches = tiers.iter().filter_map(|tier| tier.at(path).ok());
-                matches.map(|found| *found.value).max_by_key(|index| &facts[*index].specificity)
-            }
-        }
-    }
 }
 
 /// The methods that rules name, HEAD beside GET, in the order of RFC 9110 and then by name.
-fn methods_in_use(rules: &[Arc<Rule>]) -> Vec<Method> {
+fn methods_in_use(rules: &[Rule]) -> Vec<Method> {
     let mut methods: Vec<Method> = rules.iter().flat_map(|rule| rule.methods.clone()).collect();
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
@@ -190,7 +208,7 @@ fn methods_in_use(rules: &[Arc<Rule>]) -> Vec<Method> {
 }
 
 /// Two rules for one method and path: only one of them could ever decide.
-fn report_twins(rules: &[Arc<Rule>], places: &[Place], faults: &Faults) {
+fn report_twins(rules: &[Rule], places: &[Place], faults: &Faults) {
     let mut seen: HashMap<(String, &str), &Rule> = HashMap::new();
     for (rule, place) in rules.iter().zip(places) {
         let named = rule.methods.iter().map(Method::as_str);

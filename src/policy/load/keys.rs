@@ -1,6 +1,6 @@
 //! Reads `[api_keys]` and the key file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,12 +16,20 @@ use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
 use crate::policy::section::{At, Section};
 use crate::principal::{Origin, Principal, Proven};
+use crate::scope::Scope;
 use crate::verify::{KeyRecord, KeyTable};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+}
+
+impl Keys {
+    /// The scopes that any of the keys grants.
+    pub(super) fn granted(&self) -> BTreeSet<&str> {
+        self.table.iter().flat_map(|key| key.principal.scopes().iter().map(Scope::as_str)).collect()
+    }
 }
 
 pub(super) fn load_keys(

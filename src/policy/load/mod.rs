@@ -99,6 +99,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         keys: &keys,
         takes_keys,
         takes_tokens: root.has("issuer"),
+        granted: keys.granted(),
         keys_whole,
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,

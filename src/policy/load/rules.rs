@@ -1,6 +1,6 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use http::Method;
@@ -23,6 +23,8 @@ pub(super) struct RuleContext<'a> {
     pub(super) keys: &'a Keys,
     pub(super) takes_keys: bool,
     pub(super) takes_tokens: bool,
+    /// The scopes that keys grant.
+    pub(super) granted: BTreeSet<&'a str>,
     /// Whether all keys could be read; otherwise it is not known what they grant.
     pub(super) keys_whole: bool,
     /// Whether all limits could be read.
@@ -73,15 +75,16 @@ pub(super) fn load_rules(
 
 /// A rule without methods, beside rules that take all the usual ones on its path.
 fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
+    let mut named: HashMap<String, Vec<&Method>> = HashMap::new();
+    for rule in table.iter() {
+        named.entry(normal(&rule.path)).or_default().extend(&rule.methods);
+    }
     for (rule, place) in table.iter().zip(places).filter(|(rule, _)| rule.methods.is_empty()) {
-        let taken = |method: &Method| {
-            table.iter().any(|other| {
-                normal(&other.path) == normal(&rule.path)
-                    && (other.methods.contains(method)
-                        || (*method == Method::HEAD && other.methods.contains(&Method::GET)))
-            })
+        let named = named.get(&normal(&rule.path)).map_or(&[][..], Vec::as_slice);
+        let is_taken = |method: &Method| {
+            named.contains(&method) || (*method == Method::HEAD && named.contains(&&Method::GET))
         };
-        if USUAL_METHODS.iter().all(taken) {
+        if USUAL_METHODS.iter().all(is_taken) {
             root.push(
                 Fault::doubt(place, format!("the rule `{}` is shadowed", rule.name))
                     .label("other rules take every usual method on this path")
@@ -299,10 +302,8 @@ fn report_ungranted<'s>(
     if (demands.token && context.takes_tokens) || !context.keys_whole {
         return;
     }
-    let granted: Vec<&str> = (context.keys.table.iter())
-        .flat_map(|key| key.principal.scopes().iter().map(crate::scope::Scope::as_str))
-        .collect();
-    for scope in all.chain(any).filter(|scope| !granted.contains(&scope.value.as_str())) {
+    let granted = &context.granted;
+    for scope in all.chain(any).filter(|scope| !granted.contains(scope.value.as_str())) {
         section.push(
             Fault::doubt(&scope.place, format!("no key grants the scope `{}`", scope.value))
                 .label("is granted to nobody")
