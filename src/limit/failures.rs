@@ -4,7 +4,8 @@
 //! token from the address's bucket, and while there is none the address waits, whatever it
 //! presents. What failed last stands in the bucket's tag.
 
-use super::memory::{Charge, ChargeKey, Charges, MemoryStore};
+use super::charge::{Charge, ChargeKey, Charges};
+use super::memory::MemoryStore;
 use super::{ONE, Wait};
 use crate::address::Address;
 

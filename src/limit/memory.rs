@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Standing, Wait};
+use super::bucket::{Bucket, Standing};
+use super::charge::{Balance, Charge, ChargeKey, Charges};
 use super::quota::Quota;
 use super::table::{FIRST_KEY, OVERFLOW, SHARDS, Shard, Table};
 use crate::time::MICROS;
@@ -59,78 +60,6 @@ pub struct MemoryStore {
     rest_until: AtomicU64,
     /// When a round is due though there is room, so that no full bucket stays for long.
     round_due: AtomicU64,
-}
-
-/// One bucket of a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Charge {
-    pub(crate) key: ChargeKey,
-    /// Index of the limit.
-    pub(crate) limit: u32,
-    /// Index of the quota in the limit.
-    pub(crate) quota: u32,
-}
-
-/// A bucket's key, hashed by [`MemoryStore::key`].
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ChargeKey(pub(super) u64);
-
-/// The charges of one request, all at the same cost, and what their buckets were found to miss.
-#[derive(Clone, Debug)]
-pub(crate) struct Charges {
-    pub(crate) cost: NonZeroU32,
-    list: SmallVec<[(Charge, u64); 2]>,
-}
-
-impl Charges {
-    pub(crate) fn new(cost: NonZeroU32) -> Self {
-        Self { cost, list: SmallVec::new() }
-    }
-
-    pub(crate) fn push(&mut self, charge: Charge) {
-        self.list.push((charge, 0));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Charge> {
-        self.list.iter().map(|(charge, _)| charge)
-    }
-}
-
-/// How the buckets of a request stand, in the order of its charges.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Balance(SmallVec<[(Charge, Standing); 2]>);
-
-impl Balance {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Charge, Standing)> {
-        self.0.iter()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How the bucket of the charge with this index stands.
-    pub(crate) fn get(&self, index: usize) -> Option<&Standing> {
-        self.0.get(index).map(|(_, standing)| standing)
-    }
-
-    /// The longest wait of all limits.
-    pub(crate) fn wait(&self) -> Wait {
-        self.iter().map(|(_, standing)| standing.wait).max().unwrap_or(Wait::None)
-    }
-}
-
-impl IntoIterator for Balance {
-    type Item = (Charge, Standing);
-    type IntoIter = smallvec::IntoIter<[(Charge, Standing); 2]>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
 }
 
 impl Charge {
@@ -398,7 +327,7 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::limit::ONE;
+    use crate::limit::{ONE, Wait};
 
     fn quota(tokens: u32, period: u64, burst: u32) -> Quota {
         let (tokens, burst) = (NonZeroU32::new(tokens).unwrap(), NonZeroU32::new(burst).unwrap());

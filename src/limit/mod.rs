@@ -5,14 +5,15 @@
 //! promised wait is exact: see [`bucket`] for the law and [`MemoryStore`] for the store.
 
 mod bucket;
+mod charge;
 mod failures;
 mod memory;
 mod quota;
 mod table;
 
 pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
+pub(crate) use charge::{Balance, Charge, Charges};
 pub(crate) use failures::{Failures, TooManyFailures};
-pub(crate) use memory::{Balance, Charge, Charges};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 
 pub use memory::MemoryStore;
