@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 /// An address as one number: IPv6, or IPv4 as IPv6 writes it (RFC 4291 section 2.5.5.2). So each
 /// has one form, which is cheap to hand on.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(crate) struct Address(u128);
 
 /// What stands before the 32 bits of an IPv4 address.
@@ -45,6 +45,12 @@ impl From<IpAddr> for Address {
 }
 
 impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}
+
+impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.ip().fmt(f)
     }
@@ -80,30 +86,30 @@ pub(crate) enum AddressSource {
 impl AddressPolicy {
     /// The client's address, where the peer's is known.
     pub(crate) fn client(&self, peer: Option<Address>, headers: &HeaderMap) -> Option<Address> {
-        let address = peer?;
+        let peer = peer?;
         if self.source == AddressSource::Peer {
-            return Some(address);
+            return Some(peer);
         }
-        let peer = address.ip();
-        if !self.trusts(peer) {
-            return Some(address);
+        let hop = peer.ip();
+        if !self.trusts(hop) {
+            return Some(peer);
         }
         let client = match &self.source {
-            AddressSource::Peer => peer,
+            AddressSource::Peer => hop,
             AddressSource::XForwardedFor => {
                 let lines = headers.get_all("x-forwarded-for").iter().rev();
                 let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-                self.walk(peer, entries.map(parse_entry))
+                self.walk(hop, entries.map(parse_entry))
             }
             AddressSource::Forwarded => {
                 let lines = headers.get_all("forwarded").iter().rev();
-                self.walk(peer, lines.flat_map(|line| forwarded_from_right(line.as_bytes())))
+                self.walk(hop, lines.flat_map(|line| forwarded_from_right(line.as_bytes())))
             }
             AddressSource::Single(name) => {
                 let mut values = headers.get_all(name).iter();
                 match (values.next().map(|value| parse_entry(value.as_bytes())), values.next()) {
                     (Some(Some(address)), None) => address,
-                    _ => peer,
+                    _ => hop,
                 }
             }
         };
@@ -389,6 +395,7 @@ mod tests {
         assert_ne!(bucket("2001:db8::1"), bucket("2001:db8:0:1::1"));
         assert_ne!(bucket("1.1.1.1"), bucket("1.1.1.2"));
         assert_eq!(bucket("1.1.1.1"), bucket("::ffff:1.1.1.1"));
+        assert_eq!(bucket("::1"), bucket("::2"), "not every address with many zeros is IPv4");
     }
 
     proptest::proptest! {

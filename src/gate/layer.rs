@@ -64,8 +64,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    /// Called, and not melted into what is around it, so that the future is written where it is
-    /// wanted: it holds the request, and would be moved once more.
+    // Inlined, it would write its future beside the place where it is wanted, and move it there: 20 ns,
+    // since the future holds the request.
     #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (verdict, media) = {

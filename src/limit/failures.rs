@@ -50,7 +50,7 @@ impl Failures {
     /// Notes that an attempt from `address` failed, as `kind`.
     pub(crate) fn charge(&self, store: &MemoryStore, address: Address, kind: u32, now: u64) {
         // An attempt that ran beside the one that took the last token has nothing to take.
-        let _none_left = store.take(&mut self.attempt(store.key(address), kind), now);
+        let _taken = store.take(&mut self.attempt(store.key(address), kind), now);
     }
 
     fn attempt(&self, key: ChargeKey, kind: u32) -> Charges {

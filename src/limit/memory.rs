@@ -85,7 +85,9 @@ impl MemoryStore {
     }
 
     /// Takes every charge, or none; whether they were taken. Either way the charges know
-    /// afterwards how their buckets stand.
+    /// afterwards how their buckets stand, and which of them there was no room for: those name the
+    /// overflow bucket of their limit.
+    #[must_use]
     pub(crate) fn take(&self, charges: &mut Charges, now: u64) -> bool {
         self.settle(charges, now, |bucket, cost| bucket.take(cost))
     }
@@ -415,6 +417,10 @@ mod tests {
         // Ten buckets, none full: new clients share one bucket of three tokens.
         let admitted = (10..10_000).filter(|client| takes_one(&store, *client, 0));
         assert_eq!(admitted.count(), 3);
+        let mut homeless = charges(&store, [0], 10_000);
+        assert!(!store.take(&mut homeless, 0));
+        let keys: Vec<ChargeKey> = homeless.iter().map(|charge| charge.key).collect();
+        assert_eq!(keys, [ChargeKey(OVERFLOW)], "what is charged later goes to the same bucket");
         assert_eq!(store.count.load(Ordering::Relaxed), 10);
         assert_eq!(store.tables[0].len(), 11, "ten and the overflow bucket");
         // Those who have a bucket are not affected.

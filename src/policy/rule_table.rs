@@ -1,8 +1,9 @@
 //! Finds the rule of a request: the most specific one whose path and method cover it.
 //!
 //! Paths are matched with `matchit`, on the raw path, as axum does. Every method that a rule
-//! names has a router of its own, which also holds the rules without methods; so a rule that
-//! covers the path but not the method never hides a less specific one that covers both.
+//! names has a table of its own, which also holds the rules without methods; so a rule that
+//! covers the path but not the method never hides a less specific one that covers both. Methods with
+//! the same rules share their table.
 //!
 //! A path that other software may read in another way is covered by no rule: one with empty or
 //! dot segments, with backslashes or NULs, encoded or not. Letters, digits and slashes that are
@@ -74,7 +75,7 @@ impl Index<RuleId> for RuleTable {
 
 /// Patterns and their rules. `matchit` cannot hold `/a/{x}` and `/a/{*rest}` together, so
 /// those that conflict go to a further router; of several matches the most specific counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PathTable {
     tiers: Vec<Router<usize>>,
 }
@@ -83,12 +84,12 @@ impl RuleTable {
     /// INVARIANT: paths were accepted by `check_path`.
     pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
         report_twins(&rules, places, faults);
-        let mut chosen: Vec<Patterns> = Vec::new();
+        let mut distinct: Vec<Patterns> = Vec::new();
         let mut table_of = |rank: &dyn Fn(&Rule) -> Option<u8>| {
             let patterns = patterns(&rules, rank);
-            chosen.iter().position(|known| *known == patterns).unwrap_or_else(|| {
-                chosen.push(patterns);
-                chosen.len() - 1
+            distinct.iter().position(|known| *known == patterns).unwrap_or_else(|| {
+                distinct.push(patterns);
+                distinct.len() - 1
             })
         };
         let mut by_method = Vec::new();
@@ -104,7 +105,7 @@ impl RuleTable {
             by_method.push((method, table));
         }
         let other = table_of(&|rule| rule.methods.is_empty().then_some(0));
-        let tables = chosen.into_iter().map(PathTable::new).collect();
+        let tables = distinct.into_iter().map(PathTable::new).collect();
         let entry = |rule: Rule| Entry {
             specificity: specificity(&rule.path).into(),
             takes_rest: rule.path.contains("{*"),

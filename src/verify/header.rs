@@ -1,7 +1,8 @@
 //! What the header of a token says (RFC 7515 section 4).
 //!
-//! An issuer's tokens share their header, so it is read once: the headers of tokens that were proven
-//! are remembered, and found again by all of their bytes.
+//! Most tokens of an issuer share their header, so it is read once: the headers of tokens that were
+//! proven are remembered, and found again by all of their bytes. Issuers that write a new one each time
+//! gain nothing by it.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::key_set::algorithm;
 use super::token::{PARTS, TokenError};
 use crate::claims::{StrictObject, text};
 
-/// More headers than all issuers of a policy use together, each at most as long as a token.
+/// The headers that are kept, each at most as long as a token: enough for some keys of each issuer.
 const REMEMBERED: usize = 64;
 
 /// What is looked at in a header.
@@ -33,9 +34,10 @@ impl Header {
     /// Reads the first part of a token, as it was sent.
     fn read(part: &[u8]) -> Result<Self, TokenError> {
         let mut decoded = Vec::with_capacity(part.len());
-        base64url::decode(part, &mut decoded).ok_or(PARTS)?;
-        let object = StrictObject::parse(&decoded)
-            .ok_or(TokenError::Malformed("the header is no strict JSON object"))?;
+        let Some(()) = base64url::decode(part, &mut decoded) else { return Err(PARTS) };
+        let Some(object) = StrictObject::parse(&decoded) else {
+            return Err(TokenError::Malformed("the header is no strict JSON object"));
+        };
         let of = |name| object.get(name).map(|value| text(value).unwrap_or_default());
         Ok(Self {
             algorithm: of("alg").and_then(|name| algorithm(&name)),
@@ -71,5 +73,21 @@ impl Headers {
         let proven = prove(&header)?;
         self.0.insert(part.into(), Arc::new(header));
         Ok(proven)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_headers_of_proven_tokens_are_remembered() {
+        let headers = Headers::default();
+        let part = b"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9";
+        assert!(headers.read(part, |_| Err::<(), _>(TokenError::IssuerUnknown)).is_err());
+        assert!(headers.0.get(&part[..]).is_none());
+        let algorithm = headers.read(part, |header| Ok(header.algorithm)).unwrap();
+        assert_eq!(algorithm, Some(Algorithm::ES256));
+        assert!(headers.0.get(&part[..]).is_some());
     }
 }

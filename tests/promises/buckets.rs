@@ -1,8 +1,11 @@
 //! Whose bucket is whose.
 
+use axum::Router;
+use axum::routing::get;
 use serde_json::json;
+use tollgate::Admission;
 
-use super::support::{NOW, SECRET, Server, bearer, issuer, key, trial};
+use super::support::{NOW, SECRET, Server, bearer, gate, issuer, key, serve, trial};
 
 fn policy(keys: &str, rest: &str) -> String {
     format!("version = 1\n[api_keys]\n{keys}\n{}\n{rest}", issuer())
@@ -170,4 +173,30 @@ async fn a_remembered_token_ends_when_it_expires() {
         assert_eq!(server.get("/a", &[("authorization", &token)]).await.code(), "token_expired");
     }
     assert_eq!(SECRET.len(), 32);
+}
+
+#[tokio::test]
+async fn the_older_fields_alone_are_told_of_admissions_too() {
+    let (secret, entry) = key("one", "billing", "");
+    let head = "version = 1\n[denial]\nratelimit_headers = \"legacy\"\n";
+    let server = trial(&policy(&entry, ONE_EACH).replace("version = 1\n", head)).await;
+    let answer = server.get("/a", &[("x-api-key", &secret)]).await;
+    assert_eq!(answer.line("x-ratelimit-limit").as_deref(), Some("1"), "{answer:?}");
+    assert_eq!(answer.line("ratelimit"), None);
+}
+
+#[tokio::test]
+async fn what_a_rule_in_shadow_mode_would_not_grant_is_neither_told_nor_charged() {
+    let (secret, entry) = key("one", "billing", "");
+    let text = policy(&entry, &ONE_EACH.replace("limits = [", "mode = \"shadow\"\nlimits = ["));
+    let (gate, clock) = gate(&text).await;
+    let handler = |admission: Admission| async move {
+        admission.charge(1);
+        format!("{:?} {}", admission.shadow(), admission.limits().count())
+    };
+    let server = serve(Router::new().route("/a", get(handler)).layer(gate.layer()), clock).await;
+    assert_eq!(server.get("/a", &[("x-api-key", &secret)]).await.text, "None 1");
+    let over = server.get("/a", &[("x-api-key", &secret)]).await;
+    assert_eq!(over.text, "Some(\"rate_limited\") 0");
+    assert_eq!((over.line("ratelimit"), over.line("ratelimit-policy")), (None, None));
 }

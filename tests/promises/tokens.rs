@@ -164,6 +164,32 @@ async fn kid_chooses_the_key_of_a_set() {
     ] {
         assert_eq!(answer(&server, &token).await, expected);
     }
+    // In a set of one key a token may leave `kid` out, but not name another key by it.
+    let keys = json!({"keys": [one.member("one")]}).to_string();
+    let set = file(folder.path(), "one.json", &keys);
+    let server = serve("\"ES256\"", &format!("jwks_file = \"{set}\"")).await;
+    for (kid, expected) in [(None, "ok"), (Some("one"), "ok"), (Some(""), "token_key_unknown")] {
+        assert_eq!(answer(&server, &one.token(Algorithm::ES256, kid)).await, expected, "{kid:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_signature_of_a_token_that_was_seen_proves_no_other() {
+    let folder = TempDir::new().unwrap();
+    let pair = p256();
+    let keys = json!({"keys": [pair.member("one")]}).to_string();
+    let set = file(folder.path(), "jwks.json", &keys);
+    let server = serve("\"ES256\"", &format!("jwks_file = \"{set}\"")).await;
+    let seen = pair.token(Algorithm::ES256, Some("one"));
+    assert_eq!(answer(&server, &seen).await, "ok");
+    let (signed, signature) = seen.rsplit_once('.').unwrap();
+    let (header, payload) = signed.split_once('.').unwrap();
+    let mut other = claims();
+    other["sub"] = "somebody-else".into();
+    let other = URL_SAFE_NO_PAD.encode(other.to_string());
+    assert_ne!(payload, other);
+    let forged = format!("{header}.{other}.{signature}");
+    assert_eq!(answer(&server, &forged).await, "token_signature_invalid");
 }
 
 #[tokio::test]
