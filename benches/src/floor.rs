@@ -1,10 +1,11 @@
-//! The floor: the least that keeps the promises of a gate at all, in one layer.
+//! The floor: a sketch that keeps the main promises of a gate in one layer, by the cheapest means known.
 //!
 //! The rule of the request, the peer's address, a proof, a scope, one compare-and-swap, what handlers
 //! ask for, and the header fields of the response. A refusal is a ready body with a fresh id in it.
 //! It knows no odd paths, doubled credentials, keys that end, plans or proxies, bounds no memory,
 //! and writes no log. What a gate costs beyond this is what all the rest costs.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tollgate::NewApiKey;
@@ -33,8 +35,9 @@ pub(crate) fn floor_key(router: Router, keys: &[NewApiKey], burst: u64) -> Route
 
 /// Tokens that were proven before: the whole token is looked up, and its end looked at.
 pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
-    let tokens = tokens.iter().map(|token| token.as_bytes().into());
-    floor(router, Proof::Tokens(tokens.zip(clients()).collect()), 4_000_000, false)
+    let tokens = tokens.iter().map(|token| token.as_bytes());
+    let entry = |(token, client): (&[u8], _)| (*end(token).expect("long"), (token.into(), client));
+    floor(router, Proof::Tokens(tokens.zip(clients()).map(entry).collect()), 4_000_000, false)
 }
 
 fn clients() -> impl Iterator<Item = Arc<Client>> {
@@ -66,7 +69,12 @@ struct Shared {
 
 enum Proof {
     Keys(HashMap<[u8; 32], Arc<Client>, ahash::RandomState>),
-    Tokens(HashMap<Box<[u8]>, Arc<Client>, foldhash::quality::RandomState>),
+    /// By their ends; and the whole token, which is compared.
+    Tokens(HashMap<[u8; 64], (Box<[u8]>, Arc<Client>), ahash::RandomState>),
+}
+
+fn end(token: &[u8]) -> Option<&[u8; 64]> {
+    token.last_chunk()
 }
 
 struct Client {
@@ -102,7 +110,9 @@ impl Proof {
         match self {
             Self::Keys(keys) => keys.get(&digest(headers.get("x-api-key")?.as_bytes())),
             Self::Tokens(tokens) => {
-                tokens.get(headers.get(AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")?)
+                let token = headers.get(AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")?;
+                let (held, client) = tokens.get(end(token)?)?;
+                (**held == *token).then_some(client)
             }
         }
     }
@@ -129,6 +139,19 @@ impl Shared {
         let left = (capacity - missing) / period(self.burst);
         Some(Admitted(Arc::new(Passage { client: client.clone(), peer, left })))
     }
+}
+
+/// Cut from a page of memory that serves many.
+fn state(left: u64) -> HeaderValue {
+    thread_local! {
+        static PAGE: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(2048));
+    }
+    PAGE.with_borrow_mut(|page| {
+        page.extend_from_slice(b"\"per-client\";r=");
+        page.extend_from_slice(itoa::Buffer::new().format(left).as_bytes());
+        page.extend_from_slice(b";t=1");
+        HeaderValue::from_maybe_shared(page.split().freeze()).expect("text")
+    })
 }
 
 #[derive(Clone)]
@@ -206,8 +229,7 @@ where
                 let headers = response.headers_mut();
                 if *fields {
                     headers.insert(POLICY, HeaderValue::from_static("\"per-client\";q=4000000;w=1"));
-                    let state = format!("\"per-client\";r={};t=1", admitted.0.left);
-                    headers.insert(STATE, HeaderValue::try_from(state).expect("text"));
+                    headers.insert(STATE, state(admitted.0.left));
                 }
                 headers.append(VARY, HeaderValue::from_static("authorization, x-api-key"));
                 Poll::Ready(Ok(response))
