@@ -14,13 +14,13 @@ use super::token::{MAX_TOKEN_BYTES, ProvenToken, TokenError};
 
 type Proven = Cache<Whole<Box<[u8]>>, ProvenToken, UnitWeighter, RandomState>;
 
-/// A whole token, compared by all of it and hashed by its end. That is the signature or a part of it,
-/// which differs wherever anything differs, and which nobody but the issuer can choose. Whoever does
-/// not hold a token's end is not compared with it, so how long that takes tells nobody anything.
+/// A whole token, compared by all of it and hashed by its end. That is the signature or a part of
+/// it, which differs wherever anything differs, and which nobody but the issuer can choose. What
+/// does not have a token's end is not compared with it, so how long that takes tells nobody anything.
 #[derive(Debug)]
 struct Whole<T>(T);
 
-/// The last bytes of a token that are hashed: all of an HMAC, and more of any other signature.
+/// The last bytes of a token that are hashed: 384 bits of the signature, or all of a shorter one.
 const END: usize = 64;
 
 impl<T: AsRef<[u8]>> Hash for Whole<T> {

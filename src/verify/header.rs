@@ -1,8 +1,8 @@
 //! What the header of a token says (RFC 7515 section 4).
 //!
 //! Most tokens of an issuer share their header, so it is read once: the headers of tokens that were
-//! proven are remembered, and found again by all of their bytes. Issuers that write a new one each time
-//! gain nothing by it.
+//! proven are remembered, and found again by all of their bytes. Issuers that write a new one each
+//! time gain nothing by it.
 
 use std::sync::Arc;
 
