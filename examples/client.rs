@@ -254,7 +254,7 @@ async fn a_rate_limit_is_waited_out(credentials: &Credentials) -> Result<(), Box
     let (waited, promised) = (repeated.sent - refused.answered, denial.retry_after);
     let promised = promised.ok_or("the denial names a time")?;
     let late = waited.checked_sub(promised).ok_or("it was repeated too soon")?;
-    assert!(late < Duration::from_millis(250), "{waited:?} for {promised:?}");
+    assert!(late < Duration::from_secs(5), "{waited:?} for {promised:?}");
     println!("a rate limit: waited out, {} ms of {promised:?}, in one go", waited.as_millis());
     Ok(())
 }

@@ -11,6 +11,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 
+import type { Response } from "playwright-core";
+
 import { readCredentials } from "../credentials.js";
 import { launch } from "./launch.js";
 
@@ -45,52 +47,63 @@ try {
 
 async function open(key: string) {
   const page = await browser.newPage({ viewport: { width: 720, height: 560 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   await page.goto(`${origin}/?${new URLSearchParams({ api: address, key })}`);
   return page;
 }
 
-async function aRateLimitIsCountedDown(): Promise<void> {
-  const page = await open(keys.writer);
-  const answers: { at: number; status: number; body: Promise<Record<string, unknown>> }[] = [];
-  const attempts: number[] = [];
-  page.on("request", (request) => {
-    if (request.method() === "POST") attempts.push(performance.now());
-  });
-  page.on("response", (response) => {
-    if (response.request().method() !== "POST") return;
-    const body = response.ok() ? Promise.resolve({}) : response.json();
-    answers.push({ at: performance.now(), status: response.status(), body });
-  });
+/** A page whose order was refused for its rate just now, and what it was answered so far. */
+async function limited() {
   const headers = { "x-api-key": keys.writer, "content-type": "application/json" };
   const body = JSON.stringify({ item: "paper", quantity: 3 });
-  await Promise.all(
-    Array.from({ length: 8 }, () => fetch(`${address}/orders`, { method: "POST", headers, body })),
-  );
+  // The bucket fills by the second: where this machine is slow, it takes another round.
+  for (let round = 0; round < 20; round++) {
+    const page = await open(keys.writer);
+    const answers: Response[] = [];
+    page.on("response", (response) => {
+      if (response.request().method() === "POST") answers.push(response);
+    });
+    // Its seconds pass where they are told to.
+    await page.clock.install();
+    await page.clock.pauseAt(Date.now() + 60_000);
+    await Promise.all(
+      Array.from({ length: 16 }, () => fetch(`${address}/orders`, { method: "POST", headers, body })),
+    );
+    await page.click("#order");
+    await page.locator("#countdown:not([hidden]), #result:not(:empty)").waitFor();
+    if (await page.isVisible("#countdown")) return { page, answers };
+    await page.close();
+  }
+  throw new Error("no limit was reached");
+}
 
-  await page.click("#order");
-  await page.waitForSelector("#countdown:not([hidden])");
+async function aRateLimitIsCountedDown(): Promise<void> {
+  const { page, answers } = await limited();
   await page.screenshot({ path: join(pictures, "browser-refused.png") });
-  const denial = (await answers[0]?.body) ?? {};
+  const denial = ((await answers[0]?.json()) ?? {}) as Record<string, unknown>;
   assert.equal(denial["code"], "rate_limited");
   assert.equal(await page.textContent("#title"), denial["title"]);
   assert.equal(await page.textContent("#remedy"), denial["remedy"]);
   const more = await page.getAttribute("#more", "href");
   assert.equal(more, `${address}/errors/rate_limited`);
   const seconds = denial["retry_after"] as number;
-  assert.match((await page.textContent("#countdown")) ?? "", /^Trying again in [12] s$/);
+  assert.equal(await page.textContent("#countdown"), `Trying again in ${seconds} s`);
   const shown = await page.locator("#headers").innerText();
   assert.match(shown, new RegExp(`Retry-After\\s+${seconds}\\s`));
   assert.match(shown, /RateLimit\s+"per-client";r=\d/);
   assert.match(shown, /X-Request-Id\s+[0-9a-f-]{36}/);
 
-  await page.locator("#result", { hasText: /./ }).waitFor();
+  // For the API they pass by themselves, and the page makes no attempt before its own have.
+  await new Promise((passed) => setTimeout(passed, seconds * 1000));
+  await page.clock.runFor(seconds * 1000 - 1);
+  assert.equal(await page.textContent("#countdown"), "Trying again in 1 s");
+  assert.equal(answers.length, 1);
+  await page.clock.runFor(1);
+  await page.locator("#result:not(:empty)").waitFor();
   await page.screenshot({ path: join(pictures, "browser-succeeded.png") });
   assert.match((await page.textContent("#result")) ?? "", /^Thank you: order \d+ of shop/);
   assert.equal(await page.isVisible("#refusal"), false);
-  assert.deepEqual(answers.map(({ status }) => status), [403, 201]);
-  const waited = (attempts[1] ?? 0) - (answers[0]?.at ?? 0);
-  assert.ok(waited >= seconds * 1000 - 50 && waited < seconds * 1000 + 500, `${waited} ms`);
+  assert.deepEqual(answers.map((answer) => answer.status()), [403, 201]);
   await page.goto(more);
   assert.match(await page.locator("h1").innerText(), /Rate limited/);
   console.log(`a page of another origin: refused, counted down ${seconds} s, then admitted`);
