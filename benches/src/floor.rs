@@ -18,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use bytes::BytesMut;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -38,6 +39,23 @@ pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
     let tokens = tokens.iter().map(|token| token.as_bytes());
     let entry = |(token, client): (&[u8], _)| (*end(token).expect("long"), (token.into(), client));
     floor(router, Proof::Tokens(tokens.zip(clients()).map(entry).collect()), 4_000_000, false)
+}
+
+/// A handler that decides nothing, and answers with as much as a denial for the rate: the least that an
+/// answer of that length costs, to the server and to whoever reads it.
+pub(crate) fn ready_answer() -> Router {
+    static BODY: [u8; 577] = [b'x'; 577];
+    const FIELDS: [(&str, &str); 7] = [
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("vary", "accept"),
+        ("retry-after", "86400"),
+        ("ratelimit-policy", "\"per-client\";q=1;w=86400"),
+        ("ratelimit", "\"per-client\";r=0;t=86400"),
+    ];
+    let answer = || async { (StatusCode::FORBIDDEN, FIELDS, &BODY[..]) };
+    Router::new().route("/orders/{id}", get(answer))
 }
 
 fn clients() -> impl Iterator<Item = Arc<Client>> {

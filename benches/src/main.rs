@@ -23,8 +23,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::response::Response;
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
+use tollgate::TollgateService;
 use tower::Service as _;
 
 /// Counts allocations of this thread: a count that threads share would cost more than many an
@@ -62,12 +64,21 @@ static ALLOCATOR: Counting = Counting;
 /// A service that is measured.
 pub(crate) struct Row {
     pub(crate) name: String,
-    pub(crate) router: axum::Router,
+    pub(crate) mount: Mount,
     /// Requests, taken in turn.
     pub(crate) requests: Vec<Request<()>>,
     pub(crate) status: StatusCode,
     /// How many calls make a round.
     pub(crate) calls: usize,
+}
+
+/// How a gate stands before the routes.
+#[derive(Clone)]
+pub(crate) enum Mount {
+    /// As a layer of a router, which is before each route.
+    Router(axum::Router),
+    /// Around the router.
+    Around(TollgateService<axum::Router>),
 }
 
 /// So many requests are made, and then timed: few enough to be in the cache still, as they are when
@@ -93,14 +104,14 @@ impl Row {
         request
     }
 
-    async fn round(&mut self, offset: usize) -> f64 {
+    fn round(&mut self, offset: usize) -> f64 {
         let mut elapsed = Duration::ZERO;
         let mut requests = Vec::with_capacity(BATCH);
         for batch in 0..self.calls / BATCH {
             requests.extend((0..BATCH).map(|n| self.request(offset + batch * BATCH + n)));
             let start = Instant::now();
             for request in requests.drain(..) {
-                let response = one(&mut self.router, request);
+                let response = one(&mut self.mount, request);
                 assert_eq!(response.status(), self.status, "{}", self.name);
             }
             elapsed += start.elapsed();
@@ -108,12 +119,11 @@ impl Row {
         elapsed.as_nanos() as f64 / (self.calls / BATCH * BATCH) as f64
     }
 
-    async fn allocations(&mut self) -> f64 {
+    fn allocations(&mut self) -> f64 {
         let requests: Vec<_> = (0..64).map(|n| self.request(n)).collect();
         let before = ALLOCATIONS.get();
         for request in requests {
-            let Ok(response) = self.router.call(request).await;
-            std::hint::black_box(&response);
+            std::hint::black_box(&one(&mut self.mount, request));
         }
         (ALLOCATIONS.get() - before) as f64 / 64.0
     }
@@ -122,8 +132,12 @@ impl Row {
 /// One request. No row waits for anything, so one poll is enough. The name is what callgrind
 /// counts instructions by.
 #[inline(never)]
-fn one(router: &mut axum::Router, request: Request<Body>) -> axum::response::Response {
-    let Ok(response) = router.call(request).now_or_never().expect("nothing is waited for");
+fn one(mount: &mut Mount, request: Request<Body>) -> Response {
+    let response = match mount {
+        Mount::Router(router) => router.call(request).now_or_never(),
+        Mount::Around(gate) => gate.call(request).now_or_never(),
+    };
+    let Ok(response) = response.expect("nothing is waited for");
     std::hint::black_box(response)
 }
 
@@ -155,13 +169,13 @@ fn table(runtime: &tokio::runtime::Runtime) {
         for row in &mut rows {
             row.calls = calls.unwrap_or(row.calls);
             // The first request of a row that refuses is admitted.
-            row.allocations().await;
-            row.round(0).await;
+            row.allocations();
+            row.round(0);
         }
         let mut samples = vec![Vec::new(); rows.len()];
         for round in 0..rounds {
             for (row, samples) in rows.iter_mut().zip(&mut samples) {
-                samples.push(row.round(round * row.calls).await);
+                samples.push(row.round(round * row.calls));
             }
         }
         let mut figures = Vec::new();
@@ -172,7 +186,7 @@ fn table(runtime: &tokio::runtime::Runtime) {
                 ns: samples[samples.len() / 2],
                 least: samples[0],
                 most: samples[samples.len() - 1],
-                allocations: row.allocations().await,
+                allocations: row.allocations(),
             });
         }
         figures

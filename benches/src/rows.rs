@@ -23,8 +23,8 @@ use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::credentials::{SECRET, Signer, rs256_alone, signers};
-use crate::floor::{floor_key, floor_token};
-use crate::{Figure, Row};
+use crate::floor::{floor_key, floor_token, ready_answer};
+use crate::{Figure, Mount, Row};
 
 const CALLS: usize = 4000;
 const CLIENTS: usize = 32;
@@ -58,13 +58,17 @@ pub(crate) async fn all() -> Vec<Row> {
     let keys: Vec<NewApiKey> = (0..CLIENTS).map(|_| NewApiKey::generate("tg").expect("a key")).collect();
     let by_key: Vec<Request<()>> = keys.iter().map(|key| request(&[(x_api_key(), key.reveal())])).collect();
     let signers = signers();
-    let row = |name: &str, router: Router, requests: &[Request<()>], status: StatusCode| Row {
+    let mounted = |name: &str, mount: Mount, requests: &[Request<()>], status: StatusCode| Row {
         name: name.to_owned(),
-        // As `axum::serve` does, so that layers are laid once and not for each request.
-        router: router.with_state(()),
+        mount,
         requests: requests.iter().map(clone).collect(),
         status,
         calls: CALLS,
+    };
+    // As `axum::serve` does, so that layers are laid once and not for each request.
+    let made = |router: Router| router.with_state(());
+    let row = |name: &str, router: Router, requests: &[Request<()>], status: StatusCode| {
+        mounted(name, Mount::Router(made(router)), requests, status)
     };
     let (ok, limited) = (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS);
     let mut rows = vec![
@@ -83,8 +87,8 @@ pub(crate) async fn all() -> Vec<Row> {
     let watched = keyed("draft", 4_000_000).replace("[failures]\nenabled = false\n", "");
     rows.push(row("tollgate, the same, failures counted", gate(&watched).await, &by_key, ok));
     let wrapped = Tollgate::builder().policy(keyed("draft", 4_000_000)).build().await.expect("a gate");
-    let wrapped = Router::new().fallback_service(wrapped.layer().layer(app().with_state(())));
-    rows.push(row("tollgate around the router, + headers", wrapped, &by_key, ok));
+    let wrapped = Mount::Around(wrapped.layer().layer(made(app())));
+    rows.push(mounted("tollgate around the router, + headers", wrapped, &by_key, ok));
 
     for signer in &signers {
         let tokens: Vec<String> = (0..CLIENTS).map(|n| signer.token(n)).collect();
@@ -113,8 +117,10 @@ pub(crate) async fn all() -> Vec<Row> {
     rows.push(row("refusal: tower_governor with headers", tower_governor_headers(1), &by_key[..1], limited));
     rows.push(row("refusal: axum-governor", axum_governor(1), &by_key[..1], limited));
     rows.push(row("refusal: hand-rolled 429", hand_rolled(&keys, 1), &by_key[..1], limited));
-    rows.push(row("refusal: floor", floor_key(app(), &keys, 1), &by_key[..1], StatusCode::FORBIDDEN));
-    let (forbidden, bad) = (StatusCode::FORBIDDEN, |value: &str| vec![request(&[(x_api_key(), value)])]);
+    let forbidden = StatusCode::FORBIDDEN;
+    rows.push(row("refusal: ready answer, nothing decided", ready_answer(), &by_key[..1], forbidden));
+    rows.push(row("refusal: floor", floor_key(app(), &keys, 1), &by_key[..1], forbidden));
+    let bad = |value: &str| vec![request(&[(x_api_key(), value)])];
     let one = gate(&keyed("draft", 1)).await;
     rows.push(row("refusal: tollgate rate_limited", one, &by_key[..1], forbidden));
     let plain = || async { gate(&keyed("draft", 4_000_000)).await };
@@ -387,6 +393,7 @@ pub(crate) fn print(figures: &[Figure]) {
     goal("tower_governor 429 ÷ rate_limited", "≥ 4", whole("refusal: tower_governor") / refusal);
     goal("axum-governor 429 ÷ rate_limited", "≥ 8", whole("refusal: axum-governor") / refusal);
     goal("rate_limited ÷ bare with its handler", "≤ 1.2", refusal / bare.ns);
+    goal("rate_limited ÷ a ready answer, nothing decided", "", refusal / whole("refusal: ready answer, nothing decided"));
     goal("floor ÷ bare with its handler", "", whole("refusal: floor") / bare.ns);
     goal("rate_limited: allocations", "≤ 6 over bare", find("refusal: tollgate rate_limited").map_or(f64::NAN, |f| f.allocations - bare.allocations));
 }

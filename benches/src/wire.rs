@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::rows;
+use axum::ServiceExt;
+use axum::extract::Request;
+
+use crate::{Mount, rows};
 
 /// Serves the row on one thread. Prints `<header>: <value>` of a request that it takes.
 pub(crate) async fn serve(row: &str, address: &str) {
@@ -12,7 +15,16 @@ pub(crate) async fn serve(row: &str, address: &str) {
         println!("{name}: {}", value.to_str().expect("text"));
     }
     let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
-    let service = row.router.into_make_service_with_connect_info::<SocketAddr>();
     println!("ready");
-    axum::serve(listener, service).await.expect("a server");
+    let served = match row.mount {
+        Mount::Router(router) => {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).await
+        }
+        Mount::Around(gate) => {
+            let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(gate);
+            axum::serve(listener, service).await
+        }
+    };
+    served.expect("a server");
 }
