@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -41,20 +41,29 @@ pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
     floor(router, Proof::Tokens(tokens.zip(clients()).map(entry).collect()), 4_000_000, false)
 }
 
-/// A handler that decides nothing, and answers with as much as a denial for the rate: the least that an
-/// answer of that length costs, to the server and to whoever reads it.
+/// A handler that decides nothing, and answers with as much as a denial for the rate, made beforehand:
+/// the least that an answer of that length costs, to the server and to whoever reads it.
 pub(crate) fn ready_answer() -> Router {
     static BODY: [u8; 577] = [b'x'; 577];
-    const FIELDS: [(&str, &str); 7] = [
-        ("content-type", "application/problem+json"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-        ("vary", "accept"),
-        ("retry-after", "86400"),
-        ("ratelimit-policy", "\"per-client\";q=1;w=86400"),
-        ("ratelimit", "\"per-client\";r=0;t=86400"),
-    ];
-    let answer = || async { (StatusCode::FORBIDDEN, FIELDS, &BODY[..]) };
+    static FIELDS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let fields = [
+            ("content-type", "application/problem+json"),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("vary", "accept"),
+            ("retry-after", "86400"),
+            ("ratelimit-policy", "\"per-client\";q=1;w=86400"),
+            ("ratelimit", "\"per-client\";r=0;t=86400"),
+        ];
+        let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        fields.map(field).into_iter().collect()
+    });
+    let answer = async || {
+        let mut response = Response::new(Body::from(&BODY[..]));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response.headers_mut().clone_from(&FIELDS);
+        response
+    };
     Router::new().route("/orders/{id}", get(answer))
 }
 

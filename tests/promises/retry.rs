@@ -86,8 +86,12 @@ async fn the_real_clock_keeps_the_promise_too() {
     let app = axum::Router::new().fallback(|| async { "ok" }).layer(gate.layer());
     let server = super::support::serve(app, tollgate::ManualClock::at(0)).await;
     let header = [("x-api-key", key.as_str())];
+    // At the second request, unless this machine takes a second for one.
     let mut answer = server.get("/", &header).await;
-    while answer.status == 200 {
+    for _ in 0..20 {
+        if answer.status != 200 {
+            break;
+        }
         answer = server.get("/", &header).await;
     }
     let wait = promised(&answer);
