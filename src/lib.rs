@@ -59,9 +59,10 @@
 //!
 //! # Reading the code
 //!
-//! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
-//! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
-//! errors into documents, and `reference` writes what client developers are handed about them.
+//! Start at `decision/pipeline.rs`: it is the way of a request, in one function. Each room takes
+//! what the last one made: `credential`, `verify`, `limit`, `policy`; `decision` goes through them
+//! and ends with a decision, which has no effects; `denial` turns a refusal into a document; `gate`
+//! observes and answers; `reference` writes what client developers are handed.
 //! No room reaches back. `client` stands outside: it knows the document, and none of the rooms.
 
 // Without these features there is nothing for some of the links above to lead to.
@@ -76,8 +77,10 @@ cfg_if! {
     if #[cfg(feature = "gate")] {
         mod accept;
         mod address;
+        mod ask;
         mod claims;
         mod credential;
+        mod decision;
         mod denial;
         mod fields;
         mod gate;
@@ -97,12 +100,11 @@ cfg_if! {
         #[doc(hidden)]
         pub mod workbench;
 
-        pub use denial::{Category, Denial, DenialCode};
+        pub use denial::{Action, Actor, Category, Denial, DenialCode};
         pub use gate::{
             Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
             TollgateFuture, TollgateLayer, TollgateService,
         };
-        pub use limit::MemoryStore;
         pub use policy::{Fault, Severity};
         pub use principal::{CredentialKind, Principal};
         pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};

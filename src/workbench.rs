@@ -36,7 +36,7 @@ pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
 /// What client developers are handed, in this form: for the API of a gate, or for any.
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     match gate {
-        Some(gate) => Api::of(gate.gate()).write(format),
+        Some(gate) => Api::of(&gate.gate().current()).write(format),
         None => Api::any().write(format),
     }
 }
@@ -44,7 +44,7 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
 /// The whole catalogue as files that link to each other: names and contents.
 pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
     match gate {
-        Some(gate) => Api::of(gate.gate()).site(),
+        Some(gate) => Api::of(&gate.gate().current()).site(),
         None => Api::any().site(),
     }
 }
@@ -176,7 +176,8 @@ pub fn mint(
     order: &TokenOrder,
     key_file: Option<&Path>,
 ) -> Result<String, String> {
-    let issuers = &gate.gate().policy.issuers;
+    let snapshot = gate.gate().current();
+    let issuers = &snapshot.policy.issuers;
     let Some(issuer) = issuers.by_name(&order.issuer) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!(

@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Tollgate;
-use super::pipeline::Gate;
-use crate::denial::{DenialCode, Registry, Renderer};
+use http::HeaderName;
+
+use super::{Gate, Observer, Snapshot, Tollgate};
+use crate::denial::{DenialCode, Registry};
 use crate::policy::{Fault, Faults, Severity, load};
 use crate::time::{Clock, SystemClock};
 
@@ -29,7 +30,8 @@ use crate::time::{Clock, SystemClock};
 #[derive(Default)]
 pub struct TollgateBuilder {
     source: Source,
-    clock: Option<Box<dyn Clock>>,
+    clock: Option<Arc<dyn Clock>>,
+    request_id: Option<HeaderName>,
     codes: Vec<&'static DenialCode>,
     for_documents: bool,
 }
@@ -60,7 +62,16 @@ impl TollgateBuilder {
 
     /// Reads the time from this clock, for tests that must not depend on the hour.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Box::new(clock));
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Takes the id of a request from this header; `x-request-id` unless it is set. It is written to
+    /// the log beside `instance`, where another layer gave the request one, such as
+    /// `tower_http::request_id::SetRequestIdLayer`.
+    #[must_use]
+    pub fn request_id_header(mut self, header: HeaderName) -> Self {
+        self.request_id = Some(header);
         self
     }
 
@@ -108,9 +119,11 @@ impl TollgateBuilder {
                 "{}", doubt.message()
             );
         }
-        let renderer = Renderer::new(&policy, registry);
-        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock::new()));
-        Ok(Tollgate(Arc::new(Gate::new(policy, renderer, clock, faults))))
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
+        let observer = Arc::new(Observer::new(request_id));
+        let snapshot = Snapshot::new(policy, registry, clock, observer, faults);
+        Ok(Tollgate(Arc::new(Gate::new(snapshot))))
     }
 }
 

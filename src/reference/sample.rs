@@ -3,7 +3,7 @@
 //! What to do depends on the code in four ways only, so there are four programs in each
 //! language; each names the code that it is shown for.
 
-use crate::denial::{Category, DenialCode};
+use crate::denial::{Action, Category, DenialCode};
 
 /// A program.
 #[derive(Clone, Debug)]
@@ -26,15 +26,6 @@ enum Answer {
     /// It stops, and names the denial to those who run the server.
     Report,
 }
-
-/// Codes that a new token from the same issuer heals, as far as a program can tell.
-const HEALED_BY_A_TOKEN: [&str; 5] = [
-    "token_expired",
-    "token_revoked",
-    "token_key_unknown",
-    "token_signature_invalid",
-    "invalid_credentials",
-];
 
 macro_rules! programs {
     ($name:literal, $code:literal) => {
@@ -103,7 +94,7 @@ pub(super) fn samples(code: &DenialCode, key_header: &str, takes_keys: bool) -> 
 fn answer(code: &DenialCode) -> Answer {
     match code.category {
         _ if code.retryable => Answer::Wait,
-        _ if HEALED_BY_A_TOKEN.contains(&code.code) => Answer::Token,
+        _ if code.action == Action::Renew => Answer::Token,
         Category::Server => Answer::Report,
         _ => Answer::Tell,
     }

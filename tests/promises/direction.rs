@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use super::support::root;
 
 /// From top to bottom.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 16] = [
     "time",
     "fields",
     "scope",
     "claims",
     "principal",
     "address",
+    "ask",
     "credential",
     "verify",
     "limit",
     "policy",
+    "decision",
     "accept",
     "denial",
     "gate",
