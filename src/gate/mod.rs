@@ -5,7 +5,6 @@
 
 mod admission;
 mod builder;
-#[cfg_attr(not(feature = "metrics"), path = "count_nothing.rs")]
 mod count;
 mod extract;
 mod layer;

@@ -12,12 +12,13 @@ pub(crate) mod example;
 pub(crate) mod handbook;
 mod heal;
 mod html;
+#[cfg(test)]
+mod in_step;
 pub(crate) mod json;
 mod json_schema;
 mod markdown;
 pub(crate) mod openapi;
 pub(crate) mod page;
-#[cfg_attr(not(feature = "metrics"), path = "quiet_log.rs")]
 mod quiet;
 mod router;
 mod sample;
