@@ -5,6 +5,14 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::support::{Server, issuer, root};
@@ -238,6 +246,71 @@ async fn a_minted_token_works() {
         &["token", "new", "--policy", "policy.toml", "--issuer", "mian", "--client", "bob"],
     );
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn tokens_are_minted_with_private_keys_of_every_algorithm() {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa_private: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let public = |der: PublicKeyX509Der<'_>| pem("PUBLIC KEY", der.as_ref());
+    let private = |der: &[u8]| pem("PRIVATE KEY", der);
+    for (algorithms, private, public) in [
+        (
+            &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..],
+            private(rsa_private.as_ref()),
+            public(rsa.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES256"],
+            private(p256.to_pkcs8v1().unwrap().as_ref()),
+            public(p256.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES384"],
+            private(p384.to_pkcs8v1().unwrap().as_ref()),
+            public(p384.public_key().as_der().unwrap()),
+        ),
+        (
+            &["EdDSA"],
+            private(ed25519.to_pkcs8v1().unwrap().as_ref()),
+            public(ed25519.public_key().as_der().unwrap()),
+        ),
+    ] {
+        let folder = folder(&format!(
+            "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+             audiences = [\"https://api.example.com\"]\nalgorithms = {algorithms:?}\n\
+             keys = {{ pem_file = \"public.pem\" }}\n[[rule]]\nname = \"all\"\npath = \"/\"\n"
+        ));
+        fs::write(folder.path().join("private.pem"), private).unwrap();
+        fs::write(folder.path().join("public.pem"), public).unwrap();
+        let serving = Serving::start(folder.path());
+        for algorithm in algorithms {
+            let output = tollgate(
+                folder.path(),
+                &[
+                    "token",
+                    "new",
+                    "--policy=policy.toml",
+                    "--issuer=main",
+                    "--client=bob",
+                    "--key-file=private.pem",
+                    "--algorithm",
+                    algorithm,
+                ],
+            );
+            assert!(output.status.success(), "{algorithm}: {}", text(&output.stderr));
+            let bearer = format!("Bearer {}", text(&output.stdout).trim());
+            let body = serving.server.get("/", &[("authorization", &bearer)]).await.json();
+            assert_eq!(body["client"], "bob", "{algorithm}: {body}");
+        }
+    }
+}
+
+fn pem(tag: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", STANDARD.encode(der))
 }
 
 #[tokio::test]
