@@ -3,6 +3,7 @@
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
@@ -18,7 +19,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Value, json};
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
@@ -98,7 +100,18 @@ impl Buckets {
 pub fn inspect(text: &str) -> Result<KeyFile, String> {
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
     let root = table.get_ref();
-    if !root.keys().any(|key| matches!(key.get_ref().as_ref(), "version" | "api_keys" | "rule")) {
+    let is_policy = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        // In a key file, `[[api_keys.key]]` is another way to write `[[key]]`.
+        let settings = value.get_ref().as_table();
+        match name.get_ref().as_ref() {
+            "key" => false,
+            "api_keys" => {
+                settings.is_none_or(|table| table.keys().any(|key| key.get_ref() != "key"))
+            }
+            _ => true,
+        }
+    };
+    if !root.iter().any(is_policy) {
         return Ok(KeyFile::Keys);
     }
     let prefix = root.get("api_keys").and_then(|keys| keys.get_ref().get("prefix").cloned());
@@ -122,12 +135,12 @@ pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
     }
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
     let root = table.get_ref();
-    let of_policy = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
-    let keys = root.get("key").or(of_policy).and_then(|keys| keys.get_ref().as_array());
-    let is_taken = keys.is_some_and(|keys| {
-        keys.iter()
-            .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id))
-    });
+    let inner = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
+    let keys = [root.get("key"), inner].into_iter().flatten();
+    let is_taken = keys
+        .filter_map(|keys| keys.get_ref().as_array())
+        .flat_map(|keys| keys.iter())
+        .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id));
     if is_taken { Err(format!("there is a key `{id}` already")) } else { Ok(()) }
 }
 

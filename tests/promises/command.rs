@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::support::{Server, issuer, root};
+use super::support::{Server, issuer, key, root};
 
 fn tollgate(folder: &Path, arguments: &[&str]) -> Output {
     let command =
@@ -201,6 +201,43 @@ async fn a_new_key_is_shown_once_and_works() {
         assert_eq!(tollgate(folder.path(), &arguments).status.code(), Some(2), "{wrong:?}");
         assert_eq!(fs::read_to_string(folder.path().join("keys.toml")).unwrap(), before);
     }
+}
+
+/// What is printed for one of them is often pasted into the other.
+#[tokio::test]
+async fn both_forms_of_a_key_are_taken_in_policies_and_in_key_files() {
+    let rule = "[[rule]]\nname = \"a\"\npath = \"/\"\n";
+    let entries: Vec<(String, String)> =
+        ["a", "b", "c", "d"].into_iter().map(|id| key(id, id, "")).collect();
+    let plain = |entry: &str| entry.replace("[[api_keys.key]]", "[[key]]");
+    let policy = format!(
+        "version = 1\n{}[api_keys]\nfile = \"keys.toml\"\n{}{rule}",
+        plain(&entries[0].1),
+        entries[1].1
+    );
+    let folder = folder(&policy);
+    let keys = folder.path().join("keys.toml");
+    fs::write(&keys, format!("{}{}", plain(&entries[2].1), entries[3].1)).unwrap();
+    let more = ["key", "new", "--policy=policy.toml", "--client=e", "--id"];
+    for id in ["a", "c", "d"] {
+        let write = if id == "a" { "--write=policy.toml" } else { "--write=keys.toml" };
+        let taken = tollgate(folder.path(), &[&more[..], &[id, write]].concat());
+        assert_eq!(taken.status.code(), Some(2), "{id}");
+    }
+    let new = tollgate(folder.path(), &[&more[..], &["e", "--write=keys.toml"]].concat());
+    assert!(fs::read_to_string(&keys).unwrap().contains("[[key]]\nid      = \"e\""));
+
+    let serving = Serving::start(folder.path());
+    let fifth = (text(&new.stdout).trim().to_owned(), String::new());
+    for (key, client) in entries.iter().chain([&fifth]).zip(["a", "b", "c", "d", "e"]) {
+        let body = serving.server.get("/", &[("x-api-key", &key.0)]).await.json();
+        assert_eq!(body["client"], client);
+    }
+
+    let alone = self::folder(&format!("version = 1\n{}{rule}", plain(&entries[0].1)));
+    let serving = Serving::start(alone.path());
+    let body = serving.server.get("/", &[("x-api-key", &entries[0].0)]).await.json();
+    assert_eq!(body["client"], "a", "without [api_keys]");
 }
 
 #[tokio::test]
