@@ -12,6 +12,8 @@ pub(crate) mod example;
 pub(crate) mod handbook;
 mod heal;
 mod html;
+#[cfg(test)]
+mod in_step;
 pub(crate) mod json;
 mod json_schema;
 mod markdown;

@@ -32,8 +32,10 @@ impl Keys {
     }
 }
 
+/// `section` is `[api_keys]`, `plain` the `[[key]]` of the policy, which count as `[[api_keys.key]]`.
 pub(super) fn load_keys(
     section: Option<Section<'_>>,
+    plain: Vec<Section<'_>>,
     folder: &Path,
     tokens: bool,
     faults: &Faults,
@@ -45,8 +47,11 @@ pub(super) fn load_keys(
         format: KeyFormat::Checked { prefix: "tg".into() },
         tokens,
     };
+    let mut seen = Seen::default();
+    let mut records: Vec<KeyRecord> =
+        plain.into_iter().filter_map(|key| load_key(key, &mut seen)).collect();
     let Some(section) = section else {
-        return Keys { table: KeyTable::new(credential.format.clone(), Vec::new()), credential };
+        return Keys { table: KeyTable::new(credential.format.clone(), records), credential };
     };
     let header = section.parse("header", "name of a header for keys", |text| {
         let name = parse_header(text)?;
@@ -76,12 +81,8 @@ pub(super) fn load_keys(
         },
     );
 
-    let mut seen = Seen::default();
-    let mut records: Vec<KeyRecord> = section
-        .sections("key", "[[api_keys.key]]")
-        .into_iter()
-        .filter_map(|key| load_key(key, &mut seen))
-        .collect();
+    let inner = section.sections("key", "[[api_keys.key]]").into_iter();
+    records.extend(inner.filter_map(|key| load_key(key, &mut seen)));
     if let Some(file) = section.text("file") {
         records.extend(load_key_file(&file, folder, faults, &mut seen));
     }
@@ -112,7 +113,12 @@ fn load_key_file(
         return Vec::new();
     }
     let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
-    let keys = root.sections("key", "[[key]]");
+    let mut keys = root.sections("key", "[[key]]");
+    // As in a policy, so that what is printed for one fits the other.
+    if let Some(section) = root.section("api_keys", "[api_keys]") {
+        keys.extend(section.sections("key", "[[api_keys.key]]"));
+        section.finish();
+    }
     let records = keys.into_iter().filter_map(|key| load_key(key, seen)).collect();
     root.finish();
     records

@@ -85,10 +85,11 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let max_buckets = load_store(root.section("store", "[store]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
-    let takes_keys = root.has("api_keys");
+    let takes_keys = root.has("api_keys") || root.has("key");
     let (keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
-        load_keys(section, folder, !issuers.is_empty(), root.faults())
+        let plain = root.sections("key", "[[key]]");
+        load_keys(section, plain, folder, !issuers.is_empty(), root.faults())
     });
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
