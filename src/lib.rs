@@ -88,6 +88,7 @@ cfg_if! {
         mod scope;
         mod time;
         mod verify;
+        mod watch;
 
         /// OpenAPI: what an application's own document says of the gate in front of it.
         pub mod openapi {

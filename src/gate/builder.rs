@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Tollgate;
 use super::pipeline::Gate;
+use crate::credential::Secret;
 use crate::denial::{DenialCode, Registry, Renderer};
-use crate::policy::{Fault, Faults, Severity, load};
+use crate::policy::{Fault, Faults, Secrets, Severity, Sources, load};
 use crate::time::{Clock, SystemClock};
 
 /// Opens a [`Tollgate`].
@@ -31,6 +32,7 @@ pub struct TollgateBuilder {
     source: Source,
     clock: Option<Box<dyn Clock>>,
     codes: Vec<&'static DenialCode>,
+    secrets: Secrets,
     for_documents: bool,
 }
 
@@ -64,6 +66,45 @@ impl TollgateBuilder {
         self
     }
 
+    /// Gives the secret that the policy calls `name`, in place of the environment variable of that
+    /// name: `keys = { secret_env = "JWT_SECRET" }` then reads these bytes and never the
+    /// environment. For tests, and for secrets that come from a store of the application's own.
+    ///
+    /// What the policy says of the variable holds for these bytes too: with
+    /// `encoding = "base64"` they are base64 text, and a secret shorter than its hash is refused.
+    /// A name given twice keeps the last. A name that the policy does not use has no effect.
+    ///
+    /// ```
+    /// use tollgate::Tollgate;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let gate = Tollgate::builder()
+    ///     .policy(
+    ///         r#"
+    ///         version = 1
+    ///         [[issuer]]
+    ///         name = "main"
+    ///         iss = "https://id.example.com/"
+    ///         audiences = ["https://api.example.com"]
+    ///         algorithms = ["HS256"]
+    ///         keys = { secret_env = "JWT_SECRET" }
+    ///         [[rule]]
+    ///         name = "all"
+    ///         path = "/{*rest}"
+    ///         "#,
+    ///     )
+    ///     .secret("JWT_SECRET", b"thirty-two bytes, for tests only")
+    ///     .build()
+    ///     .await?;
+    /// # drop(gate);
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn secret(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.secrets.insert(name.into(), Secret::new(bytes.into()));
+        self
+    }
+
     /// Registers a code of the application, so that a clash with the catalogue, or with a code
     /// of the policy, is found now.
     pub fn code(mut self, code: &'static DenialCode) -> Self {
@@ -93,8 +134,10 @@ impl TollgateBuilder {
                 (path.display().to_string(), text, folder)
             }
         };
-        let faults = if self.for_documents { Faults::of_documents() } else { Faults::default() };
-        let policy = load(&name, &text, &folder, &faults);
+        let faults = Faults::default();
+        let sources = Sources::of_disk(folder).with_secrets(Arc::new(self.secrets));
+        let sources = if self.for_documents { sources.forgiving_absent_secrets() } else { sources };
+        let policy = load(&name, &text, &sources, &faults);
         let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
         let registry = Registry::new(entries, &self.codes, &faults);
         let faults = faults.into_sorted();

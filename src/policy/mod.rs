@@ -10,6 +10,7 @@ mod path;
 mod rule;
 mod rule_table;
 mod section;
+mod sources;
 
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, list, nearest};
@@ -17,6 +18,7 @@ pub(crate) use load::load;
 pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
 pub(crate) use rule_table::{NoRule, RuleId, RuleTable};
 pub(crate) use section::At;
+pub(crate) use sources::{Secrets, Sources};
 
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;

@@ -1,7 +1,6 @@
 //! A small API to make examples with: a policy, credentials, and a clock that stands still.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +19,7 @@ use tower::{Layer as _, Service as _};
 use super::Api;
 use crate::denial::{Denial, Media, Registry, Renderer};
 use crate::gate::{Gate, TollgateLayer};
-use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, load};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
 use crate::time::ManualClock;
 use crate::verify::{Issuer, Issuers, KeySet, NewApiKey};
 
@@ -121,7 +120,7 @@ impl Stage {
         }
         keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
         let faults = Faults::default();
-        let mut policy = load("examples", &(entries + POLICY), Path::new(""), &faults)?;
+        let mut policy = load("examples", &(entries + POLICY), &Sources::default(), &faults)?;
         api.dress(&mut policy, disclosure);
         policy.credential.tokens = true;
         policy.issuers = issuers();
