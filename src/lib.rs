@@ -100,8 +100,9 @@ cfg_if! {
 
         pub use denial::{Category, Denial, DenialCode};
         pub use gate::{
-            Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
-            TollgateFuture, TollgateLayer, TollgateService,
+            Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped,
+            SourceState, SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder,
+            TollgateFuture, TollgateLayer, TollgateService, Warnings,
         };
         pub use limit::MemoryStore;
         pub use policy::{Fault, Severity};

@@ -11,6 +11,7 @@ mod extract;
 mod layer;
 mod observe;
 mod pipeline;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use builder::{OpenError, TollgateBuilder};
 pub use extract::{ApiKey, Claims, Scoped};
 pub use layer::{TollgateFuture, TollgateLayer, TollgateService};
 pub(crate) use pipeline::Gate;
+pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
 use crate::policy::Fault;
 
