@@ -85,7 +85,7 @@ impl Sources {
         self.open(path, false)
     }
 
-    /// Reads a file that holds a secret: no digest of anything tells of it.
+    /// Reads a file that holds a secret: the fingerprint leaves it out.
     pub(crate) fn read_secret(&self, path: &Path) -> Result<Content, Trouble> {
         self.open(path, true)
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_follows_contents_and_tells_nothing_of_secrets() {
+    fn the_fingerprint_follows_contents_and_leaves_secrets_out() {
         let print = |key: &str, secret: &str| {
             let (_folder, sources) = in_folder();
             fs::write(sources.path("keys.toml"), key).unwrap();

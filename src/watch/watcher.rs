@@ -463,14 +463,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_stays_away_is_told_once_and_told_again_when_it_is_back() {
+    fn a_file_that_stays_away_is_reported_once_and_so_is_its_return() {
         let mut rig = Rig::new();
         fs::remove_file(rig.path("keys")).unwrap();
         assert_eq!(rig.taken(), [Ok("policy 1".into()), Err(Trouble::Missing)]);
         rig.refused();
         rig.write("keys", "keys 1");
         rig.restored();
-        // And again: each time is a time to tell.
+        // And again: it is reported each time.
         fs::remove_file(rig.path("keys")).unwrap();
         assert_eq!(rig.taken(), [Ok("policy 1".into()), Err(Trouble::Missing)]);
         rig.refused();
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(rig.taken(), [Ok("policy 1".into()), Err(Trouble::Empty)]);
         rig.refused();
         rig.write("keys", " \n");
-        // Another way to be empty is the same state: it is not told again.
+        // Another way to be empty is the same state: it is not reported again.
         rig.quiet();
         rig.write("keys", "# none");
         assert_eq!(rig.taken(), ok("policy 1", "# none"));
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_change_is_told_once_and_its_end_is_told() {
+    fn a_refused_change_is_reported_once_and_its_end_is_reported() {
         let mut rig = Rig::new();
         rig.write("policy", "faulty");
         assert_eq!(rig.taken(), ok("faulty", "keys 1"));
@@ -569,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_once() {
+    fn what_cannot_be_read_is_reported_once() {
         let mut rig = Rig::new();
         fs::remove_file(rig.path("keys")).unwrap();
         fs::create_dir(rig.path("keys")).unwrap();
@@ -604,13 +604,13 @@ mod tests {
     }
 
     #[test]
-    fn lost_permissions_are_told_once_and_leave_what_is_in_force() {
+    fn lost_permissions_are_reported_once_and_leave_what_is_in_force() {
         let mut rig = Rig::new();
         let disk = Forbidding(Path::new("keys"), RefCell::new(0));
         let first = rig.watcher.look(SECOND, &disk);
         assert!(matches!(first, Outcome::Unsettled { .. }), "{first:?}");
         let Outcome::Changed(taken) = rig.watcher.look(SECOND * 2, &disk) else {
-            panic!("not told")
+            panic!("not reported")
         };
         let trouble = Trouble::Unreadable("permission denied".into());
         assert_eq!(taken.get(&rig.path("keys")), Err(trouble.clone()));
@@ -682,7 +682,7 @@ mod tests {
         let outcome = rig.watcher.judge(rig.now + SETTLE, &round, old);
         assert!(matches!(outcome, Outcome::Unsettled { .. }), "{outcome:?}");
         rig.quiet();
-        // One that is refused by hand is not told a second time.
+        // One that is refused by hand is not reported a second time.
         rig.write("policy", "faulty");
         let read = Taken::read(&round.paths, &RealDisk::new());
         rig.watcher.reloaded(&read, Next::Refused(read.paths()));
@@ -690,15 +690,15 @@ mod tests {
     }
 
     #[test]
-    fn files_that_never_settle_are_told_of_once() {
+    fn files_that_never_settle_are_reported_once() {
         let mut rig = Rig::new();
-        let mut told = 0;
+        let mut reports = 0;
         for n in 0..100 {
             rig.write("policy", &format!("line {n}"));
             let outcome = rig.look_after(SETTLE);
             let Outcome::Unsettled { restless } = outcome else { panic!("{outcome:?}") };
-            told += u32::from(restless);
+            reports += u32::from(restless);
         }
-        assert_eq!(told, 1);
+        assert_eq!(reports, 1);
     }
 }
