@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Tollgate;
+use super::origin::{Loaded, Origin, PolicyPlace};
 use super::pipeline::Gate;
 use crate::credential::Secret;
-use crate::denial::{DenialCode, Registry, Renderer};
-use crate::policy::{Fault, Faults, Secrets, Severity, Sources, load};
+use crate::denial::{DenialCode, Renderer};
+use crate::policy::{Fault, Secrets, Severity};
 use crate::time::{Clock, SystemClock};
 
 /// Opens a [`Tollgate`].
@@ -29,34 +30,23 @@ use crate::time::{Clock, SystemClock};
 /// ```
 #[derive(Default)]
 pub struct TollgateBuilder {
-    source: Source,
+    source: PolicyPlace,
     clock: Option<Box<dyn Clock>>,
     codes: Vec<&'static DenialCode>,
     secrets: Secrets,
     for_documents: bool,
 }
 
-enum Source {
-    File(PathBuf),
-    Text(String),
-}
-
-impl Default for Source {
-    fn default() -> Self {
-        Self::File("config/tollgate.toml".into())
-    }
-}
-
 impl TollgateBuilder {
     /// Reads the policy from this file; `config/tollgate.toml` unless it is set.
     pub fn policy_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.source = Source::File(path.into());
+        self.source = PolicyPlace::File(path.into());
         self
     }
 
     /// Takes this text as the policy. Files that it names are relative to the working directory.
     pub fn policy(mut self, text: impl Into<String>) -> Self {
-        self.source = Source::Text(text.into());
+        self.source = PolicyPlace::Text(text.into());
         self
     }
 
@@ -125,26 +115,14 @@ impl TollgateBuilder {
     ///
     /// See [`OpenError`].
     pub async fn build(self) -> Result<Tollgate, OpenError> {
-        let (name, text, folder) = match self.source {
-            Source::Text(text) => ("policy".to_owned(), text, PathBuf::from(".")),
-            Source::File(path) => {
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| OpenError::Unreadable { path: path.clone(), error })?;
-                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-                (path.display().to_string(), text, folder)
-            }
+        let origin = Origin {
+            place: self.source,
+            codes: self.codes,
+            secrets: Arc::new(self.secrets),
+            for_documents: self.for_documents,
         };
-        let faults = Faults::default();
-        let sources = Sources::of_disk(folder).with_secrets(Arc::new(self.secrets));
-        let sources = if self.for_documents { sources.forgiving_absent_secrets() } else { sources };
-        let policy = load(&name, &text, &sources, &faults);
-        let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
-        let registry = Registry::new(entries, &self.codes, &faults);
-        let faults = faults.into_sorted();
-        let refused = faults.iter().any(|fault| fault.severity() == Severity::Fault);
-        let Some(policy) = policy.filter(|_| !refused) else {
-            return Err(OpenError::Refused { faults });
-        };
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        let Loaded { policy, registry, warnings: faults, .. } = loaded;
         for doubt in &faults {
             tracing::warn!(
                 target: "tollgate", file = doubt.file(), line = doubt.line(), help = doubt.help(),

@@ -10,6 +10,7 @@ mod count;
 mod extract;
 mod layer;
 mod observe;
+mod origin;
 mod pipeline;
 mod status;
 

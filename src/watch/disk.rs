@@ -58,6 +58,20 @@ impl From<io::Error> for Trouble {
     }
 }
 
+impl From<Trouble> for io::Error {
+    fn from(trouble: Trouble) -> Self {
+        let kind = match trouble {
+            Trouble::Missing => io::ErrorKind::NotFound,
+            Trouble::Directory => io::ErrorKind::IsADirectory,
+            Trouble::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Trouble::Empty | Trouble::NotAFile | Trouble::NotLookedAt | Trouble::Unreadable(_) => {
+                io::ErrorKind::Other
+            }
+        };
+        Self::new(kind, trouble.to_string())
+    }
+}
+
 fn size(bytes: u64) -> String {
     const MEBIBYTE: u64 = 1 << 20;
     if bytes >= MEBIBYTE && bytes.is_multiple_of(MEBIBYTE) {
