@@ -89,6 +89,7 @@ mod reference;
 mod scope;
 mod time;
 mod verify;
+mod watch;
 
 /// OpenAPI: what an application's own document says of the gate in front of it.
 #[cfg(feature = "reference")]
@@ -102,8 +103,9 @@ pub mod workbench;
 
 pub use denial::{Action, Actor, Category, Denial, DenialCode};
 pub use gate::{
-    Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
-    TollgateFuture, TollgateLayer, TollgateService,
+    Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped, SourceState,
+    SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder, TollgateFuture, TollgateLayer,
+    TollgateService, Warnings,
 };
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};

@@ -23,7 +23,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
-use crate::policy::{Faults, Severity, load};
+use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
@@ -128,7 +128,7 @@ pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
     let faults = Faults::default();
     let policy =
         format!("version = 1\n[api_keys]\n{}", entry.replacen("[[key]]", "[[api_keys.key]]", 1));
-    let _loaded = load("the new key", &policy, Path::new(""), &faults);
+    let _loaded = load("the new key", &policy, &Sources::default(), &faults);
     let faults = faults.into_sorted();
     if let Some(fault) = faults.iter().find(|fault| fault.severity() == Severity::Fault) {
         return Err(format!("{}: {}", fault.message(), fault.help()));

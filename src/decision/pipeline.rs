@@ -255,13 +255,12 @@ impl Attempts<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use http::{HeaderMap, Method};
 
     use super::*;
     use crate::fields::Fields;
-    use crate::policy::{Faults, Refusal, load};
+    use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::NewApiKey;
 
@@ -288,7 +287,7 @@ mod tests {
                  [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\nscopes = [\"write\"]\n",
                 key.digest()
             );
-            let policy = load("policy", &text, Path::new(""), &Faults::default()).unwrap();
+            let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
             let (store, failures) = MemoryStore::of(&policy.limits, policy.failures, 1000);
             let tokens = TokenCache::new(10);
             let (failures, clock) = (failures.unwrap(), ManualClock::at(1_800_000_000));

@@ -319,14 +319,13 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::path::Path;
 
     use axum::body::to_bytes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::denial::{Media, Registry, Renderer};
-    use crate::policy::{Faults, Policy, load};
+    use crate::policy::{Faults, Policy, Sources, load};
     use crate::principal::Principal;
     use crate::verify::NewApiKey;
 
@@ -392,7 +391,7 @@ limits = ["large"]
                  client = \"c\"\ndigest = \"{}\"\nscopes = [\"b\"]\n{POLICY}",
                 key.digest()
             );
-            let policy = load("policy", &text, Path::new(""), &Faults::default()).unwrap();
+            let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
             let renderer = Renderer::new(&policy, Registry::default());
             let known = Known::of(&policy);
             let principal = policy.keys.iter().next().unwrap().principal.clone();

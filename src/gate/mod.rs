@@ -20,8 +20,10 @@ mod future;
 mod gate;
 mod layer;
 mod observe;
+mod origin;
 mod replace;
 mod snapshot;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub(crate) use gate::Gate;
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub(crate) use snapshot::Snapshot;
+pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
 use crate::policy::Fault;
 

@@ -182,16 +182,9 @@ impl fmt::Display for Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     found: RefCell<Vec<Fault>>,
-    /// Whether a secret that is not there is one: it is, for all but documents.
-    pub(crate) forgives_absent_secrets: bool,
 }
 
 impl Faults {
-    /// For a policy that is read to be told of, where no request is judged by it.
-    pub(crate) fn of_documents() -> Self {
-        Self { forgives_absent_secrets: true, ..Self::default() }
-    }
-
     pub(crate) fn push(&self, fault: Fault) {
         self.found.borrow_mut().push(fault);
     }

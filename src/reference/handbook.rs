@@ -226,13 +226,13 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
-    use crate::policy::{Faults, load};
+    use crate::policy::{Faults, Sources, load};
 
     fn policy(lines: &str) -> Policy {
-        load("policy", &format!("version = 1\n{lines}"), Path::new(""), &Faults::default()).unwrap()
+        load("policy", &format!("version = 1\n{lines}"), &Sources::default(), &Faults::default())
+            .unwrap()
     }
 
     fn codes(policy: &Policy, rule: usize) -> Vec<&'static str> {

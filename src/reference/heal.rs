@@ -80,16 +80,15 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
     use crate::denial::Code;
-    use crate::policy::{Faults, load};
+    use crate::policy::{Faults, Sources, load};
 
     #[test]
     fn what_the_policy_knows_is_filled_in() {
         let text = "version = 1\n[api_keys]\nprefix = \"acme\"\n[[rule]]\nname = \"a\"\npath = \"/\"\nscopes = [\"a:b\"]\n";
-        let policy = load("policy", text, Path::new(""), &Faults::default()).unwrap();
+        let policy = load("policy", text, &Sources::default(), &Faults::default()).unwrap();
         let rule = policy.rules.iter().next().unwrap();
         assert_eq!(
             heals(&policy, rule, Code::InsufficientScope.row()),

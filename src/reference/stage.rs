@@ -1,7 +1,6 @@
 //! A small API to make examples with: a policy, credentials, and a clock that stands still.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +19,7 @@ use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::fields::Fields;
 use crate::gate::{Observer, Snapshot};
-use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, load};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
 use crate::time::{ManualClock, Moment};
 use crate::verify::{Issuer, Issuers, KeySet, NewApiKey};
 
@@ -122,7 +121,7 @@ impl Stage {
         }
         keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
         let faults = Faults::default();
-        let mut policy = load("examples", &(entries + POLICY), Path::new(""), &faults)?;
+        let mut policy = load("examples", &(entries + POLICY), &Sources::default(), &faults)?;
         api.adapt(&mut policy, disclosure);
         policy.credential.tokens = true;
         policy.issuers = issuers();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::support::root;
 
 /// From top to bottom.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "time",
     "fields",
     "scope",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 16] = [
     "credential",
     "verify",
     "limit",
+    "watch",
     "policy",
     "decision",
     "accept",

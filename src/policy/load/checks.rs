@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderName, Uri};
@@ -12,7 +11,9 @@ use crate::address::parse_range;
 use crate::limit::{ONE, Quota, parse_rate};
 use crate::policy::fault::{Fault, Faults, NOT_TOML, Place, Source};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::scope::{InvalidScope, Scope};
+use crate::watch::Content;
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
 ///
@@ -162,11 +163,20 @@ pub(super) fn check_sentence(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
-pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| {
+
+/// Reads a file that the policy names at `place`.
+pub(super) fn read_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    sources
+        .read(&path)
+        .map_err(|trouble| {
             faults.push(
-                Fault::at(place, format!("cannot read `{}`: {error}", path.display()))
+                Fault::at(place, format!("cannot read `{}`: {trouble}", path.display()))
                     .label("cannot be read")
                     .with_help("paths are relative to the folder of the policy"),
             );

@@ -1,7 +1,6 @@
 //! Reads `[[issuer]]` and the keys of issuers.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +14,20 @@ use crate::credential::Secret;
 use crate::limit::parse_duration;
 use crate::policy::fault::{Fault, Faults, Place, is_variable, list, nearest};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::verify::{
     Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
 
-pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Issuer> {
+pub(super) fn load_issuers(sections: Vec<Section<'_>>, sources: &Sources) -> Vec<Issuer> {
     let (mut names, mut isses) = (HashSet::new(), HashSet::new());
-    let load = |section| load_issuer(section, folder, &mut names, &mut isses);
+    let load = |section| load_issuer(section, sources, &mut names, &mut isses);
     sections.into_iter().filter_map(load).collect()
 }
 
 fn load_issuer(
     section: Section<'_>,
-    folder: &Path,
+    sources: &Sources,
     names: &mut HashSet<String>,
     isses: &mut HashSet<String>,
 ) -> Option<Issuer> {
@@ -49,7 +49,7 @@ fn load_issuer(
         "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
     );
     let algorithms = load_algorithms(&section);
-    let keys = load_key_set(&section, folder, algorithms.as_deref());
+    let keys = load_key_set(&section, sources, algorithms.as_deref());
     let leeway = section.parse("leeway", "duration", |text| {
         parse_duration(text).ok_or_else(|| DURATION_HELP.into())
     });
@@ -174,7 +174,7 @@ const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_
 
 fn load_key_set(
     issuer: &Section<'_>,
-    folder: &Path,
+    sources: &Sources,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySet> {
     if !issuer.has("keys") {
@@ -197,16 +197,16 @@ fn load_key_set(
     }
     match source {
         KeySource::Secret { variable, base64 } => {
-            load_secret(&variable, base64, algorithms, faults)
+            load_secret(&variable, base64, algorithms, sources, faults)
         }
         KeySource::Pem(file) => {
-            let text = read_file(&folder.join(file.value), &place, faults)?;
+            let text = read_file(file.value, &place, sources, faults)?;
             KeySet::from_pem(&text, algorithms)
                 .map_err(|trouble| report_trouble(&trouble, &place, faults))
                 .ok()
         }
         KeySource::Jwks(file) => {
-            let text = read_file(&folder.join(file.value), &place, faults)?;
+            let text = read_file(file.value, &place, sources, faults)?;
             let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
                 Ok((keys, troubles)) => (Some(keys), troubles),
                 Err(troubles) => (None, troubles),
@@ -294,13 +294,14 @@ fn load_secret(
     variable: &At<&str>,
     base64: bool,
     algorithms: &[Algorithm],
+    sources: &Sources,
     faults: &Faults,
 ) -> Option<KeySet> {
     // What does not look like a name may be the secret itself: it is not repeated.
     let shown = if is_variable(variable.value) { variable.value } else { "named here" };
     let is_name = !variable.value.is_empty() && !variable.value.contains(['=', '\0']);
-    let Some(text) = is_name.then(|| std::env::var_os(variable.value)).flatten() else {
-        if is_name && faults.forgives_absent_secrets {
+    let Some(given) = sources.variable(variable.value) else {
+        if is_name && sources.forgives_absent_secrets() {
             // One that nobody knows stands in for it.
             let mut unknown = [0; 64];
             SystemRandom::new().fill(&mut unknown).ok()?;
@@ -313,10 +314,10 @@ fn load_secret(
         );
         return None;
     };
-    let bytes = text.into_encoded_bytes();
     let secret = if base64 {
         let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
-        let Some(secret) = engines.iter().find_map(|engine| engine.decode(bytes.trim_ascii()).ok())
+        let Some(secret) =
+            engines.iter().find_map(|engine| engine.decode(given.expose().trim_ascii()).ok())
         else {
             faults.push(
                 Fault::at(&variable.place, format!("the variable `{shown}` is not base64"))
@@ -327,7 +328,7 @@ fn load_secret(
         };
         Secret::new(secret)
     } else {
-        Secret::new(bytes)
+        given
     };
     let needed = algorithms.iter().copied().max_by_key(|algorithm| hash_length(*algorithm))?;
     if secret.expose().len() < hash_length(needed) {

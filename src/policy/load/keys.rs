@@ -1,7 +1,6 @@
 //! Reads `[api_keys]` and the key file.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -15,6 +14,7 @@ use super::checks::{
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::Scope;
 use crate::verify::{KeyRecord, KeyTable};
@@ -36,7 +36,7 @@ impl Keys {
 pub(super) fn load_keys(
     section: Option<Section<'_>>,
     plain: Vec<Section<'_>>,
-    folder: &Path,
+    sources: &Sources,
     tokens: bool,
     faults: &Faults,
 ) -> Keys {
@@ -84,7 +84,7 @@ pub(super) fn load_keys(
     let inner = section.sections("key", "[[api_keys.key]]").into_iter();
     records.extend(inner.filter_map(|key| load_key(key, &mut seen)));
     if let Some(file) = section.text("file") {
-        records.extend(load_key_file(&file, folder, faults, &mut seen));
+        records.extend(load_key_file(&file, sources, faults, &mut seen));
     }
     section.finish();
     Keys { table: KeyTable::new(credential.format.clone(), records), credential }
@@ -92,13 +92,14 @@ pub(super) fn load_keys(
 
 fn load_key_file(
     file: &At<&str>,
-    folder: &Path,
+    sources: &Sources,
     faults: &Faults,
     seen: &mut Seen,
 ) -> Vec<KeyRecord> {
-    let path = folder.join(file.value);
-    let Some(text) = read_file(&path, &file.place, faults) else { return Vec::new() };
-    let Ok(text) = String::from_utf8(text) else {
+    let Some(text) = read_file(file.value, &file.place, sources, faults) else {
+        return Vec::new();
+    };
+    let Ok(text) = str::from_utf8(&text) else {
         faults.push(
             Fault::at(&file.place, "the key file is not UTF-8")
                 .label("cannot be read")
@@ -106,8 +107,9 @@ fn load_key_file(
         );
         return Vec::new();
     };
-    let source = Arc::new(Source { name: path.display().to_string(), text: text.clone() });
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let name = sources.path(file.value).display().to_string();
+    let source = Arc::new(Source { name, text: text.to_owned() });
+    let (table, errors) = DeTable::parse_recoverable(text);
     let lines = report_syntax(&errors, &source, faults);
     if lines.is_none_or(|lines| !lines.is_empty()) {
         return Vec::new();

@@ -6,7 +6,6 @@ mod keys;
 mod limits;
 mod rules;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -22,6 +21,7 @@ use rules::{RuleContext, load_rules};
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::section::{At, Section};
+use super::sources::Sources;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
@@ -29,11 +29,11 @@ use crate::limit::{Quota, parse_rate};
 const MAX_BUCKETS: u64 = 1_000_000;
 const TOKEN_CACHE: u64 = 100_000;
 
-/// Reads the policy `text`. Files that it names are relative to `folder`.
+/// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
 /// What could not be read is reported in `faults`; whoever calls refuses the policy when there are
 /// any. `None` where nothing can be made of the text.
-pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Option<Policy> {
+pub(crate) fn load(name: &str, text: &str, sources: &Sources, faults: &Faults) -> Option<Policy> {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let start = Place { source: source.clone(), span: 0..0 };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -43,7 +43,7 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     let lines = report_syntax(&errors, &source, faults)?;
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
     check_version(&root);
-    let policy = load_root(&root, folder);
+    let policy = load_root(&root, sources);
     root.finish();
     if !lines.is_empty() {
         faults.drop_followers(&lines);
@@ -77,19 +77,19 @@ fn check_version(root: &Section<'_>) {
     }
 }
 
-fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
+fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (denial, codes) = load_denial(root.section("denial", "[denial]"));
     let address = load_address(root.section("address", "[address]"));
     let failures = load_failures(root.section("failures", "[failures]"));
     let token_cache = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
 
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
+    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources);
     let takes_keys = root.has("api_keys") || root.has("key");
     let (keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
         let plain = root.sections("key", "[[key]]");
-        load_keys(section, plain, folder, !issuers.is_empty(), root.faults())
+        load_keys(section, plain, sources, !issuers.is_empty(), root.faults())
     });
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
