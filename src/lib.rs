@@ -102,7 +102,6 @@ cfg_if! {
             Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
             TollgateFuture, TollgateLayer, TollgateService,
         };
-        pub use limit::MemoryStore;
         pub use policy::{Fault, Severity};
         pub use principal::{CredentialKind, Principal};
         pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};

@@ -9,7 +9,7 @@ use super::catalogue as codes;
 use super::code::DenialCode;
 use super::document::{Denial, Fact};
 use crate::credential::{CredentialError, KeyFault, Place, Unsupported};
-use crate::limit::{Balance, TooManyFailures, Wait};
+use crate::limit::{Balance, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{MICROS, rfc3339, seconds_up};
@@ -342,11 +342,9 @@ impl Scene<'_> {
         denial.wait(wait.seconds().unwrap_or(1))
     }
 
-    pub(crate) fn too_many_failures(&self, failures: TooManyFailures) -> Denial {
-        let last = PROVED_NOTHING.get(failures.last as usize).map_or("", |row| row.code);
-        self.deny(&codes::TOO_MANY_FAILURES)
-            .text("last_failure", last)
-            .wait(seconds_up(failures.wait))
+    pub(crate) fn too_many_failures(&self, wait: u64, last: u32) -> Denial {
+        let last = PROVED_NOTHING.get(last as usize).map_or("", |row| row.code);
+        self.deny(&codes::TOO_MANY_FAILURES).text("last_failure", last).wait(seconds_up(wait))
     }
 
     /// The decision needs the client's address, and the server does not know it.

@@ -1,6 +1,5 @@
 //! What an admitted request carries to its handler.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,9 +87,10 @@ impl Admission {
     /// and the client waits until the debt is refilled. If it is called before the response
     /// is returned, the RateLimit fields tell of it. 0 takes nothing.
     pub fn charge(&self, tokens: u32) {
-        let Some(cost) = NonZeroU32::new(tokens) else { return };
-        self.0.gate.charge(&self.0.charges, cost);
-        self.0.charged_late.store(true, Ordering::Release);
+        if tokens > 0 {
+            self.0.gate.charge(&self.0.charges, tokens);
+            self.0.charged_late.store(true, Ordering::Release);
+        }
     }
 
     /// Who called; `None` on public rules.

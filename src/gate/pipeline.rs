@@ -6,8 +6,6 @@
 //! ```
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,9 +16,12 @@ use super::observe;
 use crate::address::Address;
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
-use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
+use crate::denial::{Denial, Renderer, Scene};
 use crate::fields::Fields;
-use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
+use crate::limit::{
+    Balance, BucketName, Charge, Charges, Failures, KeyPart, Limit, MemoryStore, MustWait, Parts,
+    Settle, Settled, Tables,
+};
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{Clock, Moment};
@@ -35,7 +36,10 @@ pub(crate) struct Gate {
     pub(super) vary: HeaderValue,
     clock: Box<dyn Clock>,
     store: MemoryStore,
+    tables: Tables,
     failures: Option<Failures>,
+    /// What failed last, of the addresses that failed lately: a number of `denial::cause`.
+    last_failures: quick_cache::sync::Cache<Address, u32>,
     tokens: TokenCache,
     /// Whether the log says already that the server does not tell the peer's address.
     told_of_missing_peer: AtomicBool,
@@ -74,12 +78,12 @@ impl Gate {
         clock: Box<dyn Clock>,
         doubts: Vec<Fault>,
     ) -> Self {
-        let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
-        // The failures of addresses are one more table, with one quota for each kind.
-        let failed = policy.failures.map(|quota| vec![quota; PROVED_NOTHING.len()]);
-        let failures = failed.as_ref().map(|_| Failures::new(policy.limits.len() as u32));
-        let tables = policy.limits.iter().map(quotas).chain(failed);
-        let store = MemoryStore::new(tables, policy.max_buckets);
+        let store = MemoryStore::default();
+        let tables = store.adopt(&policy.limits).tables;
+        let failed = |quota| Failures::adopt(&Arc::default(), quota, policy.max_buckets);
+        let failures = policy.failures.map(failed);
+        let last_failures =
+            quick_cache::sync::Cache::new(if failures.is_some() { 65_536 } else { 0 });
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let told_of_missing_peer = AtomicBool::new(false);
@@ -91,7 +95,9 @@ impl Gate {
             vary,
             clock,
             store,
+            tables,
             failures,
+            last_failures,
             tokens,
             told_of_missing_peer,
         }
@@ -118,7 +124,7 @@ impl Gate {
         };
         let rule = &self.policy.rules[id];
         let scene = Scene { policy: &self.policy, rule };
-        let mut charges = Charges::new(rule.cost);
+        let mut charges = Charges::default();
         match self.admit(&scene, head, &mut caller, &mut charges) {
             Ok(()) => {
                 observe::admitted(rule);
@@ -127,7 +133,7 @@ impl Gate {
             Err(denial) if rule.mode == Mode::Shadow => {
                 observe::would_deny(&denial, &caller);
                 // What was to be taken was not.
-                let charges = Charges::new(rule.cost);
+                let charges = Charges::default();
                 Verdict::Admitted(Admission::new(self, id, caller, charges, Some(denial)))
             }
             Err(denial) => {
@@ -176,9 +182,10 @@ impl Gate {
     ) -> Result<(), Denial> {
         let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
         let bucket = self.policy.address.bucket(address);
-        failures
-            .check(&self.store, bucket, head.moment.steady())
-            .map_err(|wait| scene.too_many_failures(wait))
+        failures.check(bucket, head.moment.steady()).map_err(|MustWait(wait)| {
+            let last = self.last_failures.get(&bucket).unwrap_or(0);
+            scene.too_many_failures(wait, last)
+        })
     }
 
     /// From the one credential of the request to a principal. What proves nothing counts
@@ -198,12 +205,13 @@ impl Gate {
         }
         self.verify(scene, &credential, address, &head.moment).inspect_err(|denial| {
             // A rule in shadow mode denies nobody, so it makes nobody wait elsewhere either.
-            let failures = self.failures.filter(|_| scene.rule.mode == Mode::Enforce);
+            let failures = self.failures.as_ref().filter(|_| scene.rule.mode == Mode::Enforce);
             if let (Some(kind), Some(failures), Some(address)) =
                 (denial.proved_nothing(), failures, address)
             {
                 let bucket = self.policy.address.bucket(address);
-                failures.charge(&self.store, bucket, kind, head.moment.steady());
+                failures.charge(bucket, head.moment.steady());
+                self.last_failures.insert(bucket, kind);
             }
         })
     }
@@ -254,33 +262,34 @@ impl Gate {
         let plan = caller.principal.as_ref().and_then(Principal::plan);
         for index in &rule.limits {
             let limit = &policy.limits[*index];
-            let key = BucketKey { limit, policy, rule, headers: head.headers, caller };
-            charges.push(Charge {
-                key: self.store.key(key),
-                limit: *index as u32,
-                quota: limit.quota_of(plan) as u32,
-            });
+            let name = BucketKey { limit, policy, rule, headers: head.headers, caller };
+            let (bucket, quota) = (self.store.bucket(&name), limit.quota_of(plan));
+            charges.push(Charge::new(*index, quota, bucket, rule.cost.get()));
         }
-        if self.store.take(charges, head.moment.steady()) {
-            Ok(())
-        } else {
-            Err(scene.rate_limited(self.store.balance(charges)))
+        match self.store.settle(&self.tables, charges, Settle::Take, head.moment.steady()) {
+            Settled::Granted => Ok(()),
+            Settled::Refused => Err(scene.rate_limited(self.balance(charges))),
         }
     }
 
     /// Takes `cost` more from the buckets of an admitted request.
-    pub(super) fn charge(&self, charges: &Charges, cost: NonZeroU32) {
-        self.store.charge(charges, cost, self.clock.steady());
+    pub(super) fn charge(&self, charges: &Charges, cost: u32) {
+        let mut late = charges.late(None, cost);
+        let _always_granted =
+            self.store.settle(&self.tables, &mut late, Settle::Owe, self.clock.steady());
     }
 
     /// How the buckets stood when the request was admitted.
     pub(super) fn balance(&self, charges: &Charges) -> Balance {
-        self.store.balance(charges)
+        self.tables.balance(charges)
     }
 
     /// How they stand now.
     pub(super) fn balance_now(&self, charges: &Charges) -> Balance {
-        self.store.peek(charges, self.clock.steady())
+        let mut charges = charges.clone();
+        let _as_it_stands =
+            self.store.settle(&self.tables, &mut charges, Settle::Look, self.clock.steady());
+        self.tables.balance(&charges)
     }
 }
 
@@ -304,42 +313,49 @@ struct BucketKey<'k> {
     caller: &'k Caller,
 }
 
-impl Hash for BucketKey<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl BucketName for BucketKey<'_> {
+    fn write(&self, parts: &mut impl Parts) {
+        let principal = self.caller.principal.as_ref();
         for part in &self.limit.per {
             match part {
-                KeyPart::Client => {
-                    self.caller.principal.as_ref().map(Principal::identity).hash(state);
-                }
-                KeyPart::Address => {
-                    self.caller
-                        .address
-                        .map(|address| self.policy.address.bucket(address))
-                        .hash(state);
-                }
-                KeyPart::Rule => self.rule.name.hash(state),
+                KeyPart::Client => self.write_caller(parts),
+                KeyPart::Address => self.write_address(parts),
+                KeyPart::Rule => parts.rule(&self.rule.name),
                 KeyPart::Global => {}
                 KeyPart::Claim(name) => {
-                    let principal = self.caller.principal.as_ref();
                     let claim = principal.and_then(Principal::claims).and_then(|set| set.get(name));
-                    match claim {
-                        // Text is compared as text, however it was escaped. Claims of two
-                        // issuers are two, even if they are equal.
-                        Some(claim) => {
-                            principal.and_then(Principal::issuer).hash(state);
-                            claims::text(claim).ok_or(claim).hash(state);
-                        }
-                        // A caller without the claim stands for itself.
-                        None => principal.map(Principal::identity).hash(state),
+                    let issuer = principal.and_then(Principal::issuer);
+                    match claim.map(|claim| (claim, claims::text(claim))) {
+                        // Text is compared as text, however it was escaped.
+                        Some((_, Some(text))) => parts.claim_text(issuer, &text),
+                        Some((json, None)) => parts.claim_json(issuer, json),
+                        None => self.write_caller(parts),
                     }
                 }
                 KeyPart::Header(name) => {
-                    for value in self.headers.get_all(name) {
-                        value.as_bytes().hash(state);
+                    let mut lines = self.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+                    match lines.next() {
+                        Some(first) => parts.header(first, lines),
+                        None => self.write_caller(parts),
                     }
-                    state.write_u8(0);
                 }
             }
+        }
+    }
+}
+
+impl BucketKey<'_> {
+    /// The client; of a request that proves none, the address.
+    fn write_caller(&self, parts: &mut impl Parts) {
+        match &self.caller.principal {
+            Some(principal) => parts.client(principal),
+            None => self.write_address(parts),
+        }
+    }
+
+    fn write_address(&self, parts: &mut impl Parts) {
+        if let Some(address) = self.caller.address {
+            parts.address(self.policy.address.bucket(address));
         }
     }
 }
