@@ -22,7 +22,10 @@ use serde_json::{Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
+use crate::limit::{
+    BucketName, Charge, Charges, KeyPart, Limit, MemoryStore, Parts, PlanQuota, Quota, Settle,
+    Settled, Tables, parse_duration,
+};
 use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
@@ -71,7 +74,17 @@ pub enum KeyFile {
 #[derive(Debug)]
 pub struct Buckets {
     store: MemoryStore,
+    tables: Tables,
     clock: SystemClock,
+}
+
+/// A client as a limit by header names it.
+struct Named<'n>(&'n str);
+
+impl BucketName for Named<'_> {
+    fn write(&self, parts: &mut impl Parts) {
+        parts.header(self.0.as_bytes(), std::iter::empty());
+    }
 }
 
 impl Buckets {
@@ -80,15 +93,19 @@ impl Buckets {
     pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
-        let store = MemoryStore::new(std::iter::once(vec![quota]), max_buckets);
-        Some(Self { store, clock: SystemClock::new() })
+        let quota = PlanQuota { plan: None, rate: "".into(), quota };
+        let limit = Limit::new("one".into(), vec![KeyPart::Global], vec![quota], max_buckets);
+        let store = MemoryStore::default();
+        let tables = store.adopt([&limit]).tables;
+        Some(Self { store, tables, clock: SystemClock::new() })
     }
 
     /// Takes a token of the client's bucket; whether it was there.
     pub fn take(&self, client: &str) -> bool {
-        let mut charges = Charges::new(NonZeroU32::MIN);
-        charges.push(Charge { key: self.store.key(client), limit: 0, quota: 0 });
-        self.store.take(&mut charges, self.clock.steady())
+        let mut charges = Charges::default();
+        charges.push(Charge::new(0, 0, self.store.bucket(&Named(client)), 1));
+        let now = self.clock.steady();
+        self.store.settle(&self.tables, &mut charges, Settle::Take, now) == Settled::Granted
     }
 }
 

@@ -1,14 +1,13 @@
 //! What a bucket is kept for: the parts of the limit's key, as they are in this request.
 
-use std::hash::{Hash, Hasher};
-
 use super::pipeline::Caller;
 use crate::ask::Ask;
 use crate::claims;
-use crate::limit::{KeyPart, Limit};
+use crate::limit::{BucketName, KeyPart, Limit, Parts};
 use crate::policy::{Policy, Rule};
 use crate::principal::Principal;
 
+/// The bucket of a request, under one of its limits.
 pub(super) struct BucketKey<'k, 'r> {
     pub(super) limit: &'k Limit,
     pub(super) policy: &'k Policy,
@@ -17,38 +16,60 @@ pub(super) struct BucketKey<'k, 'r> {
     pub(super) caller: &'k Caller,
 }
 
-impl Hash for BucketKey<'_, '_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let principal = self.caller.principal.as_ref();
+impl BucketName for BucketKey<'_, '_> {
+    fn write(&self, parts: &mut impl Parts) {
         for part in &self.limit.per {
             match part {
-                KeyPart::Client => principal.map(Principal::identity).hash(state),
-                KeyPart::Address => {
-                    let address = self.caller.address;
-                    address.map(|address| self.policy.address.bucket(address)).hash(state);
-                }
-                KeyPart::Rule => self.rule.name.hash(state),
+                KeyPart::Client => self.client(parts),
+                KeyPart::Address => self.address(parts),
+                KeyPart::Rule => parts.rule(&self.rule.name),
                 KeyPart::Global => {}
-                KeyPart::Claim(name) => {
-                    let claim = principal.and_then(Principal::claims).and_then(|set| set.get(name));
-                    match claim {
-                        // Text is compared as text, however it was escaped. Claims of two
-                        // issuers are two, even if they are equal.
-                        Some(claim) => {
-                            principal.and_then(Principal::issuer).hash(state);
-                            claims::text(claim).ok_or(claim).hash(state);
-                        }
-                        // A caller without the claim has a bucket of its own.
-                        None => principal.map(Principal::identity).hash(state),
-                    }
-                }
+                KeyPart::Claim(name) => self.claim(name, parts),
                 KeyPart::Header(name) => {
-                    for value in self.ask.headers.get_all(name) {
-                        value.as_bytes().hash(state);
+                    let mut values = self.ask.headers.get_all(name).iter();
+                    match values.next() {
+                        Some(first) => {
+                            parts.header(first.as_bytes(), values.map(|value| value.as_bytes()));
+                        }
+                        None => self.caller(parts),
                     }
-                    state.write_u8(0);
                 }
             }
+        }
+    }
+}
+
+impl BucketKey<'_, '_> {
+    fn client(&self, parts: &mut impl Parts) {
+        if let Some(principal) = &self.caller.principal {
+            parts.client(principal);
+        }
+    }
+
+    fn address(&self, parts: &mut impl Parts) {
+        if let Some(address) = self.caller.address {
+            parts.address(self.policy.address.bucket(address));
+        }
+    }
+
+    /// Who calls: the client, where one was proven, and otherwise the address.
+    fn caller(&self, parts: &mut impl Parts) {
+        match &self.caller.principal {
+            Some(principal) => parts.client(principal),
+            None => self.address(parts),
+        }
+    }
+
+    /// A claim of the caller's token. A caller without it has a bucket of its own.
+    fn claim(&self, name: &str, parts: &mut impl Parts) {
+        let principal = self.caller.principal.as_ref();
+        let claim = principal.and_then(Principal::claims).and_then(|claims| claims.get(name));
+        let Some(claim) = claim else { return self.caller(parts) };
+        let issuer = principal.and_then(Principal::issuer);
+        // Text is compared as text, however it was escaped.
+        match claims::text(claim) {
+            Some(text) => parts.claim_text(issuer, &text),
+            None => parts.claim_json(issuer, claim),
         }
     }
 }

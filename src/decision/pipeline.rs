@@ -13,7 +13,9 @@ use super::trace::{Step, Trace};
 use crate::address::Address;
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, Unsupported};
-use crate::limit::{Charge, Charges, Failures, MemoryStore};
+use crate::limit::{
+    Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables,
+};
 use crate::policy::{Demands, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::verify::TokenCache;
@@ -24,6 +26,8 @@ pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
     pub(crate) tokens: &'s TokenCache,
     pub(crate) store: &'s MemoryStore,
+    /// The tables of the policy's limits in the store.
+    pub(crate) tables: &'s Tables,
     /// `None` where failures are not counted.
     pub(crate) failures: Option<&'s Failures>,
 }
@@ -180,7 +184,7 @@ impl Judge<'_> {
 
     /// Takes every limit of the rule together, or nothing.
     fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
-        let mut charges = Charges::new(rule.cost);
+        let mut charges = Charges::default();
         if rule.limits.is_empty() {
             return Ok(charges);
         }
@@ -188,16 +192,12 @@ impl Judge<'_> {
         for index in &rule.limits {
             let limit = &self.policy.limits[*index];
             let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
-            charges.push(Charge {
-                key: self.store.key(key),
-                limit: *index as u32,
-                quota: limit.quota_of(plan) as u32,
-            });
+            let bucket = self.store.bucket(&key);
+            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, rule.cost.get()));
         }
-        if self.store.take(&mut charges, ask.moment.steady()) {
-            Ok(charges)
-        } else {
-            Err(Refused::Limits(self.store.balance(&charges)))
+        match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
+            Settled::Granted => Ok(charges),
+            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
         }
     }
 }
@@ -216,9 +216,9 @@ impl Attempts<'_, '_> {
     /// Called before a proof that costs more than a look into memory.
     fn check(&self) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        let (store, now) = (self.judge.store, self.ask.moment.steady());
-        match failures.wait(store, address, now) {
-            Some(wait) if !failures.take_proof(store, address, now) => {
+        let now = self.ask.moment.steady();
+        match failures.check(address, now) {
+            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
                 Err(Refused::TooManyFailures(TooManyFailures { wait, failure: None }))
             }
             _ => Ok(()),
@@ -231,16 +231,16 @@ impl Attempts<'_, '_> {
         let Some((failures, address)) = self.counted().filter(|_| refused.proves_nothing()) else {
             return refused;
         };
-        let (store, now) = (self.judge.store, self.ask.moment.steady());
-        match failures.wait(store, address, now) {
-            Some(wait) => {
+        let now = self.ask.moment.steady();
+        match failures.check(address, now) {
+            Err(MustWait(wait)) => {
                 let failure = Some(Box::new(refused));
                 Refused::TooManyFailures(TooManyFailures { wait, failure })
             }
-            None => {
+            Ok(()) => {
                 // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either.
                 if mode == Mode::Enforce {
-                    failures.charge(store, address, now);
+                    failures.charge(address, now);
                 }
                 refused
             }
@@ -269,6 +269,7 @@ mod tests {
         policy: Policy,
         tokens: TokenCache,
         store: MemoryStore,
+        tables: Tables,
         failures: Failures,
         clock: ManualClock,
         key: String,
@@ -288,10 +289,11 @@ mod tests {
                 key.digest()
             );
             let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-            let (store, failures) = MemoryStore::of(&policy.limits, policy.failures, 1000);
-            let tokens = TokenCache::new(10);
-            let (failures, clock) = (failures.unwrap(), ManualClock::at(1_800_000_000));
-            Self { policy, tokens, store, failures, clock, key: key.reveal().to_owned() }
+            let store = MemoryStore::default();
+            let tables = store.adopt(&policy.limits).tables;
+            let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
+            let (tokens, clock) = (TokenCache::new(10), ManualClock::at(1_800_000_000));
+            Self { policy, tokens, store, tables, failures, clock, key: key.reveal().to_owned() }
         }
 
         fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -303,6 +305,7 @@ mod tests {
                 policy: &self.policy,
                 tokens: &self.tokens,
                 store: &self.store,
+                tables: &self.tables,
                 failures: Some(&self.failures),
             };
             let ask = Ask {

@@ -222,7 +222,7 @@ impl Known {
             Refused::Permit(Refusal::Claim(claim)) => {
                 Facts::default().text("claim", claim.to_string())
             }
-            Refused::Limits(balance) => rate_limited(balance, draft.rule.as_deref()),
+            Refused::Limits(balance) => rate_limited(balance),
         }
     }
 
@@ -397,8 +397,10 @@ fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
     facts
 }
 
-fn rate_limited(balance: &Balance, rule: Option<&Rule>) -> Facts {
-    let cost = rule.map_or(1, |rule| u64::from(rule.cost.get()));
+fn rate_limited(balance: &Balance) -> Facts {
+    // Where costs differ, that of the longest wait.
+    let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
+    let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
     let facts = Facts::default().number("cost", cost).with("limits", Fact::Limits);
     match balance.wait() {
         Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(

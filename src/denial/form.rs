@@ -38,9 +38,9 @@ pub(super) enum Shape {
     Waits(Option<Evidence>),
     /// The scopes that a caller lacks of those that this rule needs.
     Scopes { rule: usize, missing: SmallVec<[u16; 8]>, kind: CredentialKind },
-    /// The rule, whose cost it is, and for each limit which it is, its quota, and where its wait
-    /// ranks among the others.
-    Limits { rule: usize, standings: SmallVec<[(u32, u32, u8); 2]> },
+    /// For each limit of the rule which it is, its quota, its cost, and where its wait ranks among
+    /// the others.
+    Limits(SmallVec<[(u32, u32, u32, u8); 2]>),
 }
 
 /// The evidence of refusals that floods are made of.
@@ -129,11 +129,10 @@ impl Shape {
                     _ => 1 + balance.iter().filter(|(_, other)| other.wait < wait).count() as u8,
                 };
                 let state = |(charge, standing): &(Charge, Standing)| {
-                    (charge.limit, charge.quota, rank(standing.wait))
+                    (charge.limit, charge.quota, charge.cost, rank(standing.wait))
                 };
                 let is_endless = balance.wait() == Wait::Never;
-                let rule = draft.rule.as_ref().filter(|_| !is_endless)?.index;
-                Some(Self::Limits { rule, standings: balance.iter().map(state).collect() })
+                (!is_endless).then(|| Self::Limits(balance.iter().map(state).collect()))
             }
             Refused::Permit(Refusal::Scope(gap)) => {
                 let rule = draft.rule.as_ref()?;
@@ -170,13 +169,13 @@ impl Shape {
                 let gap = ScopeGap { required, any, missing: missing.clone() };
                 Reason::Refused(Refusal::Scope(gap).into())
             }
-            Self::Limits { standings, .. } => {
-                let standing = |(limit, quota, rank): &(u32, u32, u8)| {
+            Self::Limits(standings) => {
+                let standing = |(limit, quota, cost, rank): &(u32, u32, u32, u8)| {
                     let wait = match rank {
                         0 => Wait::None,
                         rank => Wait::Micros(u64::from(*rank) * MICROS),
                     };
-                    let charge = Charge::sample(*limit, *quota);
+                    let charge = Charge::sample(*limit, *quota, *cost);
                     (charge, Standing { remaining: 0, wait, full_in: MICROS })
                 };
                 Reason::Refused(Refused::Limits(
@@ -462,7 +461,7 @@ limits = ["large"]
                             numbers[at + 2] as u32 % self.policy.limits[*limit].quotas.len() as u32;
                         let remaining = (numbers[at] >> 8) as u32 % 100_000;
                         let standing = Standing { remaining, wait, full_in: numbers[at + 1] >> 20 };
-                        (Charge::sample(*limit as u32, quota), standing)
+                        (Charge::sample(*limit as u32, quota, rule.cost.get()), standing)
                     };
                     let limits = rule.limits.iter().enumerate();
                     Refused::Limits(limits.map(standing).collect())

@@ -1,6 +1,5 @@
 //! What an admitted request carries to its handler.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,8 +10,8 @@ use http::{Method, Response};
 use super::observe::Request;
 use super::snapshot::Voice;
 use crate::decision::Caller;
-use crate::denial::{Denial, Media};
-use crate::limit::{Balance, Charges};
+use crate::denial::{Category, Denial, Media};
+use crate::limit::{Balance, Charges, Settle};
 use crate::policy::Rule;
 use crate::principal::Principal;
 
@@ -111,9 +110,11 @@ impl Admission {
     /// and the client waits until the debt is refilled. If it is called before the response
     /// is returned, the RateLimit fields include it. 0 takes nothing.
     pub fn charge(&self, tokens: u32) {
-        let Some(cost) = NonZeroU32::new(tokens) else { return };
+        if tokens == 0 {
+            return;
+        }
         let Passage { voice, charges, charged_late, .. } = &*self.0;
-        voice.store.charge(charges, cost, voice.clock.steady());
+        voice.settle(&mut charges.late(None, tokens), Settle::Owe);
         charged_late.store(true, Ordering::Release);
     }
 
@@ -138,6 +139,17 @@ impl Admission {
     /// Answers with a denial of the handler, as the gate answers with its own.
     pub(super) fn deny(&self, denial: Denial, media: Media) -> Response<Body> {
         let mut denial = self.place(denial);
+        let Passage { voice, caller, charges, charged_late, .. } = &*self.0;
+        if denial.draft().own.counts_as_failure
+            && let Some(address) = caller.address
+        {
+            voice.charge_failure(address);
+        }
+        // What is our own fault costs the client nothing.
+        if denial.category() == Some(Category::Server) {
+            voice.settle(&mut charges.clone(), Settle::GiveBack);
+            charged_late.store(true, Ordering::Release);
+        }
         denial.draft_mut().balance = self.balance();
         self.0.voice.deny(&denial, &self.0.caller, &self.request(), media)
     }
@@ -146,13 +158,15 @@ impl Admission {
     fn balance(&self) -> Balance {
         match self.0.charged_late.load(Ordering::Acquire) {
             true => self.balance_now(),
-            false => self.0.voice.store.balance(&self.0.charges),
+            false => self.0.voice.tables.balance(&self.0.charges),
         }
     }
 
     fn balance_now(&self) -> Balance {
         let Passage { voice, charges, .. } = &*self.0;
-        voice.store.peek(charges, voice.clock.steady())
+        let mut charges = charges.clone();
+        voice.settle(&mut charges, Settle::Look);
+        voice.tables.balance(&charges)
     }
 
     /// What the log says of the request.

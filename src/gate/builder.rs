@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::origin::{Loaded, Origin, PolicyPlace};
-use super::{Gate, Observer, Snapshot, Tollgate};
+use super::{Gate, Lasting, Observer, Snapshot, Tollgate};
 use crate::credential::Secret;
 use crate::denial::DenialCode;
 use crate::policy::{Fault, Secrets, Severity};
@@ -143,8 +143,9 @@ impl TollgateBuilder {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
         let observer = Arc::new(Observer::new(request_id));
-        let snapshot = Snapshot::new(policy, registry, clock, observer, faults);
-        Ok(Tollgate(Arc::new(Gate::new(snapshot))))
+        let lasting = Lasting::new(clock, observer);
+        let snapshot = Snapshot::new(policy, registry, faults, &lasting);
+        Ok(Tollgate(Arc::new(Gate::new(snapshot, lasting))))
     }
 }
 

@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 use axum::response::Response;
 
 use super::admission::Admission;
-use super::snapshot::Snapshot;
+use super::snapshot::{Lasting, Snapshot};
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
@@ -16,6 +16,7 @@ use crate::limit::Charges;
 #[derive(Debug)]
 pub(crate) struct Gate {
     current: ArcSwap<Snapshot>,
+    lasting: Lasting,
 }
 
 /// What the gate does with a request.
@@ -27,8 +28,8 @@ pub(super) enum Verdict {
 }
 
 impl Gate {
-    pub(super) fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot) }
+    pub(super) fn new(snapshot: Snapshot, lasting: Lasting) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), lasting }
     }
 
     /// The policy in force now. A request ends with the one that it began with.
@@ -71,7 +72,7 @@ impl Snapshot {
                 let denial = denial(Some(rule.clone()), refused);
                 let request = voice.observer.request(ask);
                 voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
-                let (voice, charges) = (voice.clone(), Charges::new(rule.cost));
+                let (voice, charges) = (voice.clone(), Charges::default());
                 let shadow = Some(denial);
                 Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, shadow))
             }

@@ -38,7 +38,7 @@ pub use future::TollgateFuture;
 pub(crate) use gate::Gate;
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Lasting, Snapshot};
 pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
 use crate::policy::Fault;
@@ -59,6 +59,29 @@ use crate::policy::Fault;
 /// # Ok::<_, tollgate::OpenError>(())
 /// # }).unwrap();
 /// ```
+///
+/// # Bound on memory
+///
+/// Buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
+/// them (`[store]` of the policy; one million when it is not set; a `[[limit]]` may set its own), and
+/// neither have the failures of addresses. A bucket takes about 37 bytes. A bucket that is full says
+/// nothing and may be dropped; one that is not full is never dropped to make room. So when the
+/// bound of a limit is reached:
+///
+/// 1. Its full buckets are dropped.
+/// 2. If that frees no place, new clients of this limit share its *overflow bucket*, which has
+///    the quota of one client. Clients that have a bucket are not affected, nor are other
+///    limits, nor the failures of addresses.
+///
+/// The limit therefore holds for everybody, nobody is let in free, and what an attacker with
+/// invented clients can spoil is the service to other new clients of the same limit.
+/// `per = ["client"]` needs proven clients; for limits on unproven keys (`address`,
+/// `header:<name>`) size the bound with that in mind.
+///
+/// # What it does not do
+///
+/// Buckets are lost when the process ends: a restart gives every client a full bucket.
+/// Several processes do not share them.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 

@@ -8,10 +8,11 @@ use http::Response;
 use http::header::{HeaderName, HeaderValue};
 
 use super::observe::{Observer, Request};
+use crate::address::Address;
 use crate::ask::Ask;
 use crate::decision::{Caller, Decision, Judge, Trace};
 use crate::denial::{Denial, Media, Registry, Renderer};
-use crate::limit::{Failures, MemoryStore};
+use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
 use crate::verify::TokenCache;
@@ -22,7 +23,23 @@ pub(crate) struct Snapshot {
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
     tokens: TokenCache,
-    failures: Option<Failures>,
+}
+
+/// What outlives every policy: buckets, the clock, and who is told.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    store: Arc<MemoryStore>,
+    /// Failures have a store of their own, so that no limit can fill it.
+    failures: Arc<MemoryStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<Observer>,
+}
+
+impl Lasting {
+    pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
+        let (store, failures) = Default::default();
+        Self { store, failures, clock, observer }
+    }
 }
 
 /// How a policy is answered by: what an admission keeps of its snapshot, so that an open stream
@@ -31,31 +48,38 @@ pub(crate) struct Voice {
     pub(crate) renderer: Renderer,
     /// Which headers of a request decide about its response.
     pub(super) vary: HeaderValue,
-    pub(super) store: MemoryStore,
+    pub(super) store: Arc<MemoryStore>,
+    /// The tables of the policy's limits in the store.
+    pub(super) tables: Tables,
+    failures: Option<Failures>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
 
 impl Snapshot {
+    /// Puts a policy in force. Buckets that were there before are kept.
     pub(crate) fn new(
         policy: Policy,
         registry: Registry,
-        clock: Arc<dyn Clock>,
-        observer: Arc<Observer>,
         warnings: Vec<Fault>,
+        lasting: &Lasting,
     ) -> Self {
-        let (store, failures) =
-            MemoryStore::of(&policy.limits, policy.failures, policy.max_buckets);
+        let Lasting { store, failures, clock, observer } = lasting.clone();
+        let tables = store.adopt(&policy.limits).tables;
+        let failures =
+            policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let voice = Voice {
             renderer: Renderer::new(&policy, registry),
             vary: vary_by_credential(&policy.credential.key_header),
             store,
+            tables,
+            failures,
             clock,
             observer,
         };
-        Self { policy, warnings: warnings.into(), voice: Arc::new(voice), tokens, failures }
+        Self { policy, warnings: warnings.into(), voice: Arc::new(voice), tokens }
     }
 
     /// Decides about a request. Nobody is told of it.
@@ -64,13 +88,27 @@ impl Snapshot {
             policy: &self.policy,
             tokens: &self.tokens,
             store: &self.voice.store,
-            failures: self.failures.as_ref(),
+            tables: &self.voice.tables,
+            failures: self.voice.failures.as_ref(),
         };
         judge.decide(ask, trace)
     }
 }
 
 impl Voice {
+    /// Settles charges of an admitted request once more: takes more, looks, or gives back.
+    pub(super) fn settle(&self, charges: &mut Charges, how: Settle) {
+        // Neither a debt nor a look is ever refused.
+        let _settled = self.store.settle(&self.tables, charges, how, self.clock.steady());
+    }
+
+    /// Charges a failed attempt to an address.
+    pub(super) fn charge_failure(&self, address: Address) {
+        if let Some(failures) = &self.failures {
+            failures.charge(address, self.clock.steady());
+        }
+    }
+
     /// Answers with a denial, and observes that it did.
     pub(super) fn deny(
         &self,
@@ -97,5 +135,11 @@ fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("store", &self.voice.store).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lasting").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -18,7 +18,7 @@ use crate::ask::Ask;
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::fields::Fields;
-use crate::gate::{Observer, Snapshot};
+use crate::gate::{Lasting, Observer, Snapshot};
 use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
 use crate::time::{ManualClock, Moment};
 use crate::verify::{Issuer, Issuers, KeySet, NewApiKey};
@@ -127,8 +127,8 @@ impl Stage {
         policy.issuers = issuers();
         let clock = Arc::new(ManualClock::at(NOW));
         let observer = Arc::new(Observer::new(HeaderName::from_static("x-request-id")));
-        let snapshot =
-            Snapshot::new(policy, Registry::default(), clock.clone(), observer, Vec::new());
+        let lasting = Lasting::new(clock.clone(), observer);
+        let snapshot = Snapshot::new(policy, Registry::default(), Vec::new(), &lasting);
         Some(Self { snapshot, clock, keys })
     }
 

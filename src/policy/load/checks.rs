@@ -43,6 +43,12 @@ pub(super) fn report_syntax(
     (!swallowed).then_some(lines)
 }
 
+/// Reads `max_buckets` of a table.
+pub(super) fn load_max_buckets(section: &Section<'_>) -> Option<usize> {
+    let max_buckets = section.number("max_buckets", 1..1 << 40)?;
+    Some(usize::try_from(max_buckets.value).unwrap_or(usize::MAX))
+}
+
 /// Reads `rate` and `burst` of a table. Without `burst` it is `default`, or the count of the rate.
 pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>) -> Option<Quota> {
     let burst = section.number("burst", 1..1 << 32);

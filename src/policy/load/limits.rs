@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::checks::{check_name, check_unique, load_quota, parse_header};
-use crate::limit::{KeyPart, Limit, MAX_TAGS, PlanQuota};
+use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_header};
+use crate::limit::{KeyPart, Limit, PlanQuota};
 use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::section::{At, Section};
 
@@ -18,12 +18,20 @@ pub(super) struct LoadedLimit {
     pub(super) whole: bool,
 }
 
-pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
+/// `max_buckets` bounds the limits that do not say it themselves.
+pub(super) fn load_limits(sections: Vec<Section<'_>>, max_buckets: usize) -> Vec<LoadedLimit> {
     let mut names = HashSet::new();
-    sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
+    sections
+        .into_iter()
+        .filter_map(|section| load_limit(section, max_buckets, &mut names))
+        .collect()
 }
 
-fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<LoadedLimit> {
+fn load_limit(
+    section: Section<'_>,
+    max_buckets: usize,
+    names: &mut HashSet<String>,
+) -> Option<LoadedLimit> {
     let name = section
         .required_text("name", "name the limit: `name = \"per-client\"`")
         .and_then(|_| section.parse("name", "name", check_name));
@@ -48,22 +56,12 @@ fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<Loade
             }
         }
     }
-    if quotas.len() > MAX_TAGS {
-        section.push(
-            Fault::at(
-                &section.key_place("plans"),
-                format!("a limit has at most {} plans", MAX_TAGS - 1),
-            )
-            .label("are too many")
-            .with_help("give plans with equal quotas one name"),
-        );
-        quotas.truncate(MAX_TAGS);
-    }
+    let max_buckets = load_max_buckets(&section).unwrap_or(max_buckets);
     let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
     section.finish();
     let name = name?;
     let whole = quota.is_some() && per.is_some() && plans_whole;
-    let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
+    let limit = Limit::new(name.value.into(), per.unwrap_or_default(), quotas, max_buckets);
     Some(LoadedLimit { limit, place, whole })
 }
 

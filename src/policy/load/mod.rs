@@ -11,8 +11,8 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_quota, parse_cidr, parse_header,
-    report_syntax,
+    check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
+    parse_cidr, parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
@@ -26,7 +26,7 @@ use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, Statu
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 
-const MAX_BUCKETS: u64 = 1_000_000;
+const MAX_BUCKETS: usize = 1_000_000;
 const TOKEN_CACHE: u64 = 100_000;
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
@@ -93,7 +93,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     });
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
-    let (limits, limits_whole) = whole(root, || load_limits(sections));
+    let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
     let limit_names_known = limits.len() == written && (written > 0 || !any);
     let context = RuleContext {
         limits: &limits,
@@ -298,10 +298,9 @@ fn load_store(section: Option<Section<'_>>) -> usize {
         } else {
             section.one_of("kind", &[("memory", ())]);
         }
-        let max_buckets = section.number("max_buckets", 1..1 << 40);
+        let max_buckets = load_max_buckets(&section);
         section.finish();
         max_buckets
     });
-    let max_buckets = max_buckets.map_or(MAX_BUCKETS, |max_buckets| max_buckets.value);
-    usize::try_from(max_buckets).unwrap_or(usize::MAX)
+    max_buckets.unwrap_or(MAX_BUCKETS)
 }

@@ -1,0 +1,516 @@
+//! The embedded store: buckets of this process, in memory.
+//!
+//! A bucket is a slot of three words: a keyed 64-bit hash of what it is kept for (the key is drawn
+//! anew for each process), the moment at which it will be full, and the quota it was last used
+//! under. Several buckets are taken as one: all of them, or none.
+
+mod shard;
+mod table;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smallvec::SmallVec;
+
+use super::bucket::{Bucket, Kept, QuotaId, Standing};
+use super::bucket_id::{BucketId, BucketName, Kind, Parts};
+use super::charge::{Balance, Charge, Charges, Settle, Settled};
+use super::{Limit, Quota};
+use crate::principal::Principal;
+use shard::{FIRST_KEY, OVERFLOW, Shard};
+use table::Table;
+
+/// Token buckets in the memory of this process: see [the module](super) for what it promises.
+///
+/// It lives as long as the process, and its tables as long as a policy names their limits:
+/// see [`adopt`](Self::adopt).
+#[derive(Default)]
+pub(crate) struct MemoryStore {
+    hasher: ahash::RandomState,
+    /// By the name of the limit.
+    tables: Mutex<HashMap<Arc<str>, Arc<Table>>>,
+}
+
+/// The limits of one policy, in its order: their tables, and their quotas. Kept by what keeps the policy.
+#[derive(Clone)]
+pub(crate) struct Tables(Arc<InForce>);
+
+struct InForce {
+    limits: Box<[LimitInForce]>,
+    /// When the first of the tables is searched for full buckets, even if there is room.
+    round_due: AtomicU64,
+}
+
+struct LimitInForce {
+    table: Arc<Table>,
+    /// In the order of the limit's quotas.
+    quotas: Box<[(QuotaId, Quota)]>,
+}
+
+/// What became of the tables when a policy came into force.
+#[allow(dead_code, reason = "for the log of a reload")]
+pub(crate) struct Adopted {
+    pub(crate) tables: Tables,
+    /// Limits whose buckets are new and full, though a limit of that name was in force: their
+    /// `per` is another.
+    pub(crate) renewed: Vec<Arc<str>>,
+    /// Limits of names that were not in force before.
+    pub(crate) added: Vec<Arc<str>>,
+    /// Limits that are in force no more. Their buckets go with the last request that uses them.
+    pub(crate) removed: Vec<Arc<str>>,
+}
+
+impl MemoryStore {
+    /// Takes over the limits of a policy. Where a limit of the same name and the same `per` was
+    /// in force before, its buckets are kept, and restated where its quotas changed; others are
+    /// new and full.
+    ///
+    /// Requests of the policy before may go on beside those of the new one.
+    pub(crate) fn adopt<'l>(&self, limits: impl IntoIterator<Item = &'l Limit>) -> Adopted {
+        let mut known = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut renewed, mut added, mut next) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut adopt = |limit: &Limit| {
+            let table = match known.remove(&limit.name) {
+                Some(table) if table.per == limit.per => table,
+                other => {
+                    let list = if other.is_some() { &mut renewed } else { &mut added };
+                    list.push(limit.name.clone());
+                    Arc::new(Table::new(&limit.per))
+                }
+            };
+            table.set_bound(limit.max_buckets);
+            next.insert(limit.name.clone(), table.clone());
+            LimitInForce { quotas: table.number(&limit.quotas), table }
+        };
+        let limits = limits.into_iter().map(&mut adopt).collect();
+        let removed = known.drain().map(|(name, _)| name).collect();
+        *known = next;
+        let tables = Tables(Arc::new(InForce { limits, round_due: AtomicU64::new(0) }));
+        Adopted { tables, renewed, added, removed }
+    }
+
+    /// The bucket that is kept for `name`: a keyed hash of its parts, moved past the two reserved
+    /// keys.
+    pub(crate) fn bucket(&self, name: &impl BucketName) -> BucketId {
+        let mut parts = HashedParts(self.hasher.build_hasher());
+        name.write(&mut parts);
+        BucketId(parts.0.finish().max(FIRST_KEY))
+    }
+
+    /// Settles every charge, or none. Afterwards each knows how its bucket stands
+    /// ([`Tables::balance`]), and which of them there was no room for: those name the overflow
+    /// bucket of their limit.
+    pub(crate) fn settle(
+        &self,
+        tables: &Tables,
+        charges: &mut Charges,
+        how: Settle,
+        now: u64,
+    ) -> Settled {
+        if charges.is_empty() || how == Settle::GiveBack && !charges.taken {
+            return Settled::Granted;
+        }
+        if how == Settle::Look {
+            return tables.look(charges, now);
+        }
+        tables.search_if_due(now);
+        let settled = tables
+            .settle_known(charges, how, now)
+            .unwrap_or_else(|| tables.settle_any(charges, how, now));
+        match how {
+            Settle::Take => charges.taken = settled == Settled::Granted,
+            Settle::GiveBack => charges.taken = false,
+            Settle::Owe | Settle::Look => {}
+        }
+        settled
+    }
+}
+
+impl Tables {
+    /// How the buckets stood when the charges were settled.
+    pub(crate) fn balance(&self, charges: &Charges) -> Balance {
+        let standing = |charge: &Charge| {
+            let (_, quota) = self.of(charge).quota(charge);
+            (*charge, Standing::of(charge.missing, quota, charge.cost))
+        };
+        Balance(charges.iter().map(standing).collect())
+    }
+
+    /// What is kept of a bucket: of the overflow bucket, where there is no room for its own.
+    pub(super) fn kept(&self, limit: usize, bucket: BucketId) -> Option<Kept> {
+        self.0.limits[limit].table.kept(bucket.0)
+    }
+
+    fn of(&self, charge: &Charge) -> &LimitInForce {
+        &self.0.limits[charge.limit as usize]
+    }
+
+    fn look(&self, charges: &mut Charges, now: u64) -> Settled {
+        let mut settled = Settled::Granted;
+        for charge in &mut charges.list {
+            let limit = self.of(charge);
+            let kept = limit.table.kept(charge.bucket.0);
+            let mut bucket = limit.table.open(kept.as_ref(), limit.quota(charge), now);
+            charge.missing = bucket.missing();
+            if !bucket.take(charge.cost) {
+                settled = Settled::Refused;
+            }
+        }
+        settled
+    }
+
+    /// The common case: one limit, and a client that has a bucket. `None` where it is another one.
+    fn settle_known(&self, charges: &mut Charges, how: Settle, now: u64) -> Option<Settled> {
+        let [charge] = &mut charges.list[..] else { return None };
+        let limit = self.of(charge);
+        let (table, quota) = (&*limit.table, limit.quota(charge));
+        let mut shard = table.lock(table.shard_of(charge.bucket.0));
+        let kept = shard.get_mut(charge.bucket.0)?;
+        let mut bucket = table.open(Some(kept), quota, now);
+        let settled = apply(&mut bucket, how, charge.cost);
+        if is_changed(charge, settled, Some(kept), quota.0) {
+            *kept = bucket.keep(quota.0);
+        }
+        charge.missing = bucket.missing();
+        Some(settled)
+    }
+
+    /// Applies every charge under the locks of all shards concerned, or none.
+    fn settle_any(&self, charges: &mut Charges, how: Settle, now: u64) -> Settled {
+        // Terminates: each turn sends one more charge to an overflow bucket, which always has a place.
+        loop {
+            let mut shards = Shards::lock(self, charges);
+            let kept: SmallVec<[Option<Kept>; 2]> =
+                charges.iter().map(|charge| shards.of(self, charge).get(charge.bucket.0)).collect();
+            let open = |(charge, kept): (&Charge, &Option<Kept>)| {
+                let limit = self.of(charge);
+                limit.table.open(kept.as_ref(), limit.quota(charge), now)
+            };
+            let mut buckets: SmallVec<[Bucket<'_>; 2]> =
+                charges.iter().zip(&kept).map(open).collect();
+            let is_granted = |(bucket, charge): (&mut Bucket<'_>, &Charge)| {
+                apply(bucket, how, charge.cost) == Settled::Granted
+            };
+            let granted = buckets.iter_mut().zip(charges.iter()).all(is_granted);
+            if !granted {
+                buckets = charges.iter().zip(&kept).map(open).collect();
+            }
+            let settled = if granted { Settled::Granted } else { Settled::Refused };
+            // Also for a cost of 0: where there is no place, the overflow bucket decides.
+            let needs_place =
+                |index: usize| granted && kept[index].is_none() && how != Settle::GiveBack;
+            if let Some(unplaced) = self.reserve(charges, needs_place, &mut shards, now) {
+                charges.list[unplaced].bucket = BucketId(OVERFLOW);
+                continue;
+            }
+            for (index, charge) in charges.list.iter_mut().enumerate() {
+                let (bucket, limit) = (&buckets[index], self.of(charge));
+                charge.missing = bucket.missing();
+                let quota = limit.quota(charge).0;
+                if is_changed(charge, settled, kept[index].as_ref(), quota)
+                    && !(kept[index].is_none() && bucket.is_full())
+                {
+                    shards.of(self, charge).put(charge.bucket.0, bucket.keep(quota));
+                } else if needs_place(index) && charge.bucket != BucketId(OVERFLOW) {
+                    limit.table.give_up();
+                }
+            }
+            return settled;
+        }
+    }
+
+    /// Reserves a place for every bucket that needs one; otherwise the index of the first charge
+    /// that finds none, and nothing is reserved.
+    fn reserve(
+        &self,
+        charges: &Charges,
+        needs_place: impl Fn(usize) -> bool,
+        shards: &mut Shards<'_>,
+        now: u64,
+    ) -> Option<usize> {
+        let needs_place = |(index, charge): &(usize, &Charge)| {
+            charge.bucket != BucketId(OVERFLOW) && needs_place(*index)
+        };
+        let new = || charges.iter().enumerate().filter(needs_place);
+        for (place, (index, charge)) in new().enumerate() {
+            if !self.of(charge).table.reserve(shards.of(self, charge), now) {
+                new().take(place).for_each(|(_, charge)| self.of(charge).table.give_up());
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// One step of the regular search for full buckets, in the first table where it is due, so
+    /// that none stays for long, even where a limit is not used any more.
+    fn search_if_due(&self, now: u64) {
+        if now < self.0.round_due.load(Ordering::Relaxed) {
+            return;
+        }
+        let tables = || self.0.limits.iter().map(|limit| &limit.table);
+        if let Some(table) = tables().find(|table| now >= table.round_due()) {
+            table.reclaim(now);
+        }
+        let next = tables().map(|table| table.round_due()).min().unwrap_or(u64::MAX);
+        self.0.round_due.store(next, Ordering::Relaxed);
+    }
+}
+
+impl LimitInForce {
+    fn quota(&self, charge: &Charge) -> &(QuotaId, Quota) {
+        &self.quotas[charge.quota as usize]
+    }
+}
+
+/// Whether a charge leaves its bucket other than it was. One that is refused under another quota
+/// than before does: its wait is counted under this one from now on.
+fn is_changed(charge: &Charge, settled: Settled, kept: Option<&Kept>, quota: QuotaId) -> bool {
+    let is_taken = settled == Settled::Granted && charge.cost > 0;
+    is_taken || kept.is_some_and(|kept| kept.quota != quota)
+}
+
+fn apply(bucket: &mut Bucket<'_>, how: Settle, cost: u32) -> Settled {
+    match how {
+        Settle::Take if !bucket.take(cost) => return Settled::Refused,
+        Settle::Take | Settle::Look => {}
+        Settle::Owe => bucket.owe(cost),
+        Settle::GiveBack => bucket.give_back(cost),
+    }
+    Settled::Granted
+}
+
+/// Hashes the parts of a bucket's name as they come.
+struct HashedParts(ahash::AHasher);
+
+impl Parts for HashedParts {
+    fn part(&mut self, kind: Kind, bytes: &[u8]) {
+        self.0.write_u64((kind as u64) << 56 | bytes.len() as u64);
+        self.0.write(bytes);
+    }
+
+    /// What tells clients apart was hashed when the client was proven.
+    fn client(&mut self, client: &Principal) {
+        self.0.write_u64((Kind::Client as u64) << 56 | 8);
+        self.0.write_u64(client.identity());
+    }
+}
+
+/// The locked shards of one request.
+///
+/// They are locked in the order of tables and shards, each once, so that two requests never
+/// wait for each other in a circle, even if they are of two policies.
+struct Shards<'t>(SmallVec<[(ShardPlace, MutexGuard<'t, Shard>); 2]>);
+
+/// A table's serial number, and the index of one of its shards.
+type ShardPlace = (u64, usize);
+
+impl<'t> Shards<'t> {
+    fn lock(tables: &'t Tables, charges: &Charges) -> Self {
+        let place = |charge: &Charge| {
+            let table = &*tables.of(charge).table;
+            ((table.serial, table.shard_of(charge.bucket.0)), table)
+        };
+        let mut places: SmallVec<[(ShardPlace, &Table); 2]> = charges.iter().map(place).collect();
+        places.sort_unstable_by_key(|(place, _)| *place);
+        places.dedup_by_key(|(place, _)| *place);
+        let lock = |(place, table): (ShardPlace, &'t Table)| (place, table.lock(place.1));
+        Self(places.into_iter().map(lock).collect())
+    }
+
+    /// INVARIANT: `charge` is one of those that `lock` was called with.
+    fn of(&mut self, tables: &Tables, charge: &Charge) -> &mut Shard {
+        let table = &tables.of(charge).table;
+        let wanted = (table.serial, table.shard_of(charge.bucket.0));
+        let at = self.0.iter().position(|(place, _)| *place == wanted);
+        debug_assert!(at.is_some(), "a shard that was not locked");
+        &mut self.0[at.unwrap_or(0)].1
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_map().entries(tables.iter().map(|(name, table)| (name, table.count()))).finish()
+    }
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.limits.iter().map(|limit| limit.table.count())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store_laws::{TestedStore, charges, limit, limits, quota, store_laws};
+    use super::super::{KeyPart, PlanQuota};
+    use super::*;
+    use crate::time::MICROS;
+
+    store_laws!(MemoryStore);
+
+    fn store() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    fn takes_one(store: &MemoryStore, tables: &Tables, client: u64, now: u64) -> bool {
+        let mut charges = charges(store, [(0, 1)], client);
+        MemoryStore::settle(store, tables, &mut charges, Settle::Take, now) == Settled::Granted
+    }
+
+    fn table(tables: &Tables, limit: usize) -> &Table {
+        &tables.0.limits[limit].table
+    }
+
+    #[test]
+    fn what_takes_nothing_leaves_no_bucket_behind() {
+        let store = store();
+        let tables = TestedStore::adopt(&store, &limits(&[1, 1], 100));
+        for costs in [[(0, 2), (1, 1)], [(0, 0), (1, 0)]] {
+            for how in [Settle::Take, Settle::Look] {
+                let mut charges = charges(&store, costs, 1);
+                let _settled = MemoryStore::settle(&store, &tables, &mut charges, how, 0);
+                assert_eq!((table(&tables, 0).len(), table(&tables, 1).len()), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_limit_still_holds() {
+        let store = store();
+        let tables = TestedStore::adopt(&store, &limits(&[3], 10));
+        for client in 0..10 {
+            assert!(takes_one(&store, &tables, client, 0));
+        }
+        // Ten buckets, none full: new clients share one bucket of three tokens.
+        let admitted = (10..10_000).filter(|client| takes_one(&store, &tables, *client, 0));
+        assert_eq!(admitted.count(), 3);
+        let mut unplaced = charges(&store, [(0, 1)], 10_000);
+        let settled = MemoryStore::settle(&store, &tables, &mut unplaced, Settle::Take, 0);
+        assert_eq!(settled, Settled::Refused);
+        let later = "what is charged later goes to the same bucket";
+        assert_eq!(unplaced.list[0].bucket, BucketId(OVERFLOW), "{later}");
+        assert_eq!(table(&tables, 0).count(), 10);
+        assert_eq!(table(&tables, 0).len(), 11, "ten and the overflow bucket");
+        // Those who have a bucket are not affected.
+        for client in 0..10 {
+            assert!(takes_one(&store, &tables, client, 0));
+        }
+        // When the buckets are full again they make room.
+        let later = 100 * MICROS;
+        let admitted = (20..40).filter(|client| takes_one(&store, &tables, *client, later));
+        assert!(admitted.count() > 3);
+        assert!(table(&tables, 0).count() <= 10);
+    }
+
+    #[test]
+    fn a_flood_of_one_limit_leaves_the_others_their_room() {
+        let store = store();
+        let tables =
+            TestedStore::adopt(&store, &[limit("flooded", &[1], 10), limit("other", &[1], 10)]);
+        assert!((0..10).all(|client| takes_one(&store, &tables, client, 0)));
+        assert_eq!((10..100).filter(|client| takes_one(&store, &tables, *client, 0)).count(), 1);
+        for client in 0..10 {
+            let mut other = charges(&store, [(1, 1)], client);
+            let settled = MemoryStore::settle(&store, &tables, &mut other, Settle::Take, 0);
+            assert_eq!(settled, Settled::Granted, "{client}");
+        }
+    }
+
+    #[test]
+    fn full_buckets_are_dropped_before_a_shard_grows() {
+        let store = store();
+        let tables = TestedStore::adopt(&store, &limits(&[1], 1_000_000));
+        for client in 0..1_000_000_u64 {
+            // A thousand new clients a second, whose buckets are full again after one.
+            assert!(takes_one(&store, &tables, client, client * 1_000));
+        }
+        assert!(table(&tables, 0).count() < 20_000, "{store:?}");
+        assert_eq!(table(&tables, 0).count(), table(&tables, 0).len());
+    }
+
+    #[test]
+    fn a_limit_that_nobody_uses_any_more_is_searched_too() {
+        let store = store();
+        let tables = TestedStore::adopt(&store, &limits(&[1, 1], 1_000_000));
+        assert!((0..10_000).all(|client| takes_one(&store, &tables, client, 0)));
+        for step in 0..1_000 {
+            let mut other = charges(&store, [(1, 1)], step);
+            let _settled =
+                MemoryStore::settle(&store, &tables, &mut other, Settle::Take, 601 * MICROS + step);
+        }
+        assert_eq!(table(&tables, 0).len(), 0);
+    }
+
+    #[test]
+    fn a_limit_keeps_its_buckets_as_long_as_its_name_and_its_key() {
+        let store = store();
+        let per_address = |name: &str| {
+            let quota = PlanQuota { plan: None, rate: "".into(), quota: quota(1, MICROS, 1) };
+            Limit::new(name.into(), vec![KeyPart::Address], vec![quota], 100)
+        };
+        let names =
+            |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let first = store.adopt([&limit("one", &[1], 100), &limit("two", &[1], 100)]);
+        assert_eq!(names(&first.added), ["one", "two"]);
+        assert!(takes_one(&store, &first.tables, 7, 0));
+
+        let moved = store.adopt([&limit("three", &[1], 100), &limit("one", &[1], 100)]);
+        assert_eq!(
+            (names(&moved.added), names(&moved.removed)),
+            (vec!["three".into()], vec!["two".into()])
+        );
+        let mut second = charges(&store, [(1, 1)], 7);
+        let settled = MemoryStore::settle(&store, &moved.tables, &mut second, Settle::Take, 0);
+        assert_eq!(settled, Settled::Refused, "at another place of the policy");
+
+        let renewed = store.adopt([&per_address("one")]);
+        assert_eq!((names(&renewed.renewed), renewed.added.len()), (vec!["one".into()], 0));
+        assert_eq!(names(&renewed.removed), ["three"]);
+        assert!(takes_one(&store, &renewed.tables, 7, 0), "new and full");
+        assert!(!takes_one(&store, &first.tables, 7, 0), "the old policy has its own");
+    }
+
+    #[test]
+    fn policies_that_alternate_add_no_quotas() {
+        let store = store();
+        for turn in 0..5_000 {
+            let bursts = [[10, 20], [20, 10], [15, 20]][turn % 3];
+            let tables = TestedStore::adopt(&store, &[limit("one", &bursts, 100)]);
+            assert!(table(&tables, 0).known_quotas() <= 5);
+            let _taken = takes_one(&store, &tables, 7, turn as u64);
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_keeps_the_buckets_that_are_there() {
+        let store = store();
+        let before = TestedStore::adopt(&store, &[limit("one", &[2], 100)]);
+        assert!((0..50).all(|client| takes_one(&store, &before, client, 0)));
+        let after = TestedStore::adopt(&store, &[limit("one", &[2], 10)]);
+        assert!((0..50).all(|client| takes_one(&store, &after, client, 0)));
+        assert!((0..50).all(|client| !takes_one(&store, &after, client, 0)));
+        assert_eq!((50..90).filter(|client| takes_one(&store, &after, *client, 0)).count(), 2);
+    }
+
+    #[test]
+    fn ten_thousand_plans_have_a_quota_each() {
+        let store = store();
+        let bursts: Vec<u32> = (1..=10_000).collect();
+        let limit = limit("one", &bursts, 100);
+        let tables = TestedStore::adopt(&store, std::slice::from_ref(&limit));
+        for plan in [1, 64, 65, 999, 9_999] {
+            let index = limit.quota_of(Some(&format!("plan-{plan}")));
+            assert_eq!(limit.quotas[index].quota.burst(), plan + 1);
+            let mut charges = charges(&store, [(0, 1)], 70_000 + u64::from(plan));
+            charges.list[0].quota = index as u32;
+            let settled = MemoryStore::settle(&store, &tables, &mut charges, Settle::Take, 0);
+            assert_eq!(settled, Settled::Granted);
+            assert_eq!(tables.balance(&charges).get(0).unwrap().remaining, plan);
+        }
+        assert_eq!(limit.quota_of(Some("plan-10000")), 0, "a plan that the limit does not name");
+    }
+}
