@@ -13,9 +13,7 @@ use super::trace::{Step, Trace};
 use crate::address::Address;
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, Unsupported};
-use crate::limit::{
-    Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables,
-};
+use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
 use crate::policy::{Demands, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::verify::TokenCache;

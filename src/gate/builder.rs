@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::origin::{Loaded, Origin, PolicyPlace};
-use super::{Gate, Lasting, Observer, Snapshot, Tollgate};
+use super::origin::{Origin, PolicyPlace};
+use super::{Gate, Lasting, Observer, Tollgate};
 use crate::credential::Secret;
 use crate::denial::DenialCode;
 use crate::policy::{Fault, Secrets, Severity};
@@ -36,6 +36,7 @@ pub struct TollgateBuilder {
     request_id: Option<HeaderName>,
     codes: Vec<&'static DenialCode>,
     secrets: Secrets,
+    unwatched: bool,
     for_documents: bool,
 }
 
@@ -106,6 +107,18 @@ impl TollgateBuilder {
         self
     }
 
+    /// Whether a thread of the gate follows the policy and the files that it names, and puts what
+    /// changes in force; on unless it is turned off here. Without it a change comes into force by
+    /// [`Tollgate::reload`](crate::Tollgate::reload).
+    ///
+    /// The thread looks once a second, and takes files that two looks 200 ms apart found alike. It
+    /// ends with the last handle of the gate.
+    #[must_use]
+    pub fn watch(mut self, watch: bool) -> Self {
+        self.unwatched = !watch;
+        self
+    }
+
     /// Registers a code of the application, so that a clash with the catalogue, or with a code
     /// of the policy, is found now.
     pub fn code(mut self, code: &'static DenialCode) -> Self {
@@ -132,20 +145,12 @@ impl TollgateBuilder {
             secrets: Arc::new(self.secrets),
             for_documents: self.for_documents,
         };
-        let loaded = origin.open().map_err(|(error, _)| error)?;
-        let Loaded { policy, registry, warnings: faults, .. } = loaded;
-        for doubt in &faults {
-            tracing::warn!(
-                target: "tollgate", file = doubt.file(), line = doubt.line(), help = doubt.help(),
-                "{}", doubt.message()
-            );
-        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
         let observer = Arc::new(Observer::new(request_id));
         let lasting = Lasting::new(clock, observer);
-        let snapshot = Snapshot::new(policy, registry, faults, &lasting);
-        Ok(Tollgate(Arc::new(Gate::new(snapshot, lasting))))
+        let watches = !self.unwatched && !self.for_documents;
+        Gate::open(origin, lasting, watches).map(Tollgate)
     }
 }
 

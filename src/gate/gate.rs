@@ -1,22 +1,31 @@
 //! The gate: it holds the policy in force, observes what is decided, and answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use axum::response::Response;
 
 use super::admission::Admission;
+use super::origin::Origin;
+use super::reload::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
+use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
 #[derive(Debug)]
 pub(crate) struct Gate {
     current: ArcSwap<Snapshot>,
-    lasting: Lasting,
+    pub(super) lasting: Lasting,
+    pub(super) origin: Origin,
+    pub(super) record: Mutex<Record>,
+    /// Held by a reload where no watcher takes turns.
+    pub(super) turn: Mutex<()>,
+    /// Follows the files of the policy. Dropped with the last handle, it ends.
+    pub(super) watch: OnceLock<Watch>,
 }
 
 /// What the gate does with a request.
@@ -28,13 +37,24 @@ pub(super) enum Verdict {
 }
 
 impl Gate {
-    pub(super) fn new(snapshot: Snapshot, lasting: Lasting) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), lasting }
+    pub(super) fn new(
+        snapshot: Snapshot,
+        lasting: Lasting,
+        origin: Origin,
+        record: Record,
+    ) -> Self {
+        let current = ArcSwap::from_pointee(snapshot);
+        let (turn, watch) = Default::default();
+        Self { current, lasting, origin, record: Mutex::new(record), turn, watch }
     }
 
     /// The policy in force now. A request ends with the one that it began with.
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
+    }
+
+    pub(super) fn replace(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
     }
 
     /// The same, for longer than a request.

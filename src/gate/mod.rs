@@ -21,6 +21,7 @@ mod gate;
 mod layer;
 mod observe;
 mod origin;
+mod reload;
 mod replace;
 mod snapshot;
 mod status;
@@ -145,6 +146,29 @@ impl Tollgate {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
         names.extend(self.0.current().voice.renderer.rate_limit.names());
         names
+    }
+
+    /// Reads the policy again, with the files that it names, and puts it in force; the status after
+    /// that.
+    ///
+    /// A gate that was opened with a file follows it, and needs this only where a change must be in
+    /// force at once: its thread looks once a second. Requests that began before end with the policy
+    /// that they began with. Buckets are kept; where a quota changed they are restated, and never
+    /// refilled. The files are read in this call, as when the gate was opened.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read, or is refused. Then the policy in force stays in force, and
+    /// [`status`](Self::status) and the log say why.
+    pub async fn reload(&self) -> Result<Status, OpenError> {
+        self.0.reload()?;
+        Ok(self.0.status())
+    }
+
+    /// Which policy is in force, since when, and what it is read from: for health pages and
+    /// monitoring.
+    pub fn status(&self) -> Status {
+        self.0.status()
     }
 
     /// What is probably not meant in the policy, though it can be used.

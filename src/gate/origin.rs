@@ -1,8 +1,5 @@
 //! Where the policy comes from, and how it is read: when the gate opens, and when it reloads.
 
-// Until the gate follows its files.
-#![allow(dead_code)]
-
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::Response;
 use http::header::{HeaderName, HeaderValue};
+use metrics::{SharedString, gauge};
 
 use super::observe::{Observer, Request};
 use crate::address::Address;
@@ -65,7 +66,14 @@ impl Snapshot {
         lasting: &Lasting,
     ) -> Self {
         let Lasting { store, failures, clock, observer } = lasting.clone();
-        let tables = store.adopt(&policy.limits).tables;
+        let adopted = store.adopt(&policy.limits);
+        for limit in &adopted.renewed {
+            tracing::warn!(
+                target: "tollgate", limit = &**limit,
+                "the limit counts for another `per` now: its buckets are new, and full"
+            );
+        }
+        let tables = adopted.tables;
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         let tokens =
@@ -135,6 +143,17 @@ fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("store", &self.voice.store).finish_non_exhaustive()
+    }
+}
+
+impl Lasting {
+    /// Tells the metrics how many buckets there are.
+    pub(super) fn gauge_buckets(&self) {
+        for (limit, count) in self.store.counts() {
+            gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
+        }
+        let failures: usize = self.failures.counts().into_iter().map(|(_, count)| count).sum();
+        gauge!("tollgate_failure_buckets").set(failures as f64);
     }
 }
 

@@ -1,10 +1,8 @@
 //! How the gate is: which policy is in force, since when, and what stands behind it.
 
-// Until the gate follows its files.
-#![cfg_attr(not(test), allow(dead_code))]
-
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -190,15 +188,10 @@ impl SourceStatus {
         }
     }
 
-    /// A key set by URL: when it was last fetched, and why that failed since then.
-    pub(crate) fn of_url(url: &str, age: Option<Duration>, failure: Option<String>) -> Self {
-        let state = match (&failure, age) {
-            (None, _) => SourceState::Current,
-            (Some(_), Some(_)) => SourceState::Refused,
-            (Some(_), None) => SourceState::Missing,
-        };
-        let age_seconds = age.map(|age| age.as_secs());
-        Self { name: url.to_owned(), state, age_seconds, detail: failure }
+    /// A file that nobody follows: it was read when the policy came into force.
+    pub(crate) fn unwatched(path: &Path) -> Self {
+        let (state, age_seconds, detail) = (SourceState::Current, None, None);
+        Self { name: path.display().to_string(), state, age_seconds, detail }
     }
 }
 
@@ -251,7 +244,6 @@ mod tests {
                 ),
                 SourceStatus::of_file(&seen("a.pem", SeenState::Trouble(Trouble::Empty)), None),
                 SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
-                SourceStatus::of_url("https://id.example.com/jwks", None, None),
             ],
             stores: vec![StoreStatus::memory("buckets")],
         };
@@ -266,7 +258,7 @@ mod tests {
         assert_eq!(value["warnings"], warnings);
         let states: Vec<_> = status.sources.iter().map(|source| source.state).collect();
         use SourceState::{Current, Missing, Refused};
-        assert_eq!(states, [Current, Missing, Refused, Refused, Current]);
+        assert_eq!(states, [Current, Missing, Refused, Refused]);
         let policy = json!({
             "name": "tollgate.toml", "state": "current", "age_seconds": 61, "detail": null
         });

@@ -1,8 +1,5 @@
 //! Where a policy is read from: files, and the environment.
 
-// Until the gate follows its files.
-#![cfg_attr(not(test), allow(dead_code))]
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

@@ -13,13 +13,10 @@
 //! A program that writes a file slowly, with pauses of more than 200 ms, can still be read half-way.
 //! Write to another name, and rename.
 
-// Until the gate follows its files.
-#![allow(dead_code, unused_imports)]
-
 mod disk;
 mod thread;
 mod watcher;
 
-pub(crate) use disk::{Content, Digest, Disk, RealDisk, Taken, Trouble, digest_of};
+pub(crate) use disk::{Content, Disk, RealDisk, Taken, Trouble, digest_of};
 pub(crate) use thread::{Follower, Pace, Watch};
-pub(crate) use watcher::{Next, Seen, SeenState, Watcher};
+pub(crate) use watcher::{Next, Seen, SeenState};

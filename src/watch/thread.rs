@@ -32,12 +32,16 @@ pub(crate) trait Follower: Send + 'static {
 
     /// After files that were refused, those in force are back.
     fn restored(&mut self);
+
+    /// The thread has looked at the files.
+    fn looked(&mut self) {}
 }
 
 /// A thread that follows the files of a policy. It ends when this is dropped.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     /// A message is a reason to look now; that it is closed ends the thread.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the thread ends when it is dropped"))]
     wake: Sender<()>,
 }
 
@@ -84,6 +88,7 @@ impl Watch {
     }
 
     /// Has the thread look now, without waiting for it.
+    #[cfg(test)]
     pub(crate) fn wake(&self) {
         // A thread that has ended looks at nothing.
         let _ended = self.wake.send(());
@@ -167,6 +172,9 @@ impl<D: Disk, F: Follower> Looks<D, F> {
             }
         };
         *lock(&shared.board) = watcher.seen();
+        drop(watcher);
+        let follower = &mut self.follower;
+        let _panicked = catch_unwind(AssertUnwindSafe(|| follower.looked()));
         wait
     }
 }

@@ -19,6 +19,7 @@ mod mounting;
 mod negotiation;
 mod openapi;
 mod pages;
+mod reload;
 mod retry;
 mod schema;
 mod support;

@@ -51,16 +51,11 @@ struct LimitInForce {
 }
 
 /// What became of the tables when a policy came into force.
-#[allow(dead_code, reason = "for the log of a reload")]
 pub(crate) struct Adopted {
     pub(crate) tables: Tables,
     /// Limits whose buckets are new and full, though a limit of that name was in force: their
     /// `per` is another.
     pub(crate) renewed: Vec<Arc<str>>,
-    /// Limits of names that were not in force before.
-    pub(crate) added: Vec<Arc<str>>,
-    /// Limits that are in force no more. Their buckets go with the last request that uses them.
-    pub(crate) removed: Vec<Arc<str>>,
 }
 
 impl MemoryStore {
@@ -71,13 +66,12 @@ impl MemoryStore {
     /// Requests of the policy before may go on beside those of the new one.
     pub(crate) fn adopt<'l>(&self, limits: impl IntoIterator<Item = &'l Limit>) -> Adopted {
         let mut known = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut renewed, mut added, mut next) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut renewed, mut next) = (Vec::new(), HashMap::new());
         let mut adopt = |limit: &Limit| {
             let table = match known.remove(&limit.name) {
                 Some(table) if table.per == limit.per => table,
                 other => {
-                    let list = if other.is_some() { &mut renewed } else { &mut added };
-                    list.push(limit.name.clone());
+                    renewed.extend(other.map(|_| limit.name.clone()));
                     Arc::new(Table::new(&limit.per))
                 }
             };
@@ -86,10 +80,16 @@ impl MemoryStore {
             LimitInForce { quotas: table.number(&limit.quotas), table }
         };
         let limits = limits.into_iter().map(&mut adopt).collect();
-        let removed = known.drain().map(|(name, _)| name).collect();
+        // The buckets of limits that no policy names go with the last request that uses them.
         *known = next;
         let tables = Tables(Arc::new(InForce { limits, round_due: AtomicU64::new(0) }));
-        Adopted { tables, renewed, added, removed }
+        Adopted { tables, renewed }
+    }
+
+    /// How many buckets each limit in force has, by its name.
+    pub(crate) fn counts(&self) -> Vec<(Arc<str>, usize)> {
+        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, table)| (name.clone(), table.count())).collect()
     }
 
     /// The bucket that is kept for `name`: a keyed hash of its parts, moved past the two reserved
@@ -454,22 +454,26 @@ mod tests {
         };
         let names =
             |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let in_force = || {
+            let mut names: Vec<Arc<str>> =
+                store.counts().into_iter().map(|(name, _)| name).collect();
+            names.sort();
+            names
+        };
         let first = store.adopt([&limit("one", &[1], 100), &limit("two", &[1], 100)]);
-        assert_eq!(names(&first.added), ["one", "two"]);
+        assert_eq!(names(&in_force()), ["one", "two"]);
         assert!(takes_one(&store, &first.tables, 7, 0));
 
         let moved = store.adopt([&limit("three", &[1], 100), &limit("one", &[1], 100)]);
-        assert_eq!(
-            (names(&moved.added), names(&moved.removed)),
-            (vec!["three".into()], vec!["two".into()])
-        );
+        assert_eq!(names(&in_force()), ["one", "three"]);
+        assert_eq!(moved.renewed.len(), 0);
         let mut second = charges(&store, [(1, 1)], 7);
         let settled = MemoryStore::settle(&store, &moved.tables, &mut second, Settle::Take, 0);
         assert_eq!(settled, Settled::Refused, "at another place of the policy");
 
         let renewed = store.adopt([&per_address("one")]);
-        assert_eq!((names(&renewed.renewed), renewed.added.len()), (vec!["one".into()], 0));
-        assert_eq!(names(&renewed.removed), ["three"]);
+        assert_eq!(names(&renewed.renewed), ["one"]);
+        assert_eq!(names(&in_force()), ["one"]);
         assert!(takes_one(&store, &renewed.tables, 7, 0), "new and full");
         assert!(!takes_one(&store, &first.tables, 7, 0), "the old policy has its own");
     }
