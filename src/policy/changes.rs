@@ -393,6 +393,9 @@ mod tests {
         let after = outline("[api_keys]\nfile = \"keys.toml\"\n", &[("keys.toml", &file)]);
         let found = after.changes_since(&before, 20).sentences;
         assert_eq!(found, ["[api_keys]: file added"]);
+        // The policy takes both forms, too.
+        let after = outline(&format!("[api_keys]\n[[key]]\n{key}"), &[]);
+        assert_eq!(after.changes_since(&before, 20).sentences, [""; 0]);
     }
 
     #[test]

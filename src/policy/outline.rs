@@ -89,6 +89,7 @@ impl Outline {
                         self.add_key_files(issuer.get_ref(), folder, files);
                     }
                 }
+                ("key", DeValue::Array(_)) => self.add_keys(value.get_ref()),
                 ("revoked", DeValue::Array(_)) => self.add_revoked(value.get_ref()),
                 (_, DeValue::Table(table)) => {
                     self.add_section(name, table);
