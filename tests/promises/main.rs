@@ -13,6 +13,7 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
+mod logs;
 mod metrics;
 mod mounting;
 mod negotiation;
