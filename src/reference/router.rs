@@ -43,6 +43,23 @@ impl Tollgate {
     /// denial leads there. To have it elsewhere, nest it, and say so in the policy: under `/docs`
     /// it is `docs = "/docs/errors"` in `[denial]`.
     ///
+    /// # Two gates in one application
+    ///
+    /// Nest the catalogue of each. Merged into one router they would both be `/errors`, and
+    /// [`Router::merge`] panics with `Overlapping method route`, as it does for any path that is
+    /// there twice.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # fn app(partners: &tollgate::Tollgate, staff: &tollgate::Tollgate) -> Router {
+    /// Router::new()
+    ///     .nest("/partners", partners.catalogue()) // docs = "/partners/errors" in its policy
+    ///     .nest("/staff", staff.catalogue()) // docs = "/staff/errors"
+    /// # }
+    /// ```
+    ///
+    /// # Example
+    ///
     /// ```
     /// use axum::{Router, routing::get};
     /// use tollgate::Tollgate;

@@ -41,9 +41,14 @@ struct Serving {
 
 impl Serving {
     fn start(folder: &Path) -> Self {
+        Self::start_logging(folder, "info")
+    }
+
+    fn start_logging(folder: &Path, filter: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["serve", "--policy", "policy.toml", "--listen", "127.0.0.1:0"])
             .current_dir(folder)
+            .env("RUST_LOG", filter)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -368,6 +373,41 @@ async fn the_trial_server_tells_how_it_judged() {
     let asked = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
     assert_eq!(server.call(http::Method::OPTIONS, "/nowhere", &asked).await.status.as_u16(), 204);
     assert_eq!(server.get_http2("/open", &[]).await.json()["rule"], "open");
+}
+
+const OPEN: &str = "version = 1\n[[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\n\
+    [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n";
+
+#[tokio::test]
+async fn no_query_is_logged_however_much_is() {
+    let folder = folder(OPEN);
+    let serving = Serving::start_logging(folder.path(), "tollgate=trace,tower_http=trace");
+    let paths = ["/open", "/dark", "/closed", "//open", "/open/%2e%2e"];
+    for path in paths {
+        let path = format!("{path}?access_token=planted-secret");
+        serving.server.get(&path, &[]).await;
+        serving.server.get_http2(&path, &[]).await;
+    }
+    let log = serving.stop();
+    assert_eq!(log.matches("started processing request").count(), 2 * paths.len(), "{log}");
+    assert!(log.contains("path=\"/open\"") && log.contains("no_matching_rule"), "{log}");
+    assert!(!log.contains("planted-secret") && !log.contains("access_token"), "{log}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_signal_to_stop_ends_the_trial_server_beside_open_connections() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = folder(OPEN);
+        let mut serving = Serving::start(folder.path());
+        // The client keeps its connections; the third one never says what it wants.
+        assert_eq!(serving.server.get("/open", &[]).await.status, 200);
+        assert_eq!(serving.server.get_http2("/open", &[]).await.status, 200);
+        let _silent = std::net::TcpStream::connect(serving.server.address).unwrap();
+        let id = serving.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(serving.process.wait().unwrap().code(), Some(0), "{signal}");
+    }
 }
 
 #[test]

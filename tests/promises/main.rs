@@ -14,6 +14,7 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
+mod logs;
 mod metrics;
 mod mounting;
 mod negotiation;

@@ -45,6 +45,8 @@ async fn a_browser_gets_a_page_with_the_same_words() {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());
     let hash = format!("style-src 'sha256-{}'", STANDARD.encode(digest));
     assert!(page.line("content-security-policy").unwrap().contains(&hash));
+    // Without it, browsers ask the API for `/favicon.ico`.
+    assert!(page.text.contains("<link rel=\"icon\" href=\"data:,\">"));
     assert!(page.text.len() < 3 * 1024, "{}", page.text.len());
 }
 

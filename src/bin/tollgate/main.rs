@@ -2,6 +2,7 @@
 
 mod check;
 mod key;
+mod listen;
 mod schema;
 mod serve;
 mod token;
