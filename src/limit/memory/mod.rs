@@ -4,23 +4,22 @@
 //! anew for each process), the moment at which it will be full, and the quota it was last used
 //! under. Several buckets are taken as one: all of them, or none.
 
+mod settle;
 mod shard;
 mod table;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use smallvec::SmallVec;
-
-use super::bucket::{Bucket, Kept, QuotaId, Standing};
+use super::bucket::QuotaId;
 use super::bucket_id::{BucketId, BucketName, Kind, Parts};
-use super::charge::{Balance, Charge, Charges, Settle, Settled};
+use super::charge::{Charges, Settle, Settled};
 use super::{Limit, Quota};
 use crate::principal::Principal;
-use shard::{FIRST_KEY, OVERFLOW, Shard};
+use shard::FIRST_KEY;
 use table::Table;
 
 /// Token buckets in the memory of this process: see [the module](super) for what it promises.
@@ -103,6 +102,7 @@ impl MemoryStore {
     /// Settles every charge, or none. Afterwards each knows how its bucket stands
     /// ([`Tables::balance`]), and which of them there was no room for: those name the overflow
     /// bucket of their limit.
+    #[inline]
     pub(crate) fn settle(
         &self,
         tables: &Tables,
@@ -129,159 +129,6 @@ impl MemoryStore {
     }
 }
 
-impl Tables {
-    /// How the buckets stood when the charges were settled.
-    pub(crate) fn balance(&self, charges: &Charges) -> Balance {
-        let standing = |charge: &Charge| {
-            let (_, quota) = self.of(charge).quota(charge);
-            (*charge, Standing::of(charge.missing, quota, charge.cost))
-        };
-        Balance(charges.iter().map(standing).collect())
-    }
-
-    /// What is kept of a bucket: of the overflow bucket, where there is no room for its own.
-    pub(super) fn kept(&self, limit: usize, bucket: BucketId) -> Option<Kept> {
-        self.0.limits[limit].table.kept(bucket.0)
-    }
-
-    fn of(&self, charge: &Charge) -> &LimitInForce {
-        &self.0.limits[charge.limit as usize]
-    }
-
-    fn look(&self, charges: &mut Charges, now: u64) -> Settled {
-        let mut settled = Settled::Granted;
-        for charge in &mut charges.list {
-            let limit = self.of(charge);
-            let kept = limit.table.kept(charge.bucket.0);
-            let mut bucket = limit.table.open(kept.as_ref(), limit.quota(charge), now);
-            charge.missing = bucket.missing();
-            if !bucket.take(charge.cost) {
-                settled = Settled::Refused;
-            }
-        }
-        settled
-    }
-
-    /// The common case: one limit, and a client that has a bucket. `None` where it is another one.
-    fn settle_known(&self, charges: &mut Charges, how: Settle, now: u64) -> Option<Settled> {
-        let [charge] = &mut charges.list[..] else { return None };
-        let limit = self.of(charge);
-        let (table, quota) = (&*limit.table, limit.quota(charge));
-        let mut shard = table.lock(table.shard_of(charge.bucket.0));
-        let kept = shard.get_mut(charge.bucket.0)?;
-        let mut bucket = table.open(Some(kept), quota, now);
-        let settled = apply(&mut bucket, how, charge.cost);
-        if is_changed(charge, settled, Some(kept), quota.0) {
-            *kept = bucket.keep(quota.0);
-        }
-        charge.missing = bucket.missing();
-        Some(settled)
-    }
-
-    /// Applies every charge under the locks of all shards concerned, or none.
-    fn settle_any(&self, charges: &mut Charges, how: Settle, now: u64) -> Settled {
-        // Terminates: each turn sends one more charge to an overflow bucket, which always has a place.
-        loop {
-            let mut shards = Shards::lock(self, charges);
-            let kept: SmallVec<[Option<Kept>; 2]> =
-                charges.iter().map(|charge| shards.of(self, charge).get(charge.bucket.0)).collect();
-            let open = |(charge, kept): (&Charge, &Option<Kept>)| {
-                let limit = self.of(charge);
-                limit.table.open(kept.as_ref(), limit.quota(charge), now)
-            };
-            let mut buckets: SmallVec<[Bucket<'_>; 2]> =
-                charges.iter().zip(&kept).map(open).collect();
-            let is_granted = |(bucket, charge): (&mut Bucket<'_>, &Charge)| {
-                apply(bucket, how, charge.cost) == Settled::Granted
-            };
-            let granted = buckets.iter_mut().zip(charges.iter()).all(is_granted);
-            if !granted {
-                buckets = charges.iter().zip(&kept).map(open).collect();
-            }
-            let settled = if granted { Settled::Granted } else { Settled::Refused };
-            // Also for a cost of 0: where there is no place, the overflow bucket decides.
-            let needs_place =
-                |index: usize| granted && kept[index].is_none() && how != Settle::GiveBack;
-            if let Some(unplaced) = self.reserve(charges, needs_place, &mut shards, now) {
-                charges.list[unplaced].bucket = BucketId(OVERFLOW);
-                continue;
-            }
-            for (index, charge) in charges.list.iter_mut().enumerate() {
-                let (bucket, limit) = (&buckets[index], self.of(charge));
-                charge.missing = bucket.missing();
-                let quota = limit.quota(charge).0;
-                if is_changed(charge, settled, kept[index].as_ref(), quota)
-                    && !(kept[index].is_none() && bucket.is_full())
-                {
-                    shards.of(self, charge).put(charge.bucket.0, bucket.keep(quota));
-                } else if needs_place(index) && charge.bucket != BucketId(OVERFLOW) {
-                    limit.table.give_up();
-                }
-            }
-            return settled;
-        }
-    }
-
-    /// Reserves a place for every bucket that needs one; otherwise the index of the first charge
-    /// that finds none, and nothing is reserved.
-    fn reserve(
-        &self,
-        charges: &Charges,
-        needs_place: impl Fn(usize) -> bool,
-        shards: &mut Shards<'_>,
-        now: u64,
-    ) -> Option<usize> {
-        let needs_place = |(index, charge): &(usize, &Charge)| {
-            charge.bucket != BucketId(OVERFLOW) && needs_place(*index)
-        };
-        let new = || charges.iter().enumerate().filter(needs_place);
-        for (place, (index, charge)) in new().enumerate() {
-            if !self.of(charge).table.reserve(shards.of(self, charge), now) {
-                new().take(place).for_each(|(_, charge)| self.of(charge).table.give_up());
-                return Some(index);
-            }
-        }
-        None
-    }
-
-    /// One step of the regular search for full buckets, in the first table where it is due, so
-    /// that none stays for long, even where a limit is not used any more.
-    fn search_if_due(&self, now: u64) {
-        if now < self.0.round_due.load(Ordering::Relaxed) {
-            return;
-        }
-        let tables = || self.0.limits.iter().map(|limit| &limit.table);
-        if let Some(table) = tables().find(|table| now >= table.round_due()) {
-            table.reclaim(now);
-        }
-        let next = tables().map(|table| table.round_due()).min().unwrap_or(u64::MAX);
-        self.0.round_due.store(next, Ordering::Relaxed);
-    }
-}
-
-impl LimitInForce {
-    fn quota(&self, charge: &Charge) -> &(QuotaId, Quota) {
-        &self.quotas[charge.quota as usize]
-    }
-}
-
-/// Whether a charge leaves its bucket other than it was. One that is refused under another quota
-/// than before does: its wait is counted under this one from now on.
-fn is_changed(charge: &Charge, settled: Settled, kept: Option<&Kept>, quota: QuotaId) -> bool {
-    let is_taken = settled == Settled::Granted && charge.cost > 0;
-    is_taken || kept.is_some_and(|kept| kept.quota != quota)
-}
-
-fn apply(bucket: &mut Bucket<'_>, how: Settle, cost: u32) -> Settled {
-    match how {
-        Settle::Take if !bucket.take(cost) => return Settled::Refused,
-        Settle::Take | Settle::Look => {}
-        Settle::Owe => bucket.owe(cost),
-        Settle::GiveBack => bucket.give_back(cost),
-    }
-    Settled::Granted
-}
-
 /// Hashes the parts of a bucket's name as they come.
 struct HashedParts(ahash::AHasher);
 
@@ -291,42 +138,10 @@ impl Parts for HashedParts {
         self.0.write(bytes);
     }
 
-    /// What tells clients apart was hashed when the client was proven.
+    /// What tells clients apart was hashed when the client was proven, under a key that nobody knows: no
+    /// other part meets it, so it needs no kind before it.
     fn client(&mut self, client: &Principal) {
-        self.0.write_u64((Kind::Client as u64) << 56 | 8);
         self.0.write_u64(client.identity());
-    }
-}
-
-/// The locked shards of one request.
-///
-/// They are locked in the order of tables and shards, each once, so that two requests never
-/// wait for each other in a circle, even if they are of two policies.
-struct Shards<'t>(SmallVec<[(ShardPlace, MutexGuard<'t, Shard>); 2]>);
-
-/// A table's serial number, and the index of one of its shards.
-type ShardPlace = (u64, usize);
-
-impl<'t> Shards<'t> {
-    fn lock(tables: &'t Tables, charges: &Charges) -> Self {
-        let place = |charge: &Charge| {
-            let table = &*tables.of(charge).table;
-            ((table.serial, table.shard_of(charge.bucket.0)), table)
-        };
-        let mut places: SmallVec<[(ShardPlace, &Table); 2]> = charges.iter().map(place).collect();
-        places.sort_unstable_by_key(|(place, _)| *place);
-        places.dedup_by_key(|(place, _)| *place);
-        let lock = |(place, table): (ShardPlace, &'t Table)| (place, table.lock(place.1));
-        Self(places.into_iter().map(lock).collect())
-    }
-
-    /// INVARIANT: `charge` is one of those that `lock` was called with.
-    fn of(&mut self, tables: &Tables, charge: &Charge) -> &mut Shard {
-        let table = &tables.of(charge).table;
-        let wanted = (table.serial, table.shard_of(charge.bucket.0));
-        let at = self.0.iter().position(|(place, _)| *place == wanted);
-        debug_assert!(at.is_some(), "a shard that was not locked");
-        &mut self.0[at.unwrap_or(0)].1
     }
 }
 
@@ -347,6 +162,7 @@ impl fmt::Debug for Tables {
 mod tests {
     use super::super::store_laws::{TestedStore, charges, limit, limits, quota, store_laws};
     use super::super::{KeyPart, PlanQuota};
+    use super::shard::OVERFLOW;
     use super::*;
     use crate::time::MICROS;
 
