@@ -22,7 +22,7 @@ use crate::time::{Clock, SystemClock};
 ///     .clock(ManualClock::at(1_800_000_000))
 ///     .build()
 ///     .await?;
-/// # assert!(gate.doubts().is_empty());
+/// # assert!(gate.warnings().is_empty());
 /// # Ok::<_, tollgate::OpenError>(())
 /// # }).unwrap();
 /// ```
@@ -102,10 +102,10 @@ impl TollgateBuilder {
         let Some(policy) = policy.filter(|_| !refused) else {
             return Err(OpenError::Refused { faults });
         };
-        for doubt in &faults {
+        for warning in &faults {
             tracing::warn!(
-                target: "tollgate", file = doubt.file(), line = doubt.line(), help = doubt.help(),
-                "{}", doubt.message()
+                target: "tollgate", file = warning.file(), line = warning.line(), help = warning.help(),
+                "{}", warning.message()
             );
         }
         let renderer = Renderer::new(&policy, registry);
@@ -135,13 +135,13 @@ pub enum OpenError {
     },
     /// The policy is refused.
     Refused {
-        /// Every fault and doubt, in the order of their places.
+        /// Every fault and warning, in the order of their places.
         faults: Vec<Fault>,
     },
 }
 
 impl OpenError {
-    /// Every fault and doubt of a refused policy, in the order of their places.
+    /// Every fault and warning of a refused policy, in the order of their places.
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::Unreadable { .. } => &[],

@@ -107,9 +107,11 @@ impl Tollgate {
         names
     }
 
-    /// What is probably not meant in the policy, though it can be used.
-    pub fn doubts(&self) -> &[Fault] {
-        &self.0.doubts
+    /// What is probably not meant in the policy, though it can be used: each a [`Fault`] of
+    /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
+    /// the policy allows are left out.
+    pub fn warnings(&self) -> Arc<[Fault]> {
+        self.0.warnings.clone()
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

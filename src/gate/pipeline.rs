@@ -29,7 +29,7 @@ use crate::verify::TokenCache;
 /// A policy in force, with its buckets.
 pub(crate) struct Gate {
     pub(crate) policy: Policy,
-    pub(crate) doubts: Vec<Fault>,
+    pub(crate) warnings: Arc<[Fault]>,
     pub(crate) renderer: Renderer,
     /// Which headers of a request decide about its response.
     pub(super) vary: HeaderValue,
@@ -72,7 +72,7 @@ impl Gate {
         policy: Policy,
         renderer: Renderer,
         clock: Box<dyn Clock>,
-        doubts: Vec<Fault>,
+        warnings: Vec<Fault>,
     ) -> Self {
         let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
         // The failures of addresses are one more table, with one quota for each kind.
@@ -86,7 +86,7 @@ impl Gate {
         let vary = vary_by_credential(&policy.credential.key_header);
         Self {
             policy,
-            doubts,
+            warnings: warnings.into(),
             renderer,
             vary,
             clock,

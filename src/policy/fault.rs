@@ -35,7 +35,7 @@ pub enum Severity {
     /// The policy cannot be used.
     Fault,
     /// The policy can be used, and probably does not do what was meant.
-    Doubt,
+    Warning,
 }
 
 /// One thing that is wrong with a policy, with its place and help.
@@ -79,7 +79,7 @@ impl Fault {
     }
 
     pub(crate) fn doubt(place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Doubt, ..Self::at(place, message) }
+        Self { severity: Severity::Warning, ..Self::at(place, message) }
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
@@ -163,8 +163,8 @@ impl fmt::Display for Fault {
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
         let excerpt = self.excerpt();
-        let doubt = if self.severity == Severity::Doubt { "doubt: " } else { "" };
-        writeln!(f, "{}:{line}:{column}: {doubt}{}", self.file(), self.message)?;
+        let severity = if self.severity == Severity::Warning { "warning: " } else { "" };
+        writeln!(f, "{}:{line}:{column}: {severity}{}", self.file(), self.message)?;
         writeln!(f, "{gutter} |")?;
         writeln!(f, "{number} | {excerpt}")?;
         let text = &self.place.source.text;
@@ -196,7 +196,7 @@ impl Faults {
         self.found.borrow_mut().push(fault);
     }
 
-    /// All faults and doubts, in the order of their places.
+    /// All faults and warnings, in the order of their places.
     pub(crate) fn into_sorted(self) -> Vec<Fault> {
         let mut faults = self.found.into_inner();
         faults.sort_by(|a, b| {
@@ -209,12 +209,12 @@ impl Faults {
         faults
     }
 
-    /// How many faults there are, doubts aside: to tell whether a part was read whole.
+    /// How many faults there are, warnings aside: to tell whether a part was read whole.
     pub(crate) fn count(&self) -> usize {
         self.found.borrow().iter().filter(|fault| fault.severity == Severity::Fault).count()
     }
 
-    /// Takes back what follows from errors of syntax: doubts, and faults on the same lines.
+    /// Takes back what follows from errors of syntax: warnings, and faults on the same lines.
     pub(crate) fn drop_followers(&self, lines: &[usize]) {
         self.found.borrow_mut().retain(|fault| {
             let is_syntax = fault.message.starts_with(NOT_TOML);

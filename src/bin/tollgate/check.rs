@@ -1,4 +1,4 @@
-//! `tollgate check`: every fault and every doubt of a policy, in one report.
+//! `tollgate check`: every fault and every warning of a policy, in one report.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::{Failure, PolicyFile, say};
 pub(crate) struct Check {
     #[command(flatten)]
     policy: PolicyFile,
-    /// Refuse doubts too
+    /// Refuse warnings too
     #[arg(long)]
     strict: bool,
     /// Print JSON
@@ -22,19 +22,19 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let findings = match self.policy.open() {
-            Ok(gate) => gate.doubts().to_vec(),
+            Ok(gate) => gate.warnings().to_vec(),
             Err(OpenError::Refused { faults }) => faults,
             Err(error) => return Err(error.into()),
         };
         let count = |severity| findings.iter().filter(|fault| fault.severity() == severity).count();
-        let (faults, doubts) = (count(Severity::Fault), count(Severity::Doubt));
-        let fine = faults == 0 && (doubts == 0 || !self.strict);
+        let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
+        let fine = faults == 0 && (warnings == 0 || !self.strict);
         if self.json {
             let report = json!({
                 "policy": self.policy.path.display().to_string(),
                 "fine": fine,
                 "faults": of(&findings, Severity::Fault),
-                "doubts": of(&findings, Severity::Doubt),
+                "warnings": of(&findings, Severity::Warning),
             });
             say(format_args!("{report:#}\n"))?;
         } else {
@@ -43,8 +43,8 @@ impl Check {
             }
             let verdict = if fine { "fine" } else { "refused" };
             let policy = self.policy.path.display();
-            let (faults, doubts) = (plural(faults, "fault"), plural(doubts, "doubt"));
-            say(format_args!("{policy}: {verdict} ({faults}, {doubts})\n"))?;
+            let (faults, warnings) = (plural(faults, "fault"), plural(warnings, "warning"));
+            say(format_args!("{policy}: {verdict} ({faults}, {warnings})\n"))?;
         }
         Ok(ExitCode::from(u8::from(!fine)))
     }
