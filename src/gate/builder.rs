@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::Tollgate;
 use super::pipeline::Gate;
 use crate::denial::{DenialCode, Registry, Renderer};
-use crate::policy::{Fault, Faults, Severity, load};
-use crate::time::{Clock, SystemClock};
+use crate::policy::{Fault, Faults, Policy, Severity, load};
+use crate::time::{Clock, MICROS, SystemClock};
 
 /// Opens a [`Tollgate`].
 ///
@@ -84,6 +84,43 @@ impl TollgateBuilder {
     ///
     /// See [`OpenError`].
     pub async fn build(self) -> Result<Tollgate, OpenError> {
+        let read = self.read()?;
+        for warning in &read.warnings {
+            tracing::warn!(
+                target: "tollgate", warning = warning.name(), file = warning.file(),
+                line = warning.line(), help = warning.help(), "{}", warning.message()
+            );
+        }
+        let renderer = Renderer::new(&read.policy, read.registry);
+        Ok(Tollgate(Arc::new(Gate::new(read.policy, renderer, read.clock, read.warnings))))
+    }
+
+    /// Reads and checks the policy without the environment: a secret that is not set is no fault.
+    /// Opens no gate. For checks where no secrets are, such as in continuous integration.
+    ///
+    /// Returns the warnings, in the order of their places.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let warnings = tollgate::Tollgate::builder()
+    ///     .policy_file("config/tollgate.toml")
+    ///     .check_without_secrets()
+    ///     .await?;
+    /// assert!(warnings.is_empty());
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn check_without_secrets(self) -> Result<Arc<[Fault]>, OpenError> {
+        Ok(self.for_documents().read()?.warnings.into())
+    }
+
+    /// Reads and checks the policy.
+    fn read(self) -> Result<Read, OpenError> {
+        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock::new()));
         let (name, text, folder) = match self.source {
             Source::Text(text) => ("policy".to_owned(), text, PathBuf::from(".")),
             Source::File(path) => {
@@ -94,6 +131,7 @@ impl TollgateBuilder {
             }
         };
         let faults = if self.for_documents { Faults::of_documents() } else { Faults::default() };
+        let faults = faults.at_time(clock.wall() / MICROS);
         let policy = load(&name, &text, &folder, &faults);
         let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
         let registry = Registry::new(entries, &self.codes, &faults);
@@ -102,16 +140,16 @@ impl TollgateBuilder {
         let Some(policy) = policy.filter(|_| !refused) else {
             return Err(OpenError::Refused { faults });
         };
-        for warning in &faults {
-            tracing::warn!(
-                target: "tollgate", file = warning.file(), line = warning.line(), help = warning.help(),
-                "{}", warning.message()
-            );
-        }
-        let renderer = Renderer::new(&policy, registry);
-        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock::new()));
-        Ok(Tollgate(Arc::new(Gate::new(policy, renderer, clock, faults))))
+        Ok(Read { policy, registry, clock, warnings: faults })
     }
+}
+
+/// A policy that was read and found usable.
+struct Read {
+    policy: Policy,
+    registry: Registry,
+    clock: Box<dyn Clock>,
+    warnings: Vec<Fault>,
 }
 
 impl fmt::Debug for TollgateBuilder {

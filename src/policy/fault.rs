@@ -9,9 +9,13 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+
+use super::problem::Problem;
+use super::warning::Warning;
 
 /// A file of the policy.
 #[derive(Debug)]
@@ -34,7 +38,8 @@ pub(crate) struct Place {
 pub enum Severity {
     /// The policy cannot be used.
     Fault,
-    /// The policy can be used, and probably does not do what was meant.
+    /// The policy can be used, and probably does not do what was meant. `allow` at the top of a
+    /// policy silences a warning by its [name](Fault::name).
     Warning,
 }
 
@@ -59,6 +64,7 @@ pub enum Severity {
 pub struct Fault {
     severity: Severity,
     place: Place,
+    name: Option<String>,
     message: String,
     label: String,
     help: String,
@@ -67,10 +73,26 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The problem at this place.
+    pub(crate) fn of<P: Problem>(place: &Place, problem: &P) -> Self {
+        Self {
+            severity: P::SEVERITY,
+            name: Some(problem.name()),
+            ..Self::at(place, problem.message()).label(problem.label()).with_help(problem.help())
+        }
+    }
+
+    /// A warning at this place.
+    pub(crate) fn warning(place: &Place, warning: &Warning) -> Self {
+        Self::of(place, warning)
+    }
+
+    /// A fault without a type of its own; [`of`](Self::of) is better.
     pub(crate) fn at(place: &Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Fault,
             place: place.clone(),
+            name: None,
             message: message.into(),
             label: String::new(),
             help: String::new(),
@@ -78,6 +100,8 @@ impl Fault {
         }
     }
 
+    /// A warning that has no name yet, and so cannot be silenced.
+    #[allow(dead_code)]
     pub(crate) fn doubt(place: &Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::at(place, message) }
     }
@@ -116,6 +140,13 @@ impl Fault {
     /// The column in characters, counted from 1.
     pub fn column(&self) -> usize {
         1 + self.before().rsplit('\n').next().unwrap_or_default().chars().count()
+    }
+
+    /// The kind of fault or warning, such as `unused-limit`: for a warning the name by which
+    /// `allow` silences it. `None` where the kind has no name yet. Names of warnings do not
+    /// change; new ones may come.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// What is wrong, in one line.
@@ -164,7 +195,11 @@ impl fmt::Display for Fault {
         let gutter = " ".repeat(number.len());
         let excerpt = self.excerpt();
         let severity = if self.severity == Severity::Warning { "warning: " } else { "" };
-        writeln!(f, "{}:{line}:{column}: {severity}{}", self.file(), self.message)?;
+        write!(f, "{}:{line}:{column}: {severity}{}", self.file(), self.message)?;
+        match &self.name {
+            Some(name) if self.severity == Severity::Warning => writeln!(f, " [{name}]")?,
+            _ => writeln!(f)?,
+        }
         writeln!(f, "{gutter} |")?;
         writeln!(f, "{number} | {excerpt}")?;
         let text = &self.place.source.text;
@@ -182,6 +217,10 @@ impl fmt::Display for Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     found: RefCell<Vec<Fault>>,
+    /// Names of warnings that the policy allows, and where it does.
+    allowed: RefCell<Vec<(String, Place)>>,
+    /// The present in Unix seconds. If `None`, nothing is said of what depends on it.
+    pub(crate) now: Option<u64>,
     /// Whether a secret that is not there is one: it is, for all but documents.
     pub(crate) forgives_absent_secrets: bool,
 }
@@ -192,13 +231,33 @@ impl Faults {
         Self { forgives_absent_secrets: true, ..Self::default() }
     }
 
+    /// With the present, in Unix seconds, for warnings that depend on it.
+    pub(crate) fn at_time(self, now: u64) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
     pub(crate) fn push(&self, fault: Fault) {
         self.found.borrow_mut().push(fault);
     }
 
-    /// All faults and warnings, in the order of their places.
+    /// Silences the warnings of this name; `place` is that of the entry that says so.
+    pub(crate) fn allow(&self, warning: &str, place: Place) {
+        self.allowed.borrow_mut().push((warning.to_owned(), place));
+    }
+
+    /// All faults and warnings, in the order of their places, without the warnings that the policy
+    /// allows.
     pub(crate) fn into_sorted(self) -> Vec<Fault> {
+        let is_whole = self.count() == 0;
         let mut faults = self.found.into_inner();
+        let of_unused = Warning::UnusedAllow { warning: String::new() }.name();
+        let (last, first): (Vec<_>, Vec<_>) =
+            self.allowed.into_inner().into_iter().partition(|(name, _)| *name == of_unused);
+        for entries in [first, last] {
+            let unused = silence(&mut faults, &entries);
+            // A policy with faults was not read whole: what silences nothing now may do so then.
+            faults.extend(unused.into_iter().filter(|_| is_whole));
+        }
         faults.sort_by(|a, b| {
             let place = |fault: &Fault| (fault.place.span.start, fault.place.span.end);
             a.file().cmp(b.file()).then_with(|| place(a).cmp(&place(b)))
@@ -221,6 +280,22 @@ impl Faults {
             is_syntax || (fault.severity == Severity::Fault && !lines.contains(&fault.line()))
         });
     }
+}
+
+/// Takes out the warnings that are allowed. Returns a warning for each entry that takes out none.
+fn silence(faults: &mut Vec<Fault>, entries: &[(String, Place)]) -> Vec<Fault> {
+    let is_named = |fault: &Fault, name: &str| {
+        fault.severity == Severity::Warning && fault.name() == Some(name)
+    };
+    let mut seen = HashSet::new();
+    let mut unused = Vec::new();
+    for (name, place) in entries {
+        if !seen.insert(name) || !faults.iter().any(|fault| is_named(fault, name)) {
+            unused.push(Fault::warning(place, &Warning::UnusedAllow { warning: name.clone() }));
+        }
+    }
+    faults.retain(|fault| !entries.iter().any(|(name, _)| is_named(fault, name)));
+    unused
 }
 
 /// How the message of a syntax error begins.

@@ -7,9 +7,12 @@
 mod fault;
 mod load;
 mod path;
+mod problem;
 mod rule;
 mod rule_table;
 mod section;
+mod value_fault;
+mod warning;
 
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, list, nearest};

@@ -24,3 +24,4 @@ mod retry;
 mod schema;
 mod support;
 mod tokens;
+mod warnings;

@@ -3,17 +3,20 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tollgate::{Fault, OpenError, Severity};
+use tollgate::{Fault, OpenError, Severity, Tollgate};
 
-use crate::{Failure, PolicyFile, say};
+use crate::{Failure, PolicyFile, block_on, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Check {
     #[command(flatten)]
     policy: PolicyFile,
-    /// Refuse warnings too
+    /// Refuse warnings too; `allow` in the policy silences those that are meant
     #[arg(long)]
     strict: bool,
+    /// Need no secrets: those that are not set in the environment are no fault
+    #[arg(long)]
+    without_secrets: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -21,8 +24,14 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let findings = match self.policy.open() {
-            Ok(gate) => gate.warnings().to_vec(),
+        let warnings = if self.without_secrets {
+            let policy = Tollgate::builder().policy_file(&self.policy.path);
+            block_on(policy.check_without_secrets())
+        } else {
+            self.policy.open().map(|gate| gate.warnings())
+        };
+        let findings = match warnings {
+            Ok(warnings) => warnings.to_vec(),
             Err(OpenError::Refused { faults }) => faults,
             Err(error) => return Err(error.into()),
         };
@@ -55,7 +64,7 @@ fn of(findings: &[Fault], severity: Severity) -> Vec<Value> {
     let json = |fault: &Fault| {
         json!({
             "file": fault.file(), "line": fault.line(), "column": fault.column(),
-            "message": fault.message(), "help": fault.help(),
+            "name": fault.name(), "message": fault.message(), "help": fault.help(),
         })
     };
     of_severity.map(json).collect()

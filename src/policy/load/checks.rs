@@ -12,6 +12,7 @@ use crate::address::parse_range;
 use crate::limit::{ONE, Quota, parse_rate};
 use crate::policy::fault::{Fault, Faults, NOT_TOML, Place, Source};
 use crate::policy::section::{At, Section};
+use crate::policy::warning::Warning;
 use crate::scope::{InvalidScope, Scope};
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
@@ -75,6 +76,20 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
             );
             None
         }
+    }
+}
+
+/// Warns of a claim's name such as `realm_access.roles`, which is read as one name. Names that
+/// are URIs or begin with a domain are common, and meant.
+pub(super) fn warn_of_claim_path(section: &Section<'_>, claim: &At<String>) {
+    let name = claim.value.as_str();
+    let first = name.split('/').next().unwrap_or_default();
+    let has_domain = name.contains('/') && (first.is_empty() || first.contains(['.', ':']));
+    let segments: Vec<&str> = name.split(['.', '/']).collect();
+    if segments.len() > 1 && !has_domain && segments.iter().all(|segment| !segment.is_empty()) {
+        let pointer = format!("/{}", segments.join("/"));
+        let path = Warning::ClaimPath { claim: name.to_owned(), pointer };
+        section.push(Fault::warning(&claim.place, &path));
     }
 }
 

@@ -15,6 +15,7 @@ use super::checks::{
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
 use crate::policy::section::{At, Section};
+use crate::policy::warning::Warning;
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::Scope;
 use crate::verify::{KeyRecord, KeyTable};
@@ -23,9 +24,18 @@ use crate::verify::{KeyRecord, KeyTable};
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+    /// The plans of the keys, each where it is written.
+    pub(super) plans: Vec<At<Arc<str>>>,
+    /// Whether there may be more keys, in a store.
+    pub(super) has_store: bool,
 }
 
 impl Keys {
+    /// The roles that any of the keys has.
+    pub(super) fn granted_roles(&self) -> BTreeSet<&str> {
+        self.table.iter().flat_map(|key| key.principal.roles()).collect()
+    }
+
     /// The scopes that any of the keys grants.
     pub(super) fn granted(&self) -> BTreeSet<&str> {
         self.table.iter().flat_map(|key| key.principal.scopes().iter().map(Scope::as_str)).collect()
@@ -46,7 +56,8 @@ pub(super) fn load_keys(
         tokens,
     };
     let Some(section) = section else {
-        return Keys { table: KeyTable::new(credential.format.clone(), Vec::new()), credential };
+        let table = KeyTable::new(credential.format.clone(), Vec::new());
+        return Keys { table, credential, plans: Vec::new(), has_store: false };
     };
     let header = section.parse("header", "name of a header for keys", |text| {
         let name = parse_header(text)?;
@@ -85,8 +96,10 @@ pub(super) fn load_keys(
     if let Some(file) = section.text("file") {
         records.extend(load_key_file(&file, folder, faults, &mut seen));
     }
+    let has_store = section.holds("store");
     section.finish();
-    Keys { table: KeyTable::new(credential.format.clone(), records), credential }
+    let table = KeyTable::new(credential.format.clone(), records);
+    Keys { table, credential, plans: seen.plans, has_store }
 }
 
 fn load_key_file(
@@ -118,11 +131,14 @@ fn load_key_file(
     records
 }
 
-/// What must not be used twice.
+/// What was read of keys so far.
 #[derive(Default)]
 struct Seen {
+    /// Must not be used twice.
     ids: HashSet<String>,
+    /// Must not be used twice.
     digests: HashSet<[u8; 32]>,
+    plans: Vec<At<Arc<str>>>,
 }
 
 fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
@@ -172,6 +188,8 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
                 .label("is not after `not_before`")
                 .with_help("set `expires` to a later moment"),
         );
+    } else if let (Some(id), Some(expires), false) = (&id, &expires, revoked) {
+        warn_of_lifetime(&section, id, expires);
     }
     if let Some(id) = &id {
         check_unique(section.faults(), &mut seen.ids, id, "keys");
@@ -185,6 +203,8 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
                 .with_help("one key has one entry: make a second key with `tollgate key new`"),
         );
     }
+    let plan = plan.map(|plan| At { value: Arc::<str>::from(plan.value), place: plan.place });
+    seen.plans.extend(plan.clone());
     section.finish();
 
     let (id, client) = (Arc::<str>::from(id?.value), client?.value);
@@ -193,7 +213,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         client: client.into(),
         scopes: scopes.into_iter().map(|scope| scope.value).collect(),
         roles: roles.into_iter().map(|role| role.value.into()).collect(),
-        plan: plan.map(|plan| plan.value.into()),
+        plan: plan.map(|plan| (*plan.value).into()),
         claims: None,
     };
     Some(KeyRecord {
@@ -206,6 +226,20 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         principal: Principal::new(proven),
         form_proven: Default::default(),
     })
+}
+
+/// Two years, one of them a leap year: a key that is valid for longer is a warning.
+const LONG_LIFE: u64 = 731 * 24 * 60 * 60;
+
+/// Warns of a key that has expired, and of one whose end is so far ahead that it may be a slip.
+fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
+    let Some(now) = section.faults().now else { return };
+    let key = id.value.as_str().into();
+    if expires.value <= now {
+        section.push(Fault::warning(&expires.place, &Warning::ExpiredKey { key }));
+    } else if expires.value - now > LONG_LIFE {
+        section.push(Fault::warning(&expires.place, &Warning::LongLivedKey { key }));
+    }
 }
 
 fn parse_digest(text: &str) -> Option<[u8; 32]> {

@@ -1,6 +1,7 @@
 //! Reads `[[limit]]`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -14,6 +15,8 @@ use crate::policy::section::{At, Section};
 pub(super) struct LoadedLimit {
     pub(super) limit: Limit,
     pub(super) place: Place,
+    /// Its plans, each where it is written.
+    pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether it could be read; one that could not still has a name to refer to.
     pub(super) whole: bool,
 }
@@ -31,17 +34,18 @@ fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<Loade
         check_unique(section.faults(), names, name, "limits");
     }
     let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
-    section.has("burst");
+    section.knows(&["burst"]);
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     let mut quotas = Vec::new();
     if let (Some(rate), Some(quota)) = (&rate, quota) {
         quotas.push(PlanQuota { plan: None, rate: rate.value.into(), quota });
     }
     let per = load_per(&section);
-    let mut plans_whole = true;
+    let (mut named, mut plans_whole) = (Vec::new(), true);
     if let Some(plans) = section.section("plans", "plans.<name> = { rate = \"...\", burst = ... }")
     {
         for (plan, value) in plans.entries() {
+            named.push(At { value: plan.value.into(), place: plan.place.clone() });
             match load_plan(&section, &plan, value) {
                 Some(plan) => quotas.push(plan),
                 None => plans_whole = false,
@@ -64,7 +68,7 @@ fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<Loade
     let name = name?;
     let whole = quota.is_some() && per.is_some() && plans_whole;
     let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
-    Some(LoadedLimit { limit, place, whole })
+    Some(LoadedLimit { limit, place, plans: named, whole })
 }
 
 fn load_plan(
@@ -94,7 +98,7 @@ fn load_plan(
     let source = &plan.place.source;
     let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
     let rate = section.required_text("rate", FORM);
-    section.has("burst");
+    section.knows(&["burst"]);
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     section.finish();
     Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
@@ -103,14 +107,7 @@ fn load_plan(
 fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
     const PARTS: [&str; 6] =
         ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
-    if !section.has("per") {
-        section.push(
-            Fault::at(section.place(), "[[limit]] needs `per`")
-                .label("is missing a key")
-                .with_help("say who has a bucket of its own: `per = [\"client\"]`"),
-        );
-        return None;
-    }
+    section.require("per", "say who has a bucket of its own: `per = [\"client\"]`");
     let written = section.texts("per")?.len();
     let per = section.list("per", "part of a bucket's key", |text| match text {
         "client" => Ok(KeyPart::Client),

@@ -1,5 +1,7 @@
 //! Reads a policy file, table by table.
 
+mod across;
+mod allow;
 mod checks;
 mod issuers;
 mod keys;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use across::{warn_of_plans, warn_of_proxies};
+use allow::load_allow;
 use checks::{
     check_link, check_quotable, check_sentence, check_word, load_quota, parse_cidr, parse_header,
     report_syntax,
@@ -22,6 +26,7 @@ use rules::{RuleContext, load_rules};
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::section::{At, Section};
+use super::warning::Warning;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
@@ -79,7 +84,8 @@ fn check_version(root: &Section<'_>) {
 
 fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let (denial, codes) = load_denial(root.section("denial", "[denial]"));
-    let address = load_address(root.section("address", "[address]"));
+    let (address, address_whole) =
+        whole(root, || load_address(root.section("address", "[address]")));
     let failures = load_failures(root.section("failures", "[failures]"));
     let token_cache = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
@@ -100,11 +106,19 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         takes_keys,
         takes_tokens: root.has("issuer"),
         granted: keys.granted(),
-        keys_whole,
+        granted_roles: keys.granted_roles(),
+        keys_whole: keys_whole && !keys.has_store,
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
+    if context.keys_whole && context.limits_whole {
+        warn_of_plans(&limits, &keys, !context.takes_tokens, root.faults());
+    }
+    if address_whole {
+        warn_of_proxies(&address, &limits, root.faults());
+    }
+    load_allow(root.sections("allow", "`allow`"));
 
     Some(Policy {
         denial,
@@ -213,11 +227,10 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     if let Some(At { value: AddressSource::Single(name), place }) = &source
         && let Some(near) = nearest(name.as_str(), ["peer", "x-forwarded-for", "forwarded"])
     {
-        section.push(
-            Fault::doubt(place, format!("`{name}` is read as a header with one address"))
-                .label("is none of the lists that are understood")
-                .with_help(format!("did you mean `{near}`?")),
-        );
+        section.push(Fault::warning(
+            place,
+            &Warning::UnusualAddressSource { header: name.to_string(), near: near.into() },
+        ));
     }
     let trusted_nobody = !section.has("trusted") || section.is_empty("trusted");
     if let Some(trusted) = section.list("trusted", "range of addresses", parse_cidr) {
@@ -238,21 +251,11 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     }
     let believes = source.as_ref().is_some_and(|source| source.value != AddressSource::Peer);
     if !believes && !address.trusted.is_empty() {
-        section.push(
-            Fault::doubt(&section.key_place("trusted"), "`trusted` has no effect")
-                .label("only the peer's own address is looked at")
-                .with_help(
-                    "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
-                ),
-        );
+        section.push(Fault::warning(&section.key_place("trusted"), &Warning::TrustedWithoutEffect));
     }
     if let Some(source) = source {
         if believes && trusted_nobody {
-            section.push(
-                Fault::doubt(&source.place, "the header is never believed")
-                    .label("no proxy is trusted to send it")
-                    .with_help("list your proxies: `trusted = [\"10.0.0.0/8\"]`"),
-            );
+            section.push(Fault::warning(&source.place, &Warning::HeaderNeverBelieved));
         }
         address.source = source.value;
     }
