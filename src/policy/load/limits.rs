@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::checks::{check_name, check_unique, load_quota, parse_header};
 use crate::limit::{KeyPart, Limit, MAX_TAGS, PlanQuota};
 use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 
 /// A limit and its place.
@@ -53,14 +54,8 @@ fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<Loade
         }
     }
     if quotas.len() > MAX_TAGS {
-        section.push(
-            Fault::at(
-                &section.key_place("plans"),
-                format!("a limit has at most {} plans", MAX_TAGS - 1),
-            )
-            .label("are too many")
-            .with_help("give plans with equal quotas one name"),
-        );
+        let too_many = LimitFault::TooManyPlans { most: MAX_TAGS - 1 };
+        section.push(Fault::of(&section.key_place("plans"), &too_many));
         quotas.truncate(MAX_TAGS);
     }
     let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
@@ -78,21 +73,11 @@ fn load_plan(
 ) -> Option<PlanQuota> {
     const FORM: &str = "write `plans.partner = { rate = \"1000/minute\", burst = 2000 }`";
     if let Err(help) = check_name(plan.value) {
-        limit.push(
-            Fault::at(&plan.place, "the plan's name cannot be used")
-                .label("is no name")
-                .with_help(help),
-        );
+        limit.push(Fault::of(&plan.place, &LimitFault::InvalidPlanName { help }));
     }
     let Some(table) = value.get_ref().as_table() else {
-        limit.push(
-            Fault::at(
-                &limit.at_span(value.span()),
-                format!("the plan `{}` is a table", plan.value.escape_debug()),
-            )
-            .label("is no table")
-            .with_help(FORM),
-        );
+        let not_a_table = LimitFault::PlanNotATable { plan: plan.value.to_owned(), form: FORM };
+        limit.push(Fault::of(&limit.at_span(value.span()), &not_a_table));
         return None;
     };
     let source = &plan.place.source;
@@ -121,13 +106,39 @@ fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
         },
     })?;
     if written == 0 {
-        section.push(
-            Fault::at(&section.key_place("per"), "`per` is empty")
-                .label("names no bucket")
-                .with_help("for one bucket that all share write `per = [\"global\"]`"),
-        );
+        section.push(Fault::of(&section.key_place("per"), &LimitFault::EmptyPer));
         return None;
     }
     let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
     (parts.len() == written).then_some(parts)
+}
+
+problems! {
+    /// What may be wrong with a [[limit]].
+    enum LimitFault: Fault {
+        /// More plans than a limit can have.
+        TooManyPlans { most: usize } => {
+            message: "a limit has at most {most} plans",
+            label: "are too many",
+            help: "give plans with equal quotas one name",
+        }
+        /// A plan under a name that it cannot have.
+        InvalidPlanName { help: String } => {
+            message: "the name of the plan is not valid",
+            label: "is not a valid name",
+            help: "{help}",
+        }
+        /// A plan that is, say, a rate alone.
+        PlanNotATable { plan: String, form: &'static str } => {
+            message: ("the plan `{}` is not a table", plan.escape_debug()),
+            label: "is not a table",
+            help: "{form}",
+        }
+        /// `per = []`.
+        EmptyPer => {
+            message: "`per` is empty",
+            label: "names no bucket",
+            help: "for one bucket that all share write `per = [\"global\"]`",
+        }
+    }
 }
