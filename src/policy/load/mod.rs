@@ -6,6 +6,7 @@ mod checks;
 mod issuers;
 mod keys;
 mod limits;
+mod rule_faults;
 mod rules;
 
 use std::path::Path;

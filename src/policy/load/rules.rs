@@ -10,8 +10,9 @@ use toml::de::DeValue;
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use super::rule_faults::RuleFault;
 use crate::limit::{KeyPart, Limit, ONE};
-use crate::policy::fault::{Fault, Place, list, nearest, suggest};
+use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::path::{check_path, normal};
 use crate::policy::rule::{Access, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
@@ -164,11 +165,7 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         }
     })?;
     if written == 0 {
-        section.push(
-            Fault::at(&section.key_place("methods"), "the rule can never match")
-                .label("covers no method")
-                .with_help("leave `methods` out to cover all of them"),
-        );
+        section.push(Fault::of(&section.key_place("methods"), &RuleFault::NoMethod));
         return None;
     }
     let whole = methods.len() == written;
@@ -191,14 +188,8 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     if public {
         for name in ["scopes", "any_scopes", "roles", "claims"] {
             if section.has(name) && !section.is_empty(name) {
-                section.push(
-                    Fault::at(
-                        &section.key_place(name),
-                        format!("a public rule cannot ask for `{name}`"),
-                    )
-                    .label("needs to know who calls")
-                    .with_help(format!("remove `public = true`, or remove `{name}`")),
-                );
+                let demand = RuleFault::DemandOfPublicRule { key: name };
+                section.push(Fault::of(&section.key_place(name), &demand));
             }
         }
     }
@@ -249,22 +240,13 @@ fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, d
         section.push(Fault::warning(&place, &Warning::CredentialsOnPublicRule));
         return;
     }
-    let (message, help) = match (demands.api_key, demands.token) {
-        (false, false) if section.is_empty("credentials") => (
-            "the rule admits nobody: it accepts no kind of credential",
-            "leave `credentials` out to accept keys and tokens",
-        ),
-        (false, true) if !context.takes_tokens => (
-            "the rule accepts tokens only, and no issuer is configured",
-            "declare an [[issuer]], or accept `api_key`",
-        ),
-        (true, false) if !context.takes_keys => (
-            "the rule accepts API keys only, and none are configured",
-            "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
-        ),
+    let fault = match (demands.api_key, demands.token) {
+        (false, false) if section.is_empty("credentials") => RuleFault::NoCredentials,
+        (false, true) if !context.takes_tokens => RuleFault::TokensWithoutIssuer,
+        (true, false) if !context.takes_keys => RuleFault::KeysWithoutTable,
         _ => return,
     };
-    section.push(Fault::at(&place, message).label("can never be met").with_help(help));
+    section.push(Fault::of(&place, &fault));
 }
 
 /// A scope that no key has, where nothing but keys can grant it.
@@ -337,33 +319,13 @@ fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
         };
         match wanted {
             Some(wanted) => claims.push((name.value.into(), wanted)),
-            None => section.push(
-                Fault::at(
-                    &section.at_span(value.span()),
-                    format!(
-                        "the claim `{}` cannot be compared with this",
-                        name.value.escape_debug()
-                    ),
-                )
-                .label("is no text, whole number, true or false")
-                .with_help(
-                    "an array claim that holds the value matches too: write the value alone",
-                ),
-            ),
+            None => {
+                let odd = RuleFault::IncomparableClaim { claim: name.value.to_owned() };
+                section.push(Fault::of(&section.at_span(value.span()), &odd));
+            }
         }
     }
     claims
-}
-
-fn unknown_limit(name: &At<&str>, names: &[&str]) -> Fault {
-    let help = match nearest(name.value, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? limits are declared with [[limit]]"),
-        None if names.is_empty() => "declare it with [[limit]]".into(),
-        None => format!("the limits are {}; declare others with [[limit]]", list(names)),
-    };
-    Fault::at(&name.place, format!("unknown limit `{}`", name.value.escape_debug()))
-        .label("no limit has this name")
-        .with_help(help)
 }
 
 /// The limits of a rule, by index. A limit that could not be read counts as used.
@@ -379,18 +341,17 @@ fn load_rule_limits(
     for name in section.texts("limits").unwrap_or_default() {
         let Some(index) = names.iter().position(|known| *known == name.value) else {
             if context.limit_names_known {
-                section.push(unknown_limit(&name, &names));
+                let known = names.iter().map(|name| (*name).to_owned()).collect();
+                let unknown = RuleFault::UnknownLimit { limit: name.value.to_owned(), known };
+                section.push(Fault::of(&name.place, &unknown));
             }
             continue;
         };
         used[index] = true;
         let LoadedLimit { limit, whole, .. } = &context.limits[index];
         if limits.contains(&index) {
-            section.push(
-                Fault::at(&name.place, format!("the limit `{}` stands twice", limit.name))
-                    .label("is taken already")
-                    .with_help("name it once; `cost` says how many tokens a request takes"),
-            );
+            let twice = RuleFault::LimitUsedTwice { limit: limit.name.clone() };
+            section.push(Fault::of(&name.place, &twice));
             continue;
         }
         if !whole {
@@ -398,48 +359,27 @@ fn load_rule_limits(
         }
         if public && limit.needs_principal() {
             let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
-            section.push(
-                Fault::at(
-                    &name.place,
-                    format!("the limit `{}` is per {part}, and the rule is public", limit.name),
-                )
-                .label("needs to know who calls")
-                .with_help("limit public rules `per = [\"address\"]`"),
-            );
+            let limit = limit.name.clone();
+            section.push(Fault::of(&name.place, &RuleFault::LimitOfPublicRule { limit, part }));
         }
         let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
         if let (Some(cost), Some(tightest)) = (cost, tightest)
             && cost.value > u64::from(tightest.quota.burst())
         {
-            let plan = tightest
-                .plan
-                .as_deref()
-                .map_or(String::new(), |plan| format!(" for the plan `{plan}`"));
-            section.push(
-                Fault::at(
-                    &cost.place,
-                    format!(
-                        "the cost of {} is above the burst of `{}`{plan}",
-                        cost.value, limit.name
-                    ),
-                )
-                .label(format!("is above {}", tightest.quota.burst()))
-                .with_help(
-                    "such a request would be refused for ever: lower `cost`, or raise `burst`",
-                ),
-            );
+            let above = RuleFault::CostAboveBurst {
+                cost: cost.value,
+                burst: tightest.quota.burst().into(),
+                limit: limit.name.clone(),
+                plan: tightest.plan.clone(),
+            };
+            section.push(Fault::of(&cost.place, &above));
         }
         limits.push(index);
     }
     if limits.len() > MAX_LIMITS_OF_A_RULE {
-        section.push(
-            Fault::at(
-                &section.key_place("limits"),
-                format!("a rule has at most {MAX_LIMITS_OF_A_RULE} limits"),
-            )
-            .label("are too many")
-            .with_help(format!("drop some of {}", list(&names))),
-        );
+        let limits = limits.iter().map(|limit| context.limits[*limit].limit.name.clone()).collect();
+        let too_many = RuleFault::TooManyLimits { most: MAX_LIMITS_OF_A_RULE, limits };
+        section.push(Fault::of(&section.key_place("limits"), &too_many));
     }
     limits
 }
