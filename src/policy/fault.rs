@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::problem::Problem;
+use super::value_fault::SyntaxFault;
 use super::warning::Warning;
 
 /// A file of the policy.
@@ -275,8 +276,9 @@ impl Faults {
 
     /// Takes back what follows from errors of syntax: warnings, and faults on the same lines.
     pub(crate) fn drop_followers(&self, lines: &[usize]) {
+        let syntax = SyntaxFault::NotToml { error: String::new() }.name();
         self.found.borrow_mut().retain(|fault| {
-            let is_syntax = fault.message.starts_with(NOT_TOML);
+            let is_syntax = fault.name() == Some(&*syntax);
             is_syntax || (fault.severity == Severity::Fault && !lines.contains(&fault.line()))
         });
     }
@@ -297,9 +299,6 @@ fn silence(faults: &mut Vec<Fault>, entries: &[(String, Place)]) -> Vec<Fault> {
     faults.retain(|fault| !entries.iter().any(|(name, _)| is_named(fault, name)));
     unused
 }
-
-/// How the message of a syntax error begins.
-pub(crate) const NOT_TOML: &str = "not TOML: ";
 
 /// The part of a line that may be a raw secret: what is given to a key that holds secrets
 /// where people put them by mistake. Well-formed digests and names of variables are none.

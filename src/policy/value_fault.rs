@@ -67,6 +67,18 @@ problems! {
     }
 }
 
+problems! {
+    /// What may be wrong with a file of TOML.
+    pub(super) enum SyntaxFault: Fault {
+        /// A line that cannot be read.
+        NotToml { error: String } => {
+            message: "not TOML: {error}",
+            label: "cannot be read",
+            help: "correct the syntax of TOML: strings are in quotes, and each pair is on a line of its own",
+        }
+    }
+}
+
 fn with_article(word: &str) -> String {
     let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {word}", if vowel { "an" } else { "a" })

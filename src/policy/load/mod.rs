@@ -26,6 +26,7 @@ use limits::load_limits;
 use rules::{RuleContext, load_rules};
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::problem::problems;
 use super::section::{At, Section};
 use super::warning::Warning;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
@@ -58,28 +59,18 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
 }
 
 fn refuse_empty(start: &Place, faults: &Faults) -> Option<Policy> {
-    faults.push(Fault::at(start, "the policy is empty").label("nothing stands here").with_help(
-        "begin with `version = 1` and a [[rule]]: without rules every request is denied",
-    ));
+    faults.push(Fault::of(start, &PolicyFault::EmptyPolicy));
     None
 }
 
 fn check_version(root: &Section<'_>) {
-    let help = "this release reads version 1";
     if !root.has("version") {
-        root.push(
-            Fault::at(root.place(), "the policy has no `version`")
-                .label("`version` belongs here")
-                .with_help("begin with `version = 1`, above all tables"),
-        );
+        root.push(Fault::of(root.place(), &PolicyFault::NoVersion));
     }
     if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1)
     {
-        root.push(
-            Fault::at(&version.place, format!("version {} is unknown", version.value))
-                .label("is not 1")
-                .with_help(help),
-        );
+        let unknown = PolicyFault::UnknownVersion { version: version.value };
+        root.push(Fault::of(&version.place, &unknown));
     }
 }
 
@@ -238,11 +229,8 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
         for range in &trusted {
             let shortest = if range.value.addr().is_ipv4() { 8 } else { 16 };
             if range.value.prefix_len() < shortest {
-                section.push(
-                    Fault::at(&range.place, format!("`{}` trusts too many addresses", range.value))
-                        .label(format!("is shorter than /{shortest}"))
-                        .with_help("name the networks of your proxies: whoever is trusted can claim any address"),
-                );
+                let wide = PolicyFault::TrustedTooWide { range: range.value, shortest };
+                section.push(Fault::of(&range.place, &wide));
             }
         }
         address.trusted = trusted.into_iter().map(|range| range.value).collect();
@@ -291,13 +279,7 @@ fn load_tokens(section: Option<Section<'_>>) -> usize {
 fn load_store(section: Option<Section<'_>>) -> usize {
     let max_buckets = section.and_then(|section| {
         if section.text("kind").is_some_and(|kind| kind.value == "redis") {
-            section.push(
-                Fault::at(&section.key_place("kind"), "the store `redis` is not in this release")
-                    .label("cannot be used yet")
-                    .with_help(
-                        "use `kind = \"memory\"`: every process then keeps buckets of its own",
-                    ),
-            );
+            section.push(Fault::of(&section.key_place("kind"), &PolicyFault::StoreNotInRelease));
         } else {
             section.one_of("kind", &[("memory", ())]);
         }
@@ -307,4 +289,40 @@ fn load_store(section: Option<Section<'_>>) -> usize {
     });
     let max_buckets = max_buckets.map_or(MAX_BUCKETS, |max_buckets| max_buckets.value);
     usize::try_from(max_buckets).unwrap_or(usize::MAX)
+}
+
+problems! {
+    /// What may be wrong with the policy as a whole, or with a table that is read here.
+    enum PolicyFault: Fault {
+        /// A file with nothing in it.
+        EmptyPolicy => {
+            message: "the policy is empty",
+            label: "is empty",
+            help: "begin with `version = 1` and a [[rule]]: without rules every request is denied",
+        }
+        /// No `version` above the tables.
+        NoVersion => {
+            message: "the policy has no `version`",
+            label: "`version` belongs here",
+            help: "begin with `version = 1`, above all tables",
+        }
+        /// A version that this release does not read.
+        UnknownVersion { version: u64 } => {
+            message: "version {version} is unknown",
+            label: "is not 1",
+            help: "this release reads version 1",
+        }
+        /// A range in `trusted` that holds more than the proxies of anybody.
+        TrustedTooWide { range: ipnet::IpNet, shortest: u8 } => {
+            message: "`{range}` trusts too many addresses",
+            label: "is shorter than /{shortest}",
+            help: "name the networks of your proxies: whoever is trusted can claim any address",
+        }
+        /// `kind = "redis"`.
+        StoreNotInRelease => {
+            message: "the store `redis` is not in this release",
+            label: "cannot be used yet",
+            help: "use `kind = \"memory\"`: every process then keeps buckets of its own",
+        }
+    }
 }
