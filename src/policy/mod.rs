@@ -4,10 +4,10 @@
 //! every rate is in range, every key file was read. What is wrong with it is reported
 //! together, each fault with its place and help.
 
-mod fault;
+pub(crate) mod fault;
 mod load;
 mod path;
-mod problem;
+pub(crate) mod problem;
 mod rule;
 mod rule_table;
 mod section;
@@ -15,8 +15,9 @@ mod value_fault;
 mod warning;
 
 pub use fault::{Fault, Severity};
-pub(crate) use fault::{Faults, Place, Source, list, nearest};
+pub(crate) use fault::{Faults, Place, Source, suggest};
 pub(crate) use load::load;
+pub(crate) use problem::problems;
 pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
 pub(crate) use rule_table::{NoRule, RuleId, RuleTable};
 pub(crate) use section::At;
