@@ -14,6 +14,7 @@ use super::checks::{
 };
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
 use crate::principal::{Origin, Principal, Proven};
@@ -111,11 +112,7 @@ fn load_key_file(
     let path = folder.join(file.value);
     let Some(text) = read_file(&path, &file.place, faults) else { return Vec::new() };
     let Ok(text) = String::from_utf8(text) else {
-        faults.push(
-            Fault::at(&file.place, "the key file is not UTF-8")
-                .label("cannot be read")
-                .with_help("a key file is TOML with [[key]] tables"),
-        );
+        faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
         return Vec::new();
     };
     let source = Arc::new(Source { name: path.display().to_string(), text: text.clone() });
@@ -145,11 +142,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.holds(name));
     if let Some(raw) = raw {
         section.forget(raw);
-        section.push(
-            Fault::at(&section.key_place(raw), "a policy holds no raw keys")
-                .label("is a secret")
-                .with_help("store `digest = \"sha256:<64 hex digits>\"` of the whole key; `tollgate key new` prints both")
-        );
+        section.push(Fault::of(&section.key_place(raw), &KeyFault::RawKey));
     }
     let id = section.required_text("id", "name the key: `id = \"billing-2026\"`");
     let id = id.and_then(|_| section.parse("id", "key id", check_name));
@@ -164,12 +157,9 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     let digest = digest.and_then(|digest| {
         let parsed = parse_digest(digest.value);
         if parsed.is_none() {
-            section.push(
-                Fault::at(&digest.place, "`digest` is no SHA-256 digest")
-                    .label("is not `sha256:` and 64 hex digits")
-                    .with_help("store the digest of the whole key, never the key itself; `tollgate key new` prints both")
-                    .mask(digest.place.span.clone()),
-            );
+            // It may be the key itself.
+            let masked = digest.place.span.clone();
+            section.push(Fault::of(&digest.place, &KeyFault::InvalidDigest).mask(masked));
         }
         parsed.map(|value| At { value, place: digest.place })
     });
@@ -183,11 +173,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     if let (Some(from), Some(until)) = (&not_before, &expires)
         && from.value >= until.value
     {
-        section.push(
-            Fault::at(&until.place, "the key expires before it is valid")
-                .label("is not after `not_before`")
-                .with_help("set `expires` to a later moment"),
-        );
+        section.push(Fault::of(&until.place, &KeyFault::ExpiresBeforeValid));
     } else if let (Some(id), Some(expires), false) = (&id, &expires, revoked) {
         warn_of_lifetime(&section, id, expires);
     }
@@ -197,11 +183,7 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     if let Some(digest) = &digest
         && !seen.digests.insert(digest.value)
     {
-        section.push(
-            Fault::at(&digest.place, "two keys have this digest")
-                .label("is used already")
-                .with_help("one key has one entry: make a second key with `tollgate key new`"),
-        );
+        section.push(Fault::of(&digest.place, &KeyFault::DigestUsedTwice));
     }
     let plan = plan.map(|plan| At { value: Arc::<str>::from(plan.value), place: plan.place });
     seen.plans.extend(plan.clone());
@@ -253,4 +235,40 @@ fn parse_digest(text: &str) -> Option<[u8; 32]> {
         *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
     }
     Some(digest)
+}
+
+problems! {
+    /// What may be wrong with an API key or a key file.
+    enum KeyFault: Fault {
+        /// A key file in another encoding.
+        FileNotUtf8 => {
+            message: "the key file is not UTF-8",
+            label: "cannot be read",
+            help: "a key file is TOML with [[key]] tables",
+        }
+        /// A secret where a digest belongs.
+        RawKey => {
+            message: "a policy never holds a key itself",
+            label: "is a secret",
+            help: "store `digest = \"sha256:<64 hex digits>\"` of the whole key; `tollgate key new` prints both",
+        }
+        /// A text that is not a digest; it may be the key itself.
+        InvalidDigest => {
+            message: "`digest` is not a valid SHA-256 digest",
+            label: "is not `sha256:` and 64 hex digits",
+            help: "store the digest of the whole key, never the key itself; `tollgate key new` prints both",
+        }
+        /// A key that is never valid.
+        ExpiresBeforeValid => {
+            message: "the key expires before it is valid",
+            label: "is not after `not_before`",
+            help: "set `expires` to a later moment",
+        }
+        /// One key under two entries.
+        DigestUsedTwice => {
+            message: "two keys have this digest",
+            label: "is used already",
+            help: "one key has one entry: make a second key with `tollgate key new`",
+        }
+    }
 }
