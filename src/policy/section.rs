@@ -89,6 +89,16 @@ impl<'a> Section<'a> {
         self.table.keys().any(|key| key.get_ref() == name)
     }
 
+    /// Whether an unknown key of the table is probably meant to be this one. The keys of the table
+    /// must have been [declared](Self::knows).
+    pub(crate) fn misspells(&self, name: &str) -> bool {
+        let asked = self.asked.borrow();
+        self.table.keys().any(|key| {
+            let key = key.get_ref().as_ref();
+            !asked.contains(&key) && nearest(key, asked.iter().copied()) == Some(name)
+        })
+    }
+
     /// Passes over a key that was reported already.
     pub(crate) fn forget(&self, name: &'static str) {
         self.forgotten.borrow_mut().push(name);

@@ -33,6 +33,12 @@ use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, Statu
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 
+/// The keys at the top, in the order of the reference.
+const TABLES: [&str; 11] = [
+    "version", "allow", "denial", "address", "api_keys", "issuer", "tokens", "failures", "limit",
+    "rule", "store",
+];
+
 const MAX_BUCKETS: u64 = 1_000_000;
 const TOKEN_CACHE: u64 = 100_000;
 
@@ -49,6 +55,7 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     }
     let lines = report_syntax(&errors, &source, faults)?;
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
+    root.knows(&TABLES);
     check_version(&root);
     let policy = load_root(&root, folder);
     root.finish();
@@ -83,7 +90,8 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let max_buckets = load_store(root.section("store", "[store]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
-    let takes_keys = root.has("api_keys");
+    // A table whose name is misspelt is reported as that alone, and not as one that is missing.
+    let takes_keys = root.has("api_keys") || root.misspells("api_keys");
     let (keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
         load_keys(section, folder, !issuers.is_empty(), root.faults())
@@ -91,15 +99,16 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
     let (limits, limits_whole) = whole(root, || load_limits(sections));
-    let limit_names_known = limits.len() == written && (written > 0 || !any);
+    let limit_names_known =
+        limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
         takes_keys,
-        takes_tokens: root.has("issuer"),
+        takes_tokens: root.has("issuer") || root.misspells("issuer"),
         granted: keys.granted(),
         granted_roles: keys.granted_roles(),
-        keys_whole: keys_whole && !keys.has_store,
+        keys_whole: keys_whole && !keys.has_store && !root.misspells("api_keys"),
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
     };

@@ -49,7 +49,7 @@ pub(super) fn load_rules(
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     let mut used = vec![false; context.limits.len()];
     let before = root.faults().count();
-    if sections.is_empty() && !root.holds("rule") {
+    if sections.is_empty() && !root.holds("rule") && !root.misspells("rule") {
         root.push(Fault::warning(root.place(), &Warning::NoRules));
     }
     for section in sections {
