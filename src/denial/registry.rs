@@ -85,14 +85,14 @@ impl Registry {
 fn read(entry: &CodeEntry, faults: &Faults) -> Option<DenialCode> {
     let category = category(&entry.category, faults)?;
     let mut code = DenialCode::new(intern(&entry.code.value), category)
-        .title(intern(&entry.title))
-        .remedy(intern(&entry.remedy))
-        .retryable(entry.retryable);
+        .with_title(intern(&entry.title))
+        .with_remedy(intern(&entry.remedy))
+        .with_retryable(entry.retryable);
     if let Some(detail) = &entry.detail {
-        code = code.detail(intern(detail));
+        code = code.with_detail(intern(detail));
     }
     if let Some(status) = &entry.status {
-        code = code.status(u16::try_from(status.value).unwrap_or(0));
+        code = code.with_status(u16::try_from(status.value).unwrap_or(0));
     }
     Some(code)
 }

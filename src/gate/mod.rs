@@ -1,16 +1,29 @@
 //! The gate: where requests come in and go on, or are answered.
 //!
-//! Start reading at [`pipeline`]: it is the way of a request, from its head to an admission
-//! or a denial, in one function.
+//! 1. [`layer`] takes a request and collects its facts: an [`Ask`](crate::ask::Ask).
+//! 2. [`gate`] holds the policy in force, which is a [`snapshot`]; a request ends with the one that
+//!    it began with.
+//! 3. The snapshot decides (`decision/`), which has no effect that anybody could see.
+//! 4. [`observe`] tells the log, the counters and the current span what was decided.
+//! 5. A request that is refused is answered by the [`Voice`](snapshot::Voice) of the snapshot.
+//! 6. A request that is admitted goes on to the handler with an [`Admission`].
+//! 7. [`extract`] is what a handler may ask about its caller.
+//! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
+//! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
+//! 10. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
-#[cfg_attr(not(feature = "metrics"), path = "count_nothing.rs")]
-mod count;
 mod extract;
+mod future;
+#[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
+mod gate;
 mod layer;
 mod observe;
-mod pipeline;
+mod origin;
+mod replace;
+mod snapshot;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +34,12 @@ use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 pub use admission::{Admission, LimitBalance};
 pub use builder::{OpenError, TollgateBuilder};
 pub use extract::{ApiKey, Claims, Scoped};
-pub use layer::{TollgateFuture, TollgateLayer, TollgateService};
-pub(crate) use pipeline::Gate;
+pub use future::TollgateFuture;
+pub(crate) use gate::Gate;
+pub use layer::{TollgateLayer, TollgateService};
+pub(crate) use observe::Observer;
+pub(crate) use snapshot::Snapshot;
+pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
 use crate::policy::Fault;
 
@@ -83,7 +100,7 @@ impl Tollgate {
     /// The headers that hold credentials, for layers that keep secrets out of logs, such as
     /// `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer`.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION, self.0.policy.credential.key_header.clone()]
+        vec![AUTHORIZATION, self.0.current().policy.credential.key_header.clone()]
     }
 
     /// The headers by which denials tell more than their body, and admitted responses tell of
@@ -103,7 +120,7 @@ impl Tollgate {
     /// ```
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
-        names.extend(self.0.renderer.rate_limit.names());
+        names.extend(self.0.current().voice.renderer.rate_limit.names());
         names
     }
 
@@ -111,7 +128,7 @@ impl Tollgate {
     /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
     /// the policy allows are left out.
     pub fn warnings(&self) -> Arc<[Fault]> {
-        self.0.warnings.clone()
+        self.0.current().warnings.clone()
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

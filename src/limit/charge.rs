@@ -16,6 +16,13 @@ pub(crate) struct Charge {
     pub(crate) quota: u32,
 }
 
+impl Charge {
+    /// A charge of this limit and quota, for examples: its bucket is nobody's.
+    pub(crate) fn sample(limit: u32, quota: u32) -> Self {
+        Self { key: ChargeKey(0), limit, quota }
+    }
+}
+
 /// A bucket's key, hashed by [`MemoryStore::key`](super::MemoryStore::key).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ChargeKey(pub(super) u64);
@@ -55,6 +62,10 @@ impl Balance {
         self.0.iter()
     }
 
+    pub(crate) fn items(&self) -> &[(Charge, Standing)] {
+        &self.0
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -67,6 +78,12 @@ impl Balance {
     /// The longest wait of all limits.
     pub(crate) fn wait(&self) -> Wait {
         self.iter().map(|(_, standing)| standing.wait).max().unwrap_or(Wait::None)
+    }
+}
+
+impl FromIterator<(Charge, Standing)> for Balance {
+    fn from_iter<I: IntoIterator<Item = (Charge, Standing)>>(standings: I) -> Self {
+        Self(standings.into_iter().collect())
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
+use super::Limit;
 use super::bucket::{Bucket, Standing};
 use super::charge::{Balance, Charge, ChargeKey, Charges};
+use super::failures::Failures;
 use super::quota::Quota;
 use super::table::{FIRST_KEY, OVERFLOW, SHARDS, Shard, Table};
 use crate::time::MICROS;
@@ -49,7 +51,7 @@ const SWEEP_BUDGET: usize = 4096;
 ///
 /// Buckets are lost when the process ends: a restart gives every client a full bucket.
 /// Several processes do not share them.
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     tables: Box<[Table]>,
     count: AtomicUsize,
     max_buckets: usize,
@@ -76,6 +78,18 @@ impl MemoryStore {
         let (count, cursor, rest_until) = Default::default();
         let round_due = AtomicU64::new(ROUND_EVERY);
         Self { tables, count, max_buckets, hasher, cursor, rest_until, round_due }
+    }
+
+    /// A store for the limits of a policy, and for the failures of addresses where they are counted.
+    pub(crate) fn of(
+        limits: &[Limit],
+        failures: Option<Quota>,
+        max_buckets: usize,
+    ) -> (Self, Option<Failures>) {
+        let quotas = |limit: &Limit| limit.quotas.iter().map(|plan| plan.quota).collect();
+        let counted = failures.iter().flat_map(|quota| [vec![*quota], vec![*quota]]);
+        let store = Self::new(limits.iter().map(quotas).chain(counted), max_buckets);
+        (store, failures.map(|_| Failures::new(limits.len() as u32)))
     }
 
     /// The key of the bucket that is kept for `parts`: a hash, which is none of the keys that
@@ -118,11 +132,6 @@ impl MemoryStore {
             (*charge, bucket.standing(charges.cost))
         };
         Balance(charges.iter().map(standing).collect())
-    }
-
-    /// The tag of a bucket, where it was ever used.
-    pub(super) fn tag(&self, limit: u32, key: ChargeKey) -> Option<u32> {
-        self.word(limit, key).map(|word| self.tables[limit as usize].reading.tag(word))
     }
 
     /// The word of a bucket; of the overflow bucket, where there is no room for its own.

@@ -13,10 +13,10 @@ mod table;
 
 pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
 pub(crate) use charge::{Balance, Charge, Charges};
-pub(crate) use failures::{Failures, TooManyFailures};
+pub(crate) use failures::Failures;
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 
-pub use memory::MemoryStore;
+pub(crate) use memory::MemoryStore;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -222,19 +222,12 @@ pub(crate) struct Faults {
     allowed: RefCell<Vec<(String, Place)>>,
     /// The present in Unix seconds. If `None`, nothing is said of what depends on it.
     pub(crate) now: Option<u64>,
-    /// Whether a secret that is not there is one: it is, for all but documents.
-    pub(crate) forgives_absent_secrets: bool,
 }
 
 impl Faults {
-    /// For a policy that is read to be told of, where no request is judged by it.
-    pub(crate) fn of_documents() -> Self {
-        Self { forgives_absent_secrets: true, ..Self::default() }
-    }
-
     /// With the present, in Unix seconds, for warnings that depend on it.
-    pub(crate) fn at_time(self, now: u64) -> Self {
-        Self { now: Some(now), ..self }
+    pub(crate) fn at_time(now: u64) -> Self {
+        Self { now: Some(now), ..Self::default() }
     }
 
     pub(crate) fn push(&self, fault: Fault) {

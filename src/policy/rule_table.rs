@@ -83,8 +83,11 @@ struct PathTable {
 
 impl RuleTable {
     /// INVARIANT: paths were accepted by `check_path`.
-    pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
+    pub(crate) fn new(mut rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
         report_twins(&rules, places, faults);
+        for (index, rule) in rules.iter_mut().enumerate() {
+            rule.index = index;
+        }
         let mut distinct: Vec<Patterns> = Vec::new();
         let mut table_of = |rank: &dyn Fn(&Rule) -> Option<u8>| {
             let patterns = patterns(&rules, rank);
@@ -252,6 +255,8 @@ mod tests {
         let rule = |(name, methods, path): &(&str, &[Method], &str)| {
             check_path(path).unwrap();
             Rule {
+                index: 0,
+                admitted: Default::default(),
                 name: (*name).into(),
                 methods: methods.to_vec(),
                 path: (*path).into(),

@@ -57,7 +57,8 @@ impl Tollgate {
     /// # }).unwrap();
     /// ```
     pub fn catalogue(&self) -> Router {
-        let api = Api::of(self.gate());
+        let snapshot = self.gate().current();
+        let api = Api::of(&snapshot);
         let above = Pages::new(&api, Links::Above);
         let beside = Pages::new(&api, Links::Beside);
         let codes: HashMap<String, Document> = (api.codes.iter())
@@ -229,6 +230,9 @@ fn of_code(api: &Api<'_>, pages: &Pages<'_>, code: &DenialCode) -> Document {
         "category" => code.category.as_str(),
         "status" => page.statuses.0,
         "retryable" => code.retryable,
+        "action" => code.action.as_str(),
+        "actor" => code.actor.as_str(),
+        "counts_as_failure" => code.counts_as_failure,
         "summary" => line(&page.prose.summary),
         "steps" => page.prose.steps.as_str(),
         "members" => page.members.iter().map(member).collect::<Json>(),

@@ -61,12 +61,12 @@ impl TokenCache {
     }
 
     /// The proof of `token` where it is remembered, otherwise that of `verify`.
-    pub(crate) fn verify(
+    pub(crate) fn verify<E: From<TokenError>>(
         &self,
         token: &[u8],
         now: u64,
-        verify: impl FnOnce() -> Result<ProvenToken, TokenError>,
-    ) -> Result<ProvenToken, TokenError> {
+        verify: impl FnOnce() -> Result<ProvenToken, E>,
+    ) -> Result<ProvenToken, E> {
         // What is too large to be a token is not worth looking for.
         let tokens = self.tokens.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
         let Some(tokens) = tokens else { return verify() };
@@ -75,7 +75,7 @@ impl TokenCache {
                 return Ok(proven);
             }
             tokens.remove(&Whole(token));
-            return Err(TokenError::Expired { at: proven.expires });
+            return Err(TokenError::Expired { at: proven.expires }.into());
         }
         let proven = verify()?;
         tokens.insert(Whole(token.into()), proven.clone());

@@ -99,7 +99,7 @@ impl KeySet {
             );
         };
         if key.family() == AlgorithmFamily::Rsa
-            && modulus(&key).is_none_or(|n| bits(&n) < MIN_RSA_BITS)
+            && modulus(bytes).is_none_or(|n| bits(&n) < MIN_RSA_BITS)
         {
             return refused(
                 "the RSA key has fewer than 2048 bits",
@@ -349,12 +349,10 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     }
 }
 
-/// The modulus of an RSA key.
-fn modulus(key: &DecodingKey) -> Option<Vec<u8>> {
-    match Jwk::from_decoding_key(key, None).ok()?.algorithm {
-        AlgorithmParameters::RSA(parameters) => URL_SAFE_NO_PAD.decode(parameters.n).ok(),
-        _ => None,
-    }
+/// The modulus of an RSA key in DER.
+fn modulus(der: &[u8]) -> Option<Vec<u8>> {
+    let key = aws_lc_rs::rsa::PublicKey::from_der(der).ok()?;
+    Some(key.modulus().big_endian_without_leading_zero().to_vec())
 }
 
 /// The bits of an RSA modulus, big-endian.

@@ -24,7 +24,7 @@ use super::key_set::KeySetError;
 use crate::claims::{StrictObject, numeric_date, text, texts};
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::{Scope, Scopes};
-use crate::time::{MICROS, seconds_up};
+use crate::time::MICROS;
 
 /// A longer token is refused undecoded.
 pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -181,12 +181,17 @@ impl Issuer {
 }
 
 impl TokenError {
-    /// Seconds until the token is valid, where that is what is wrong.
-    pub(crate) fn wait_seconds(&self) -> Option<u64> {
-        match self {
-            Self::NotYetValid { wait, .. } => Some(seconds_up(*wait)),
-            _ => None,
-        }
+    /// Whether the signature was not proven: then the attempt is a guess, or a mistake.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge
+                | Self::Malformed(_)
+                | Self::IssuerUnknown
+                | Self::AlgorithmNotAllowed(_)
+                | Self::KeyUnknown(_)
+                | Self::SignatureInvalid(_)
+        )
     }
 }
 

@@ -5,9 +5,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::support::{Server, issuer, root};
+use super::support::{Server, issuer, key, root};
 
 fn tollgate(folder: &Path, arguments: &[&str]) -> Output {
     let command =
@@ -195,6 +203,43 @@ async fn a_new_key_is_shown_once_and_works() {
     }
 }
 
+/// What is printed for one of them is often pasted into the other.
+#[tokio::test]
+async fn both_forms_of_a_key_are_taken_in_policies_and_in_key_files() {
+    let rule = "[[rule]]\nname = \"a\"\npath = \"/\"\n";
+    let entries: Vec<(String, String)> =
+        ["a", "b", "c", "d"].into_iter().map(|id| key(id, id, "")).collect();
+    let plain = |entry: &str| entry.replace("[[api_keys.key]]", "[[key]]");
+    let policy = format!(
+        "version = 1\n{}[api_keys]\nfile = \"keys.toml\"\n{}{rule}",
+        plain(&entries[0].1),
+        entries[1].1
+    );
+    let folder = folder(&policy);
+    let keys = folder.path().join("keys.toml");
+    fs::write(&keys, format!("{}{}", plain(&entries[2].1), entries[3].1)).unwrap();
+    let more = ["key", "new", "--policy=policy.toml", "--client=e", "--id"];
+    for id in ["a", "c", "d"] {
+        let write = if id == "a" { "--write=policy.toml" } else { "--write=keys.toml" };
+        let taken = tollgate(folder.path(), &[&more[..], &[id, write]].concat());
+        assert_eq!(taken.status.code(), Some(2), "{id}");
+    }
+    let new = tollgate(folder.path(), &[&more[..], &["e", "--write=keys.toml"]].concat());
+    assert!(fs::read_to_string(&keys).unwrap().contains("[[key]]\nid      = \"e\""));
+
+    let serving = Serving::start(folder.path());
+    let fifth = (text(&new.stdout).trim().to_owned(), String::new());
+    for (key, client) in entries.iter().chain([&fifth]).zip(["a", "b", "c", "d", "e"]) {
+        let body = serving.server.get("/", &[("x-api-key", &key.0)]).await.json();
+        assert_eq!(body["client"], client);
+    }
+
+    let alone = self::folder(&format!("version = 1\n{}{rule}", plain(&entries[0].1)));
+    let serving = Serving::start(alone.path());
+    let body = serving.server.get("/", &[("x-api-key", &entries[0].0)]).await.json();
+    assert_eq!(body["client"], "a", "without [api_keys]");
+}
+
 #[tokio::test]
 async fn a_minted_token_works() {
     let folder = folder(&format!(
@@ -238,6 +283,71 @@ async fn a_minted_token_works() {
         &["token", "new", "--policy", "policy.toml", "--issuer", "mian", "--client", "bob"],
     );
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn tokens_are_minted_with_private_keys_of_every_algorithm() {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa_private: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let public = |der: PublicKeyX509Der<'_>| pem("PUBLIC KEY", der.as_ref());
+    let private = |der: &[u8]| pem("PRIVATE KEY", der);
+    for (algorithms, private, public) in [
+        (
+            &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..],
+            private(rsa_private.as_ref()),
+            public(rsa.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES256"],
+            private(p256.to_pkcs8v1().unwrap().as_ref()),
+            public(p256.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES384"],
+            private(p384.to_pkcs8v1().unwrap().as_ref()),
+            public(p384.public_key().as_der().unwrap()),
+        ),
+        (
+            &["EdDSA"],
+            private(ed25519.to_pkcs8v1().unwrap().as_ref()),
+            public(ed25519.public_key().as_der().unwrap()),
+        ),
+    ] {
+        let folder = folder(&format!(
+            "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+             audiences = [\"https://api.example.com\"]\nalgorithms = {algorithms:?}\n\
+             keys = {{ pem_file = \"public.pem\" }}\n[[rule]]\nname = \"all\"\npath = \"/\"\n"
+        ));
+        fs::write(folder.path().join("private.pem"), private).unwrap();
+        fs::write(folder.path().join("public.pem"), public).unwrap();
+        let serving = Serving::start(folder.path());
+        for algorithm in algorithms {
+            let output = tollgate(
+                folder.path(),
+                &[
+                    "token",
+                    "new",
+                    "--policy=policy.toml",
+                    "--issuer=main",
+                    "--client=bob",
+                    "--key-file=private.pem",
+                    "--algorithm",
+                    algorithm,
+                ],
+            );
+            assert!(output.status.success(), "{algorithm}: {}", text(&output.stderr));
+            let bearer = format!("Bearer {}", text(&output.stdout).trim());
+            let body = serving.server.get("/", &[("authorization", &bearer)]).await.json();
+            assert_eq!(body["client"], "bob", "{algorithm}: {body}");
+        }
+    }
+}
+
+fn pem(tag: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", STANDARD.encode(der))
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@
 mod buckets;
 mod catalogue;
 mod change_safety;
-#[cfg(feature = "client")]
 mod client;
 mod command;
 mod committed;
@@ -14,7 +13,6 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
-#[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
 mod negotiation;

@@ -1,4 +1,4 @@
-//! With the feature `metrics`, admissions and denials are counted, those in shadow mode too.
+//! Admissions and denials are counted by the `metrics` facade, those in shadow mode too.
 
 use std::collections::BTreeMap;
 

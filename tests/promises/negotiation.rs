@@ -77,7 +77,7 @@ async fn what_is_in_doubt_is_the_document_and_nothing_is_406() {
 }
 
 static LOCKED: DenialCode =
-    DenialCode::new("order_locked", Category::Authorization).title("Order <locked>");
+    DenialCode::new("order_locked", Category::Authorization).with_title("Order <locked>");
 
 #[tokio::test]
 async fn a_handlers_denial_is_told_in_the_same_forms() {

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderName, Uri};
@@ -13,9 +12,11 @@ use crate::limit::{ONE, Quota, parse_rate};
 use crate::policy::fault::{Fault, Faults, Place, Source};
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::policy::value_fault::SyntaxFault;
 use crate::policy::warning::Warning;
 use crate::scope::{InvalidScope, Scope};
+use crate::watch::Content;
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
 ///
@@ -167,10 +168,19 @@ pub(super) fn check_sentence(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
-pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| {
-            let (path, error) = (path.display().to_string(), error.to_string());
+
+/// Reads a file that the policy names at `place`.
+pub(super) fn read_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    sources
+        .read(&path)
+        .map_err(|trouble| {
+            let (path, error) = (path.display().to_string(), trouble.to_string());
             faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
         })
         .ok()

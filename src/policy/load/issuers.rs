@@ -1,7 +1,6 @@
 //! Reads `[[issuer]]` and the keys of issuers.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,20 +15,21 @@ use super::checks::{
 use crate::credential::Secret;
 use crate::policy::fault::{Fault, Faults, Place, is_variable, list, nearest};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::verify::{
     Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
 
-pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Issuer> {
+pub(super) fn load_issuers(sections: Vec<Section<'_>>, sources: &Sources) -> Vec<Issuer> {
     let (mut names, mut isses) = (HashSet::new(), HashSet::new());
-    let load = |section| load_issuer(section, folder, &mut names, &mut isses);
+    let load = |section| load_issuer(section, sources, &mut names, &mut isses);
     sections.into_iter().filter_map(load).collect()
 }
 
 fn load_issuer(
     section: Section<'_>,
-    folder: &Path,
+    sources: &Sources,
     names: &mut HashSet<String>,
     isses: &mut HashSet<String>,
 ) -> Option<Issuer> {
@@ -51,7 +51,7 @@ fn load_issuer(
         "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
     );
     let algorithms = load_algorithms(&section);
-    let keys = load_key_set(&section, folder, algorithms.as_deref());
+    let keys = load_key_set(&section, sources, algorithms.as_deref());
     let leeway = section.duration("leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {
         section.push(Fault::warning(&wide.place, &Warning::WideLeeway));
@@ -167,7 +167,7 @@ const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_
 
 fn load_key_set(
     issuer: &Section<'_>,
-    folder: &Path,
+    sources: &Sources,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySet> {
     issuer.require("keys", KEY_SOURCES);
@@ -184,16 +184,16 @@ fn load_key_set(
     }
     match source {
         KeySource::Secret { variable, base64 } => {
-            load_secret(&variable, base64, algorithms, faults)
+            load_secret(&variable, base64, algorithms, sources, faults)
         }
         KeySource::Pem(file) => {
-            let text = read_file(&folder.join(file.value), &place, faults)?;
+            let text = read_file(file.value, &place, sources, faults)?;
             KeySet::from_pem(&text, algorithms)
                 .map_err(|trouble| report_trouble(&trouble, &place, faults))
                 .ok()
         }
         KeySource::Jwks(file) => {
-            let text = read_file(&folder.join(file.value), &place, faults)?;
+            let text = read_file(file.value, &place, sources, faults)?;
             let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
                 Ok((keys, troubles)) => (Some(keys), troubles),
                 Err(troubles) => (None, troubles),
@@ -281,13 +281,14 @@ fn load_secret(
     variable: &At<&str>,
     base64: bool,
     algorithms: &[Algorithm],
+    sources: &Sources,
     faults: &Faults,
 ) -> Option<KeySet> {
     // What does not look like a name may be the secret itself: it is not repeated.
     let shown = if is_variable(variable.value) { variable.value } else { "named here" };
     let is_name = !variable.value.is_empty() && !variable.value.contains(['=', '\0']);
-    let Some(text) = is_name.then(|| std::env::var_os(variable.value)).flatten() else {
-        if is_name && faults.forgives_absent_secrets {
+    let Some(given) = sources.variable(variable.value) else {
+        if is_name && sources.forgives_absent_secrets() {
             // One that nobody knows stands in for it.
             let mut unknown = [0; 64];
             SystemRandom::new().fill(&mut unknown).ok()?;
@@ -300,10 +301,10 @@ fn load_secret(
         );
         return None;
     };
-    let bytes = text.into_encoded_bytes();
     let secret = if base64 {
         let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
-        let Some(secret) = engines.iter().find_map(|engine| engine.decode(bytes.trim_ascii()).ok())
+        let Some(secret) =
+            engines.iter().find_map(|engine| engine.decode(given.expose().trim_ascii()).ok())
         else {
             faults.push(
                 Fault::at(&variable.place, format!("the variable `{shown}` is not base64"))
@@ -314,7 +315,7 @@ fn load_secret(
         };
         Secret::new(secret)
     } else {
-        Secret::new(bytes)
+        given
     };
     let needed = algorithms.iter().copied().max_by_key(|algorithm| hash_length(*algorithm))?;
     if secret.expose().len() < hash_length(needed) {

@@ -1,7 +1,6 @@
 //! Reads `[api_keys]` and the key file.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -16,6 +15,7 @@ use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::principal::{Origin, Principal, Proven};
 use crate::scope::Scope;
@@ -43,9 +43,11 @@ impl Keys {
     }
 }
 
+/// `section` is `[api_keys]`, `plain` the `[[key]]` of the policy, which count as `[[api_keys.key]]`.
 pub(super) fn load_keys(
     section: Option<Section<'_>>,
-    folder: &Path,
+    plain: Vec<Section<'_>>,
+    sources: &Sources,
     tokens: bool,
     faults: &Faults,
 ) -> Keys {
@@ -56,9 +58,12 @@ pub(super) fn load_keys(
         format: KeyFormat::Checked { prefix: "tg".into() },
         tokens,
     };
+    let mut seen = Seen::default();
+    let mut records: Vec<KeyRecord> =
+        plain.into_iter().filter_map(|key| load_key(key, &mut seen)).collect();
     let Some(section) = section else {
-        let table = KeyTable::new(credential.format.clone(), Vec::new());
-        return Keys { table, credential, plans: Vec::new(), has_store: false };
+        let table = KeyTable::new(credential.format.clone(), records);
+        return Keys { table, credential, plans: seen.plans, has_store: false };
     };
     let header = section.parse("header", "name of a header for keys", |text| {
         let name = parse_header(text)?;
@@ -88,14 +93,10 @@ pub(super) fn load_keys(
         },
     );
 
-    let mut seen = Seen::default();
-    let mut records: Vec<KeyRecord> = section
-        .sections("key", "[[api_keys.key]]")
-        .into_iter()
-        .filter_map(|key| load_key(key, &mut seen))
-        .collect();
+    let inner = section.sections("key", "[[api_keys.key]]").into_iter();
+    records.extend(inner.filter_map(|key| load_key(key, &mut seen)));
     if let Some(file) = section.text("file") {
-        records.extend(load_key_file(&file, folder, faults, &mut seen));
+        records.extend(load_key_file(&file, sources, faults, &mut seen));
     }
     let has_store = section.holds("store");
     section.finish();
@@ -105,24 +106,31 @@ pub(super) fn load_keys(
 
 fn load_key_file(
     file: &At<&str>,
-    folder: &Path,
+    sources: &Sources,
     faults: &Faults,
     seen: &mut Seen,
 ) -> Vec<KeyRecord> {
-    let path = folder.join(file.value);
-    let Some(text) = read_file(&path, &file.place, faults) else { return Vec::new() };
-    let Ok(text) = String::from_utf8(text) else {
+    let Some(text) = read_file(file.value, &file.place, sources, faults) else {
+        return Vec::new();
+    };
+    let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
         return Vec::new();
     };
-    let source = Arc::new(Source { name: path.display().to_string(), text: text.clone() });
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let name = sources.path(file.value).display().to_string();
+    let source = Arc::new(Source { name, text: text.to_owned() });
+    let (table, errors) = DeTable::parse_recoverable(text);
     let lines = report_syntax(&errors, &source, faults);
     if lines.is_none_or(|lines| !lines.is_empty()) {
         return Vec::new();
     }
     let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
-    let keys = root.sections("key", "[[key]]");
+    let mut keys = root.sections("key", "[[key]]");
+    // As in a policy, so that what is printed for one fits the other.
+    if let Some(section) = root.section("api_keys", "[api_keys]") {
+        keys.extend(section.sections("key", "[[api_keys.key]]"));
+        section.finish();
+    }
     let records = keys.into_iter().filter_map(|key| load_key(key, seen)).collect();
     root.finish();
     records

@@ -9,7 +9,6 @@ mod limits;
 mod rule_faults;
 mod rules;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -28,25 +27,26 @@ use rules::{RuleContext, load_rules};
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::problem::problems;
 use super::section::{At, Section};
+use super::sources::Sources;
 use super::warning::Warning;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 11] = [
-    "version", "allow", "denial", "address", "api_keys", "issuer", "tokens", "failures", "limit",
-    "rule", "store",
+const TABLES: [&str; 12] = [
+    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
+    "limit", "rule", "store",
 ];
 
 const MAX_BUCKETS: u64 = 1_000_000;
 const TOKEN_CACHE: u64 = 100_000;
 
-/// Reads the policy `text`. Files that it names are relative to `folder`.
+/// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
 /// What could not be read is reported in `faults`; whoever calls refuses the policy when there are
 /// any. `None` where nothing can be made of the text.
-pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Option<Policy> {
+pub(crate) fn load(name: &str, text: &str, sources: &Sources, faults: &Faults) -> Option<Policy> {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let start = Place { source: source.clone(), span: 0..0 };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -57,7 +57,7 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
     root.knows(&TABLES);
     check_version(&root);
-    let policy = load_root(&root, folder);
+    let policy = load_root(&root, sources);
     root.finish();
     if !lines.is_empty() {
         faults.drop_followers(&lines);
@@ -81,7 +81,7 @@ fn check_version(root: &Section<'_>) {
     }
 }
 
-fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
+fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (denial, codes) = load_denial(root.section("denial", "[denial]"));
     let (address, address_whole) =
         whole(root, || load_address(root.section("address", "[address]")));
@@ -89,12 +89,14 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let token_cache = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
 
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
+    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources);
     // A table whose name is misspelt is reported as that alone, and not as one that is missing.
-    let takes_keys = root.has("api_keys") || root.misspells("api_keys");
+    let keys_misspelt = root.misspells("api_keys") || root.misspells("key");
+    let takes_keys = root.has("api_keys") || root.has("key") || keys_misspelt;
     let (keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
-        load_keys(section, folder, !issuers.is_empty(), root.faults())
+        let plain = root.sections("key", "[[key]]");
+        load_keys(section, plain, sources, !issuers.is_empty(), root.faults())
     });
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
@@ -108,7 +110,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         takes_tokens: root.has("issuer") || root.misspells("issuer"),
         granted: keys.granted(),
         granted_roles: keys.granted_roles(),
-        keys_whole: keys_whole && !keys.has_store && !root.misspells("api_keys"),
+        keys_whole: keys_whole && !keys.has_store && !keys_misspelt,
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 
 use http::Method;
 use serde_json::Value;
@@ -125,6 +126,8 @@ fn load_rule(
     let path = path?;
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
+        index: 0,
+        admitted: OnceLock::new(),
         name: name?.value.into(),
         methods: methods?,
         path: path.value.into(),

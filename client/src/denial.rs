@@ -154,7 +154,7 @@ impl Denial {
     /// too. `None` where it is absent, or is not of this type.
     ///
     /// ```
-    /// # use tollgate::client::Denial;
+    /// # use tollgate_client::Denial;
     /// # fn tell(denial: &Denial) {
     /// if denial.code == "order_shipped" {
     ///     println!("shipped on {:?}", denial.member::<String>("shipped_on"));

@@ -6,12 +6,12 @@
 //!
 //! ```toml
 //! [dependencies]
-//! tollgate = { version = "0.1", default-features = false, features = ["client"] }
+//! tollgate-client = "0.1"
 //! ```
 //!
 //! ```
 //! use http::{HeaderMap, StatusCode, header};
-//! use tollgate::client::{Advice, Code, Denial};
+//! use tollgate_client::{Advice, Code, Denial};
 //!
 //! # let body = br#"{
 //! #     "type": "/errors/insufficient_scope", "title": "Insufficient scope", "status": 403,
@@ -51,3 +51,8 @@ pub use code::{Category, Code, Unlisted};
 pub use denial::Denial;
 pub use item::{AcceptedCredential, AcceptedIssuer, LimitState, PresentedCredential};
 pub use read::is_denial;
+
+/// The example of the README, which is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

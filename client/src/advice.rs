@@ -46,7 +46,7 @@ impl Denial {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use tollgate::client::Denial;
+    /// # use tollgate_client::Denial;
     /// # fn waits(denial: &Denial) {
     /// for attempt in 1..=3 {
     ///     match denial.retry_delay(attempt) {
