@@ -25,7 +25,7 @@ use crate::time::{Clock, SystemClock};
 ///     .clock(ManualClock::at(1_800_000_000))
 ///     .build()
 ///     .await?;
-/// # assert!(gate.doubts().is_empty());
+/// # assert!(gate.warnings().is_empty());
 /// # Ok::<_, tollgate::OpenError>(())
 /// # }).unwrap();
 /// ```
@@ -139,18 +139,50 @@ impl TollgateBuilder {
     ///
     /// See [`OpenError`].
     pub async fn build(self) -> Result<Tollgate, OpenError> {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
         let origin = Origin {
             place: self.source,
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: self.for_documents,
+            clock: clock.clone(),
         };
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
         let observer = Arc::new(Observer::new(request_id));
         let lasting = Lasting::new(clock, observer);
         let watches = !self.unwatched && !self.for_documents;
         Gate::open(origin, lasting, watches).map(Tollgate)
+    }
+
+    /// Reads and checks the policy without the environment: a secret that is not set is no fault.
+    /// Opens no gate. For checks where no secrets are, such as in continuous integration.
+    ///
+    /// Returns the warnings, in the order of their places.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let warnings = tollgate::Tollgate::builder()
+    ///     .policy_file("config/tollgate.toml")
+    ///     .check_without_secrets()
+    ///     .await?;
+    /// assert!(warnings.is_empty());
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn check_without_secrets(self) -> Result<Arc<[Fault]>, OpenError> {
+        let origin = Origin {
+            place: self.source,
+            codes: self.codes,
+            secrets: Arc::new(self.secrets),
+            for_documents: true,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+        };
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        Ok(loaded.warnings.into())
     }
 }
 
@@ -175,13 +207,13 @@ pub enum OpenError {
     },
     /// The policy is refused.
     Refused {
-        /// Every fault and doubt, in the order of their places.
+        /// Every fault and warning, in the order of their places.
         faults: Vec<Fault>,
     },
 }
 
 impl OpenError {
-    /// Every fault and doubt of a refused policy, in the order of their places.
+    /// Every fault and warning of a refused policy, in the order of their places.
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::Unreadable { .. } => &[],

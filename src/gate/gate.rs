@@ -1,5 +1,6 @@
 //! The gate: it holds the policy in force, observes what is decided, and answers.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
@@ -16,7 +17,6 @@ use crate::limit::Charges;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
-#[derive(Debug)]
 pub(crate) struct Gate {
     current: ArcSwap<Snapshot>,
     pub(super) lasting: Lasting,
@@ -60,6 +60,12 @@ impl Gate {
     /// The same, for longer than a request.
     pub(crate) fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("current", &self.current()).finish_non_exhaustive()
     }
 }
 

@@ -171,8 +171,10 @@ impl Tollgate {
         self.0.status()
     }
 
-    /// What is probably not meant in the policy, though it can be used.
-    pub fn doubts(&self) -> Arc<[Fault]> {
+    /// What is probably not meant in the policy, though it can be used: each a [`Fault`] of
+    /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
+    /// the policy allows are left out.
+    pub fn warnings(&self) -> Arc<[Fault]> {
         self.0.current().warnings.clone()
     }
 

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use super::builder::OpenError;
 use crate::denial::{DenialCode, Registry};
 use crate::policy::{Fault, Faults, Outline, Policy, Secrets, Severity, Sources, load};
+use crate::time::{Clock, MICROS};
 use crate::watch::{Next, Taken};
 
 /// Where the policy comes from. It outlives each policy.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) place: PolicyPlace,
     pub(crate) codes: Vec<&'static DenialCode>,
     pub(crate) secrets: Arc<Secrets>,
     /// Documents need no secrets.
     pub(crate) for_documents: bool,
+    /// For warnings that depend on the time.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,7 +118,7 @@ impl Origin {
                 (path.display().to_string(), text)
             }
         };
-        let faults = Faults::default();
+        let faults = Faults::at_time(self.clock.wall() / MICROS);
         let policy = load(&name, &text, sources, &faults);
         let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
         let registry = Registry::new(entries, &self.codes, &faults);
@@ -141,6 +144,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::time::SystemClock;
     use crate::watch::{Follower, Pace, RealDisk, Watch};
 
     /// No test waits so long unless it fails.
@@ -196,6 +200,7 @@ mod tests {
             codes: Vec::new(),
             secrets: Arc::default(),
             for_documents: false,
+            clock: Arc::new(SystemClock::new()),
         };
         let opened = origin.open().map_err(|(error, _)| error).unwrap();
         let (said, next) = channel();

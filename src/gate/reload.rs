@@ -140,7 +140,7 @@ impl Gate {
             revision: record.revision.clone(),
             loaded_at: rfc3339(record.loaded_at),
             last_fault: record.last_fault.clone(),
-            warnings: Warnings::new(snapshot.warnings.iter().map(Fault::message)),
+            warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
             stores: vec![StoreStatus::memory("buckets")],
         }
@@ -186,8 +186,8 @@ impl Follower for Following {
 fn log_warnings(warnings: &[Fault]) {
     for warning in warnings {
         tracing::warn!(
-            target: "tollgate", file = warning.file(), line = warning.line(), help = warning.help(),
-            "{}", warning.message()
+            target: "tollgate", warning = warning.name(), file = warning.file(),
+            line = warning.line(), help = warning.help(), "{}", warning.message()
         );
     }
 }

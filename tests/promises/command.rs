@@ -78,14 +78,14 @@ impl Drop for Serving {
 #[test]
 fn check_answers_with_its_exit_code() {
     let good = folder("version = 1\n[[rule]]\nname = \"a\"\npath = \"/\"\npublic = true\n");
-    let doubtful = folder("version = 1\n");
+    let questionable = folder("version = 1\n");
     let faulty = folder("version = 2\n");
     let code = |folder: &TempDir, arguments: &[&str]| {
         let arguments = [&["check", "--policy", "policy.toml"], arguments].concat();
         tollgate(folder.path(), &arguments).status.code()
     };
     assert_eq!((code(&good, &[]), code(&good, &["--strict"])), (Some(0), Some(0)));
-    assert_eq!((code(&doubtful, &[]), code(&doubtful, &["--strict"])), (Some(0), Some(1)));
+    assert_eq!((code(&questionable, &[]), code(&questionable, &["--strict"])), (Some(0), Some(1)));
     assert_eq!((code(&faulty, &[]), code(&faulty, &["--json"])), (Some(1), Some(1)));
     assert_eq!(tollgate(good.path(), &["check", "--policy", "absent.toml"]).status.code(), Some(2));
     assert_eq!(tollgate(good.path(), &["chekc"]).status.code(), Some(2));
@@ -98,7 +98,7 @@ fn check_answers_with_its_exit_code() {
 #[test]
 fn the_policy_of_the_example_is_fine() {
     let report = tollgate(&root(), &["check", "--strict"]);
-    assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 doubts)\n");
+    assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 warnings)\n");
 }
 
 #[test]

@@ -385,7 +385,7 @@ async fn a_rule_tells_which_methods_it_leaves_to_others() {
         [[rule]]\nname = \"read\"\nmethods = [\"GET\"]\npath = \"/a\"\npublic = true\n\
         [[rule]]\nname = \"all\"\npath = \"/b\"\n";
     let faulty = tollgate::Tollgate::builder().policy(policy).build().await;
-    assert!(faulty.is_ok(), "a rule that nobody can meet yet is a doubt: {:?}", faulty.err());
+    assert!(faulty.is_ok(), "a rule that nobody can meet yet is a warning: {:?}", faulty.err());
     let server = pages(policy).await;
     let handbook = server.get("/errors/handbook", &[("accept", "text/markdown")]).await.text;
     assert!(handbook.contains("any other method `/a`"), "{handbook}");

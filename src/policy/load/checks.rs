@@ -9,9 +9,12 @@ use ipnet::IpNet;
 
 use crate::address::parse_range;
 use crate::limit::{ONE, Quota, parse_rate};
-use crate::policy::fault::{Fault, Faults, NOT_TOML, Place, Source};
+use crate::policy::fault::{Fault, Faults, Place, Source};
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
+use crate::policy::value_fault::SyntaxFault;
+use crate::policy::warning::Warning;
 use crate::scope::{InvalidScope, Scope};
 use crate::watch::Content;
 
@@ -32,9 +35,8 @@ pub(super) fn report_syntax(
         let place = Place { source: source.clone(), span: error.span().unwrap_or(0..0) };
         let swallows = ["unclosed", "missing comma", "unexpected"];
         swallowed |= swallows.iter().any(|word| error.message().contains(word));
-        let fault = Fault::at(&place, format!("{NOT_TOML}{}", error.message().replace('\n', ", ")))
-            .label("cannot be read")
-            .with_help("correct the syntax of TOML: strings stand in quotes, and each pair on a line of its own");
+        let error = error.message().replace('\n', ", ");
+        let fault = Fault::of(&place, &SyntaxFault::NotToml { error });
         if !lines.contains(&fault.line()) {
             lines.push(fault.line());
             faults.push(fault);
@@ -58,11 +60,9 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
     let (tokens, period) = match parse_rate(rate) {
         Ok(rate) => rate,
         Err(error) => {
-            section.push(
-                Fault::at(&rate_place, format!("`{}` is no rate", rate.escape_debug()))
-                    .label("is no rate")
-                    .with_help(format!("{error}, for example `rate = \"100/minute\"`")),
-            );
+            let invalid =
+                CommonFault::InvalidRate { rate: rate.to_owned(), error: error.to_string() };
+            section.push(Fault::of(&rate_place, &invalid));
             return None;
         }
     };
@@ -75,13 +75,24 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
         Ok(quota) => Some(quota),
         Err(error) => {
             let place = burst.map_or(rate_place, |burst| burst.place);
-            section.push(
-                Fault::at(&place, "the bucket cannot be counted exactly")
-                    .label("is out of range")
-                    .with_help(error.to_string()),
-            );
+            section
+                .push(Fault::of(&place, &CommonFault::InexactBucket { error: error.to_string() }));
             None
         }
+    }
+}
+
+/// Warns of a claim's name such as `realm_access.roles`, which is read as one name. Names that
+/// are URIs or begin with a domain are common, and meant.
+pub(super) fn warn_of_claim_path(section: &Section<'_>, claim: &At<String>) {
+    let name = claim.value.as_str();
+    let first = name.split('/').next().unwrap_or_default();
+    let has_domain = name.contains('/') && (first.is_empty() || first.contains(['.', ':']));
+    let segments: Vec<&str> = name.split(['.', '/']).collect();
+    if segments.len() > 1 && !has_domain && segments.iter().all(|segment| !segment.is_empty()) {
+        let pointer = format!("/{}", segments.join("/"));
+        let path = Warning::ClaimPath { claim: name.to_owned(), pointer };
+        section.push(Fault::warning(&claim.place, &path));
     }
 }
 
@@ -142,14 +153,8 @@ pub(super) fn check_unique(
     what: &str,
 ) {
     if !seen.insert(name.value.clone()) {
-        faults.push(
-            Fault::at(
-                &name.place,
-                format!("two {what} are called `{}`", name.value.escape_debug()),
-            )
-            .label("is used already")
-            .with_help("give each a name of its own"),
-        );
+        let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
+        faults.push(Fault::of(&name.place, &twice));
     }
 }
 
@@ -181,11 +186,8 @@ pub(super) fn read_file(
     sources
         .read(&path)
         .map_err(|trouble| {
-            faults.push(
-                Fault::at(place, format!("cannot read `{}`: {trouble}", path.display()))
-                    .label("cannot be read")
-                    .with_help("paths are relative to the folder of the policy"),
-            );
+            let (path, error) = (path.display().to_string(), trouble.to_string());
+            faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
         })
         .ok()
 }
@@ -212,4 +214,34 @@ pub(super) fn check_word(text: &str) -> Result<String, String> {
         return Err("use 1 to 256 characters, without control characters".into());
     }
     Ok(text.to_owned())
+}
+
+problems! {
+    /// What may be wrong with what several tables have: rates, names, files.
+    enum CommonFault: Fault {
+        /// A text that is not a rate.
+        InvalidRate { rate: String, error: String } => {
+            message: ("`{}` is not a valid rate", rate.escape_debug()),
+            label: "is not a valid rate",
+            help: "{error}, for example `rate = \"100/minute\"`",
+        }
+        /// A bucket that is too large for exact integers.
+        InexactBucket { error: String } => {
+            message: "the bucket cannot be counted exactly",
+            label: "is out of range",
+            help: "{error}",
+        }
+        /// A name that another has already.
+        NameUsedTwice { name: String, what: String } => {
+            message: ("two {what} are called `{}`", name.escape_debug()),
+            label: "is used already",
+            help: "give each a name of its own",
+        }
+        /// A file that cannot be read.
+        UnreadableFile { path: String, error: String } => {
+            message: "cannot read `{path}`: {error}",
+            label: "cannot be read",
+            help: "paths are relative to the folder of the policy",
+        }
+    }
 }

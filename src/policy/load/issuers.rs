@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::checks::{check_link, check_name, check_unique, check_word, read_file};
+use super::checks::{
+    check_link, check_name, check_unique, check_word, read_file, warn_of_claim_path,
+};
 use crate::credential::Secret;
-use crate::limit::parse_duration;
 use crate::policy::fault::{Fault, Faults, Place, is_variable, list, nearest};
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
+use crate::policy::warning::Warning;
 use crate::verify::{
     Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
 };
@@ -50,15 +52,9 @@ fn load_issuer(
     );
     let algorithms = load_algorithms(&section);
     let keys = load_key_set(&section, sources, algorithms.as_deref());
-    let leeway = section.parse("leeway", "duration", |text| {
-        parse_duration(text).ok_or_else(|| DURATION_HELP.into())
-    });
+    let leeway = section.duration("leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {
-        section.push(
-            Fault::doubt(&wide.place, "the leeway is wide")
-                .label("lets expired tokens in for that long")
-                .with_help("clocks seldom differ by more than a minute"),
-        );
+        section.push(Fault::warning(&wide.place, &Warning::WideLeeway));
     }
     let obtain = section.parse("obtain", "URI", |text| check_link(text, &["https", "http"], false));
     let types = section.list("types", "type", check_word);
@@ -69,7 +65,11 @@ fn load_issuer(
                 .with_help("leave it out for `[\"at+jwt\", \"JWT\"]`"),
         );
     }
-    let claim = |name: &'static str| section.parse(name, "name of a claim", check_word);
+    let claim = |name: &'static str| {
+        let claim = section.parse(name, "name of a claim", check_word)?;
+        warn_of_claim_path(&section, &claim);
+        Some(claim)
+    };
     let (client, scope, roles, plan) =
         (claim("client_claim"), claim("scope_claim"), claim("roles_claim"), claim("plan_claim"));
     let required =
@@ -100,9 +100,6 @@ fn load_issuer(
     })
 }
 
-const DURATION_HELP: &str =
-    "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`";
-
 fn required_list(
     section: &Section<'_>,
     name: &'static str,
@@ -111,11 +108,7 @@ fn required_list(
 ) -> Option<Vec<Box<str>>> {
     let list = section.list(name, what, check_word);
     match &list {
-        None if !section.has(name) => section.push(
-            Fault::at(section.place(), format!("[[issuer]] needs `{name}`"))
-                .label("is missing a key")
-                .with_help(help),
-        ),
+        None => section.require(name, help),
         Some(list) if list.is_empty() => section.push(
             Fault::at(&section.key_place(name), format!("`{name}` is empty"))
                 .label("accepts no token")
@@ -177,13 +170,7 @@ fn load_key_set(
     sources: &Sources,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySet> {
-    if !issuer.has("keys") {
-        issuer.push(
-            Fault::at(issuer.place(), "[[issuer]] needs `keys`")
-                .label("is missing a key")
-                .with_help(KEY_SOURCES),
-        );
-    }
+    issuer.require("keys", KEY_SOURCES);
     let keys = issuer.section("keys", "keys")?;
     let (place, faults) = (keys.place().clone(), keys.faults());
     let source = load_key_source(keys);
@@ -351,9 +338,7 @@ fn report_trouble(trouble: &KeyTrouble, place: &Place, faults: &Faults) {
             Fault::at(place, message).label("cannot be used").with_help(*help)
         }
         KeyTrouble::Skipped(message) => {
-            Fault::doubt(place, message).label("cannot serve").with_help(
-                "tokens that are signed with it will be refused: correct the set, or `algorithms`",
-            )
+            Fault::warning(place, &Warning::SkippedKey { trouble: message.to_string() })
         }
     });
 }
