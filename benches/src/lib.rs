@@ -1,7 +1,7 @@
 //! What requests are measured with: the rows, how a round of them is timed, and what is counted.
 //!
-//! `main.rs` sets the rows beside the peers; `bin/instructions.rs` counts without them, so that
-//! they need not be built.
+//! `main.rs` sets the rows beside the peers; `bin/alone.rs` does without them, so that they need not
+//! be built.
 
 pub mod credentials;
 pub mod floor;
@@ -179,7 +179,7 @@ impl Entry {
 }
 
 /// The entries of this name; where there is none, those whose names hold this text.
-pub fn chosen(mut entries: Vec<Entry>, only: &str) -> Vec<Entry> {
+fn chosen(mut entries: Vec<Entry>, only: &str) -> Vec<Entry> {
     let is_whole = entries.iter().any(|entry| entry.name == only);
     entries.retain(|entry| if is_whole { entry.name == only } else { entry.name.contains(only) });
     entries
@@ -241,6 +241,63 @@ impl Row {
             assert_eq!(answered, BATCH, "{}", self.name);
         }
         allocations as f64 / (batches * BATCH) as f64
+    }
+}
+
+/// What was measured of a row.
+pub struct Figure {
+    pub name: String,
+    pub ns: f64,
+    pub least: f64,
+    pub most: f64,
+    pub allocations: f64,
+}
+
+/// Times the entries that `[ROUNDS [ROW [CALLS]]]` asks for, and prints them.
+pub async fn timed(entries: Vec<Entry>, words: &[&str]) -> Vec<Figure> {
+    let rounds = words.first().and_then(|n| n.parse().ok()).unwrap_or(15);
+    let calls = words.get(2).and_then(|n| n.parse::<usize>().ok());
+    let mut rows = Vec::new();
+    for entry in chosen(entries, words.get(1).copied().unwrap_or_default()) {
+        let mut row = entry.make().await;
+        row.calls = calls.unwrap_or(row.calls);
+        row.round(0);
+        rows.push(row);
+    }
+    let mut samples = vec![Vec::new(); rows.len()];
+    for round in 0..rounds {
+        for (row, samples) in rows.iter_mut().zip(&mut samples) {
+            samples.push(row.round(round * row.calls));
+        }
+    }
+    let mut figures = Vec::new();
+    for (row, mut samples) in rows.iter_mut().zip(samples) {
+        samples.sort_by(f64::total_cmp);
+        figures.push(Figure {
+            name: row.name.clone(),
+            ns: samples[samples.len() / 2],
+            least: samples[0],
+            most: samples[samples.len() - 1],
+            allocations: row.allocations(2),
+        });
+    }
+    print(&figures);
+    figures
+}
+
+fn print(figures: &[Figure]) {
+    let Some(bare) = figures.iter().find(|figure| figure.name == "bare axum") else {
+        return figures.iter().for_each(|figure| println!("{}: {:.0} ns, {:.1} allocations", figure.name, figure.ns, figure.allocations));
+    };
+    println!("| service | ns/request | least / most | over bare, ns | allocations over bare | whole ÷ bare |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for figure in figures {
+        let over = figure.ns - bare.ns;
+        let allocations = figure.allocations - bare.allocations;
+        println!(
+            "| {} | {:.0} | {:.0} / {:.0} | {over:.0} | {allocations:+.1} | {:.2} |",
+            figure.name, figure.ns, figure.least, figure.most, figure.ns / bare.ns
+        );
     }
 }
 

@@ -1,23 +1,12 @@
-//! The rows as a table, and how they stand to what they are to be compared with.
+//! How the rows stand to what they are to be compared with.
 
+use tollgate_benches::Figure;
 use tollgate_benches::credentials::rs256_alone;
 
-use crate::Figure;
-
-/// Prints the rows, and how they stand to what they are to be compared with.
-pub(crate) fn print(figures: &[Figure]) {
+/// Prints how the rows stand to what they are to be compared with.
+pub(crate) fn goals(figures: &[Figure]) {
     let find = |name: &str| figures.iter().find(|figure| figure.name == name);
-    let Some(bare) = find("bare axum") else { return figures.iter().for_each(|f| println!("{}: {:.0} ns, {:.1} allocations", f.name, f.ns, f.allocations)) };
-    println!("| service | ns/request | least / most | over bare, ns | allocations over bare | whole ÷ bare |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    for figure in figures {
-        let over = figure.ns - bare.ns;
-        let allocations = figure.allocations - bare.allocations;
-        println!(
-            "| {} | {:.0} | {:.0} / {:.0} | {over:.0} | {allocations:+.1} | {:.2} |",
-            figure.name, figure.ns, figure.least, figure.most, figure.ns / bare.ns
-        );
-    }
+    let Some(bare) = find("bare axum") else { return };
     println!("\n| goal | asked | is |\n| --- | --- | --- |");
     let over = |name: &str| find(name).map_or(f64::NAN, |figure| figure.ns - bare.ns);
     let whole = |name: &str| find(name).map_or(f64::NAN, |figure| figure.ns);
