@@ -35,11 +35,19 @@ pub(crate) static PROVED_NOTHING: [&DenialCode; 8] = [
     &codes::TOKEN_SIGNATURE_INVALID,
 ];
 
+/// What to do about a path that other software may read in another way than its rule does.
+const AMBIGUOUS: &str = "The path can be read in more than one way, and is denied. Send it without double slashes, dot segments and backslashes, and percent-encode only what must be: no letters and digits, and no slash in a part of the path[. Ask the provider at {support} if an id has one].";
+
 impl Denial {
     /// No rule covers the request.
     pub(crate) fn no_rule(reason: NoRule) -> Self {
         match reason {
             NoRule::Path => Self::new(&codes::NO_MATCHING_RULE),
+            NoRule::Ambiguous(why) => {
+                let mut denial = Self::new(&codes::NO_MATCHING_RULE);
+                denial.draft_mut().remedy = Some(AMBIGUOUS);
+                denial.because(why.to_string())
+            }
             NoRule::Method(allowed) => {
                 let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
                 let allow = HeaderValue::try_from(names.join(", ")).ok();

@@ -8,6 +8,7 @@ use http::Response;
 use http::header::{HeaderName, HeaderValue, VARY};
 
 use super::pipeline::{Caller, Gate};
+use crate::credential::CredentialError;
 use crate::denial::{Denial, Scene};
 use crate::limit::{Balance, Charges};
 use crate::policy::{Rule, RuleId};
@@ -153,6 +154,36 @@ impl Admission {
         if !self.is_public() {
             headers.append(VARY, passage.gate.vary.clone());
         }
+    }
+}
+
+/// A CORS preflight that passed the gate unjudged: what extractors find in place of an admission.
+#[derive(Clone, Debug)]
+pub(super) struct PassedPreflight {
+    gate: Arc<Gate>,
+    /// The rule of the request that it asks for.
+    rule: RuleId,
+}
+
+impl PassedPreflight {
+    pub(super) fn new(gate: &Arc<Gate>, rule: RuleId) -> Self {
+        Self { gate: gate.clone(), rule }
+    }
+
+    /// What a handler learns that is reached nevertheless, because no CORS layer answered before it: on
+    /// a public rule that nobody is known and nothing was taken. On others the credential is missing,
+    /// since a preflight has none.
+    pub(super) fn admission(&self) -> Result<Admission, Denial> {
+        let rule = &self.gate.policy.rules[self.rule];
+        if rule.demands().is_none() {
+            let charges = Charges::new(rule.cost);
+            return Ok(Admission::new(&self.gate, self.rule, Caller::default(), charges, None));
+        }
+        let scene = Scene { policy: &self.gate.policy, rule };
+        Err(scene.credential(CredentialError::Missing).because(
+            "a CORS preflight passed unjudged (`[cors] preflights = \"pass\"`), and reached a handler \
+             that asks for its caller: no CORS layer inside of the gate answered it",
+        ))
     }
 }
 

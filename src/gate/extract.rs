@@ -3,6 +3,7 @@
 //! All of them fail closed. Where the gate did not run before the handler, they answer
 //! `decision_failed`, and the log names the missing layer.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -11,7 +12,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::admission::Admission;
+use super::admission::{Admission, PassedPreflight};
 use super::observe;
 use crate::credential::Unsupported;
 use crate::denial::Denial;
@@ -23,7 +24,7 @@ impl<S: Sync> FromRequestParts<S> for Admission {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Denial> {
-        admission(parts, "Admission").cloned()
+        admission(parts, "Admission").map(Cow::into_owned)
     }
 }
 
@@ -31,7 +32,7 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Denial> {
-        principal(admission(parts, "Principal")?).cloned()
+        principal(&*admission(parts, "Principal")?).cloned()
     }
 }
 
@@ -96,7 +97,7 @@ impl<S: RequiredScopes, T: Sync> FromRequestParts<T> for Scoped<S> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &T) -> Result<Self, Denial> {
         let admission = admission(parts, "Scoped")?;
-        let principal = principal(admission)?;
+        let principal = principal(&admission)?;
         let (mut required, mut missing) = (Vec::<Scope>::new(), Vec::new());
         S::visit(&mut |name| {
             // INVARIANT: `scope!` checks names when the program is compiled.
@@ -151,7 +152,7 @@ impl<S: Sync> FromRequestParts<S> for ApiKey {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Denial> {
         let admission = admission(parts, "ApiKey")?;
-        of_kind(admission, CredentialKind::ApiKey).cloned().map(Self)
+        of_kind(&admission, CredentialKind::ApiKey).cloned().map(Self)
     }
 }
 
@@ -182,7 +183,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Claims<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Denial> {
         let admission = admission(parts, "Claims")?;
-        let claims = of_kind(admission, CredentialKind::Token)?.claims();
+        let claims = of_kind(&admission, CredentialKind::Token)?.claims();
         let payload = claims.map_or("{}", |claims| claims.payload());
         let mut reader = serde_json::Deserializer::from_str(payload);
         let parsed = serde_path_to_error::deserialize(&mut reader);
@@ -211,12 +212,16 @@ fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> TokenError {
     }
 }
 
-fn admission<'p>(parts: &'p Parts, extractor: &str) -> Result<&'p Admission, Denial> {
-    parts.extensions.get::<Admission>().ok_or_else(|| {
-        let denial = Denial::decision_failed("the gate did not run before this handler");
-        observe::gate_did_not_run(&denial, extractor);
-        denial
-    })
+fn admission<'p>(parts: &'p Parts, extractor: &str) -> Result<Cow<'p, Admission>, Denial> {
+    if let Some(admission) = parts.extensions.get::<Admission>() {
+        return Ok(Cow::Borrowed(admission));
+    }
+    if let Some(preflight) = parts.extensions.get::<PassedPreflight>() {
+        return preflight.admission().map(Cow::Owned);
+    }
+    let denial = Denial::decision_failed("the gate did not run before this handler");
+    observe::gate_did_not_run(&denial, extractor);
+    Err(denial)
 }
 
 fn principal(admission: &Admission) -> Result<&Principal, Denial> {

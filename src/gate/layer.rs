@@ -18,7 +18,7 @@ use http::{Extensions, HeaderValue, Request};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::admission::Admission;
+use super::admission::{Admission, PassedPreflight};
 use super::observe;
 use super::pipeline::{Caller, Gate, Head, Verdict};
 use crate::denial::{Denial, Media, Renderer};
@@ -87,7 +87,8 @@ where
                 let response = Some(self.gate.renderer.render(&denial, media));
                 TollgateFuture { state: State::Denied { response } }
             }
-            Verdict::Preflight => {
+            Verdict::Preflight(rule) => {
+                request.extensions_mut().insert(PassedPreflight::new(&self.gate, rule));
                 let (inner, gate) = (self.inner.call(request), self.gate.clone());
                 TollgateFuture { state: State::Passed { inner, media, gate } }
             }

@@ -73,6 +73,16 @@ pub(super) fn missing_peer() {
     );
 }
 
+/// A CORS preflight was denied, which no browser can help.
+pub(super) fn preflight_denied() {
+    tracing::error!(
+        target: "tollgate",
+        "a CORS preflight was denied: put the CORS layer outside of the gate (after it, with \
+         `Router::layer`), where it answers preflights; if it has to stand inside, write \
+         `[cors] preflights = \"pass\"` in the policy. Further ones are not reported"
+    );
+}
+
 /// An extractor of the gate ran where the gate did not.
 pub(super) fn gate_did_not_run(denial: &Denial, extractor: &str) {
     tracing::error!(

@@ -21,7 +21,7 @@ use crate::credential::{Credential, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
 use crate::fields::Fields;
 use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
-use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
+use crate::policy::{Demands, Fault, Mode, Policy, Preflights, Rule, RuleId, requested_method};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{Clock, Moment};
 use crate::verify::TokenCache;
@@ -39,6 +39,8 @@ pub(crate) struct Gate {
     tokens: TokenCache,
     /// Whether the log says already that the server does not tell the peer's address.
     told_of_missing_peer: AtomicBool,
+    /// Whether the log says already that a preflight was denied.
+    told_of_preflight: AtomicBool,
 }
 
 /// What is looked at of a request.
@@ -54,8 +56,8 @@ pub(super) struct Head<'r> {
 
 /// How the pipeline ended.
 pub(super) enum Verdict {
-    /// A CORS preflight: none of our business.
-    Preflight,
+    /// A CORS preflight that passes unjudged, and the rule of the request that it asks for.
+    Preflight(RuleId),
     Admitted(Admission),
     Denied(Denial),
 }
@@ -82,7 +84,7 @@ impl Gate {
         let store = MemoryStore::new(tables, policy.max_buckets);
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
-        let told_of_missing_peer = AtomicBool::new(false);
+        let (told_of_missing_peer, told_of_preflight) = Default::default();
         let vary = vary_by_credential(&policy.credential.key_header);
         Self {
             policy,
@@ -94,6 +96,7 @@ impl Gate {
             failures,
             tokens,
             told_of_missing_peer,
+            told_of_preflight,
         }
     }
 
@@ -104,16 +107,19 @@ impl Gate {
 
     /// Judges a request.
     pub(super) fn judge(self: &Arc<Self>, head: &Head<'_>) -> Verdict {
-        if is_preflight(head.method, head.headers) {
-            return Verdict::Preflight;
-        }
         let mut caller = Caller::default();
-        let id = match self.policy.rules.find(head.method, head.path) {
+        let passes = if self.policy.preflights == Preflights::Pass {
+            requested_method(head.method, head.headers)
+        } else {
+            None
+        };
+        let found = self.policy.rules.find(passes.as_ref().unwrap_or(head.method), head.path);
+        let id = match found {
+            Ok(id) if passes.is_some() => return Verdict::Preflight(id),
             Ok(id) => id,
             Err(reason) => {
                 let denial = Denial::no_rule(reason);
-                observe::denied(&self.renderer, &denial, &caller);
-                return Verdict::Denied(denial);
+                return self.deny(denial, head, &caller);
             }
         };
         let rule = &self.policy.rules[id];
@@ -130,11 +136,19 @@ impl Gate {
                 let charges = Charges::new(rule.cost);
                 Verdict::Admitted(Admission::new(self, id, caller, charges, Some(denial)))
             }
-            Err(denial) => {
-                observe::denied(&self.renderer, &denial, &caller);
-                Verdict::Denied(denial)
-            }
+            Err(denial) => self.deny(denial, head, &caller),
         }
+    }
+
+    fn deny(&self, denial: Denial, head: &Head<'_>, caller: &Caller) -> Verdict {
+        observe::denied(&self.renderer, &denial, caller);
+        if self.policy.preflights == Preflights::Judge
+            && requested_method(head.method, head.headers).is_some()
+            && !self.told_of_preflight.swap(true, Ordering::Relaxed)
+        {
+            observe::preflight_denied();
+        }
+        Verdict::Denied(denial)
     }
 
     /// The stages, each taking what the last one made.

@@ -7,6 +7,8 @@
 mod fault;
 mod load;
 mod path;
+mod path_table;
+mod reading;
 mod rule;
 mod rule_table;
 mod section;
@@ -14,7 +16,7 @@ mod section;
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, list, nearest};
 pub(crate) use load::load;
-pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
+pub(crate) use rule::{Demands, Mode, Preflights, Refusal, Rule, requested_method};
 pub(crate) use rule_table::{NoRule, RuleId, RuleTable};
 pub(crate) use section::At;
 
@@ -38,6 +40,7 @@ pub(crate) struct Policy {
     pub(crate) failures: Option<Quota>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) rules: RuleTable,
+    pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,

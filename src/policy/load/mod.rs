@@ -4,6 +4,7 @@ mod checks;
 mod issuers;
 mod keys;
 mod limits;
+mod paths;
 mod rules;
 
 use std::path::Path;
@@ -22,7 +23,9 @@ use rules::{RuleContext, load_rules};
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::section::{At, Section};
-use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
+use super::{
+    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
+};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 
@@ -83,6 +86,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let failures = load_failures(root.section("failures", "[failures]"));
     let token_cache = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
+    let preflights = load_cors(root.section("cors", "[cors]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
     let takes_keys = root.has("api_keys");
@@ -117,6 +121,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
+        preflights,
         max_buckets,
         codes,
     })
@@ -282,6 +287,16 @@ fn load_tokens(section: Option<Section<'_>>) -> usize {
         cache
     });
     usize::try_from(cache.map_or(TOKEN_CACHE, |cache| cache.value)).unwrap_or(0)
+}
+
+fn load_cors(section: Option<Section<'_>>) -> Preflights {
+    let preflights = section.and_then(|section| {
+        let words = [("judge", Preflights::Judge), ("pass", Preflights::Pass)];
+        let preflights = section.one_of("preflights", &words);
+        section.finish();
+        preflights
+    });
+    preflights.unwrap_or(Preflights::Judge)
 }
 
 fn load_store(section: Option<Section<'_>>) -> usize {

@@ -127,7 +127,7 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
             }
             entry.codes.iter().map(|occurring| occurring.code).collect()
         }
-        Err(NoRule::Path) => vec![&catalogue::NO_MATCHING_RULE],
+        Err(NoRule::Path | NoRule::Ambiguous(_)) => vec![&catalogue::NO_MATCHING_RULE],
         Err(NoRule::Method(_)) => vec![&catalogue::METHOD_NOT_ALLOWED],
     };
     let responses = operation.entry("responses");
