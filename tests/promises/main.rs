@@ -20,6 +20,8 @@ mod mounting;
 mod negotiation;
 mod openapi;
 mod pages;
+mod paths;
+mod preflights;
 mod retry;
 mod schema;
 mod support;
