@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::fs;
 use std::future::{Ready, ready};
 
@@ -22,8 +23,9 @@ use tower_http::services::ServeDir;
 
 use super::support::{self, trial};
 
-/// Each with what it shows, the path, and the rule that admits it; `-` where it is denied.
-const CASES: [(&str, &str, &str); 48] = [
+/// Each with what it shows, the path, and the rule that admits it; `-` where it is denied for how it
+/// may be read, `?` where no rule covers it.
+const CASES: [(&str, &str, &str); 49] = [
     ("as it is written", "/u/7", "any"),
     ("the more specific rule", "/u/root", "root"),
     ("a letter encoded", "/u/%72oot", "-"),
@@ -70,7 +72,8 @@ const CASES: [(&str, &str, &str); 48] = [
     ("the rule refuses a backslash", "/n/a%5cb", "-"),
     ("the rule takes a space", "/n/a%20b", "no-slashes"),
     ("a pattern with a space", "/a%20b", "space"),
-    ("a pattern's own letter encoded", "/%61%20b", "-"),
+    ("a pattern's own letter encoded: no rule", "/%61%20b", "?"),
+    ("a path without a rule", "/nowhere", "?"),
     ("a well-known path", "/.well-known/x", "well-known"),
 ];
 
@@ -98,17 +101,15 @@ async fn named_cases() {
     let server = support::serve(Router::new().fallback(rule).layer(gate.layer()), clock).await;
     for (what, path, expected) in CASES {
         let answer = server.get(path, &[]).await;
-        if expected == "-" {
+        if matches!(expected, "-" | "?") {
             assert_eq!(answer.code(), "no_matching_rule", "{what}: {path}");
             let remedy = answer.json()["remedy"].as_str().unwrap().to_owned();
-            assert!(remedy.contains("read in more than one way"), "{what}: {remedy}");
+            let says_why = remedy.contains("read in more than one way");
+            assert_eq!(says_why, expected == "-", "{what}: {remedy}");
         } else {
             assert_eq!(answer.text, expected, "{what}: {path}");
         }
     }
-    let plain = server.get("/nowhere", &[]).await;
-    assert_eq!(plain.code(), "no_matching_rule");
-    assert!(!plain.json()["remedy"].as_str().unwrap().contains("more than one way"));
 }
 
 /// The raw backslash is no character of a URI that this client would send.
@@ -144,8 +145,8 @@ enum Reading {
     DroppedBeforeDecoding,
 }
 
-const SECOND: [Reading; 3] =
-    [Reading::Kept, Reading::DroppedAfterDecoding, Reading::DroppedBeforeDecoding];
+const READINGS: [Reading; 4] =
+    [Reading::Raw, Reading::Kept, Reading::DroppedAfterDecoding, Reading::DroppedBeforeDecoding];
 
 fn percent_decoded(text: &str, slash: char) -> Option<String> {
     let mut octets = Vec::new();
@@ -234,7 +235,8 @@ fn matches(pattern: &[char], path: &[char]) -> bool {
         [REST] => !path.is_empty(),
         [ONE, behind @ ..] => {
             let end = path.iter().position(|letter| *letter == '/').unwrap_or(path.len());
-            end > 0 && matches(behind, &path[end..])
+            // Within a path, a parameter behind text may be empty: so has it axum.
+            !path.is_empty() && matches(behind, &path[end..])
         }
         [letter, behind @ ..] => path.first() == Some(letter) && matches(behind, &path[1..]),
     }
@@ -250,16 +252,32 @@ fn rank(pattern: &str) -> Vec<(usize, bool)> {
     pattern.split('/').map(rank).collect()
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Sketch {
     path: String,
     methods: Vec<&'static str>,
     is_public: bool,
+    /// The pattern in each reading, and its rank.
+    read: [(Vec<char>, Vec<(usize, bool)>); 4],
+}
+
+impl fmt::Debug for Sketch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} public: {}", self.methods, self.path, self.is_public)
+    }
 }
 
 impl Sketch {
     fn public(path: &str) -> Self {
-        Self { path: path.into(), methods: Vec::new(), is_public: true }
+        let read = READINGS.map(|reading| {
+            let pattern = read(&compact(path), reading);
+            (pattern.chars().collect(), rank(&pattern))
+        });
+        Self { path: path.into(), methods: Vec::new(), is_public: true, read }
+    }
+
+    fn pattern(&self, reading: Reading) -> &[char] {
+        &self.read[reading as usize].0
     }
 
     fn takes(&self, method: &str) -> bool {
@@ -270,17 +288,11 @@ impl Sketch {
 /// The rule that a reading of the path falls to, of those that take the method.
 fn falls_to(rules: &[Sketch], method: &str, path: &str, reading: Reading) -> Option<usize> {
     let text: Vec<char> = read(path, reading).chars().collect();
-    let mut best: Option<(Vec<(usize, bool)>, bool, usize)> = None;
-    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.takes(method)) {
-        let pattern = read(&compact(&rule.path), reading);
-        if matches(&pattern.chars().collect::<Vec<_>>(), &text) {
-            let candidate = (rank(&pattern), !rule.methods.is_empty(), index);
-            if best.as_ref().is_none_or(|best| (&candidate.0, candidate.1) > (&best.0, best.1)) {
-                best = Some(candidate);
-            }
-        }
-    }
-    best.map(|(_, _, index)| index)
+    let matching = (rules.iter().enumerate())
+        .filter(|(_, rule)| rule.takes(method) && matches(rule.pattern(reading), &text));
+    let best =
+        matching.max_by_key(|(_, rule)| (&rule.read[reading as usize].1, !rule.methods.is_empty()));
+    best.map(|(index, _)| index)
 }
 
 /// The rule that admits a request, or the code that denies it.
@@ -299,7 +311,7 @@ fn expected(rules: &[Sketch], method: &str, path: &str) -> Result<usize, &'stati
         return Err(if covered { "method_not_allowed" } else { "no_matching_rule" });
     };
     // A plain path is what an encoded pattern means, too.
-    let readings = if is_plain { &SECOND[..1] } else { &SECOND[..] };
+    let readings = if is_plain { &READINGS[1..2] } else { &READINGS[1..] };
     for reading in readings {
         let same_method = falls_to(rules, method, path, *reading);
         if same_method.or_else(|| anywhere(*reading)).is_some() && same_method != Some(rule) {
@@ -439,10 +451,32 @@ fn random_path(dice: &mut Dice, rules: &[Sketch]) -> String {
     path
 }
 
+/// The path of a pattern with letters encoded and slashes added, as they do no harm to a file server.
+fn respelt(dice: &mut Dice, pattern: &str) -> String {
+    let mut path = String::new();
+    for letter in compact(pattern).chars() {
+        let is_within_code = path.bytes().rev().take(2).any(|octet| octet == b'%');
+        match letter {
+            ONE | REST => path += "a",
+            letter if is_within_code => path.push(letter),
+            '/' if path == "/open" => path.push('/'),
+            '/' if !path.is_empty() => path += dice.pick(&["/", "/", "%2F", "%2F%2F", "/%2F"]),
+            letter if letter.is_alphanumeric() && dice.one_in(6) => {
+                let mut octets = [0; 4];
+                path.extend(
+                    letter.encode_utf8(&mut octets).bytes().map(|octet| format!("%{octet:02x}")),
+                );
+            }
+            letter => path.push(letter),
+        }
+    }
+    path
+}
+
 /// A policy in which every rule is named by its number; `None` where it is refused.
 fn open(rules: &[Sketch]) -> Option<Tollgate> {
     let mut policy = "version = 1\n[api_keys]\n".to_owned();
-    for (index, Sketch { path, methods, is_public }) in rules.iter().enumerate() {
+    for (index, Sketch { path, methods, is_public, .. }) in rules.iter().enumerate() {
         policy += &format!("[[rule]]\nname = \"{index}\"\npath = '{path}'\npublic = {is_public}\n");
         if !methods.is_empty() {
             policy += &format!("methods = {methods:?}\n");
@@ -505,11 +539,9 @@ fn random_paths_are_judged_as_the_contract_says() {
                 service.call(request).now_or_never().expect("at once").expect("infallible");
             let was_admitted = response.status().is_success();
             let expected = expected(&rules, method, &path);
-            let is_as_expected = match &expected {
-                Ok(rule) => was_admitted && body_of(response) == rule.to_string(),
-                Err(code) => !was_admitted && code_of(response) == *code,
-            };
-            assert!(is_as_expected, "{method} {path} with {rules:#?}: {expected:?} is expected");
+            let found = if was_admitted { Ok(body_of(response)) } else { Err(code_of(response)) };
+            let told = expected.map(|rule| rule.to_string()).map_err(str::to_owned);
+            assert_eq!(found, told, "{method} {path} with {rules:#?}");
             admitted += usize::from(was_admitted);
             let has_raw_rule = falls_to(&rules, method, &path, Reading::Raw).is_some();
             ambiguous += usize::from(!was_admitted && has_raw_rule && !never_passes(&path));
@@ -564,28 +596,22 @@ fn axum_gives_a_request_to_the_route_of_the_rule_that_admitted_it() {
                 serde_json::from_str(&body_of(response)).expect("the handler's answer");
             // What the handler is told, in place of the parameters of its route.
             let mut values = values.into_iter();
-            let told: String = read(&compact(&rules[index].path), Reading::Kept)
-                .chars()
-                .map(|letter| match letter {
-                    ONE | REST => values.next().expect("a value"),
-                    letter => letter.to_string(),
-                })
-                .collect();
-            let merged: Vec<&str> = told.split('/').filter(|segment| !segment.is_empty()).collect();
-            for told in [told.clone(), format!("/{}", merged.join("/"))] {
-                let text: Vec<char> = told.chars().collect();
-                let own = |rule: &Sketch| {
-                    read(&compact(&rule.path), Reading::Kept).chars().collect::<Vec<_>>()
-                };
-                let best = (rules.iter().enumerate())
-                    .filter(|(_, rule)| matches(&own(rule), &text))
-                    .max_by_key(|(_, rule)| rank(&read(&compact(&rule.path), Reading::Kept)));
-                assert!(
-                    best.is_none_or(|(best, _)| best == index)
-                        || told.ends_with('/') != path.ends_with('/'),
-                    "{path} with {rules:#?}: the handler of {index} is told {told}, which is of {best:?}"
-                );
-            }
+            let told = rules[index].pattern(Reading::Kept).iter().map(|letter| match letter {
+                '\u{e000}' | '\u{e001}' => values.next().expect("a value"),
+                letter => letter.to_string(),
+            });
+            let told = told.collect::<String>().replace('\\', "/");
+            let segments: Vec<&str> = told.split('/').filter(|name| !name.is_empty()).collect();
+            let slash = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+            let told = format!("/{}{slash}", segments.join("/"));
+            let text: Vec<char> = told.chars().collect();
+            let best = (rules.iter().enumerate())
+                .filter(|(_, rule)| matches(rule.pattern(Reading::Kept), &text))
+                .max_by_key(|(_, rule)| &rule.read[Reading::Kept as usize].1);
+            assert!(
+                best.is_none_or(|(best, _)| best == index),
+                "{path} with {rules:#?}: the handler of {index} is told {told}, which is of {best:?}"
+            );
         }
     }
     println!("{tried} paths, {handled} handled, {policies} policies");
@@ -635,11 +661,7 @@ async fn a_file_server_serves_no_file_that_another_rule_guards() {
         let gate = open(&rules).expect("a policy");
         let is_guarded = |names: &[&str]| {
             let text: Vec<char> = format!("/open/{}", names.join("/")).chars().collect();
-            rules[1..].iter().any(|rule| {
-                let pattern: Vec<char> =
-                    read(&compact(&rule.path), Reading::Kept).chars().collect();
-                matches(&pattern, &text)
-            })
+            rules[1..].iter().any(|rule| matches(rule.pattern(Reading::Kept), &text))
         };
         guarded_files += files.values().filter(|names| is_guarded(names)).count();
         let server = ServeDir::new(folder.path()).append_index_html_on_directories(false);
@@ -655,7 +677,10 @@ async fn a_file_server_serves_no_file_that_another_rule_guards() {
                     )
                 }
             };
-            let path = random_path(&mut dice, &[base]);
+            let path = match dice.roll(3) {
+                0 => respelt(&mut dice, &base.path),
+                _ => random_path(&mut dice, &[base]),
+            };
             let Some(request) = request("GET", &path) else { continue };
             tried += 1;
             let response = service.clone().oneshot(request).await.expect("infallible");
@@ -692,7 +717,7 @@ fn fixed() -> (Vec<Sketch>, Tollgate) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
     #[test]
     fn any_path_is_judged_as_the_contract_says(path in "(/|%2F|%5c|a|b|%61|;|%3b|\\.|%2e|\\.\\.;|%20|%|%C3%A9){0,14}") {
