@@ -112,6 +112,22 @@ async fn named_cases() {
     }
 }
 
+#[tokio::test]
+async fn at_minimal_an_ambiguous_path_is_denied_as_any_other() {
+    let policy = format!("{POLICY}[denial]\ndisclosure = \"minimal\"\n");
+    let server = trial(&policy).await;
+    let documents = ["/u/%72oot", "/open//x", "/n/a%2Fb", "/nowhere"];
+    let mut documents = futures_util::future::join_all(documents.map(async |path| {
+        let mut document = server.get(path, &[]).await.json();
+        document["instance"] = "".into();
+        document
+    }))
+    .await;
+    assert_eq!(documents[0]["code"], "access_denied");
+    documents.dedup();
+    assert_eq!(documents.len(), 1, "{documents:#?}");
+}
+
 /// The raw backslash is no character of a URI that this client would send.
 #[tokio::test]
 async fn a_raw_backslash_never_passes() {
@@ -242,9 +258,11 @@ fn matches(pattern: &[char], path: &[char]) -> bool {
     }
 }
 
+type Rank = Vec<(usize, bool)>;
+
 /// Of two patterns that match one path, the one that is text for longer is more specific, and a
 /// parameter is more so than the rest.
-fn rank(pattern: &str) -> Vec<(usize, bool)> {
+fn rank(pattern: &str) -> Rank {
     let rank = |segment: &str| match segment.find([ONE, REST]) {
         None => (usize::MAX, true),
         Some(at) => (segment[..at].chars().count(), segment.ends_with(ONE)),
@@ -258,7 +276,7 @@ struct Sketch {
     methods: Vec<&'static str>,
     is_public: bool,
     /// The pattern in each reading, and its rank.
-    read: [(Vec<char>, Vec<(usize, bool)>); 4],
+    read: [(Vec<char>, Rank); 4],
 }
 
 impl fmt::Debug for Sketch {

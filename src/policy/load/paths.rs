@@ -40,11 +40,11 @@ fn report_public_rest(rule: &Rule, guarded: &Rule, place: &Place, root: &Section
     root.push(
         Fault::doubt(
             place,
-            format!("the public rule `{}` takes what `{}` does not", rule.name, guarded.name),
+            format!("the public rule `{}` covers every path beside `{}`", rule.name, guarded.name),
         )
-        .label(format!("stands beside the guarded path {}", guarded.path))
+        .label(format!("is next to the guarded path {}", guarded.path))
         .with_help(
-            "a path that is spelt in another way, or new, is open to everybody: name the public paths one by one, or move them under a path of their own",
+            "a path that is new, or misspelt in its rule, is open to everybody: list the public paths one by one, or move them under a path of their own",
         ),
     );
 }
