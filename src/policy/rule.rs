@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use metrics::Counter;
@@ -35,6 +36,10 @@ pub(crate) struct Rule {
     pub(crate) listed: bool,
     /// Whether a decision needs the client's address.
     pub(crate) needs_address: bool,
+    /// Whether paths with an encoded `/` or `\` are admitted.
+    pub(crate) encoded_slashes: bool,
+    /// The parameters of the path that decide, by name: those that claims or limits name.
+    pub(crate) path_parameters: Vec<Box<str>>,
 }
 
 /// Who may call.
@@ -205,9 +210,23 @@ fn claim_is(principal: &Principal, name: &str, wanted: &Value) -> bool {
     }
 }
 
-/// Whether the request is a CORS preflight, which carries no credentials (Fetch section 3.3).
-pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(http::header::ORIGIN)
-        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+/// What is done with CORS preflights.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Preflights {
+    /// They are judged like any request.
+    Judge,
+    /// Those whose path and requested method have a rule pass, unjudged and unmetered.
+    Pass,
+}
+
+/// The method that a CORS preflight asks for (Fetch section 3.3.2); `None` where the request is no preflight.
+pub(crate) fn requested_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if *method != Method::OPTIONS || !headers.contains_key(ORIGIN) {
+        return None;
+    }
+    let mut lines = headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => Method::from_bytes(only.as_bytes()).ok(),
+        _ => None,
+    }
 }

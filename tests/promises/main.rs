@@ -19,6 +19,8 @@ mod mounting;
 mod negotiation;
 mod openapi;
 mod pages;
+mod paths;
+mod preflights;
 mod reload;
 mod retry;
 mod schema;

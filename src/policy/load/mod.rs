@@ -6,6 +6,7 @@ mod checks;
 mod issuers;
 mod keys;
 mod limits;
+mod paths;
 mod rule_faults;
 mod rules;
 
@@ -29,14 +30,16 @@ use super::problem::problems;
 use super::section::{At, Section};
 use super::sources::Sources;
 use super::warning::Warning;
-use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
+use super::{
+    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
+};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "store",
+    "limit", "rule", "cors", "store",
 ];
 
 const MAX_BUCKETS: usize = 1_000_000;
@@ -88,6 +91,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let failures = load_failures(root.section("failures", "[failures]"));
     let token_cache = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
+    let preflights = load_cors(root.section("cors", "[cors]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources);
     // A table whose name is misspelt is reported as that alone, and not as one that is missing.
@@ -134,6 +138,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
+        preflights,
         max_buckets,
         codes,
     })
@@ -285,6 +290,16 @@ fn load_tokens(section: Option<Section<'_>>) -> usize {
         cache
     });
     usize::try_from(cache.map_or(TOKEN_CACHE, |cache| cache.value)).unwrap_or(0)
+}
+
+fn load_cors(section: Option<Section<'_>>) -> Preflights {
+    let preflights = section.and_then(|section| {
+        let words = [("judge", Preflights::Judge), ("pass", Preflights::Pass)];
+        let preflights = section.one_of("preflights", &words);
+        section.finish();
+        preflights
+    });
+    preflights.unwrap_or(Preflights::Judge)
 }
 
 fn load_store(section: Option<Section<'_>>) -> usize {

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use super::paths::report_paths;
 use super::rule_faults::RuleFault;
 use crate::limit::{KeyPart, Limit, ONE};
 use crate::policy::fault::{Fault, Place, suggest};
@@ -68,6 +69,7 @@ pub(super) fn load_rules(
     }
     let table = RuleTable::new(rules, &places, root.faults());
     report_covered(&table, &places, root);
+    report_paths(&table, &places, root);
     table
 }
 
@@ -119,6 +121,7 @@ fn load_rule(
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
     let listed = section.flag("listed").unwrap_or(true);
+    let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
     section.finish();
 
     let needs_address = !addresses.is_empty()
@@ -138,6 +141,9 @@ fn load_rule(
         mode: mode.unwrap_or(Mode::Enforce),
         listed,
         needs_address,
+        encoded_slashes,
+        // No claim and no limit names a parameter yet.
+        path_parameters: Vec::new(),
     };
     Some((rule, Some(path.place)))
 }
