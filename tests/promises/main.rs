@@ -15,6 +15,7 @@ mod disclosure;
 mod extractors;
 mod faults;
 mod metrics;
+mod log;
 mod mounting;
 mod negotiation;
 mod openapi;

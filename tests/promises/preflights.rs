@@ -1,17 +1,14 @@
 //! CORS preflights: judged like any request, unless the policy lets them pass; and what handlers
 //! that they reach may learn.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::routing::{any, get};
 use http::{Method, StatusCode};
 use tollgate::{Admission, ApiKey, ManualClock, Principal, Scoped, Tollgate, scope};
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
-use tracing_subscriber::fmt::MakeWriter;
 
+use super::log::Log;
 use super::support::{self, Server, key};
 
 scope!(Read = "read");
@@ -172,45 +169,9 @@ async fn what_is_no_preflight_is_judged() {
     assert_eq!(get.code(), "credentials_missing");
 }
 
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber =
-            tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_log_says_once_what_to_do_about_a_denied_preflight() {
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = Log::listen();
     let (gate, clock, _) = gated("").await;
     let server = support::serve(app(&gate), clock).await;
     assert_eq!(server.call(Method::OPTIONS, "/nowhere", &[]).await.code(), "no_matching_rule");
@@ -228,8 +189,7 @@ async fn the_log_says_once_what_to_do_about_a_denied_preflight() {
 /// No CORS layer stands inside: the handler is reached by a request that nobody judged.
 #[tokio::test]
 async fn extractors_refuse_a_preflight_that_passed_and_the_log_says_why() {
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = Log::listen();
     let (gate, clock, key) = gated(PASS).await;
     let server = support::serve(app(&gate), clock).await;
     for path in ["/all/principal", "/all/option", "/all/admission", "/all/scoped", "/all/key"] {
