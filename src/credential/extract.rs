@@ -1,7 +1,7 @@
 //! Finds the one credential in the headers.
 
-use http::HeaderValue;
 use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use super::key_format::{KeyFormat, strip_prefix};
@@ -19,6 +19,8 @@ pub(crate) struct CredentialPolicy {
     pub(crate) format: KeyFormat,
     /// Whether any issuer is configured: without one, a bearer value cannot be a token.
     pub(crate) tokens: bool,
+    /// The headers that hold a token alone, for issuers whose tokens are not sent in `Authorization`.
+    pub(crate) token_headers: Vec<HeaderName>,
 }
 
 /// A credential as it was presented: unverified, and borrowed from the request.
@@ -119,6 +121,11 @@ impl<'r> Credential<'r> {
 }
 
 impl CredentialPolicy {
+    /// Collects the fields of a request that credentials are read from.
+    pub(crate) fn fields<'r>(&self, headers: &'r HeaderMap) -> Fields<'r> {
+        Fields::of(headers, &self.key_header, &self.token_headers)
+    }
+
     /// A bearer value is a key by its prefix. Keys made elsewhere have none, so there a value
     /// with the two dots of a JWT is a token and any other is a key.
     fn read_bearer<'r>(&self, value: &'r [u8]) -> Result<Credential<'r>, Unsupported> {
@@ -174,7 +181,6 @@ fn places(fields: &Fields<'_>) -> SmallVec<[Place; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
     use http::header::AUTHORIZATION;
 
     use super::*;
@@ -183,7 +189,7 @@ mod tests {
         headers: &'r HeaderMap,
         policy: &CredentialPolicy,
     ) -> Result<Credential<'r>, CredentialError> {
-        Credential::from_fields(&Fields::of(headers, &policy.key_header), policy)
+        Credential::from_fields(&policy.fields(headers), policy)
     }
 
     fn policy() -> CredentialPolicy {
@@ -193,6 +199,7 @@ mod tests {
             prefix: "tg".into(),
             format: KeyFormat::Checked { prefix: "tg".into() },
             tokens: true,
+            token_headers: Vec::new(),
         }
     }
 

@@ -112,10 +112,10 @@ denial_codes! {
     API_KEY_ADDRESS_NOT_ALLOWED => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
         retryable: false,
         members: [("accepted_credentials", Always), ("key_id", Always),
-            ("address", Always), ("allowed_addresses", Detailed)],
+            ("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed for this API key",
-        detail: "The API key {key_id} may not be used from {address}.",
-        remedy: "Call from an address that {key_id} allows, or have {address} added to it[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
+        detail: "The API key {key_id} may not be used from this address[: {address}].",
+        remedy: "Call from an address that {key_id} allows, or have yours added to it[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
 
     /// The text that was sent as a bearer token is no signed JWT in compact form.
     TOKEN_MALFORMED => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
@@ -249,10 +249,10 @@ denial_codes! {
     /// Requests from this address are not allowed here.
     ADDRESS_NOT_ALLOWED => "address_not_allowed", Authorization, 403, Challenge::None,
         retryable: false,
-        members: [("address", Always), ("allowed_addresses", Detailed)],
+        members: [("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed",
-        detail: "Requests from {address} are not allowed here.",
-        remedy: "Call from an allowed network, or have {address} allowed[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
+        detail: "Requests from this address are not allowed here[: {address}].",
+        remedy: "Call from an allowed network, or have your address allowed[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
     NO_MATCHING_RULE => "no_matching_rule", Authorization, 403, Challenge::None,

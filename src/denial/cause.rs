@@ -35,6 +35,9 @@ pub(crate) static PROVED_NOTHING: [&DenialCode; 8] = [
     &codes::TOKEN_SIGNATURE_INVALID,
 ];
 
+const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
+const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote {instance}.";
+
 impl Denial {
     /// No rule covers the request.
     pub(crate) fn no_rule(reason: NoRule) -> Self {
@@ -60,6 +63,12 @@ impl Denial {
     pub(crate) fn proved_nothing(&self) -> Option<u32> {
         let at = PROVED_NOTHING.iter().position(|row| row.code == self.code());
         at.map(|at| at as u32)
+    }
+
+    /// Says that the client's address is not known, because the proxy's header cannot be read.
+    fn unread_address(mut self) -> Self {
+        self.draft_mut().remedy = Some(UNREAD_ADDRESS_REMEDY);
+        self.template(UNREAD_ADDRESS).because("the header of a trusted proxy could not be read")
     }
 
     /// Lists the credentials that are accepted.
@@ -177,6 +186,9 @@ impl Scene<'_> {
                     .text("address", address.to_string())
                     .texts("allowed_addresses", &key.addresses)
             }
+            KeyError::AddressUnread(key) => about(&codes::API_KEY_ADDRESS_NOT_ALLOWED, &key)
+                .unread_address()
+                .texts("allowed_addresses", &key.addresses),
             KeyError::AddressUnknown => self.address_unknown(),
         }
     }
@@ -281,6 +293,10 @@ impl Scene<'_> {
             (Refusal::Address(address), _) => self
                 .deny(&codes::ADDRESS_NOT_ALLOWED)
                 .text("address", address.to_string())
+                .texts("allowed_addresses", &self.rule.addresses),
+            (Refusal::AddressUnread, _) => self
+                .deny(&codes::ADDRESS_NOT_ALLOWED)
+                .unread_address()
                 .texts("allowed_addresses", &self.rule.addresses),
             (Refusal::Scope, Some(demands)) => {
                 let missing = principal.map(|principal| demands.missing_scopes(principal));

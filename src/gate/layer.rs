@@ -22,7 +22,6 @@ use super::admission::Admission;
 use super::observe;
 use super::pipeline::{Caller, Gate, Head, Verdict};
 use crate::denial::{Denial, Media, Renderer};
-use crate::fields::Fields;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -76,7 +75,7 @@ where
                 method: request.method(),
                 path: uri.path(),
                 headers: request.headers(),
-                fields: Fields::of(request.headers(), &self.gate.policy.credential.key_header),
+                fields: self.gate.policy.credential.fields(request.headers()),
                 peer: peer(extensions).map(|peer| peer.ip().into()),
                 moment: self.gate.moment(),
             };

@@ -26,7 +26,7 @@ pub(super) fn denied(renderer: &Renderer, denial: &Denial, caller: &Caller) {
                 client = principal.map(|principal| principal.client()),
                 key_id = principal.and_then(|principal| principal.key_id()),
                 issuer = principal.and_then(|principal| principal.issuer()),
-                address = caller.address.map(tracing::field::display),
+                address = caller.address.map(|address| tracing::field::display(address.counted())),
                 cause = (!draft.cause.is_empty()).then_some(&*draft.cause),
                 instance = %draft.instance.urn(),
                 "denied"
@@ -56,7 +56,7 @@ pub(super) fn would_deny(denial: &Denial, caller: &Caller) {
         rule = draft.rule.as_ref().map(|rule| &*rule.name),
         client = principal.map(|principal| principal.client()),
         key_id = principal.and_then(|principal| principal.key_id()),
-        address = caller.address.map(tracing::field::display),
+        address = caller.address.map(|address| tracing::field::display(address.counted())),
         cause = (!draft.cause.is_empty()).then_some(&*draft.cause),
         instance = %draft.instance.urn(),
         "would be denied, but the rule is in shadow mode"
@@ -70,6 +70,18 @@ pub(super) fn missing_peer() {
         "the address of the peer is not known: serve the app with \
          `into_make_service_with_connect_info::<SocketAddr>()`. Until then rules that need the \
          address answer `decision_failed`, and failed attempts are not counted"
+    );
+}
+
+/// A request came by a proxy, and the policy reads the peer's address alone.
+pub(super) fn unread_forwarded() {
+    tracing::error!(
+        target: "tollgate",
+        "requests carry headers of a proxy (`X-Forwarded-For`, `Forwarded` or the like), and \
+         `source = \"peer\"` reads none of them: every client behind that proxy counts as one \
+         address. If the proxy is yours, set `[address]` in the policy: `source` to the header it \
+         sends, and `trusted` to its addresses. If the server is reached directly, clients send \
+         these headers themselves, and nothing needs to change"
     );
 }
 

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::admission::{Admission, vary_by_credential};
 use super::observe;
-use crate::address::Address;
+use crate::address::{Address, AddressSource, ClientAddress};
 use crate::claims;
 use crate::credential::{Credential, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
@@ -39,6 +39,8 @@ pub(crate) struct Gate {
     tokens: TokenCache,
     /// Whether the log says already that the server does not tell the peer's address.
     told_of_missing_peer: AtomicBool,
+    /// Set once forwarded headers have been logged that the policy does not read.
+    told_of_forwarded: AtomicBool,
 }
 
 /// What is looked at of a request.
@@ -63,7 +65,7 @@ pub(super) enum Verdict {
 /// What was learnt of the caller on the way, whatever the end.
 #[derive(Debug, Default)]
 pub(super) struct Caller {
-    pub(super) address: Option<Address>,
+    pub(super) address: Option<ClientAddress>,
     pub(super) principal: Option<Principal>,
 }
 
@@ -94,6 +96,7 @@ impl Gate {
             failures,
             tokens,
             told_of_missing_peer,
+            told_of_forwarded: AtomicBool::new(false),
         }
     }
 
@@ -155,8 +158,18 @@ impl Gate {
         self.take(scene, head, caller, charges)
     }
 
-    fn find_address(&self, scene: &Scene<'_>, head: &Head<'_>) -> Result<Option<Address>, Denial> {
+    fn find_address(
+        &self,
+        scene: &Scene<'_>,
+        head: &Head<'_>,
+    ) -> Result<Option<ClientAddress>, Denial> {
         let address = self.policy.address.client(head.peer, head.headers);
+        if head.fields.is_forwarded
+            && self.policy.address.source == AddressSource::Peer
+            && !self.told_of_forwarded.swap(true, Ordering::Relaxed)
+        {
+            observe::unread_forwarded();
+        }
         if address.is_none() {
             if !self.told_of_missing_peer.swap(true, Ordering::Relaxed) {
                 observe::missing_peer();
@@ -172,10 +185,10 @@ impl Gate {
         &self,
         scene: &Scene<'_>,
         head: &Head<'_>,
-        address: Option<Address>,
+        address: Option<ClientAddress>,
     ) -> Result<(), Denial> {
         let (Some(failures), Some(address)) = (&self.failures, address) else { return Ok(()) };
-        let bucket = self.policy.address.bucket(address);
+        let bucket = self.policy.address.bucket(address.counted());
         failures
             .check(&self.store, bucket, head.moment.steady())
             .map_err(|wait| scene.too_many_failures(wait))
@@ -188,7 +201,7 @@ impl Gate {
         scene: &Scene<'_>,
         demands: &Demands,
         head: &Head<'_>,
-        address: Option<Address>,
+        address: Option<ClientAddress>,
     ) -> Result<Principal, Denial> {
         let credential = Credential::from_fields(&head.fields, &self.policy.credential)
             .map_err(|error| scene.credential(error))?;
@@ -202,7 +215,7 @@ impl Gate {
             if let (Some(kind), Some(failures), Some(address)) =
                 (denial.proved_nothing(), failures, address)
             {
-                let bucket = self.policy.address.bucket(address);
+                let bucket = self.policy.address.bucket(address.counted());
                 failures.charge(&self.store, bucket, kind, head.moment.steady());
             }
         })
@@ -220,7 +233,7 @@ impl Gate {
         &self,
         scene: &Scene<'_>,
         credential: &Credential<'_>,
-        address: Option<Address>,
+        address: Option<ClientAddress>,
         moment: &Moment<'_>,
     ) -> Result<Principal, Denial> {
         match credential {
@@ -314,7 +327,7 @@ impl Hash for BucketKey<'_> {
                 KeyPart::Address => {
                     self.caller
                         .address
-                        .map(|address| self.policy.address.bucket(address))
+                        .map(|address| self.policy.address.bucket(address.counted()))
                         .hash(state);
                 }
                 KeyPart::Rule => self.rule.name.hash(state),

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::address::{Address, is_within};
+use crate::address::{Address, ClientAddress, Outside};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
 
@@ -66,7 +66,9 @@ pub(crate) enum Mode {
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Address(Address),
-    /// The rule is bound to addresses, and the client's is not known.
+    /// The rule is bound to addresses, and the header of a trusted proxy could not be read.
+    AddressUnread,
+    /// The rule is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
     Scope,
     Role,
@@ -75,12 +77,14 @@ pub(crate) enum Refusal {
 
 impl Rule {
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
-    pub(crate) fn check_address(&self, address: Option<Address>) -> Result<(), Refusal> {
+    pub(crate) fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Refusal> {
         match address {
             _ if self.addresses.is_empty() => Ok(()),
             None => Err(Refusal::AddressUnknown),
-            Some(address) if is_within(&self.addresses, address.ip()) => Ok(()),
-            Some(address) => Err(Refusal::Address(address)),
+            Some(address) => address.check(&self.addresses).map_err(|outside| match outside {
+                Outside::Address(address) => Refusal::Address(address),
+                Outside::Unread => Refusal::AddressUnread,
+            }),
         }
     }
 

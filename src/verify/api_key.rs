@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::address::{Address, is_within};
+use crate::address::{Address, ClientAddress, Outside};
 use crate::credential::{KeyFault, KeyFormat};
 use crate::principal::Principal;
 
@@ -45,7 +45,9 @@ pub(crate) enum KeyError {
     Expired(Arc<KeyRecord>, u64),
     NotYetValid(Arc<KeyRecord>, u64),
     AddressNotAllowed(Arc<KeyRecord>, Address),
-    /// The key is bound to addresses, and the client's is not known.
+    /// The key is bound to addresses, and the header of a trusted proxy could not be read.
+    AddressUnread(Arc<KeyRecord>),
+    /// The key is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
 }
 
@@ -81,7 +83,7 @@ impl KeyTable {
     pub(crate) fn verify(
         &self,
         key: &[u8],
-        address: Option<Address>,
+        address: Option<ClientAddress>,
         now: impl FnOnce() -> u64,
     ) -> Result<&KeyRecord, KeyError> {
         let record = self.find(key)?;
@@ -101,13 +103,11 @@ impl KeyTable {
             }
         }
         if !record.addresses.is_empty() {
-            match address {
-                None => return Err(KeyError::AddressUnknown),
-                Some(address) if !is_within(&record.addresses, address.ip()) => {
-                    return Err(KeyError::AddressNotAllowed(record.clone(), address));
-                }
-                Some(_) => {}
-            }
+            let address = address.ok_or(KeyError::AddressUnknown)?;
+            address.check(&record.addresses).map_err(|outside| match outside {
+                Outside::Address(address) => KeyError::AddressNotAllowed(record.clone(), address),
+                Outside::Unread => KeyError::AddressUnread(record.clone()),
+            })?;
         }
         Ok(record)
     }

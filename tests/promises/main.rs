@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod addresses;
 mod buckets;
 mod catalogue;
 mod change_safety;
