@@ -88,14 +88,6 @@ impl ClientAddress {
         }
     }
 
-    /// The client's address, where it is proven.
-    pub(crate) fn proven(self) -> Option<Address> {
-        match self {
-            Self::Proven(address) => Some(address),
-            Self::Unread { .. } => None,
-        }
-    }
-
     /// Whether the client is in one of these ranges.
     ///
     /// # Errors

@@ -107,7 +107,7 @@ cfg_if! {
         pub use principal::{CredentialKind, Principal};
         pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
         pub use time::{Clock, ManualClock};
-        pub use verify::NewApiKey;
+        pub use verify::{NewApiKey, NewApiKeyError};
     }
 }
 

@@ -64,7 +64,7 @@ export interface AcceptedCredential {
    * The scheme before the credential, as in `Authorization: Bearer <token>`. Without one the
    * credential is the whole value.
    */
-  readonly scheme?: "ApiKey" | "Bearer" | (string & {});
+  readonly scheme?: "ApiKey" | "Bearer" | "Basic" | (string & {});
 }
 
 /** Where a credential was found. */
@@ -74,7 +74,7 @@ export interface PresentedCredential {
   /** The name of the header. */
   readonly name: string;
   /** The scheme before the credential, where it is one that is known. */
-  readonly scheme?: "ApiKey" | "Bearer" | (string & {});
+  readonly scheme?: "ApiKey" | "Bearer" | "Basic" | (string & {});
 }
 
 /** An issuer whose tokens are accepted. */

@@ -1,5 +1,6 @@
 //! From the error of a stage to a code and the facts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -8,12 +9,14 @@ use serde::Serialize;
 use super::catalogue as codes;
 use super::code::DenialCode;
 use super::document::{Denial, Fact};
-use crate::credential::{CredentialError, KeyFault, Place, Unsupported};
+use crate::credential::{
+    CredentialError, KeyFault, Kinds, MalformedKey, Place, Scheme, Unsupported,
+};
 use crate::limit::{Balance, TooManyFailures, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule};
-use crate::principal::{CredentialKind, Principal};
+use crate::principal::{CredentialKind, KeyRecord, Principal};
 use crate::time::{MICROS, rfc3339, seconds_up};
-use crate::verify::{Issuer, KeyError, KeyRecord, MAX_TOKEN_BYTES, TokenError, algorithm_name};
+use crate::verify::{Issuer, KeyError, MAX_TOKEN_BYTES, TokenError, algorithm_name};
 
 /// What a denial is made from, beside the error.
 #[derive(Clone, Copy)]
@@ -35,6 +38,9 @@ pub(crate) static PROVED_NOTHING: [&DenialCode; 8] = [
     &codes::TOKEN_SIGNATURE_INVALID,
 ];
 
+const MISSING_OF_BOTH_REMEDY: &str =
+    "Send an API key and a token with the same request[: {accepted_credentials}].";
+const MULTIPLE_OF_BOTH_REMEDY: &str = "Send one API key and one token, each once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.";
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote {instance}.";
 
@@ -55,7 +61,7 @@ impl Denial {
     }
 
     /// The gate, or the way it is mounted, is at fault.
-    pub(crate) fn decision_failed(cause: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    pub(crate) fn decision_failed(cause: impl Into<Cow<'static, str>>) -> Self {
         Self::new(&codes::DECISION_FAILED).because(cause)
     }
 
@@ -96,43 +102,76 @@ impl Scene<'_> {
         draft.rule = Some(self.rule.clone());
         if let Some(demands) = self.rule.demands() {
             let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
-            draft.accepted = match (demands.api_key && keys, demands.token && tokens) {
-                // Nothing is configured that could be accepted: say what would be.
-                (false, false) => (demands.api_key, demands.token),
-                accepted => accepted,
-            };
+            // Where nothing is configured that could be accepted: what would be.
+            draft.accepted = Some(demands.kinds.among(keys, tokens).unwrap_or(demands.kinds));
         }
         denial
     }
 
     pub(crate) fn credential(&self, error: CredentialError) -> Denial {
         match error {
-            CredentialError::Missing => self.deny(&codes::CREDENTIALS_MISSING).naming_accepted(),
+            CredentialError::Missing => self.missing(None),
+            CredentialError::MissingPart(kind) => self.missing(Some(kind)),
             CredentialError::Unsupported(why) => self.unsupported(why),
             CredentialError::Multiple(places) => {
-                let header = self.policy.credential.key_header.as_str();
-                let form = |place: &Place| match place {
-                    Place::KeyHeader => Presented { place: "header", name: header, scheme: None },
-                    Place::Authorization(scheme) => Presented {
-                        place: "header",
-                        name: "authorization",
-                        scheme: scheme.map(|scheme| scheme.as_str()),
-                    },
+                let policy = &self.policy.credential;
+                let name = |place: Place| match place {
+                    Place::KeyHeader => policy.key_header.as_str(),
+                    Place::TokenHeader(index) => policy
+                        .token_headers
+                        .get(usize::from(index))
+                        .map_or("", |name| name.as_str()),
+                    Place::Authorization(_) => "authorization",
                 };
-                let text = |place: &Place| match place {
-                    Place::KeyHeader => header.to_owned(),
-                    Place::Authorization(None) => "authorization".to_owned(),
-                    Place::Authorization(Some(scheme)) => {
-                        format!("authorization ({})", scheme.as_str())
-                    }
+                let scheme = |place: Place| match place {
+                    Place::Authorization(scheme) => scheme.map(|scheme| policy.scheme_name(scheme)),
+                    _ => None,
+                };
+                let form = |place: &Place| Presented {
+                    place: "header",
+                    name: name(*place),
+                    scheme: scheme(*place),
+                };
+                let text = |place: &Place| match scheme(*place) {
+                    None => name(*place).to_owned(),
+                    Some(scheme) => format!("{} ({scheme})", name(*place)),
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
                 let forms = places.iter().map(form).collect::<Vec<_>>();
                 let presented = Fact::items(&forms, text);
-                self.deny(&codes::CREDENTIALS_MULTIPLE)
+                let mut denial = self
+                    .deny(&codes::CREDENTIALS_MULTIPLE)
                     .naming_accepted()
-                    .fact("presented", presented)
+                    .fact("presented", presented);
+                if self.asks_for_both() {
+                    denial.draft_mut().remedy = Some(MULTIPLE_OF_BOTH_REMEDY);
+                }
+                denial
             }
+        }
+    }
+
+    fn asks_for_both(&self) -> bool {
+        self.rule.demands().is_some_and(|demands| demands.kinds == Kinds::Both)
+    }
+
+    /// No credential; or one of the two that are asked for, without this other one.
+    fn missing(&self, part: Option<CredentialKind>) -> Denial {
+        let mut denial = self.deny(&codes::CREDENTIALS_MISSING).naming_accepted();
+        if !self.asks_for_both() {
+            return denial;
+        }
+        denial.draft_mut().remedy = Some(MISSING_OF_BOTH_REMEDY);
+        match part {
+            Some(CredentialKind::ApiKey) => denial
+                .template("The request carries a token, and no API key. Both are needed here.")
+                .because("the API key is missing beside the token"),
+            Some(_) => denial
+                .template("The request carries an API key, and no token. Both are needed here.")
+                .because("the token is missing beside the API key"),
+            None => denial.template(
+                "The request carries no credential. An API key and a token are needed here.",
+            ),
         }
     }
 
@@ -146,7 +185,7 @@ impl Scene<'_> {
             Unsupported::Kind(CredentialKind::ApiKey) => {
                 (1, "An API key is not accepted here.", "an API key was presented")
             }
-            Unsupported::Kind(CredentialKind::Token) => {
+            Unsupported::Kind(CredentialKind::Token | CredentialKind::Both) => {
                 (2, "A bearer token is not accepted here.", "a bearer token was presented")
             }
             Unsupported::KeyAsBearer => (
@@ -163,15 +202,18 @@ impl Scene<'_> {
 
     pub(crate) fn key(&self, error: KeyError, now: u64) -> Denial {
         let about = |code, key: &KeyRecord| {
-            self.deny(code).naming_accepted().text("key_id", key.id.to_string()).because(format!(
-                "key {} of client {}",
-                key.id,
-                key.principal.client()
-            ))
+            self.deny(code)
+                .naming_accepted()
+                .text("key_id", key.id.to_string())
+                .because(format!("key {} of client {}", key.id, key.client))
         };
         let server_time = || rfc3339(now / MICROS);
         match error {
-            KeyError::Malformed(fault) => self.malformed_key(fault),
+            KeyError::Malformed(malformed) => self.malformed_key(malformed),
+            KeyError::Two => {
+                let place = Place::Authorization(Some(Scheme::Basic));
+                self.credential(CredentialError::Multiple([place; 2].into()))
+            }
             KeyError::Unknown => self.deny(&codes::API_KEY_UNKNOWN).naming_accepted(),
             KeyError::Revoked(key) => about(&codes::API_KEY_REVOKED, &key),
             KeyError::Expired(key, at) => about(&codes::API_KEY_EXPIRED, &key)
@@ -184,16 +226,16 @@ impl Scene<'_> {
             KeyError::AddressNotAllowed(key, address) => {
                 about(&codes::API_KEY_ADDRESS_NOT_ALLOWED, &key)
                     .text("address", address.to_string())
-                    .texts("allowed_addresses", &key.addresses)
+                    .texts("allowed_addresses", &key.terms.addresses)
             }
             KeyError::AddressUnread(key) => about(&codes::API_KEY_ADDRESS_NOT_ALLOWED, &key)
                 .unread_address()
-                .texts("allowed_addresses", &key.addresses),
+                .texts("allowed_addresses", &key.terms.addresses),
             KeyError::AddressUnknown => self.address_unknown(),
         }
     }
 
-    fn malformed_key(&self, fault: KeyFault) -> Denial {
+    fn malformed_key(&self, MalformedKey { fault, mistake }: MalformedKey) -> Denial {
         let format = self.policy.keys.format();
         let detail = match fault {
             KeyFault::Empty => "The API key is empty.",
@@ -212,7 +254,10 @@ impl Scene<'_> {
             .template(detail)
             .text("failed_check", fault.as_str())
             .variant(fault as u8)
-            .because(fault.as_str());
+            .because(match mistake {
+                None => Cow::Borrowed(fault.as_str()),
+                Some(mistake) => format!("{}: {}", fault.as_str(), mistake.as_str()).into(),
+            });
         if let Some(prefix) = format.expected_prefix() {
             denial = denial.text("expected_prefix", prefix.to_owned());
         }
@@ -335,7 +380,7 @@ impl Scene<'_> {
             .texts("missing_scopes", missing)
             .texts("any_scopes", &any)
             .texts("granted_scopes", granted);
-        if principal.is_some_and(|principal| principal.credential() == CredentialKind::Token) {
+        if principal.is_some_and(|principal| principal.issuer().is_some()) {
             denial.draft_mut().challenge_scopes = required.into_iter().chain(any).collect();
         }
         denial
@@ -381,7 +426,7 @@ struct Presented<'p> {
     place: &'static str,
     name: &'p str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scheme: Option<&'static str>,
+    scheme: Option<&'p str>,
 }
 
 /// An item of the member `accepted_issuers`.

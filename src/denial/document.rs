@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::code::{Category, DenialCode};
+use crate::credential::Kinds;
 use crate::limit::Balance;
 use crate::policy::Rule;
 use crate::scope::Scope;
@@ -49,8 +50,8 @@ pub(crate) struct Draft {
     /// Where the policy, the code and this number decide about detail, remedy and members: such
     /// denials differ in `instance` alone.
     pub(crate) variant: Option<u8>,
-    /// The kinds of credential that are accepted: keys, tokens.
-    pub(crate) accepted: (bool, bool),
+    /// The kinds of credentials that are accepted, where a rule asks for one.
+    pub(crate) accepted: Option<Kinds>,
     /// Whether the document names them.
     pub(crate) names_accepted: bool,
     /// For `scope` of the challenge; empty where the caller did not come with a token.
@@ -262,7 +263,7 @@ impl Denial {
             instance: Uuid::new_v4(),
             members: SmallVec::new(),
             variant: None,
-            accepted: (false, false),
+            accepted: None,
             names_accepted: false,
             challenge_scopes: Vec::new(),
             allow: None,

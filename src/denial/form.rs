@@ -54,8 +54,9 @@ pub(super) enum Shape {
 /// The cost, and for each limit which it is, its quota, and where its wait ranks.
 pub(super) type LimitsShape = (u64, SmallVec<[(u32, u32, u8); 2]>);
 
-/// How many bits tell plain forms of one row apart: the variant, and four facts.
-const PLAIN_BITS: u32 = VARIANTS.trailing_zeros() + 4;
+/// How many bits tell plain forms of one row apart: the variant, the kinds that are accepted, and two
+/// facts.
+const PLAIN_BITS: u32 = VARIANTS.trailing_zeros() + 3 + 2;
 
 /// The forms that are kept.
 #[derive(Debug)]

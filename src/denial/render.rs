@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use uuid::fmt::Urn;
 
-use super::accepted::{Accepted, CredentialForms, quoted};
+use super::accepted::{Accepted, quoted};
 use super::catalogue::{self, CATALOGUE, RATE_LIMITED};
 use super::code::{Challenge, DenialCode};
 use super::document::{CodeName, Denial, Detail, Draft, Fact};
@@ -19,6 +19,7 @@ use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
 use super::value;
+use crate::credential::{CredentialPolicy, Kinds};
 use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
@@ -36,7 +37,7 @@ pub(crate) struct Renderer {
     pub(crate) rate_limit: RateLimitWriter,
     /// What comes before the code in `type`.
     docs: Box<str>,
-    /// By the kinds that are accepted: keys in bit 0, tokens in bit 1.
+    /// By the kinds that are accepted, in the order of [`Kinds::ALL`].
     accepted: [Accepted; 4],
     /// The challenges with an error, by the error.
     errors: [(&'static str, HeaderValue); 2],
@@ -45,34 +46,25 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     pub(crate) fn new(policy: &Policy, registry: Registry) -> Self {
-        let credentials = CredentialForms {
-            realm: &policy.denial.realm,
-            key_header: policy.credential.key_header.as_str(),
-            keys_as_bearer: policy.credential.keys_as_bearer,
-        };
         let rate_limit = RateLimitWriter::new(policy.denial.ratelimit_headers, &policy.limits);
-        Self::with(policy.denial.clone(), registry, rate_limit, &credentials)
+        Self::with(policy.denial.clone(), registry, rate_limit, &policy.credential)
     }
 
     /// For denials that no gate sees: as a policy without `[denial]` says.
     pub(crate) fn without_gate() -> Self {
         let policy = DenialPolicy::default();
         let rate_limit = RateLimitWriter::new(policy.ratelimit_headers, &[]);
-        let realm = policy.realm.clone();
-        let credentials =
-            CredentialForms { realm: &realm, key_header: "x-api-key", keys_as_bearer: false };
-        Self::with(policy, Registry::default(), rate_limit, &credentials)
+        Self::with(policy, Registry::default(), rate_limit, &CredentialPolicy::default())
     }
 
     fn with(
         policy: DenialPolicy,
         registry: Registry,
         rate_limit: RateLimitWriter,
-        credentials: &CredentialForms<'_>,
+        credentials: &CredentialPolicy,
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
-        let accepted = [(false, false), (true, false), (false, true), (true, true)]
-            .map(|kinds| credentials.accepted(kinds));
+        let accepted = Kinds::ALL.map(|kinds| Accepted::of(kinds, credentials, &policy.realm));
         let errors = ["invalid_request", "invalid_token"].map(|error| {
             (error, quoted(format!("Bearer realm=\"{}\", error=\"{error}\"", policy.realm)))
         });
@@ -152,10 +144,12 @@ impl Renderer {
         match code.challenge {
             Challenge::None => {}
             Challenge::Accepted => {
-                self.accepted(draft).challenges.iter().cloned().for_each(add);
+                let accepted = self.accepted(draft);
+                accepted.iter().flat_map(|accepted| &accepted.challenges).cloned().for_each(add);
             }
             Challenge::ApiKey => {
-                self.accepted[1].challenges.last().cloned().into_iter().for_each(add)
+                let accepted = &self.accepted[Kinds::ApiKey as usize];
+                accepted.challenges.last().cloned().into_iter().for_each(add)
             }
             Challenge::Bearer(error) => {
                 let challenge = self.errors.iter().find(|(known, _)| *known == error);
@@ -179,9 +173,8 @@ impl Renderer {
         }
     }
 
-    fn accepted(&self, draft: &Draft) -> &Accepted {
-        let (keys, tokens) = draft.accepted;
-        &self.accepted[usize::from(keys) + 2 * usize::from(tokens)]
+    fn accepted(&self, draft: &Draft) -> Option<&Accepted> {
+        draft.accepted.map(|kinds| &self.accepted[kinds as usize])
     }
 }
 
@@ -221,10 +214,10 @@ impl Document<'_> {
             return None;
         }
         let is_row = |row: &&DenialCode| std::ptr::eq(*row, self.shown);
-        let (keys, tokens) = self.draft.accepted;
-        let facts = [keys, tokens, self.names_accepted(), self.retry_after.is_some()];
+        let kinds = self.draft.accepted.map_or(0, |kinds| 1 + kinds as usize);
+        let facts = [self.names_accepted(), self.retry_after.is_some()];
         let bits = (facts.into_iter())
-            .fold(usize::from(variant), |bits, fact| bits << 1 | usize::from(fact));
+            .fold(usize::from(variant) << 3 | kinds, |bits, fact| bits << 1 | usize::from(fact));
         CATALOGUE.iter().position(is_row).map(|row| Shape::Plain { row, bits })
     }
 
@@ -299,8 +292,9 @@ impl Document<'_> {
             json.changing("retry_after", Hole::RetryAfter, seconds);
         }
         json.text("instance", |text| text.changing(Hole::Instance, self.instance));
-        if self.names_accepted() {
-            json.raw("accepted_credentials", &self.renderer.accepted(self.draft).json);
+        let accepted = self.renderer.accepted(self.draft).filter(|_| self.names_accepted());
+        if let Some(accepted) = accepted {
+            json.raw("accepted_credentials", &accepted.json);
         }
         for (name, fact) in self.facts() {
             json.fact(name, |json| self.write(fact, json));
@@ -322,7 +316,7 @@ impl Document<'_> {
     }
 
     fn names_accepted(&self) -> bool {
-        self.draft.names_accepted && !self.minimal && self.draft.accepted != (false, false)
+        self.draft.names_accepted && !self.minimal && self.draft.accepted.is_some()
     }
 
     /// Writes the value of a member; whether there is any.
@@ -358,8 +352,10 @@ impl Document<'_> {
                 true
             }
             "accepted_credentials" if self.names_accepted() => {
-                text.push(&self.renderer.accepted(self.draft).text);
-                true
+                self.renderer.accepted(self.draft).is_some_and(|accepted| {
+                    text.push(&accepted.text);
+                    true
+                })
             }
             _ => self.facts().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
                 match fact {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Response;
-use http::header::{HeaderName, HeaderValue, VARY};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, VARY};
 
 use super::pipeline::{Caller, Gate};
+use crate::credential::CredentialPolicy;
 use crate::denial::{Denial, Scene};
 use crate::limit::{Balance, Charges};
 use crate::policy::{Rule, RuleId};
@@ -93,7 +94,7 @@ impl Admission {
         self.0.charged_late.store(true, Ordering::Release);
     }
 
-    /// Who called; `None` on public rules.
+    /// Who called; `None` where the request was let in without a credential, and on public rules.
     pub fn principal(&self) -> Option<&Principal> {
         self.0.caller.principal.as_ref()
     }
@@ -158,10 +159,14 @@ impl Admission {
 
 /// Responses to keys in a header of their own are not protected from shared caches as those to
 /// `Authorization` are (RFC 9111 section 3.5): name both.
-pub(super) fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
-    match key_header.as_str() {
-        "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
-        name => HeaderValue::try_from(format!("authorization, {name}"))
-            .unwrap_or(HeaderValue::from_static("*")),
-    }
+pub(super) fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
+    let (key, tokens) = (&policy.key_header, &policy.token_headers);
+    let names = [AUTHORIZATION]
+        .iter()
+        .chain([key])
+        .chain(tokens)
+        .map(HeaderName::as_str)
+        .collect::<Vec<_>>();
+    // INVARIANT: names of headers are valid in a header.
+    HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static("*"))
 }

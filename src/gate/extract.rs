@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::admission::Admission;
 use super::observe;
-use crate::credential::Unsupported;
+use crate::credential::{Kinds, Unsupported};
 use crate::denial::Denial;
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::{RequiredScopes, Scope};
@@ -223,18 +223,19 @@ fn principal(admission: &Admission) -> Result<&Principal, Denial> {
     admission.principal().ok_or_else(|| match admission.shadow_denial() {
         Some(denial) => denial.clone(),
         None => admission.scene().place(Denial::decision_failed(
-            "the handler asks for a principal, and its rule is public: take Option<Principal>, \
-             or remove `public = true`",
+            "the handler asks for a principal, and its rule lets requests in without a credential: \
+             take Option<Principal>, or remove `public = true` or `\"none\"` from the rule",
         )),
     })
 }
 
 fn of_kind(admission: &Admission, kind: CredentialKind) -> Result<&Principal, Denial> {
     let principal = principal(admission)?;
-    if principal.credential() == kind {
+    if [kind, CredentialKind::Both].contains(&principal.credential()) {
         return Ok(principal);
     }
     let mut denial = admission.scene().unsupported(Unsupported::Kind(principal.credential()));
-    denial.draft_mut().accepted = (kind == CredentialKind::ApiKey, kind == CredentialKind::Token);
+    denial.draft_mut().accepted =
+        Some(if kind == CredentialKind::ApiKey { Kinds::ApiKey } else { Kinds::Token });
     Err(denial)
 }

@@ -17,11 +17,11 @@ use super::admission::{Admission, vary_by_credential};
 use super::observe;
 use crate::address::{Address, AddressSource, ClientAddress};
 use crate::claims;
-use crate::credential::{Credential, Unsupported};
+use crate::credential::{Credential, CredentialError, KeyText, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
 use crate::fields::Fields;
 use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
-use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
+use crate::policy::{Anonymous, Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{Clock, Moment};
 use crate::verify::TokenCache;
@@ -85,7 +85,7 @@ impl Gate {
         let tokens =
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let told_of_missing_peer = AtomicBool::new(false);
-        let vary = vary_by_credential(&policy.credential.key_header);
+        let vary = vary_by_credential(&policy.credential);
         Self {
             policy,
             doubts,
@@ -151,8 +151,7 @@ impl Gate {
         caller.address = self.find_address(scene, head)?;
         if let Some(demands) = scene.rule.demands() {
             self.check_failures(scene, head, caller.address)?;
-            let principal = self.prove(scene, demands, head, caller.address)?;
-            caller.principal = Some(principal);
+            caller.principal = self.prove(scene, demands, head, caller.address)?;
         }
         permit(scene, caller)?;
         self.take(scene, head, caller, charges)
@@ -194,22 +193,30 @@ impl Gate {
             .map_err(|wait| scene.too_many_failures(wait))
     }
 
-    /// From the one credential of the request to a principal. What proves nothing counts
-    /// against the address it came from.
+    /// From the one credential of the request to a principal; to none where the rule lets a request
+    /// in without a credential. What proves nothing counts against the address it came from.
     fn prove(
         &self,
         scene: &Scene<'_>,
         demands: &Demands,
         head: &Head<'_>,
         address: Option<ClientAddress>,
-    ) -> Result<Principal, Denial> {
-        let credential = Credential::from_fields(&head.fields, &self.policy.credential)
-            .map_err(|error| scene.credential(error))?;
+    ) -> Result<Option<Principal>, Denial> {
+        let credential =
+            Credential::from_fields(&head.fields, &self.policy.credential, demands.kinds);
+        let credential = match credential {
+            Ok(credential) => credential,
+            Err(CredentialError::Missing) if demands.anonymous == Anonymous::Admitted => {
+                return Ok(None);
+            }
+            Err(error) => return Err(scene.credential(error)),
+        };
         let kind = credential.kind();
-        if !demands.accepts(kind) || !self.understands(kind) {
+        if !demands.kinds.accepts(kind) || !self.understands(kind) {
             return Err(scene.unsupported(Unsupported::Kind(kind)));
         }
-        self.verify(scene, &credential, address, &head.moment).inspect_err(|denial| {
+        let principal = self.verify(scene, &credential, address, &head.moment);
+        principal.map(Some).inspect_err(|denial| {
             // A rule in shadow mode denies nobody, so it makes nobody wait elsewhere either.
             let failures = self.failures.filter(|_| scene.rule.mode == Mode::Enforce);
             if let (Some(kind), Some(failures), Some(address)) =
@@ -223,9 +230,11 @@ impl Gate {
 
     /// Whether anything is configured that could prove this kind of credential.
     fn understands(&self, kind: CredentialKind) -> bool {
+        let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
         match kind {
-            CredentialKind::ApiKey => self.policy.takes_keys,
-            CredentialKind::Token => !self.policy.issuers.is_empty(),
+            CredentialKind::ApiKey => keys,
+            CredentialKind::Token => tokens,
+            CredentialKind::Both => keys && tokens,
         }
     }
 
@@ -236,17 +245,25 @@ impl Gate {
         address: Option<ClientAddress>,
         moment: &Moment<'_>,
     ) -> Result<Principal, Denial> {
-        match credential {
-            Credential::ApiKey(key) => (self.policy.keys)
+        let key = |key: &KeyText<'_>| {
+            (self.policy.keys)
                 .verify(key, address, || moment.wall())
-                .map(|record| record.principal.clone())
-                .map_err(|error| scene.key(error, moment.wall())),
-            Credential::Token(token) => {
-                let now = moment.wall();
-                (self.tokens)
-                    .verify(token, now, || self.policy.issuers.verify(token, now))
-                    .map(|proven| proven.principal)
-                    .map_err(|error| scene.token(error, now))
+                .map_err(|error| scene.key(error, moment.wall()))
+        };
+        let token = |token: &[u8]| {
+            let now = moment.wall();
+            (self.tokens)
+                .verify(token, now, || self.policy.issuers.verify(token, now))
+                .map(|proven| proven.principal)
+                .map_err(|error| scene.token(error, now))
+        };
+        match credential {
+            Credential::ApiKey(text) => key(text),
+            Credential::Token { value, .. } => token(value),
+            // The key is judged first.
+            Credential::Both { key: text, value, .. } => {
+                let application = key(text)?;
+                Ok(token(value)?.with_application(&application))
             }
         }
     }

@@ -14,7 +14,7 @@ mod section;
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, list, nearest};
 pub(crate) use load::load;
-pub(crate) use rule::{Demands, Mode, Refusal, Rule, is_preflight};
+pub(crate) use rule::{Anonymous, Demands, Mode, Refusal, Rule, is_preflight};
 pub(crate) use rule_table::{NoRule, RuleId, RuleTable};
 pub(crate) use section::At;
 

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::address::{Address, ClientAddress, Outside};
-use crate::principal::{CredentialKind, Principal};
+use crate::credential::Kinds;
+use crate::principal::Principal;
 use crate::scope::Scope;
 
 /// One `[[rule]]`.
@@ -42,16 +43,28 @@ pub(crate) enum Access {
 /// What a principal must be and hold.
 #[derive(Debug, Default)]
 pub(crate) struct Demands {
-    pub(crate) api_key: bool,
-    pub(crate) token: bool,
-    /// All of these,
+    /// The kinds of credentials that are accepted.
+    pub(crate) kinds: Kinds,
+    /// What comes of a request without a credential.
+    pub(crate) anonymous: Anonymous,
+    /// All of these scopes are needed.
     pub(crate) scopes: Vec<Scope>,
-    /// and one of these,
+    /// At least one of these scopes is needed, unless there are none.
     pub(crate) any_scopes: Vec<Scope>,
-    /// and one of these,
+    /// At least one of these roles is needed, unless there are none.
     pub(crate) roles: Vec<Box<str>>,
-    /// and each of these claims.
+    /// Each of these claims is needed.
     pub(crate) claims: Vec<(Box<str>, Value)>,
+}
+
+/// What comes of a request without a credential, where a rule asks for one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Anonymous {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It is let in as nobody: without a principal. A credential that is presented must be valid.
+    Admitted,
 }
 
 /// What comes of a denial.
@@ -98,13 +111,6 @@ impl Rule {
 }
 
 impl Demands {
-    pub(crate) fn accepts(&self, kind: CredentialKind) -> bool {
-        match kind {
-            CredentialKind::ApiKey => self.api_key,
-            CredentialKind::Token => self.token,
-        }
-    }
-
     /// Scopes, then roles, then claims: the first that is not met is the answer.
     pub(crate) fn check(&self, principal: &Principal) -> Result<(), Refusal> {
         let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());

@@ -5,6 +5,7 @@
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
 use super::heal::heals;
+use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
 use crate::denial::{DenialCode, catalogue as codes};
 use crate::limit::Limit;
 use crate::policy::{Demands, Disclosure, Mode, Policy, Rule};
@@ -23,21 +24,57 @@ pub(crate) struct Handbook<'p> {
 pub(crate) struct Form {
     pub(crate) kind: Kind,
     /// Its name among the security schemes of OpenAPI.
-    pub(crate) scheme: &'static str,
+    pub(crate) scheme: String,
     /// The header as it is sent: `x-api-key: <key>`.
     pub(crate) header: String,
+    pub(crate) way: Way,
 }
 
 impl Form {
     /// How credentials are sent to an API whose policy says nothing else.
     pub(crate) fn usual() -> Vec<Self> {
-        let form = |kind, scheme, header: &str| Self { kind, scheme, header: header.into() };
-        vec![
-            form(Kind::ApiKey, "ApiKeyHeader", "x-api-key: <key>"),
-            form(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>"),
-            form(Kind::Token, "BearerToken", "Authorization: Bearer <token>"),
-        ]
+        Self::of(&CredentialPolicy::default(), Kinds::Either)
     }
+
+    fn of(policy: &CredentialPolicy, kinds: Kinds) -> Vec<Self> {
+        policy.ways(kinds).into_iter().map(Self::new).collect()
+    }
+
+    fn new(way: Way) -> Self {
+        let (kind, word) = match way.credential.is_key() {
+            true => (Kind::ApiKey, "key"),
+            false => (Kind::Token, "token"),
+        };
+        let name = super::example::written(&way.header);
+        let is_authorization = &*way.header == "authorization";
+        let (scheme, header) = match (&way.scheme, way.credential, is_authorization) {
+            (_, Sent::ApiKeyInBasic, _) => {
+                ("ApiKeyAsBasic".into(), format!("{name}: Basic base64(<key>:)"))
+            }
+            (Some(scheme), Sent::ApiKey, _) => {
+                let id = match &**scheme {
+                    "ApiKey" => "ApiKeyScheme".into(),
+                    scheme => format!("ApiKeyAs{}", identifier(scheme)),
+                };
+                (id, format!("{name}: {scheme} <{word}>"))
+            }
+            (Some(scheme), Sent::Token, _) => {
+                ("BearerToken".into(), format!("{name}: {scheme} <{word}>"))
+            }
+            (None, Sent::ApiKey, true) => ("ApiKeyAlone".into(), format!("{name}: <{word}>")),
+            (None, Sent::ApiKey, false) => ("ApiKeyHeader".into(), format!("{name}: <{word}>")),
+            (None, Sent::Token, _) => {
+                (format!("TokenIn{}", identifier(&way.header)), format!("{name}: <{word}>"))
+            }
+        };
+        Self { kind, scheme, header, way }
+    }
+}
+
+/// A name in the letters and digits that names of components are made of.
+fn identifier(name: &str) -> String {
+    let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    super::text::type_name(&name)
 }
 
 /// What a credential is.
@@ -162,26 +199,14 @@ fn methods(policy: &Policy, rule: &Rule) -> String {
 /// Every way to send a credential to an API with this policy; the usual ones where none is
 /// configured.
 pub(crate) fn all_forms(policy: &Policy) -> Vec<Form> {
-    let all = forms(policy, &Demands { api_key: true, token: true, ..Demands::default() });
+    let all = forms(policy, &Demands::default());
     if all.is_empty() { Form::usual() } else { all }
 }
 
 /// The ways to send a credential that such a rule accepts.
 pub(super) fn forms(policy: &Policy, demands: &Demands) -> Vec<Form> {
-    let mut forms = Vec::new();
-    let mut add = |kind, scheme, header| forms.push(Form { kind, scheme, header });
-    if demands.api_key && policy.takes_keys {
-        let header = super::example::written(policy.credential.key_header.as_str());
-        add(Kind::ApiKey, "ApiKeyHeader", format!("{header}: <key>"));
-        add(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>".into());
-        if policy.credential.keys_as_bearer {
-            add(Kind::ApiKey, "ApiKeyAsBearer", "Authorization: Bearer <key>".into());
-        }
-    }
-    if demands.token && !policy.issuers.is_empty() {
-        add(Kind::Token, "BearerToken", "Authorization: Bearer <token>".into());
-    }
-    forms
+    let kinds = demands.kinds.among(policy.takes_keys, !policy.issuers.is_empty());
+    kinds.map(|kinds| Form::of(&policy.credential, kinds)).unwrap_or_default()
 }
 
 /// Which codes the gate can answer with where this rule decides, in the order of the catalogue.

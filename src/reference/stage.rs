@@ -136,6 +136,11 @@ impl Stage {
         key.map(|(_, key)| key.reveal().to_owned()).unwrap_or_default()
     }
 
+    /// Whether keys are taken as `Authorization: Basic`.
+    pub(super) fn takes_basic(&self) -> bool {
+        self.gate.policy.credential.basic
+    }
+
     /// A token as the issuer makes it, after `change` was made to its header and its claims.
     pub(super) fn token(&self, change: impl FnOnce(&mut Value, &mut Value)) -> String {
         let mut header = json!({"alg": "HS256", "typ": "at+jwt"});
@@ -180,7 +185,10 @@ impl Api<'_> {
         if let Some(gate) = self.gate {
             let credential = &gate.policy.credential;
             policy.credential.key_header.clone_from(&credential.key_header);
+            policy.credential.schemes.clone_from(&credential.schemes);
+            policy.credential.bare = credential.bare;
             policy.credential.keys_as_bearer = credential.keys_as_bearer;
+            policy.credential.basic = credential.basic;
         }
     }
 }

@@ -11,6 +11,7 @@ mod change_safety;
 mod client;
 mod command;
 mod committed;
+mod credentials;
 mod direction;
 mod disclosure;
 mod extractors;

@@ -4,64 +4,60 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
 use super::checks::{
-    check_name, check_unique, check_word, parse_cidr, parse_header, parse_scope, read_file,
-    report_syntax,
+    check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
+    read_file, report_syntax,
 };
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
 use crate::policy::section::{At, Section};
-use crate::principal::{Origin, Principal, Proven};
+use crate::principal::{KeyRecord, Terms};
 use crate::scope::Scope;
-use crate::verify::{KeyRecord, KeyTable};
+use crate::verify::KeyTable;
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+    /// The terms of all keys, each once.
+    terms: HashSet<Arc<Terms>>,
 }
 
 impl Keys {
     /// The scopes that any of the keys grants.
     pub(super) fn granted(&self) -> BTreeSet<&str> {
-        self.table.iter().flat_map(|key| key.principal.scopes().iter().map(Scope::as_str)).collect()
+        self.terms.iter().flat_map(|terms| terms.scopes.iter().map(Scope::as_str)).collect()
     }
 }
 
+/// Reads `[api_keys]`. `tokens` says where tokens are sent: with it come the issuers' places.
 pub(super) fn load_keys(
     section: Option<Section<'_>>,
     folder: &Path,
     tokens: bool,
     faults: &Faults,
 ) -> Keys {
-    let mut credential = CredentialPolicy {
-        key_header: HeaderName::from_static("x-api-key"),
-        keys_as_bearer: false,
-        prefix: "tg".into(),
-        format: KeyFormat::Checked { prefix: "tg".into() },
-        tokens,
-        token_headers: Vec::new(),
-    };
+    let mut credential = CredentialPolicy { tokens, ..CredentialPolicy::default() };
+    let mut loaded = Loaded::default();
     let Some(section) = section else {
-        return Keys { table: KeyTable::new(credential.format.clone(), Vec::new()), credential };
+        return loaded.into_keys(credential);
     };
     let header = section.parse("header", "name of a header for keys", |text| {
-        let name = parse_header(text)?;
+        let name = parse_credential_header(text)?;
         if name == AUTHORIZATION {
-            return Err(
-                "`Authorization: ApiKey <key>` is always understood: name another header".into()
-            );
+            return Err("keys in `Authorization` are set by `schemes`, `bearer` and `basic`: name another header".into());
         }
         Ok(name)
     });
     if let Some(header) = header {
         credential.key_header = header.value;
     }
+    load_schemes(&section, &mut credential);
     credential.keys_as_bearer = section.flag("bearer").unwrap_or(false);
+    credential.basic = section.flag("basic").unwrap_or(false);
     let prefix = section.parse("prefix", "prefix of keys", |text| {
         let help = "a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`";
         if is_key_prefix(text) { Ok(text.to_owned()) } else { Err(help.into()) }
@@ -77,56 +73,114 @@ pub(super) fn load_keys(
         },
     );
 
-    let mut seen = Seen::default();
-    let mut records: Vec<KeyRecord> = section
-        .sections("key", "[[api_keys.key]]")
-        .into_iter()
-        .filter_map(|key| load_key(key, &mut seen))
-        .collect();
+    loaded.read(section.sections("key", "[[api_keys.key]]"));
     if let Some(file) = section.text("file") {
-        records.extend(load_key_file(&file, folder, faults, &mut seen));
+        load_key_file(&file, folder, faults, &mut loaded);
     }
     section.finish();
-    Keys { table: KeyTable::new(credential.format.clone(), records), credential }
+    loaded.into_keys(credential)
 }
 
-fn load_key_file(
-    file: &At<&str>,
-    folder: &Path,
-    faults: &Faults,
-    seen: &mut Seen,
-) -> Vec<KeyRecord> {
+/// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
+fn load_schemes(section: &Section<'_>, credential: &mut CredentialPolicy) {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "bearer" => Err("write `bearer = true` to take keys as `Authorization: Bearer`".into()),
+        "basic" => Err("write `basic = true` to take keys as `Authorization: Basic`".into()),
+        _ if text.len() <= 64 && text.bytes().all(is_token) => Ok(text.to_owned()),
+        _ => {
+            Err("a scheme is one word, such as `Token`; `\"\"` takes a key without a scheme".into())
+        }
+    };
+    let Some(texts) = section.texts("schemes") else { return };
+    let (mut schemes, mut bare): (Vec<Box<str>>, bool) = (Vec::new(), false);
+    for scheme in texts.iter().filter_map(|text| section.parsed(text, "scheme for keys", parse)) {
+        let is_known = match &*scheme.value {
+            "" => std::mem::replace(&mut bare, true),
+            name => schemes.iter().any(|known| known.eq_ignore_ascii_case(name)),
+        };
+        if is_known {
+            section.push(
+                Fault::at(&scheme.place, format!("the scheme `{}` is listed twice", scheme.value))
+                    .label("is listed already")
+                    .with_help("list each scheme once: case makes no difference"),
+            );
+        } else if schemes.len() == MAX_SCHEMES {
+            section.push(
+                Fault::at(&scheme.place, format!("there are more than {MAX_SCHEMES} schemes"))
+                    .label("is one too many")
+                    .with_help("list the schemes that clients use"),
+            );
+            break;
+        } else if !scheme.value.is_empty() {
+            schemes.push(scheme.value.into());
+        }
+    }
+    (credential.schemes, credential.bare) = (schemes, bare);
+}
+
+/// Each scheme is listed in every denial that names the credentials.
+const MAX_SCHEMES: usize = 16;
+
+fn load_key_file(file: &At<&str>, folder: &Path, faults: &Faults, loaded: &mut Loaded) {
     let path = folder.join(file.value);
-    let Some(text) = read_file(&path, &file.place, faults) else { return Vec::new() };
+    let Some(text) = read_file(&path, &file.place, faults) else { return };
     let Ok(text) = String::from_utf8(text) else {
         faults.push(
             Fault::at(&file.place, "the key file is not UTF-8")
                 .label("cannot be read")
                 .with_help("a key file is TOML with [[key]] tables"),
         );
-        return Vec::new();
+        return;
     };
     let source = Arc::new(Source { name: path.display().to_string(), text: text.clone() });
     let (table, errors) = DeTable::parse_recoverable(&text);
     let lines = report_syntax(&errors, &source, faults);
     if lines.is_none_or(|lines| !lines.is_empty()) {
-        return Vec::new();
+        return;
     }
     let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
-    let keys = root.sections("key", "[[key]]");
-    let records = keys.into_iter().filter_map(|key| load_key(key, seen)).collect();
+    loaded.read(root.sections("key", "[[key]]"));
     root.finish();
-    records
 }
 
-/// What must not be used twice.
+/// The keys that were read, and what must not be used twice.
 #[derive(Default)]
-struct Seen {
+struct Loaded {
+    records: Vec<KeyRecord>,
     ids: HashSet<String>,
     digests: HashSet<[u8; 32]>,
+    /// Shared by the keys that have equal ones.
+    terms: HashSet<Arc<Terms>>,
+    /// Shared by the keys of one client.
+    clients: HashSet<Arc<str>>,
 }
 
-fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
+impl Loaded {
+    fn read(&mut self, sections: Vec<Section<'_>>) {
+        self.records.reserve(sections.len());
+        for section in sections {
+            let record = load_key(section, self);
+            self.records.extend(record);
+        }
+    }
+
+    fn into_keys(self, credential: CredentialPolicy) -> Keys {
+        let table = KeyTable::new(credential.format.clone(), self.records);
+        Keys { credential, table, terms: self.terms }
+    }
+}
+
+/// The one of these that equals `value`.
+fn shared<T: ?Sized + Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
+    if let Some(held) = known.get(&value) {
+        return held.clone();
+    }
+    known.insert(value.clone());
+    value
+}
+
+fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
     let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.holds(name));
     if let Some(raw) = raw {
         section.forget(raw);
@@ -175,10 +229,10 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         );
     }
     if let Some(id) = &id {
-        check_unique(section.faults(), &mut seen.ids, id, "keys");
+        check_unique(section.faults(), &mut loaded.ids, id, "keys");
     }
     if let Some(digest) = &digest
-        && !seen.digests.insert(digest.value)
+        && !loaded.digests.insert(digest.value)
     {
         section.push(
             Fault::at(&digest.place, "two keys have this digest")
@@ -188,25 +242,23 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
     }
     section.finish();
 
-    let (id, client) = (Arc::<str>::from(id?.value), client?.value);
-    let proven = Proven {
-        origin: Origin::Key { id: id.clone() },
-        client: client.into(),
+    let (id, client, digest) = (id?.value, client?.value, digest?.value);
+    let terms = Terms {
         scopes: scopes.into_iter().map(|scope| scope.value).collect(),
         roles: roles.into_iter().map(|role| role.value.into()).collect(),
         plan: plan.map(|plan| plan.value.into()),
-        claims: None,
-    };
-    Some(KeyRecord {
-        id,
-        digest: digest?.value,
-        not_before: not_before.map(|moment| moment.value),
-        expires: expires.map(|moment| moment.value),
-        revoked,
         addresses: addresses.into_iter().map(|range| range.value).collect(),
-        principal: Principal::new(proven),
-        form_proven: Default::default(),
-    })
+    };
+    let client = shared(&mut loaded.clients, client.into());
+    let terms = shared(&mut loaded.terms, Arc::new(terms));
+    let (not_before, expires) =
+        (not_before.map(|moment| moment.value), expires.map(|moment| moment.value));
+    Some(
+        KeyRecord::new(id, client, digest)
+            .with_terms(terms)
+            .with_validity(not_before, expires)
+            .with_revoked(revoked),
+    )
 }
 
 fn parse_digest(text: &str) -> Option<[u8; 32]> {

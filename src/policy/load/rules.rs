@@ -10,10 +10,11 @@ use toml::de::DeValue;
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use crate::credential::Kinds;
 use crate::limit::{KeyPart, ONE};
 use crate::policy::fault::{Fault, Place, list, nearest, suggest};
 use crate::policy::path::{check_path, normal};
-use crate::policy::rule::{Access, Demands, Mode, Rule};
+use crate::policy::rule::{Access, Anonymous, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
 
@@ -117,7 +118,14 @@ fn load_rule(
     let demands = load_demands(&section, context, public);
     let addresses = section.list("addresses", "range of addresses", parse_cidr).unwrap_or_default();
     let cost = section.number("cost", 1..1 << 32);
-    let limits = load_rule_limits(&section, context, public, cost.as_ref(), used);
+    let caller = match demands.anonymous {
+        _ if public => Caller::Unknown,
+        // Requests without a credential have limits of their own.
+        Anonymous::Admitted if section.holds("anonymous_limits") => Caller::Known,
+        Anonymous::Admitted => Caller::PerhapsUnknown,
+        Anonymous::Refused => Caller::Known,
+    };
+    let limits = load_rule_limits(&section, context, caller, cost.as_ref(), used);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     if mode == Some(Mode::Shadow) {
         section.push(
@@ -214,16 +222,9 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
             }
         }
     }
-    let mut demands = Demands { api_key: true, token: true, ..Demands::default() };
-    let kinds = section.list("credentials", "kind of credential", |text| match text {
-        "api_key" => Ok(true),
-        "token" => Ok(false),
-        _ => Err(suggest(text, "the kinds are", ["api_key", "token"])),
-    });
-    if let Some(kinds) = &kinds {
-        demands.api_key = kinds.iter().any(|kind| kind.value);
-        demands.token = kinds.iter().any(|kind| !kind.value);
-        check_kinds(section, context, public, &demands);
+    let mut demands = Demands::default();
+    if section.has("credentials") {
+        load_kinds(section, context, public, &mut demands);
     } else if !public && !context.takes_keys && !context.takes_tokens {
         section.push(
             Fault::doubt(section.place(), "the rule admits nobody")
@@ -231,10 +232,11 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
                 .with_help("add [api_keys] or an [[issuer]], or write `public = true`"),
         );
     }
-    let keys_only = !demands.token || !context.takes_tokens;
-    let has_no_key =
-        context.takes_keys && context.keys_whole && context.keys.table.iter().next().is_none();
-    if !public && keys_only && has_no_key {
+    let takes_tokens = demands.kinds.has_tokens() && context.takes_tokens;
+    let needs_keys = !takes_tokens || demands.kinds == Kinds::Both;
+    let has_no_key = context.takes_keys && context.keys_whole && context.keys.table.is_empty();
+    let admits_anybody = public || demands.anonymous == Anonymous::Admitted;
+    if !admits_anybody && needs_keys && has_no_key {
         section.push(
             Fault::doubt(section.place(), "the rule admits nobody yet")
                 .label("there is no API key")
@@ -252,7 +254,7 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
     if let Some(claims) = section.section("claims", "claims") {
         demands.claims = load_claims(&claims);
-        if !demands.claims.is_empty() && !public && (!demands.token || !context.takes_tokens) {
+        if !demands.claims.is_empty() && !public && !takes_tokens {
             section.push(
                 Fault::doubt(&section.key_place("claims"), "the rule admits nobody")
                     .label("only tokens have claims, and none are accepted here")
@@ -260,10 +262,54 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
             );
         }
     }
+    if demands.anonymous == Anonymous::Admitted {
+        refuse_demands_beside_none(section);
+    }
     demands
 }
 
-fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
+/// Whoever leaves the credential out would get in without what the rule asks for.
+fn refuse_demands_beside_none(section: &Section<'_>) {
+    for name in ["scopes", "any_scopes", "roles", "claims", "any"] {
+        if section.holds(name) && !section.is_empty(name) {
+            section.push(
+                Fault::at(
+                    &section.key_place(name),
+                    format!(
+                        "a rule that takes requests without a credential cannot ask for `{name}`"
+                    ),
+                )
+                .label("is not asked of requests without a credential")
+                .with_help(format!("remove `\"none\"` from `credentials`, or remove `{name}`")),
+            );
+        }
+    }
+}
+
+/// Reads `credentials`: `api_key`, `token` and `none` in any combination, or `both` alone.
+fn load_kinds(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    public: bool,
+    demands: &mut Demands,
+) {
+    const WORDS: [&str; 4] = ["api_key", "token", "none", "both"];
+    let word = |text: &str| match WORDS.iter().find(|word| **word == text) {
+        Some(word) => Ok(*word),
+        None => Err(suggest(text, "the kinds are", WORDS)),
+    };
+    let Some(words) = section.list("credentials", "kind of credential", word) else { return };
+    let has = |word: &str| words.iter().any(|held| held.value == word);
+    let (keys, tokens) = (has("api_key"), has("token"));
+    if has("none") {
+        demands.anonymous = Anonymous::Admitted;
+    }
+    demands.kinds = match (has("both"), keys, tokens) {
+        (true, _, _) => Kinds::Both,
+        (_, true, false) => Kinds::ApiKey,
+        (_, false, true) => Kinds::Token,
+        _ => Kinds::Either,
+    };
     let place = section.key_place("credentials");
     if public {
         section.push(
@@ -273,22 +319,47 @@ fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, d
         );
         return;
     }
-    let (message, help) = match (demands.api_key, demands.token) {
-        (false, false) if section.is_empty("credentials") => (
+    let both = has("both");
+    let kinds_left = words.len() == section.texts("credentials").map_or(0, |texts| texts.len());
+    let (message, label, help) = match demands.kinds {
+        _ if section.is_empty("credentials") => (
             "the rule admits nobody: it accepts no kind of credential",
+            "can never be met",
             "leave `credentials` out to accept keys and tokens",
         ),
-        (false, true) if !context.takes_tokens => (
+        _ if both && words.iter().any(|held| held.value != "both") => (
+            "`both` cannot stand beside other kinds",
+            "asks for a key and a token together, and for less",
+            "write `credentials = [\"both\"]`, or `[\"api_key\", \"token\"]` for one of the two",
+        ),
+        _ if has("none") && !keys && !tokens && kinds_left => (
+            "the rule takes nothing but requests without a credential",
+            "accepts no kind of credential",
+            "write `public = true`, or add the kinds that are accepted beside `\"none\"`",
+        ),
+        Kinds::Both if !context.takes_tokens => (
+            "the rule asks for a key and a token, and no issuer is configured",
+            "can never be met",
+            "declare an [[issuer]], or accept `api_key` alone",
+        ),
+        Kinds::Both if !context.takes_keys => (
+            "the rule asks for a key and a token, and no API keys are configured",
+            "can never be met",
+            "add [api_keys] with a key (`tollgate key new` makes one), or accept `token` alone",
+        ),
+        Kinds::Token if !context.takes_tokens => (
             "the rule accepts tokens only, and no issuer is configured",
+            "can never be met",
             "declare an [[issuer]], or accept `api_key`",
         ),
-        (true, false) if !context.takes_keys => (
+        Kinds::ApiKey if !context.takes_keys => (
             "the rule accepts API keys only, and none are configured",
+            "can never be met",
             "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
         ),
         _ => return,
     };
-    section.push(Fault::at(&place, message).label("can never be met").with_help(help));
+    section.push(Fault::at(&place, message).label(label).with_help(help));
 }
 
 /// A scope that no key has, where nothing but keys can grant it.
@@ -299,7 +370,7 @@ fn report_ungranted<'s>(
     all: impl Iterator<Item = &'s At<crate::scope::Scope>>,
     any: impl Iterator<Item = &'s At<crate::scope::Scope>>,
 ) {
-    if (demands.token && context.takes_tokens) || !context.keys_whole {
+    if (demands.kinds.has_tokens() && context.takes_tokens) || !context.keys_whole {
         return;
     }
     let granted = &context.granted;
@@ -356,11 +427,21 @@ fn unknown_limit(name: &At<&str>, names: &[&str]) -> Fault {
         .with_help(help)
 }
 
+/// What a rule knows of its callers.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Caller {
+    Known,
+    /// Nobody is asked for a credential.
+    Unknown,
+    /// A request may come without a credential.
+    PerhapsUnknown,
+}
+
 /// The limits of a rule, by index. A limit that could not be read counts as used.
 fn load_rule_limits(
     section: &Section<'_>,
     context: &RuleContext<'_>,
-    public: bool,
+    caller: Caller,
     cost: Option<&At<u64>>,
     used: &mut [bool],
 ) -> Vec<usize> {
@@ -386,15 +467,22 @@ fn load_rule_limits(
         if !whole {
             continue;
         }
-        if public && limit.needs_principal() {
+        if caller != Caller::Known && limit.needs_principal() {
             let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
+            let (rule, help) = match caller {
+                Caller::PerhapsUnknown => (
+                    "takes requests without a credential",
+                    "limit such rules `per = [\"address\"]`, or remove `\"none\"` from `credentials`",
+                ),
+                _ => ("is public", "limit public rules `per = [\"address\"]`"),
+            };
             section.push(
                 Fault::at(
                     &name.place,
-                    format!("the limit `{}` is per {part}, and the rule is public", limit.name),
+                    format!("the limit `{}` is per {part}, and the rule {rule}", limit.name),
                 )
                 .label("needs to know who calls")
-                .with_help("limit public rules `per = [\"address\"]`"),
+                .with_help(help),
             );
         }
         let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
