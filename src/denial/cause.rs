@@ -38,9 +38,19 @@ pub(crate) static PROVED_NOTHING: [&DenialCode; 8] = [
     &codes::TOKEN_SIGNATURE_INVALID,
 ];
 
-const MISSING_OF_BOTH_REMEDY: &str =
-    "Send an API key and a token with the same request[: {accepted_credentials}].";
-const MULTIPLE_OF_BOTH_REMEDY: &str = "Send one API key and one token, each once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.";
+/// The remedy of a code where these kinds are asked for, if the row's own does not fit.
+pub(crate) fn remedy_for(kinds: Kinds, code: &DenialCode) -> Option<&'static str> {
+    match (kinds, code.code) {
+        (Kinds::Both, "credentials_missing") => {
+            Some("Send an API key and a token with the same request[: {accepted_credentials}].")
+        }
+        (Kinds::Both, "credentials_multiple") => Some(
+            "Send one API key and one token, each once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.",
+        ),
+        _ => None,
+    }
+}
+
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote {instance}.";
 
@@ -143,25 +153,21 @@ impl Scene<'_> {
                     .deny(&codes::CREDENTIALS_MULTIPLE)
                     .naming_accepted()
                     .fact("presented", presented);
-                if self.asks_for_both() {
-                    denial.draft_mut().remedy = Some(MULTIPLE_OF_BOTH_REMEDY);
-                }
+                denial.draft_mut().remedy = self.remedy_for(&codes::CREDENTIALS_MULTIPLE);
                 denial
             }
         }
     }
 
-    fn asks_for_both(&self) -> bool {
-        self.rule.demands().is_some_and(|demands| demands.kinds == Kinds::Both)
+    fn remedy_for(&self, code: &DenialCode) -> Option<&'static str> {
+        self.rule.demands().and_then(|demands| remedy_for(demands.kinds, code))
     }
 
     /// No credential; or one of the two that are asked for, without this other one.
     fn missing(&self, part: Option<CredentialKind>) -> Denial {
         let mut denial = self.deny(&codes::CREDENTIALS_MISSING).naming_accepted();
-        if !self.asks_for_both() {
-            return denial;
-        }
-        denial.draft_mut().remedy = Some(MISSING_OF_BOTH_REMEDY);
+        let Some(remedy) = self.remedy_for(&codes::CREDENTIALS_MISSING) else { return denial };
+        denial.draft_mut().remedy = Some(remedy);
         match part {
             Some(CredentialKind::ApiKey) => denial
                 .template("The request carries a token, and no API key. Both are needed here.")

@@ -22,7 +22,7 @@ mod render;
 mod template;
 mod value;
 
-pub(crate) use cause::{PROVED_NOTHING, Scene};
+pub(crate) use cause::{PROVED_NOTHING, Scene, remedy_for};
 pub(crate) use media::Media;
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;

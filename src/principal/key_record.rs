@@ -42,22 +42,23 @@ pub(crate) struct Terms {
 const NEVER: u64 = u64::MAX;
 
 impl KeyRecord {
-    /// A key that is valid always, everywhere, and good for nothing but to say whose it is.
-    pub(crate) fn new(id: impl Into<Box<str>>, client: Arc<str>, digest: [u8; 32]) -> Self {
+    /// A key that is valid at any time.
+    pub(crate) fn new(
+        id: impl Into<Box<str>>,
+        client: Arc<str>,
+        digest: [u8; 32],
+        terms: Arc<Terms>,
+    ) -> Self {
         Self {
             digest,
             not_before: 0,
             expires: NEVER,
             identity: Identity::of_key_owner(&client),
-            terms: Arc::default(),
+            terms,
             client,
             id: id.into(),
             revoked: false,
         }
-    }
-
-    pub(crate) fn with_terms(self, terms: Arc<Terms>) -> Self {
-        Self { terms, ..self }
     }
 
     /// Bounds the time in which the key is valid, in Unix seconds: from the first moment until the
@@ -105,8 +106,10 @@ mod tests {
 
     #[test]
     fn moments_that_are_left_out_bound_nothing() {
-        let record =
-            |from, until| KeyRecord::new("id", "client".into(), [0; 32]).with_validity(from, until);
+        let record = |from, until| {
+            KeyRecord::new("id", "client".into(), [0; 32], Arc::default())
+                .with_validity(from, until)
+        };
         assert_eq!(record(None, None).not_before(), None);
         assert_eq!(record(None, None).expires(), None);
         assert_eq!(record(Some(1), Some(2)).not_before(), Some(1));
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_digest() {
-        let text = format!("{:?}", KeyRecord::new("id", "client".into(), [77; 32]));
+        let text = format!("{:?}", KeyRecord::new("id", "client".into(), [77; 32], Arc::default()));
         assert_eq!(text, "KeyRecord { id: \"id\", client: \"client\", .. }");
     }
 }

@@ -8,7 +8,7 @@ use super::heal::heals;
 use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
 use crate::denial::{DenialCode, catalogue as codes};
 use crate::limit::Limit;
-use crate::policy::{Demands, Disclosure, Mode, Policy, Rule};
+use crate::policy::{Anonymous, Demands, Disclosure, Mode, Policy, Rule};
 
 /// What is told of a policy.
 #[derive(Debug)]
@@ -174,7 +174,34 @@ impl<'p> Entry<'p> {
 
     /// Whether the rule asks for a credential of which none is configured.
     pub(crate) fn admits_nobody(&self) -> bool {
-        self.demands.is_some() && self.forms.is_empty()
+        self.demands.is_some() && self.forms.is_empty() && !self.takes_anonymous()
+    }
+
+    /// Whether a request without a credential is let in, and one with a credential too.
+    pub(crate) fn takes_anonymous(&self) -> bool {
+        self.demands.is_some_and(|demands| demands.anonymous == Anonymous::Admitted)
+    }
+
+    /// What a request may carry, each alternative in words. `code` sets a header off from words.
+    pub(crate) fn credentials(&self, code: impl Fn(&String) -> String) -> Vec<String> {
+        let (keys, tokens): (Vec<&Form>, Vec<&Form>) =
+            self.forms.iter().partition(|form| form.kind == Kind::ApiKey);
+        let mut credentials: Vec<String> = match self.demands.map(|demands| demands.kinds) {
+            Some(Kinds::Both) => {
+                let pair = |key: &Form, token: &Form| {
+                    format!("{} together with {}", code(&key.header), code(&token.header))
+                };
+                let pair = &pair;
+                keys.iter()
+                    .flat_map(|key| tokens.iter().map(move |token| pair(key, token)))
+                    .collect()
+            }
+            _ => self.forms.iter().map(|form| code(&form.header)).collect(),
+        };
+        if self.takes_anonymous() {
+            credentials.push("none".into());
+        }
+        credentials
     }
 
     /// Whether the rule decides and logs, and lets every request pass.
@@ -236,6 +263,7 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         }
         "insufficient_role" => asks(|demands| !demands.roles.is_empty()),
         "claim_mismatch" => asks(|demands| !demands.claims.is_empty()),
+        "credentials_missing" => asks(|demands| demands.anonymous == Anonymous::Refused),
         code if code.starts_with("credentials_") => demands.is_some(),
         code if code.starts_with("api_key_") => accepts(Kind::ApiKey),
         code if code.starts_with("token_") => accepts(Kind::Token),

@@ -166,10 +166,9 @@ fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::principal::Terms;
 
     fn record(id: &str, key: &str) -> KeyRecord {
-        KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()))
+        KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()), Arc::default())
     }
 
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
@@ -206,7 +205,12 @@ mod tests {
         for (number, last) in (0..4_u8).zip(0..) {
             let mut digest = key_digest(b"a");
             digest[31] ^= 1 + number;
-            records.push(KeyRecord::new(format!("near-{last}"), "client".into(), digest));
+            records.push(KeyRecord::new(
+                format!("near-{last}"),
+                "client".into(),
+                digest,
+                Arc::default(),
+            ));
         }
         let table = KeyTable::new(KeyFormat::Any, records);
         for key in keys {
@@ -234,12 +238,5 @@ mod tests {
         assert_eq!(found(&table, &parts("api", "key-b")), "b");
         assert_eq!(found(&table, &parts("api", "x")), "Unknown");
         assert_eq!(found(&table, &parts("key-a", "key-b")), "Two");
-    }
-
-    #[test]
-    fn keys_with_equal_terms_share_them() {
-        let terms = Arc::new(Terms::default());
-        let record = record("a", "a").with_terms(terms.clone());
-        assert!(Arc::ptr_eq(&record.terms, &terms));
     }
 }

@@ -235,12 +235,19 @@ async fn a_request_without_a_credential_is_let_in_as_nobody() {
 async fn documents_list_the_ways_that_are_configured() {
     let (_, entry) = key("shop", "shop", "");
     let issuer = issuer();
-    let (gate, _) = gate(&format!(
+    let (gate, clock) = gate(&format!(
         "version = 1\n[api_keys]\nschemes = [\"Token\", \"\"]\nbasic = true\n{entry}{issuer}\
          {RULE}credentials = [\"both\"]\n\
          [[rule]]\nname = \"open\"\npath = \"/open\"\nmethods = [\"GET\"]\ncredentials = [\"token\", \"none\"]\n"
     ))
     .await;
+    let pages = serve(gate.catalogue(), clock).await;
+    let book = pages.get("/errors/handbook", &[("accept", "text/markdown")]).await.text;
+    assert!(
+        book.contains("`Authorization: Token <key>` together with `Authorization: Bearer <token>`"),
+        "{book}"
+    );
+    assert!(book.contains("- Credential: `Authorization: Bearer <token>` or none"), "{book}");
     let mut document = json!({
         "openapi": "3.1.0",
         "paths": {"/charges": {"get": {"responses": {}}}, "/open": {"get": {"responses": {}}}},

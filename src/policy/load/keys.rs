@@ -254,8 +254,7 @@ fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
     let (not_before, expires) =
         (not_before.map(|moment| moment.value), expires.map(|moment| moment.value));
     Some(
-        KeyRecord::new(id, client, digest)
-            .with_terms(terms)
+        KeyRecord::new(id, client, digest, terms)
             .with_validity(not_before, expires)
             .with_revoked(revoked),
     )
@@ -272,4 +271,31 @@ fn parse_digest(text: &str) -> Option<[u8; 32]> {
         *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
     }
     Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Faults, load};
+
+    #[test]
+    fn keys_share_what_is_equal_among_them() {
+        let entry = |number: u32, rest: &str| {
+            format!(
+                "[[api_keys.key]]\nid = \"{number}\"\ndigest = \"sha256:{number:064}\"\n{rest}\n"
+            )
+        };
+        let text = format!(
+            "version = 1\n[api_keys]\n{}{}{}",
+            entry(1, "client = \"a\"\nscopes = [\"r\", \"w\"]\nplan = \"p\""),
+            entry(2, "client = \"a\"\nscopes = [\"w\", \"r\"]\nplan = \"p\""),
+            entry(3, "client = \"b\"\nscopes = [\"r\"]\nplan = \"p\""),
+        );
+        let policy = load("policy", &text, Path::new(""), &Faults::default()).unwrap();
+        let find = |id: &str| policy.keys.iter().find(|key| &*key.id == id).unwrap();
+        let (one, two, three) = (find("1"), find("2"), find("3"));
+        assert!(Arc::ptr_eq(&one.terms, &two.terms) && Arc::ptr_eq(&one.client, &two.client));
+        assert_ne!(one.terms, three.terms);
+        assert_eq!(&*three.client, "b");
+    }
 }

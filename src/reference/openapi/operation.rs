@@ -7,7 +7,7 @@ use http::Method;
 use super::components;
 use crate::credential::Kinds;
 use crate::denial::DenialCode;
-use crate::policy::{Anonymous, Policy, Rule};
+use crate::policy::{Policy, Rule};
 use crate::reference::Api;
 use crate::reference::handbook::{Entry, Form, Kind, all_forms};
 use crate::reference::json::{Json, object};
@@ -137,9 +137,7 @@ pub(super) fn security(policy: &Policy, entry: &Entry<'_>) -> Json {
         }
         _ => forms.iter().map(alone).collect(),
     };
-    let admits_nobody_known =
-        (entry.demands).is_some_and(|demands| demands.anonymous == Anonymous::Admitted);
-    if entry.is_on_trial() || admits_nobody_known {
+    if entry.is_on_trial() || entry.takes_anonymous() {
         alternatives.push(Json::Object(Vec::new()));
     }
     Json::Array(alternatives)
