@@ -5,8 +5,19 @@
 //! wrote:
 //!
 //! 1. The peer is the first hop. If it is not `trusted`, it is the client.
-//! 2. The rightmost entry is whom that hop heard. If it does not parse, the hop is the client.
+//! 2. The rightmost entry is the address that hop received the request from. Empty elements of the
+//!    list are skipped (RFC 9110 section 5.6.1). Without an entry the hop itself is the client.
 //! 3. If that entry is `trusted`, it is the next hop; otherwise it is the client.
+//! 4. An entry that is not an address ends the walk: the hop that sent it is counted in place of
+//!    the client, but proves nothing about where the client is ([`ClientAddress::Unread`]).
+//!
+//! A header with one address holds exactly that, in one line. Two lines, a list, an empty value and
+//! anything that is not an address are not read.
+//!
+//! An address may have a port behind it: `192.0.2.1:443`, `[2001:db8::1]:443`. An IPv6 address
+//! without brackets is read as a whole (RFC 5952 section 6): in `2001:db8::1:1234` the last group is
+//! no port, and `2001:db8::1:46532` is not an address. `CloudFront-Viewer-Address` is the exception:
+//! its values always end with a port, which is what follows the last colon.
 //!
 //! IPv4 addresses written as IPv6 (`::ffff:0:0/96`) are IPv4 addresses, told by their bits.
 //! Other embeddings (NAT64, 6to4, Teredo) are IPv6 addresses like any other.
@@ -14,8 +25,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+use crate::fields::{CLOUDFRONT_VIEWER_ADDRESS, X_FORWARDED_FOR};
 
 /// An address as one number: IPv6, or IPv4 as IPv6 writes it (RFC 4291 section 2.5.5.2). So each
 /// has one form, which is cheap to hand on.
@@ -61,6 +75,47 @@ impl fmt::Debug for Address {
     }
 }
 
+/// Where a request came from, as far as that is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ClientAddress {
+    /// The client's own address, or that of the outermost proxy that is trusted.
+    Proven(Address),
+    /// A trusted proxy that sent a header without an address that can be read. Its own address is
+    /// counted in place of the client's; it is no proof of where the client is.
+    Unread { hop: Address },
+}
+
+impl ClientAddress {
+    /// The address that is counted: by limits and failures, and in the log.
+    pub(crate) fn counted(self) -> Address {
+        match self {
+            Self::Proven(address) | Self::Unread { hop: address } => address,
+        }
+    }
+
+    /// Whether the client is in one of these ranges.
+    ///
+    /// # Errors
+    ///
+    /// The evidence, where it is elsewhere or its address could not be read.
+    pub(crate) fn check(self, ranges: &[IpNet]) -> Result<(), Outside> {
+        match self {
+            Self::Proven(address) if is_within(ranges, address.ip()) => Ok(()),
+            Self::Proven(address) => Err(Outside::Address(address)),
+            Self::Unread { .. } => Err(Outside::Unread),
+        }
+    }
+}
+
+/// Why a client is not known to be in a range of addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outside {
+    /// It is at this address.
+    Address(Address),
+    /// The header of a trusted proxy could not be read.
+    Unread,
+}
+
 /// How the client's address is found, and which addresses are one client.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressPolicy {
@@ -89,36 +144,48 @@ pub(crate) enum AddressSource {
 }
 
 impl AddressPolicy {
-    /// The client's address, where the peer's is known.
-    pub(crate) fn client(&self, peer: Option<Address>, headers: &HeaderMap) -> Option<Address> {
+    /// Where the client is, as far as the peer's address is known.
+    pub(crate) fn client(
+        &self,
+        peer: Option<Address>,
+        headers: &HeaderMap,
+    ) -> Option<ClientAddress> {
         let peer = peer?;
         if self.source == AddressSource::Peer {
-            return Some(peer);
+            return Some(ClientAddress::Proven(peer));
         }
         let hop = peer.ip();
         if !self.trusts(hop) {
-            return Some(peer);
+            return Some(ClientAddress::Proven(peer));
         }
-        let client = match &self.source {
-            AddressSource::Peer => hop,
+        Some(match &self.source {
+            AddressSource::Peer => ClientAddress::Proven(peer),
             AddressSource::XForwardedFor => {
-                let lines = headers.get_all("x-forwarded-for").iter().rev();
+                let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
                 let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+                let entries = entries.filter(|entry| !is_blank(entry));
                 self.walk(hop, entries.map(parse_entry))
             }
             AddressSource::Forwarded => {
-                let lines = headers.get_all("forwarded").iter().rev();
+                let lines = headers.get_all(FORWARDED).iter().rev();
                 self.walk(hop, lines.flat_map(|line| forwarded_from_right(line.as_bytes())))
             }
             AddressSource::Single(name) => {
+                let parse = match name.as_str() {
+                    CLOUDFRONT_VIEWER_ADDRESS => parse_with_port,
+                    _ => parse_entry,
+                };
                 let mut values = headers.get_all(name).iter();
-                match (values.next().map(|value| parse_entry(value.as_bytes())), values.next()) {
-                    (Some(Some(address)), None) => address,
-                    _ => hop,
+                match (values.next(), values.next()) {
+                    (None, _) => ClientAddress::Proven(peer),
+                    (Some(value), None) => match parse(value.as_bytes()) {
+                        Some(address) => ClientAddress::Proven(address.into()),
+                        None => ClientAddress::Unread { hop: peer },
+                    },
+                    (Some(_), Some(_)) => ClientAddress::Unread { hop: peer },
                 }
             }
-        };
-        Some(client.into())
+        })
     }
 
     /// The client's address with the bits beyond its prefix cleared: addresses of one IPv6
@@ -131,16 +198,18 @@ impl AddressPolicy {
         Address(address.0 & kept)
     }
 
-    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> ClientAddress {
         let mut hop = peer;
         for entry in entries {
             match entry {
-                None => return hop,
-                Some(address) if !self.trusts(address) => return address,
+                None => return ClientAddress::Unread { hop: hop.into() },
+                Some(address) if !self.trusts(address) => {
+                    return ClientAddress::Proven(address.into());
+                }
                 Some(address) => hop = address,
             }
         }
-        hop
+        ClientAddress::Proven(hop.into())
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -194,6 +263,23 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// Reads an address with a port behind the last colon, always.
+fn parse_with_port(value: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+    let (address, port) = text.rsplit_once(':')?;
+    if !is_port(port) {
+        return None;
+    }
+    match address.strip_prefix('[') {
+        Some(bracketed) => parse_v6(bracketed.strip_suffix(']')?),
+        None => address.parse::<Ipv4Addr>().map(IpAddr::V4).ok().or_else(|| parse_v6(address)),
+    }
+}
+
+fn is_blank(entry: &[u8]) -> bool {
+    entry.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+}
+
 fn parse_v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         Some((address, zone)) if !zone.is_empty() => address,
@@ -230,9 +316,10 @@ fn forwarded_from_right(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
         let line = rest?;
         let comma = rightmost_unquoted(line, b',');
         rest = comma.map(|at| &line[..at]);
-        let element = comma.map_or(line, |at| &line[at + 1..]);
-        Some(std::str::from_utf8(element).ok().and_then(parse_forwarded))
+        Some(comma.map_or(line, |at| &line[at + 1..]))
     })
+    .filter(|element| !is_blank(element))
+    .map(|element| std::str::from_utf8(element).ok().and_then(parse_forwarded))
 }
 
 /// The last `mark` with whole quoted strings, or none, behind it.
@@ -315,7 +402,10 @@ mod tests {
         for line in lines {
             headers.append(name, http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        policy.client(Some(address(peer)), &headers).unwrap().to_string()
+        match policy.client(Some(address(peer)), &headers).unwrap() {
+            ClientAddress::Proven(address) => address.to_string(),
+            ClientAddress::Unread { hop } => format!("{hop}?"),
+        }
     }
 
     #[test]
@@ -330,20 +420,26 @@ mod tests {
             ("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.0.0.2"], "1.1.1.1", "trusted hops are passed"),
             ("10.0.0.1", &["6.6.6.6", "1.1.1.1", "10.0.0.2"], "1.1.1.1", "lines are one list"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3", "all trusted: the leftmost"),
-            ("10.0.0.1", &["1.1.1.1, garbage"], "10.0.0.1", "garbage: the hop that sent it"),
-            ("10.0.0.1", &["1.1.1.1, garbage, 10.0.0.2"], "10.0.0.2", "the hop that sent it"),
-            ("10.0.0.1", &["1.1.1.1,"], "10.0.0.1", "an empty entry does not parse"),
+            ("10.0.0.1", &["1.1.1.1, garbage"], "10.0.0.1?", "garbage: the hop that sent it"),
+            ("10.0.0.1", &["1.1.1.1, garbage, 10.0.0.2"], "10.0.0.2?", "the hop that sent it"),
+            ("10.0.0.1", &["1.1.1.1, ,"], "1.1.1.1", "empty elements are skipped"),
+            ("10.0.0.1", &["1.1.1.1", " "], "1.1.1.1", "so are empty lines"),
+            ("10.0.0.1", &[""], "10.0.0.1", "a list of none: the proxy itself"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1?", "unknown"),
+            ("10.0.0.1", &["1.1.1.1, 10.0.0.2, unknown"], "10.0.0.1?", "behind it nothing counts"),
             ("10.0.0.1", &["1.1.1.1:4711"], "1.1.1.1", "a port"),
-            ("10.0.0.1", &["1.1.1.1:99999"], "10.0.0.1", "no port"),
+            ("10.0.0.1", &["1.1.1.1:99999"], "10.0.0.1?", "not a port"),
             ("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1", "brackets and port"),
             ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1", "brackets"),
             ("10.0.0.1", &["2001:db8::1"], "2001:db8::1", "bare IPv6"),
+            ("10.0.0.1", &["2001:db8::1:1234"], "2001:db8::1:1234", "bare IPv6 has no port"),
+            ("10.0.0.1", &["2001:db8::1:46532"], "10.0.0.1?", "a port needs brackets"),
             ("10.0.0.1", &["fe80::1%eth0"], "fe80::1", "a zone"),
             ("10.0.0.1", &["\"1.1.1.1\""], "1.1.1.1", "quotes"),
             ("10.0.0.1", &["::ffff:1.1.1.1"], "1.1.1.1", "IPv4-mapped"),
             ("10.0.0.1", &["::ffff:101:101"], "1.1.1.1", "IPv4-mapped, by bits"),
-            ("10.0.0.1", &["1.1.1"], "10.0.0.1", "three parts are no address"),
-            ("10.0.0.1", &["01.1.1.1"], "10.0.0.1", "octal is no address"),
+            ("10.0.0.1", &["1.1.1"], "10.0.0.1?", "three parts are no address"),
+            ("10.0.0.1", &["01.1.1.1"], "10.0.0.1?", "octal is no address"),
             ("2001:db8:aaaa::5", &["1.1.1.1"], "1.1.1.1", "an IPv6 proxy"),
         ];
         for (peer, lines, expected, label) in table {
@@ -360,17 +456,20 @@ mod tests {
             (&["for=\"[2001:db8::1]:_x\""], "2001:db8::1", "IPv6 and an obfuscated port"),
             (&["for=6.6.6.6, for=1.1.1.1, for=10.0.0.2"], "1.1.1.1", "hops"),
             (&["for=6.6.6.6", "for=1.1.1.1;by=10.0.0.1"], "1.1.1.1", "two lines"),
-            (&["for=6.6.6.6, for=unknown"], "10.0.0.1", "unknown: the hop"),
-            (&["for=6.6.6.6, for=_hidden"], "10.0.0.1", "hidden: the hop"),
-            (&["for=6.6.6.6, proto=https"], "10.0.0.1", "no for: the hop"),
-            (&["for=\"1.1.1.1"], "10.0.0.1", "an open quote"),
-            (&["for=1.1.1.1;for=2.2.2.2"], "10.0.0.1", "for twice"),
+            (&["for=6.6.6.6, for=unknown"], "10.0.0.1?", "unknown: the hop"),
+            (&["for=6.6.6.6, for=_hidden7"], "10.0.0.1?", "hidden: the hop"),
+            (&["for=6.6.6.6, proto=https"], "10.0.0.1?", "no for: the hop"),
+            (&["for=1.1.1.1, ,", ""], "1.1.1.1", "empty elements are skipped"),
+            (&[" , "], "10.0.0.1", "a list of none: the proxy itself"),
+            (&[], "10.0.0.1", "no header: the proxy itself"),
+            (&["for=\"1.1.1.1"], "10.0.0.1?", "an open quote"),
+            (&["for=1.1.1.1;for=2.2.2.2"], "10.0.0.1?", "for twice"),
             (&["host=\"a,b;c\";for=1.1.1.1"], "1.1.1.1", "marks inside quotes"),
             (&["x, for=1.1.1.1"], "1.1.1.1", "a broken left end spoils nothing"),
             (&["for=\"a, for=1.1.1.1"], "1.1.1.1", "nor does an open quote"),
             (&["for=6.6.6.6;for=7.7.7.7, for=1.1.1.1"], "1.1.1.1", "nor for twice"),
             (&["for=\"\"\", for=1.1.1.1"], "1.1.1.1", "nor three quotes"),
-            (&["for=1.1.1.1, x, for=10.0.0.2"], "10.0.0.2", "it ends the walk where it stands"),
+            (&["for=1.1.1.1, x, for=10.0.0.2"], "10.0.0.2?", "it ends the walk where it stands"),
         ];
         for (lines, expected, label) in table {
             assert_eq!(client(&policy, "10.0.0.1", "forwarded", lines), *expected, "{label}");
@@ -383,13 +482,56 @@ mod tests {
         let policy = policy(AddressSource::Single(name));
         let table: &[(&str, &[&str], &str)] = &[
             ("10.0.0.1", &["1.1.1.1"], "1.1.1.1"),
-            ("10.0.0.1", &["1.1.1.1", "2.2.2.2"], "10.0.0.1"),
-            ("10.0.0.1", &["1.1.1.1, 2.2.2.2"], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1", "2.2.2.2"], "10.0.0.1?"),
+            ("10.0.0.1", &["1.1.1.1", "1.1.1.1"], "10.0.0.1?"),
+            ("10.0.0.1", &["1.1.1.1, 2.2.2.2"], "10.0.0.1?"),
+            ("10.0.0.1", &[""], "10.0.0.1?"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1?"),
+            ("10.0.0.1", &["1.1.1.1:80"], "1.1.1.1"),
+            ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1:1234"], "2001:db8::1:1234"),
+            ("10.0.0.1", &["2001:db8::1:46532"], "10.0.0.1?"),
             ("9.9.9.9", &["1.1.1.1"], "9.9.9.9"),
         ];
         for (peer, lines, expected) in table {
             assert_eq!(client(&policy, peer, "cf-connecting-ip", lines), *expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn cloudfront_names_a_port_whatever_the_address() {
+        let policy =
+            policy(AddressSource::Single(HeaderName::from_static(CLOUDFRONT_VIEWER_ADDRESS)));
+        let table: &[(&str, &str)] = &[
+            ("198.51.100.10:46532", "198.51.100.10"),
+            ("2001:db8:1:2:0:0:0:7:46532", "2001:db8:1:2::7"),
+            ("2001:db8:1:2::7:46532", "2001:db8:1:2::7"),
+            ("2001:db8:1:2::7:8443", "2001:db8:1:2::7"),
+            ("[2001:db8:1:2::7]:8443", "2001:db8:1:2::7"),
+            ("::ffff:1.1.1.1:80", "1.1.1.1"),
+            ("198.51.100.10", "10.0.0.1?"),
+            ("2001:db8::7", "10.0.0.1?"),
+            ("1:2:3:4:5:6:7:8", "10.0.0.1?"),
+            ("2001:db8::7:99999", "10.0.0.1?"),
+            ("2001:db8::7:", "10.0.0.1?"),
+            ("unknown:46532", "10.0.0.1?"),
+            ("", "10.0.0.1?"),
+        ];
+        for (value, expected) in table {
+            let found = client(&policy, "10.0.0.1", CLOUDFRONT_VIEWER_ADDRESS, &[value]);
+            assert_eq!(found, *expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_read_is_in_no_range() {
+        let everywhere = [parse_range("0.0.0.0/0").unwrap(), parse_range("::/0").unwrap()];
+        let hop = address("10.0.0.1");
+        assert_eq!(ClientAddress::Proven(hop).check(&everywhere), Ok(()));
+        assert_eq!(ClientAddress::Proven(hop).check(&[]), Err(Outside::Address(hop)));
+        assert_eq!(ClientAddress::Unread { hop }.check(&everywhere), Err(Outside::Unread));
+        assert_eq!(ClientAddress::Unread { hop }.counted(), hop);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The header fields of a request that are looked at whatever the rule, found in one pass.
+//! The headers that every request is asked for, collected in one pass.
 //!
 //! A look-up in a `HeaderMap` hashes the name, and takes as long as passing by ten fields does:
 //! one pass for all is shorter than three look-ups, for as many fields as clients send.
@@ -16,21 +16,93 @@ pub(crate) struct Fields<'r> {
     pub(crate) authorization: Lines<'r>,
     /// Of the header that the policy names for API keys.
     pub(crate) key: Lines<'r>,
+    /// Of the other headers that the policy names for tokens, each with its index among them.
+    pub(crate) tokens: SmallVec<[(u8, &'r HeaderValue); 1]>,
+    /// Whether a header is there by which proxies report the client's address.
+    pub(crate) is_forwarded: bool,
 }
 
 impl<'r> Fields<'r> {
-    pub(crate) fn of(headers: &'r HeaderMap, key_header: &HeaderName) -> Self {
-        let [mut accept, mut authorization, mut key] = [Lines::new(), Lines::new(), Lines::new()];
+    /// Collects the fields of a request: of `key_header` for API keys, and of `token_headers` for
+    /// tokens outside of `Authorization`.
+    pub(crate) fn of(
+        headers: &'r HeaderMap,
+        key_header: &HeaderName,
+        token_headers: &[HeaderName],
+    ) -> Self {
+        let [accept, authorization, key] = [Lines::new(), Lines::new(), Lines::new()];
+        let mut fields =
+            Self { accept, authorization, key, tokens: SmallVec::new(), is_forwarded: false };
         for (name, value) in headers {
             if name == AUTHORIZATION {
-                authorization.push(value);
+                fields.authorization.push(value);
             } else if name == ACCEPT {
-                accept.push(value);
+                fields.accept.push(value);
+            } else {
+                fields.is_forwarded |= is_forwarding(name.as_str());
             }
             if name == key_header {
-                key.push(value);
+                fields.key.push(value);
+            }
+            for (index, token_header) in (0..).zip(token_headers) {
+                if name == token_header {
+                    fields.tokens.push((index, value));
+                }
             }
         }
-        Self { accept, authorization, key }
+        fields
+    }
+}
+
+/// Holds one address and always a port behind it, IPv6 addresses without brackets.
+pub(crate) const CLOUDFRONT_VIEWER_ADDRESS: &str = "cloudfront-viewer-address";
+
+/// A list of addresses. Not registered, and spoken by nearly every proxy.
+pub(crate) const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Headers by which proxies report the client's address.
+const FORWARDING: [&str; 10] = [
+    "forwarded",
+    X_FORWARDED_FOR,
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fly-client-ip",
+    "fastly-client-ip",
+    CLOUDFRONT_VIEWER_ADDRESS,
+];
+
+/// A bit for the length of each of [`FORWARDING`].
+const FORWARDING_LENGTHS: u32 = {
+    let (mut lengths, mut at) = (0, 0);
+    while at < FORWARDING.len() {
+        lengths |= 1 << FORWARDING[at].len();
+        at += 1;
+    }
+    lengths
+};
+
+/// Whether proxies report the client's address in a header of this name.
+pub(crate) fn is_forwarding(name: &str) -> bool {
+    // Every field of every request is asked: most names are passed by with one comparison.
+    let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    FORWARDING_LENGTHS.checked_shr(length).unwrap_or(0) & 1 == 1 && FORWARDING.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_proxies_are_recognised() {
+        for name in FORWARDING {
+            assert!(is_forwarding(name), "{name}");
+        }
+        let long = "x".repeat(300);
+        for name in ["", "host", "user-agent", "x-forwarded-fox", "x-request-id", &long] {
+            assert!(!is_forwarding(name), "{name}");
+        }
     }
 }

@@ -114,7 +114,7 @@ pub use time::{Clock, ManualClock};
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use tollgate_client as client;
-pub use verify::NewApiKey;
+pub use verify::{NewApiKey, NewApiKeyError};
 
 /// The examples of the README, which are compiled and run.
 #[cfg(all(doctest, feature = "reference"))]

@@ -77,7 +77,7 @@ impl fmt::Display for InvalidScope {
 impl std::error::Error for InvalidScope {}
 
 /// The scopes that a principal was granted, each once, in the order of their text.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Scopes(Box<[Scope]>);
 
 impl Scopes {

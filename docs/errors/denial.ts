@@ -64,7 +64,7 @@ export interface AcceptedCredential {
    * The scheme before the credential, as in `Authorization: Bearer <token>`. Without one the
    * credential is the whole value.
    */
-  readonly scheme?: "ApiKey" | "Bearer" | (string & {});
+  readonly scheme?: "ApiKey" | "Bearer" | "Basic" | (string & {});
 }
 
 /** Where a credential was found. */
@@ -74,7 +74,7 @@ export interface PresentedCredential {
   /** The name of the header. */
   readonly name: string;
   /** The scheme before the credential, where it is one that is known. */
-  readonly scheme?: "ApiKey" | "Bearer" | (string & {});
+  readonly scheme?: "ApiKey" | "Bearer" | "Basic" | (string & {});
 }
 
 /** An issuer whose tokens are accepted. */
@@ -323,7 +323,7 @@ export interface ApiKeyNotYetValidDenial extends DenialBase {
  * The API key is genuine, and may not be used from the address that the request came from. The key
  * is bound to certain networks, so that it is of no use to a thief.
  *
- * What to do: Call from an address that `key_id` allows, or have `address` added to it: ask at
+ * What to do: Call from an address that `key_id` allows, or have yours added to it: ask at
  * `support`. Behind a proxy or NAT, `address` is the outer address.
  */
 export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
@@ -338,7 +338,7 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
    * The address that the server saw the request come from. Behind a proxy or NAT it is the outer
    * one.
    */
-  readonly address: string;
+  readonly address?: string;
   /**
    * The ranges of addresses that are allowed (CIDR). Only systems that show details, for tests,
    * tell it.
@@ -641,8 +641,8 @@ export interface ClaimMismatchDenial extends DenialBase {
  * Requests from this address are not allowed here, whatever credential they carry. The path is
  * open only to certain networks; `address` is the one the server saw.
  *
- * What to do: Call from an allowed network, or have `address` allowed: ask at `support`. Behind a
- * proxy or NAT, `address` is the outer address.
+ * What to do: Call from an allowed network, or have your address allowed: ask at `support`. Behind
+ * a proxy or NAT, `address` is the outer address.
  */
 export interface AddressNotAllowedDenial extends DenialBase {
   readonly code: "address_not_allowed";
@@ -652,7 +652,7 @@ export interface AddressNotAllowedDenial extends DenialBase {
    * The address that the server saw the request come from. Behind a proxy or NAT it is the outer
    * one.
    */
-  readonly address: string;
+  readonly address?: string;
   /**
    * The ranges of addresses that are allowed (CIDR). Only systems that show details, for tests,
    * tell it.

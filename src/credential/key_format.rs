@@ -4,8 +4,6 @@
 //! are the CRC-32 of all that stands before them, so that a cut-off or misspelt key is told
 //! from an unknown one without a look-up. They prove nothing: trust comes from the digest.
 
-use std::borrow::Cow;
-
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -43,34 +41,109 @@ impl KeyFault {
     }
 }
 
-impl KeyFormat {
-    /// Checks what shows at a glance: emptiness, prefix, length.
-    pub(crate) fn check_outline(&self, key: &[u8]) -> Result<(), KeyFault> {
+/// A text that does not have the form of a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct MalformedKey {
+    /// The first check that failed.
+    pub(crate) fault: KeyFault,
+    /// What was probably sent in place of a key, where it can be recognised.
+    pub(crate) mistake: Option<KeyMistake>,
+}
+
+/// A usual mistake in place of a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum KeyMistake {
+    /// A variable or a placeholder that nothing was put in place of: `$API_KEY`, `{{api_key}}`,
+    /// `<your key>`, or what programs write for a variable that is not set.
+    UnsetVariable,
+    /// Quotes around it.
+    Quoted,
+    /// The name of a scheme before it: `Bearer ...`.
+    SchemeBefore,
+    /// A whole key of another environment: its check digits are right, and its prefix is another.
+    OtherEnvironment,
+}
+
+impl KeyMistake {
+    /// What it is, for the log.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
-            _ if key.is_empty() => Err(KeyFault::Empty),
-            Self::Any => Ok(()),
-            Self::Checked { prefix } => match strip_prefix(key, prefix) {
-                None => Err(KeyFault::Prefix),
-                Some(digits) if digits.len() != SECRET_DIGITS + CHECK_DIGITS => {
-                    Err(KeyFault::Length)
-                }
-                Some(_) => Ok(()),
-            },
+            Self::UnsetVariable => "a variable that is not set",
+            Self::Quoted => "quotes around the key",
+            Self::SchemeBefore => "a scheme before the key",
+            Self::OtherEnvironment => "a key of another environment",
         }
     }
 
-    /// Checks each character and then the check digits of a key whose outline is right.
-    pub(crate) fn check_digits(&self, key: &[u8]) -> Result<(), KeyFault> {
-        let Self::Checked { prefix } = self else {
-            let visible = key.iter().all(|byte| matches!(byte, 0x21..=0x7e));
-            return if visible { Ok(()) } else { Err(KeyFault::Characters) };
+    /// Looks at a text that is no key with this format.
+    fn in_place_of(key: &[u8], format: &KeyFormat) -> Option<Self> {
+        const UNSET: [&[u8]; 5] = [b"undefined", b"null", b"none", b"nil", b"nan"];
+        const SCHEMES: [&[u8]; 4] = [b"bearer", b"apikey", b"token", b"basic"];
+        let is_within = |open: &[u8], close: &[u8]| key.starts_with(open) && key.ends_with(close);
+        let is_one_of = |word: &[u8], words: &[&[u8]]| {
+            words.iter().any(|known| known.eq_ignore_ascii_case(word))
         };
-        let digits = strip_prefix(key, prefix).unwrap_or_default();
-        if !digits.iter().all(u8::is_ascii_alphanumeric) {
-            return Err(KeyFault::Characters);
+        let first_word = key.split(|byte| *byte == b' ').next().unwrap_or_default();
+        if key.starts_with(b"$")
+            || is_within(b"{", b"}")
+            || is_within(b"<", b">")
+            || (key.len() > 1 && is_within(b"%", b"%"))
+            || is_one_of(key, &UNSET)
+        {
+            Some(Self::UnsetVariable)
+        } else if matches!(key, [b'"' | b'\'' | b'`', ..] | [.., b'"' | b'\'' | b'`']) {
+            Some(Self::Quoted)
+        } else if first_word.len() < key.len() && is_one_of(first_word, &SCHEMES) {
+            Some(Self::SchemeBefore)
+        } else if format.is_of_another_environment(key) {
+            Some(Self::OtherEnvironment)
+        } else {
+            None
         }
-        let (body, check) = key.split_at(key.len().saturating_sub(CHECK_DIGITS));
-        if check_digits(body) == check { Ok(()) } else { Err(KeyFault::CheckDigits) }
+    }
+}
+
+impl KeyFormat {
+    /// Checks the whole form of a key, the check digits included, before it is looked up.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed: emptiness, prefix, length, characters, check digits.
+    pub(crate) fn check(&self, key: &[u8]) -> Result<(), MalformedKey> {
+        self.find_fault(key).map_or(Ok(()), |fault| {
+            Err(MalformedKey { fault, mistake: KeyMistake::in_place_of(key, self) })
+        })
+    }
+
+    fn find_fault(&self, key: &[u8]) -> Option<KeyFault> {
+        let prefix = match self {
+            _ if key.is_empty() => return Some(KeyFault::Empty),
+            Self::Any => {
+                let is_visible = key.iter().all(|byte| matches!(byte, 0x21..=0x7e));
+                return (!is_visible).then_some(KeyFault::Characters);
+            }
+            Self::Checked { prefix } => prefix,
+        };
+        let Some(digits) = strip_prefix(key, prefix) else { return Some(KeyFault::Prefix) };
+        if digits.len() != SECRET_DIGITS + CHECK_DIGITS {
+            return Some(KeyFault::Length);
+        }
+        if !digits.iter().all(u8::is_ascii_alphanumeric) {
+            return Some(KeyFault::Characters);
+        }
+        (!has_check_digits(key)).then_some(KeyFault::CheckDigits)
+    }
+
+    fn is_of_another_environment(&self, key: &[u8]) -> bool {
+        let Self::Checked { prefix } = self else { return false };
+        let digits = SECRET_DIGITS + CHECK_DIGITS;
+        let Some(at) = key.len().checked_sub(digits + 1) else { return false };
+        let (other, digits) = key.split_at(at);
+        let is_prefix = std::str::from_utf8(other).is_ok_and(is_key_prefix);
+        is_prefix
+            && other != prefix.as_bytes()
+            && digits.strip_prefix(b"_").is_some_and(|d| d.iter().all(u8::is_ascii_alphanumeric))
+            && has_check_digits(key)
     }
 
     /// The length of a whole key; `None` where keys may have any.
@@ -101,12 +174,8 @@ pub(crate) fn is_key_prefix(prefix: &str) -> bool {
         && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// A new key with 256 bits from the operating system.
-///
-/// # Errors
-///
-/// Where the system gives no random bytes.
-pub(crate) fn new_key(prefix: &str) -> Result<String, Cow<'static, str>> {
+/// A new key with 256 bits from the operating system; `None` where that gives no random bytes.
+pub(crate) fn new_key(prefix: &str) -> Option<String> {
     let random = SystemRandom::new();
     let mut key = String::with_capacity(prefix.len() + 1 + SECRET_DIGITS + CHECK_DIGITS);
     key.push_str(prefix);
@@ -114,7 +183,7 @@ pub(crate) fn new_key(prefix: &str) -> Result<String, Cow<'static, str>> {
     let end = key.len() + SECRET_DIGITS;
     while key.len() < end {
         let mut bytes = [0_u8; 64];
-        random.fill(&mut bytes).map_err(|_| "the system gave no random bytes")?;
+        random.fill(&mut bytes).ok()?;
         // Bytes of 248 and more are dropped, so that each digit is equally likely.
         let digits = bytes.iter().filter(|byte| **byte < 248).map(|byte| byte % 62);
         key.extend(
@@ -123,7 +192,13 @@ pub(crate) fn new_key(prefix: &str) -> Result<String, Cow<'static, str>> {
     }
     let check = check_digits(key.as_bytes());
     key.extend(check.map(char::from));
-    Ok(key)
+    Some(key)
+}
+
+/// Whether the last digits of a key are the check digits of what stands before them.
+fn has_check_digits(key: &[u8]) -> bool {
+    let (body, check) = key.split_at(key.len().saturating_sub(CHECK_DIGITS));
+    check_digits(body) == check
 }
 
 fn check_digits(body: &[u8]) -> [u8; CHECK_DIGITS] {
@@ -141,7 +216,7 @@ mod tests {
     use super::*;
 
     fn check(format: &KeyFormat, key: &[u8]) -> Result<(), KeyFault> {
-        format.check_outline(key).and_then(|()| format.check_digits(key))
+        format.check(key).map_err(|malformed| malformed.fault)
     }
 
     #[test]
@@ -185,6 +260,44 @@ mod tests {
         assert_eq!(check(&KeyFormat::Any, b""), Err(KeyFault::Empty));
         assert_eq!(check(&KeyFormat::Any, b"a b"), Err(KeyFault::Characters));
         assert_eq!(check(&KeyFormat::Any, "ä".as_bytes()), Err(KeyFault::Characters));
+    }
+
+    #[test]
+    fn usual_mistakes_are_recognised() {
+        let format = KeyFormat::Checked { prefix: "tg_live".into() };
+        let (key, other) = (new_key("tg_live").unwrap(), new_key("tg_test").unwrap());
+        let cut = &other[..other.len() - 1];
+        let mut misspelt = other.clone().into_bytes();
+        misspelt[20] = if misspelt[20] == b'0' { b'1' } else { b'0' };
+        let misspelt = String::from_utf8(misspelt).unwrap();
+        let table: &[(&str, Option<KeyMistake>)] = &[
+            ("$API_KEY", Some(KeyMistake::UnsetVariable)),
+            ("${API_KEY}", Some(KeyMistake::UnsetVariable)),
+            ("{{api_key}}", Some(KeyMistake::UnsetVariable)),
+            ("<your key>", Some(KeyMistake::UnsetVariable)),
+            ("%API_KEY%", Some(KeyMistake::UnsetVariable)),
+            ("undefined", Some(KeyMistake::UnsetVariable)),
+            ("None", Some(KeyMistake::UnsetVariable)),
+            (&format!("\"{key}\""), Some(KeyMistake::Quoted)),
+            (&format!("'{key}"), Some(KeyMistake::Quoted)),
+            (&format!("Bearer {key}"), Some(KeyMistake::SchemeBefore)),
+            (&format!("apikey {key}"), Some(KeyMistake::SchemeBefore)),
+            (&other, Some(KeyMistake::OtherEnvironment)),
+            ("", None),
+            ("%", None),
+            ("Bearer", None),
+            ("Bearer_x", None),
+            ("sk_live_abc", None),
+            (cut, None),
+            (&misspelt, None),
+            (&key[..key.len() - 1], None),
+        ];
+        for (key, mistake) in table {
+            assert_eq!(format.check(key.as_bytes()).unwrap_err().mistake, *mistake, "{key}");
+        }
+        let any = KeyFormat::Any.check(b"Bearer abc").unwrap_err();
+        assert_eq!(any.fault, KeyFault::Characters);
+        assert_eq!(any.mistake, Some(KeyMistake::SchemeBefore));
     }
 
     #[test]

@@ -1,12 +1,19 @@
-//! What the client presented: found in the headers, not yet verified.
+//! What the client presented: found in the headers, its form checked, not yet verified.
 //!
-//! Exactly one credential is taken. A request with two, or with one sent twice, is refused
-//! rather than judged by one of them: which one a proxy in front looked at cannot be known.
+//! Exactly one credential is taken, or a key and a token where a rule asks for both. A request with
+//! more, or with one sent twice, is refused rather than judged by one of them: which one a proxy in
+//! front looked at cannot be known.
 
 mod extract;
 mod key_format;
+mod kinds;
 mod secret;
+mod way;
 
-pub(crate) use extract::{Credential, CredentialError, CredentialPolicy, Place, Unsupported};
-pub(crate) use key_format::{KeyFault, KeyFormat, is_key_prefix, new_key};
+pub(crate) use extract::{
+    Credential, CredentialError, CredentialPolicy, KeyText, Place, Scheme, Unsupported,
+};
+pub(crate) use key_format::{KeyFault, KeyFormat, MalformedKey, is_key_prefix, new_key};
+pub(crate) use kinds::Kinds;
 pub(crate) use secret::Secret;
+pub(crate) use way::{Sent, Way};

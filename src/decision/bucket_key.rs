@@ -48,7 +48,7 @@ impl BucketKey<'_, '_> {
 
     fn address(&self, parts: &mut impl Parts) {
         if let Some(address) = self.caller.address {
-            parts.address(self.policy.address.bucket(address));
+            parts.address(self.policy.address.bucket(address.counted()));
         }
     }
 

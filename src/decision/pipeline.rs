@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::bucket_key::BucketKey;
 use super::refused::{Refused, TooManyFailures};
 use super::trace::{Step, Trace};
-use crate::address::Address;
+use crate::address::{Address, ClientAddress};
 use crate::ask::Ask;
-use crate::credential::{Credential, CredentialError, Unsupported};
+use crate::credential::{Credential, CredentialError, KeyText, Unsupported};
 use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
-use crate::policy::{Demands, Mode, Policy, Preflights, Rule, requested_method};
+use crate::policy::{Anonymous, Demands, Mode, Policy, Preflights, Rule, requested_method};
 use crate::principal::{CredentialKind, Principal};
 use crate::verify::TokenCache;
 
@@ -70,7 +70,7 @@ impl Decision {
 /// What was learnt of the caller, whatever the outcome.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
-    pub(crate) address: Option<Address>,
+    pub(crate) address: Option<ClientAddress>,
     pub(crate) principal: Option<Principal>,
 }
 
@@ -113,7 +113,7 @@ impl Judge<'_> {
         caller.address = self.find_address(rule, ask)?;
         trace.note(|| Step::Address(caller.address));
         caller.principal = match rule.demands() {
-            Some(demands) => Some(self.prove(rule, demands, ask, caller.address, trace)?),
+            Some(demands) => self.prove(rule, demands, ask, caller.address, trace)?,
             None => None,
         };
         rule.permit(caller.address, caller.principal.as_ref())?;
@@ -123,7 +123,7 @@ impl Judge<'_> {
         Ok(Permit { rule: rule.clone(), charges })
     }
 
-    fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<Address>, Refused> {
+    fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<ClientAddress>, Refused> {
         let address = self.policy.address.client(ask.peer, ask.headers);
         if address.is_none() && rule.needs_address {
             return Err(Refused::AddressUnknown);
@@ -131,19 +131,27 @@ impl Judge<'_> {
         Ok(address)
     }
 
-    /// From the one credential of the request to a principal.
+    /// From the one credential of the request to a principal; to none where the rule lets a request
+    /// in without a credential.
     fn prove(
         &self,
         rule: &Rule,
         demands: &Demands,
         ask: &Ask<'_>,
-        address: Option<Address>,
+        address: Option<ClientAddress>,
         trace: &mut impl Trace,
-    ) -> Result<Principal, Refused> {
-        let credential = Credential::from_fields(&ask.fields, &self.policy.credential)?;
+    ) -> Result<Option<Principal>, Refused> {
+        let credential =
+            Credential::from_fields(&ask.fields, &self.policy.credential, demands.kinds);
+        let credential = match credential {
+            Err(CredentialError::Missing) if demands.anonymous == Anonymous::Admitted => {
+                return Ok(None);
+            }
+            credential => credential?,
+        };
         let kind = credential.kind();
         trace.note(|| Step::Presented(kind));
-        if !demands.accepts(kind) || !self.understands(kind) {
+        if !demands.kinds.accepts(kind) || !self.understands(kind) {
             return Err(CredentialError::Unsupported(Unsupported::Kind(kind)).into());
         }
         let attempts = Attempts { judge: self, address, ask };
@@ -151,14 +159,16 @@ impl Judge<'_> {
             .verify(&credential, &attempts)
             .map_err(|refused| attempts.account(refused, rule.mode))?;
         trace.note(|| Step::Proven(principal.clone()));
-        Ok(principal)
+        Ok(Some(principal))
     }
 
     /// Whether anything is configured that could prove this kind of credential.
     fn understands(&self, kind: CredentialKind) -> bool {
+        let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
         match kind {
-            CredentialKind::ApiKey => self.policy.takes_keys,
-            CredentialKind::Token => !self.policy.issuers.is_empty(),
+            CredentialKind::ApiKey => keys,
+            CredentialKind::Token => tokens,
+            CredentialKind::Both => keys && tokens,
         }
     }
 
@@ -168,18 +178,23 @@ impl Judge<'_> {
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
         let moment = &attempts.ask.moment;
+        let key =
+            |key: &KeyText<'_>| self.policy.keys.verify(key, attempts.address, || moment.wall());
+        let token = |token: &[u8]| {
+            let now = moment.wall();
+            let proven = self.tokens.verify(token, now, || {
+                attempts.check()?;
+                Ok::<_, Refused>(self.policy.issuers.verify(token, now)?)
+            })?;
+            Ok::<_, Refused>(proven.principal)
+        };
         match credential {
-            Credential::ApiKey(key) => {
-                let record = self.policy.keys.verify(key, attempts.address, || moment.wall())?;
-                Ok(record.principal.clone())
-            }
-            Credential::Token(token) => {
-                let now = moment.wall();
-                let proven = self.tokens.verify(token, now, || {
-                    attempts.check()?;
-                    Ok::<_, Refused>(self.policy.issuers.verify(token, now)?)
-                })?;
-                Ok(proven.principal)
+            Credential::ApiKey(text) => Ok(key(text)?),
+            Credential::Token { value, .. } => token(value),
+            // The key is judged first.
+            Credential::Both { key: text, value, .. } => {
+                let application = key(text)?;
+                Ok(token(value)?.with_application(&application))
             }
         }
     }
@@ -210,7 +225,7 @@ impl Judge<'_> {
 /// checked first: a guess must not keep the server busy with signatures.
 struct Attempts<'a, 'r> {
     judge: &'a Judge<'a>,
-    address: Option<Address>,
+    address: Option<ClientAddress>,
     ask: &'a Ask<'r>,
 }
 
@@ -250,7 +265,7 @@ impl Attempts<'_, '_> {
     }
 
     fn counted(&self) -> Option<(&Failures, Address)> {
-        let address = self.judge.policy.address.bucket(self.address?);
+        let address = self.judge.policy.address.bucket(self.address?.counted());
         Some((self.judge.failures?, address))
     }
 }
@@ -261,7 +276,6 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
-    use crate::fields::Fields;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::NewApiKey;
@@ -314,7 +328,7 @@ mod tests {
                 method: &Method::GET,
                 path,
                 headers: &headers,
-                fields: Fields::of(&headers, &self.policy.credential.key_header),
+                fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
             };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::address::Address;
+use crate::address::ClientAddress;
 use crate::policy::Rule;
 use crate::principal::{CredentialKind, Principal};
 
@@ -13,7 +13,7 @@ pub(crate) enum Step {
     /// This rule covers the request.
     Rule(Arc<Rule>),
     /// The request comes from here; `None` where the server does not know.
-    Address(Option<Address>),
+    Address(Option<ClientAddress>),
     /// The request carries a credential of this kind.
     Presented(CredentialKind),
     /// It proves this caller.
@@ -28,7 +28,12 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(rule) => write!(f, "the rule `{}` covers the request", rule.name),
-            Self::Address(Some(address)) => write!(f, "it comes from {address}"),
+            Self::Address(Some(ClientAddress::Proven(address))) => {
+                write!(f, "it comes from {address}")
+            }
+            Self::Address(Some(ClientAddress::Unread { hop })) => {
+                write!(f, "the proxy {hop} does not say where it comes from")
+            }
             Self::Address(None) => f.write_str("the server does not know where it comes from"),
             Self::Presented(kind) => write!(f, "it carries a credential of the kind `{kind}`"),
             Self::Proven(principal) => {

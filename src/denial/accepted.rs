@@ -5,19 +5,14 @@ use std::sync::Arc;
 use http::HeaderValue;
 use serde::Serialize;
 
+use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
+
 /// What is said about the credentials that are accepted.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) json: Arc<str>,
     pub(super) text: Arc<str>,
     pub(super) challenges: Vec<HeaderValue>,
-}
-
-impl Accepted {
-    /// Whether anything is accepted.
-    pub(super) fn any(&self) -> bool {
-        !self.text.is_empty()
-    }
 }
 
 /// An item of the member `accepted_credentials`.
@@ -28,42 +23,67 @@ struct AcceptedForm<'f> {
     place: &'static str,
     name: &'f str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scheme: Option<&'static str>,
+    scheme: Option<&'f str>,
 }
 
-/// How credentials may be sent.
-pub(super) struct CredentialForms<'p> {
-    pub(super) realm: &'p str,
-    pub(super) key_header: &'p str,
-    pub(super) keys_as_bearer: bool,
+impl<'f> AcceptedForm<'f> {
+    fn of(way: &'f Way) -> Self {
+        let kind = if way.credential.is_key() { "api_key" } else { "token" };
+        Self { kind, place: "header", name: &way.header, scheme: way.scheme.as_deref() }
+    }
 }
 
-impl CredentialForms<'_> {
-    pub(super) fn accepted(&self, (keys, tokens): (bool, bool)) -> Accepted {
-        let Self { realm, key_header, keys_as_bearer } = *self;
-        let form = |kind, name, scheme| AcceptedForm { kind, place: "header", name, scheme };
-        let (mut forms, mut texts, mut challenges) = (Vec::new(), Vec::new(), Vec::new());
-        if tokens || (keys && keys_as_bearer) {
-            challenges.push(quoted(format!("Bearer realm=\"{realm}\"")));
-        }
-        if keys {
-            forms.push(form("api_key", key_header, None));
-            forms.push(form("api_key", "authorization", Some("ApiKey")));
-            texts.push(format!("an API key in {key_header}, or as `Authorization: ApiKey <key>`"));
-            challenges.push(quoted(format!("ApiKey realm=\"{realm}\", header=\"{key_header}\"")));
-            if keys_as_bearer {
-                forms.push(form("api_key", "authorization", Some("Bearer")));
-                texts.push("as `Authorization: Bearer <key>`".into());
-            }
-        }
-        if tokens {
-            forms.push(form("token", "authorization", Some("Bearer")));
-            texts.push("a token as `Authorization: Bearer <token>`".into());
-        }
+impl Accepted {
+    /// What is said where credentials of these kinds are accepted.
+    pub(super) fn of(kinds: Kinds, policy: &CredentialPolicy, realm: &str) -> Self {
+        let ways = policy.ways(kinds);
+        let forms: Vec<_> = ways.iter().map(AcceptedForm::of).collect();
         // INVARIANT: text is always serializable.
         let json = serde_json::to_string(&forms).unwrap_or_default();
-        Accepted { json: json.into(), text: texts.join(", or ").into(), challenges }
+        let (keys, tokens): (Vec<&Way>, _) = ways.iter().partition(|way| way.credential.is_key());
+        let lists: Vec<String> =
+            [sentence("an API key", "key", &keys), sentence("a token", "token", &tokens)]
+                .into_iter()
+                .flatten()
+                .collect();
+        let between = if kinds == Kinds::Both { "; together with " } else { ", or " };
+        let text = lists.join(between);
+        Self { json: json.into(), text: text.into(), challenges: challenges(&ways, policy, realm) }
     }
+}
+
+/// Each way to send a credential, in words.
+fn sentence(article: &str, word: &str, ways: &[&Way]) -> Option<String> {
+    let text = |(at, way): (usize, &&Way)| {
+        let article = if at == 0 { format!("{article} ") } else { String::new() };
+        match (&way.scheme, way.credential, &*way.header) {
+            (_, Sent::ApiKeyInBasic, _) => {
+                format!("{article}as the user name or the password of `Authorization: Basic`")
+            }
+            (Some(scheme), _, _) => format!("{article}as `Authorization: {scheme} <{word}>`"),
+            (None, _, "authorization") => format!("{article}as `Authorization: <{word}>`"),
+            (None, _, header) => format!("{article}in {header}"),
+        }
+    };
+    let texts: Vec<String> = ways.iter().enumerate().map(text).collect();
+    (!texts.is_empty()).then(|| texts.join(", or "))
+}
+
+/// One challenge for each kind and place, Bearer first (RFC 9110 section 11.6.1). There is none for
+/// `Basic`: a browser would ask people for a password.
+fn challenges(ways: &[Way], policy: &CredentialPolicy, realm: &str) -> Vec<HeaderValue> {
+    let mut challenges = Vec::new();
+    if ways.iter().any(|way| way.scheme.as_deref() == Some("Bearer")) {
+        challenges.push(quoted(format!("Bearer realm=\"{realm}\"")));
+    }
+    for way in ways.iter().filter(|way| way.credential == Sent::Token && way.scheme.is_none()) {
+        challenges.push(quoted(format!("Bearer realm=\"{realm}\", header=\"{}\"", way.header)));
+    }
+    if ways.iter().any(|way| way.credential.is_key()) {
+        let header = &policy.key_header;
+        challenges.push(quoted(format!("ApiKey realm=\"{realm}\", header=\"{header}\"")));
+    }
+    challenges
 }
 
 /// INVARIANT: realm, header names and scopes are printable ASCII without quotes and

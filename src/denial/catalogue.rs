@@ -62,7 +62,7 @@ impl Code {
 denial_codes! {
     /// The request carries no credential, and the path is open only to known callers.
     CredentialsMissing => "credentials_missing", Credentials, 401, Challenge::Accepted,
-        group: CredentialsMissing, occurs: Guarded, action: FixRequest, actor: Client, counts_as_failure: false,
+        group: CredentialsMissing, occurs: NoneLeftOut, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "Credentials missing",
@@ -140,10 +140,10 @@ denial_codes! {
         group: AccessDenied, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always), ("key_id", Always),
-            ("address", Always), ("allowed_addresses", Detailed)],
+            ("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed for this API key",
-        detail: "The API key {key_id} may not be used from {address}.",
-        remedy: "Call from an address that {key_id} allows, or have {address} added to it[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
+        detail: "The API key {key_id} may not be used from this address[: {address}].",
+        remedy: "Call from an address that {key_id} allows, or have yours added to it[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
 
     /// The text that was sent as a bearer token is no signed JWT in compact form.
     TokenMalformed => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
@@ -294,10 +294,10 @@ denial_codes! {
     AddressNotAllowed => "address_not_allowed", Authorization, 403, Challenge::None,
         group: AccessDenied, occurs: Addresses, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
-        members: [("address", Always), ("allowed_addresses", Detailed)],
+        members: [("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed",
-        detail: "Requests from {address} are not allowed here.",
-        remedy: "Call from an allowed network, or have {address} allowed[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
+        detail: "Requests from this address are not allowed here[: {address}].",
+        remedy: "Call from an allowed network, or have your address allowed[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
     NoMatchingRule => "no_matching_rule", Authorization, 403, Challenge::None,

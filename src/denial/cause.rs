@@ -3,18 +3,21 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::catalogue::Code;
 use super::document::{Draft, Fact, Reason};
-use crate::credential::{CredentialError, KeyFault, KeyFormat, Place, Unsupported};
+use crate::credential::{
+    CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
+    Unsupported,
+};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
-use crate::principal::CredentialKind;
+use crate::principal::{CredentialKind, KeyRecord};
 use crate::time::{MICROS, rfc3339, seconds_up};
-use crate::verify::{Issuer, KeyError, KeyRecord, MAX_TOKEN_BYTES, TokenError, algorithm_name};
+use crate::verify::{Issuer, KeyError, MAX_TOKEN_BYTES, TokenError, algorithm_name};
 
 /// The code of a refusal.
 pub(crate) fn code_of(refused: &Refused) -> Code {
@@ -24,7 +27,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
         Refused::AddressUnknown => Code::DecisionFailed,
         Refused::TooManyFailures(_) => Code::TooManyFailures,
         Refused::Credential(error) => match error {
-            CredentialError::Missing => Code::CredentialsMissing,
+            CredentialError::Missing | CredentialError::MissingPart(_) => Code::CredentialsMissing,
             CredentialError::Multiple(_) => Code::CredentialsMultiple,
             CredentialError::Unsupported(_) => Code::CredentialsUnsupported,
         },
@@ -34,7 +37,10 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             KeyError::Revoked(_) => Code::ApiKeyRevoked,
             KeyError::Expired(..) => Code::ApiKeyExpired,
             KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
-            KeyError::AddressNotAllowed(..) => Code::ApiKeyAddressNotAllowed,
+            KeyError::Two => Code::CredentialsMultiple,
+            KeyError::AddressNotAllowed(..) | KeyError::AddressUnread(_) => {
+                Code::ApiKeyAddressNotAllowed
+            }
             KeyError::AddressUnknown => Code::DecisionFailed,
         },
         Refused::Token(error) => match error {
@@ -52,7 +58,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::ClaimInvalid(_) => Code::TokenClaimInvalid,
         },
         Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) => Code::AddressNotAllowed,
+            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
             Refusal::AddressUnknown => Code::DecisionFailed,
             Refusal::Scope(_) => Code::InsufficientScope,
             Refusal::Role(_) => Code::InsufficientRole,
@@ -70,15 +76,29 @@ const AMBIGUOUS_REMEDY: &str = "A path that can be read in more than one way is 
 /// What denials say about the policy. It is read from the policy when that is loaded.
 #[derive(Debug)]
 pub(super) struct Known {
-    key_header: HeaderName,
+    credential: CredentialPolicy,
     format: KeyFormat,
     pub(super) issuers: Vec<Arc<Issuer>>,
-    /// Whether API keys, and tokens, are configured.
-    configured: Kinds,
+    /// Whether API keys are configured.
+    takes_keys: bool,
 }
 
-/// Kinds of credential: API keys, tokens.
-pub(super) type Kinds = (bool, bool);
+const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
+
+const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote `instance`.";
+
+/// The remedy of a code where these kinds are asked for, if the row's own does not fit.
+pub(crate) fn remedy_for(kinds: Kinds, code: Code) -> Option<&'static str> {
+    match (kinds, code) {
+        (Kinds::Both, Code::CredentialsMissing) => {
+            Some("Send an API key and a token with the same request[: {accepted_credentials}].")
+        }
+        (Kinds::Both, Code::CredentialsMultiple) => Some(
+            "Send one API key and one token, each once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.",
+        ),
+        _ => None,
+    }
+}
 
 /// What the document of a denial says beside what its code says.
 #[derive(Debug, Default)]
@@ -137,6 +157,12 @@ impl Facts {
         self
     }
 
+    /// Says that the client's address is not known, because the proxy's header cannot be read.
+    fn unread_address(self) -> Self {
+        let facts = self.detail(UNREAD_ADDRESS).remedy(UNREAD_ADDRESS_REMEDY);
+        facts.because("the header of a trusted proxy could not be read")
+    }
+
     fn wait(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds.max(1));
         self
@@ -151,37 +177,36 @@ impl Facts {
 impl Known {
     pub(super) fn of(policy: &Policy) -> Self {
         Self {
-            key_header: policy.credential.key_header.clone(),
+            credential: policy.credential.clone(),
             format: policy.keys.format().clone(),
             issuers: policy.issuers.iter().cloned().collect(),
-            configured: (policy.takes_keys, !policy.issuers.is_empty()),
+            takes_keys: policy.takes_keys,
         }
     }
 
     /// What is known where no gate sees a denial.
     pub(super) fn nothing() -> Self {
         Self {
-            key_header: HeaderName::from_static("x-api-key"),
+            credential: CredentialPolicy::default(),
             format: KeyFormat::Any,
             issuers: Vec::new(),
-            configured: (false, false),
+            takes_keys: false,
         }
     }
 
-    /// The kinds of credential that are accepted where this was denied.
-    pub(super) fn accepted(&self, draft: &Draft) -> Kinds {
+    /// The kinds of credential that are accepted where this was denied; `None` where no credential
+    /// is asked for.
+    pub(super) fn accepted(&self, draft: &Draft) -> Option<Kinds> {
         if let Reason::OtherKind { wanted } = draft.reason {
-            return (wanted == CredentialKind::ApiKey, wanted == CredentialKind::Token);
+            return Some(match wanted {
+                CredentialKind::ApiKey => Kinds::ApiKey,
+                CredentialKind::Token => Kinds::Token,
+                CredentialKind::Both => Kinds::Both,
+            });
         }
-        let demands = draft.rule.as_deref().and_then(Rule::demands);
-        demands.map_or((false, false), |demands| {
-            let (keys, tokens) = self.configured;
-            match (demands.api_key && keys, demands.token && tokens) {
-                // Nothing is configured that could be accepted: say what would be.
-                (false, false) => (demands.api_key, demands.token),
-                accepted => accepted,
-            }
-        })
+        let kinds = draft.rule.as_deref().and_then(Rule::demands)?.kinds;
+        // Where nothing is configured that could be accepted: what would be.
+        Some(kinds.among(self.takes_keys, !self.issuers.is_empty()).unwrap_or(kinds))
     }
 
     /// Says why: a pure function of the policy and of what is known of the denial.
@@ -191,7 +216,7 @@ impl Known {
             Reason::Fault(cause) => Facts::default().because(cause.clone()),
             Reason::OtherKind { wanted } => unsupported(match wanted {
                 CredentialKind::ApiKey => Unsupported::Kind(CredentialKind::Token),
-                CredentialKind::Token => Unsupported::Kind(CredentialKind::ApiKey),
+                _ => Unsupported::Kind(CredentialKind::ApiKey),
             }),
             Reason::Refused(refused) => self.refused(refused, draft),
         }
@@ -214,7 +239,11 @@ impl Known {
                      the app with `into_make_service_with_connect_info::<SocketAddr>()`",
                 ),
             Refused::TooManyFailures(failures) => too_many_failures(failures),
-            Refused::Credential(error) => self.credential(error),
+            Refused::Credential(error) => self.credential(error, draft),
+            Refused::Key(KeyError::Two) => {
+                let place = Place::Authorization(Some(Scheme::Basic));
+                self.credential(&CredentialError::Multiple([place; 2].into()), draft)
+            }
             Refused::Key(error) => self.key(error, draft.now),
             Refused::Token(error) => self.token(error, draft.now),
             Refused::Permit(Refusal::Address(address)) => {
@@ -222,6 +251,10 @@ impl Known {
                 Facts::default()
                     .text("address", address.to_string())
                     .texts("allowed_addresses", ranges)
+            }
+            Refused::Permit(Refusal::AddressUnread) => {
+                let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
+                Facts::default().unread_address().texts("allowed_addresses", ranges)
             }
             Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(gap, draft),
             Refused::Permit(Refusal::Role(roles)) => {
@@ -234,42 +267,54 @@ impl Known {
         }
     }
 
-    fn credential(&self, error: &CredentialError) -> Facts {
+    fn credential(&self, error: &CredentialError, draft: &Draft) -> Facts {
+        let remedy = |code| self.accepted(draft).and_then(|kinds| remedy_for(kinds, code));
         match error {
-            CredentialError::Missing => Facts::naming_accepted(),
+            CredentialError::Missing => missing(None, remedy(Code::CredentialsMissing)),
+            CredentialError::MissingPart(part) => {
+                missing(Some(*part), remedy(Code::CredentialsMissing))
+            }
             CredentialError::Unsupported(why) => unsupported(*why),
             CredentialError::Multiple(places) => {
-                let header = self.key_header.as_str();
-                let form = |place: &Place| match place {
-                    Place::KeyHeader => Presented { place: "header", name: header, scheme: None },
-                    Place::Authorization(scheme) => Presented {
-                        place: "header",
-                        name: "authorization",
-                        scheme: scheme.map(|scheme| scheme.as_str()),
-                    },
-                };
-                let text = |place: &Place| match place {
-                    Place::KeyHeader => header.to_owned(),
-                    Place::Authorization(None) => "authorization".to_owned(),
-                    Place::Authorization(Some(scheme)) => {
-                        format!("authorization ({})", scheme.as_str())
+                let policy = &self.credential;
+                let name = |place: Place| match place {
+                    Place::KeyHeader => policy.key_header.as_str(),
+                    Place::TokenHeader(index) => {
+                        let header = policy.token_headers.get(usize::from(index));
+                        header.map_or("", |name| name.as_str())
                     }
+                    Place::Authorization(_) => "authorization",
+                };
+                let scheme = |place: Place| match place {
+                    Place::Authorization(scheme) => scheme.map(|scheme| policy.scheme_name(scheme)),
+                    _ => None,
+                };
+                let form = |place: &Place| Presented {
+                    place: "header",
+                    name: name(*place),
+                    scheme: scheme(*place),
+                };
+                let text = |place: &Place| match scheme(*place) {
+                    None => name(*place).to_owned(),
+                    Some(scheme) => format!("{} ({scheme})", name(*place)),
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
                 let forms = places.iter().map(form).collect::<Vec<_>>();
-                Facts::naming_accepted().with("presented", Fact::items(&forms, text))
+                let facts =
+                    Facts { remedy: remedy(Code::CredentialsMultiple), ..Facts::naming_accepted() };
+                facts.with("presented", Fact::items(&forms, text))
             }
         }
     }
 
     fn key(&self, error: &KeyError, now: u64) -> Facts {
         let about = |key: &KeyRecord| {
-            let cause = format!("key {} of client {}", key.id, key.principal.client());
+            let cause = format!("key {} of client {}", key.id, key.client);
             Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
         };
         let server_time = || rfc3339(now / MICROS);
         match error {
-            KeyError::Malformed(fault) => self.malformed_key(*fault),
+            KeyError::Malformed(malformed) => self.malformed_key(*malformed),
             KeyError::Unknown => Facts::naming_accepted(),
             KeyError::Revoked(key) => about(key),
             KeyError::Expired(key, at) => {
@@ -281,12 +326,15 @@ impl Known {
                 .wait(seconds_up(from.saturating_mul(MICROS).saturating_sub(now))),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
-                .texts("allowed_addresses", &key.addresses),
-            KeyError::AddressUnknown => Facts::default(),
+                .texts("allowed_addresses", &key.terms.addresses),
+            KeyError::AddressUnread(key) => {
+                about(key).unread_address().texts("allowed_addresses", &key.terms.addresses)
+            }
+            KeyError::AddressUnknown | KeyError::Two => Facts::default(),
         }
     }
 
-    fn malformed_key(&self, fault: KeyFault) -> Facts {
+    fn malformed_key(&self, MalformedKey { fault, mistake }: MalformedKey) -> Facts {
         let detail = match fault {
             KeyFault::Empty => "The API key is empty.",
             KeyFault::Prefix => {
@@ -301,7 +349,10 @@ impl Known {
         let mut facts = Facts::naming_accepted()
             .detail(detail)
             .text("failed_check", fault.as_str())
-            .because(fault.as_str());
+            .because(match mistake {
+                None => Cow::Borrowed(fault.as_str()),
+                Some(mistake) => format!("{}: {}", fault.as_str(), mistake.as_str()).into(),
+            });
         if let Some(prefix) = self.format.expected_prefix() {
             facts = facts.text("expected_prefix", prefix.to_owned());
         }
@@ -348,6 +399,23 @@ impl Known {
     }
 }
 
+/// No credential; or one of the two that are asked for, without this other one. `remedy` is there
+/// where both are asked for.
+fn missing(part: Option<CredentialKind>, remedy: Option<&'static str>) -> Facts {
+    let facts = Facts { remedy, ..Facts::naming_accepted() };
+    match part {
+        _ if remedy.is_none() => facts,
+        Some(CredentialKind::ApiKey) => facts
+            .detail("The request carries a token, and no API key. Both are needed here.")
+            .because("the API key is missing beside the token"),
+        Some(_) => facts
+            .detail("The request carries an API key, and no token. Both are needed here.")
+            .because("the token is missing beside the API key"),
+        None => facts
+            .detail("The request carries no credential. An API key and a token are needed here."),
+    }
+}
+
 fn unsupported(why: Unsupported) -> Facts {
     let (detail, cause) = match why {
         Unsupported::Scheme => (
@@ -357,7 +425,7 @@ fn unsupported(why: Unsupported) -> Facts {
         Unsupported::Kind(CredentialKind::ApiKey) => {
             ("An API key is not accepted here.", "an API key was presented")
         }
-        Unsupported::Kind(CredentialKind::Token) => {
+        Unsupported::Kind(CredentialKind::Token | CredentialKind::Both) => {
             ("A bearer token is not accepted here.", "a bearer token was presented")
         }
         Unsupported::KeyAsBearer => (
@@ -399,7 +467,7 @@ fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
         let granted: Vec<_> = principal.scopes().iter().collect();
         facts = facts.texts("granted_scopes", granted);
     }
-    if draft.kind == Some(CredentialKind::Token) {
+    if draft.kind.is_some_and(|kind| kind != CredentialKind::ApiKey) {
         facts.challenge_scopes = gap.required.iter().chain(gap.any.iter()).cloned().collect();
     }
     facts
@@ -435,7 +503,7 @@ struct Presented<'p> {
     place: &'static str,
     name: &'p str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scheme: Option<&'static str>,
+    scheme: Option<&'p str>,
 }
 
 /// An item of the member `accepted_issuers`.
@@ -468,7 +536,7 @@ mod tests {
     #[test]
     fn the_row_says_what_the_error_says_of_failures() {
         let refused: [Refused; 12] = [
-            KeyError::Malformed(KeyFault::Empty).into(),
+            KeyError::Malformed(MalformedKey { fault: KeyFault::Empty, mistake: None }).into(),
             KeyError::Unknown.into(),
             TokenError::Malformed("").into(),
             TokenError::TooLarge.into(),

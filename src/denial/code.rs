@@ -75,6 +75,8 @@ pub(crate) enum Occurs {
     Unruled,
     /// Where the path has parameters, which some paths under it do not fit.
     Parameters,
+    /// Where a request without a credential is not let in.
+    NoneLeftOut,
     /// Where a credential is asked for.
     Guarded,
     /// Where API keys are accepted.

@@ -13,10 +13,10 @@ use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::catalogue::Code;
-use super::cause::{Kinds, Known};
+use super::cause::Known;
 use super::document::{Denial, Draft, Reason};
 use super::json::{Hole, Written};
-use crate::credential::{CredentialError, KeyFault, Unsupported};
+use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};
 use crate::policy::{Ambiguity, NoRule, Refusal, Rule, ScopeGap};
@@ -31,9 +31,9 @@ const MOST: usize = 4096;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Shape {
     /// A code that is shown in place of others: at `disclosure = "minimal"`.
-    Group { code: Code, accepted: Kinds, waits: bool },
+    Group { code: Code, accepted: Option<Kinds>, waits: bool },
     /// A refusal whose evidence says all.
-    Plain { evidence: Evidence, accepted: Kinds },
+    Plain { evidence: Evidence, accepted: Option<Kinds> },
     /// An address that waits: what failed now.
     Waits(Option<Evidence>),
     /// The scopes that a caller lacks of those that this rule needs.
@@ -50,6 +50,7 @@ pub(super) enum Evidence {
     /// The path can be read in more than one way.
     Ambiguous,
     Missing,
+    MissingPart(CredentialKind),
     Unsupported(Unsupported),
     KeyMalformed(KeyFault),
     KeyUnknown,
@@ -69,8 +70,9 @@ impl Evidence {
             Refused::NoRule(NoRule::Path) => Self::NoRule,
             Refused::NoRule(NoRule::Ambiguous(_)) => Self::Ambiguous,
             Refused::Credential(CredentialError::Missing) => Self::Missing,
+            Refused::Credential(CredentialError::MissingPart(part)) => Self::MissingPart(*part),
             Refused::Credential(CredentialError::Unsupported(why)) => Self::Unsupported(*why),
-            Refused::Key(KeyError::Malformed(fault)) => Self::KeyMalformed(*fault),
+            Refused::Key(KeyError::Malformed(malformed)) => Self::KeyMalformed(malformed.fault),
             Refused::Key(KeyError::Unknown) => Self::KeyUnknown,
             Refused::Token(TokenError::Malformed(_)) => Self::TokenMalformed,
             Refused::Token(TokenError::TooLarge) => Self::TokenTooLarge,
@@ -95,8 +97,11 @@ impl Evidence {
                 NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: "".into() }).into()
             }
             Self::Missing => CredentialError::Missing.into(),
+            Self::MissingPart(part) => CredentialError::MissingPart(part).into(),
             Self::Unsupported(why) => CredentialError::Unsupported(why).into(),
-            Self::KeyMalformed(fault) => KeyError::Malformed(fault).into(),
+            Self::KeyMalformed(fault) => {
+                KeyError::Malformed(MalformedKey { fault, mistake: None }).into()
+            }
             Self::KeyUnknown => KeyError::Unknown.into(),
             Self::TokenMalformed => TokenError::Malformed("").into(),
             Self::TokenTooLarge => TokenError::TooLarge.into(),
@@ -399,7 +404,7 @@ limits = ["large"]
             let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
             let renderer = Renderer::new(&policy, Registry::default());
             let known = Known::of(&policy);
-            let principal = policy.keys.iter().next().unwrap().principal.clone();
+            let principal = Principal::of_key(policy.keys.iter().next().unwrap());
             Self { policy, renderer, known, principal }
         }
 
@@ -412,7 +417,7 @@ limits = ["large"]
             let number = |at: usize, below: usize| numbers[at] as usize % below;
             let issuer = || self.known.issuers[number(0, 2)].clone();
             match kind {
-                0 if numbers[0] % 2 == 0 => NoRule::Path.into(),
+                0 if numbers[0].is_multiple_of(2) => NoRule::Path.into(),
                 0 => NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: rule.name.clone() }).into(),
                 1 => CredentialError::Missing.into(),
                 2 => {
@@ -432,7 +437,8 @@ limits = ["large"]
                         KeyFault::Characters,
                         KeyFault::CheckDigits,
                     ];
-                    KeyError::Malformed(faults[number(0, 5)]).into()
+                    KeyError::Malformed(MalformedKey { fault: faults[number(0, 5)], mistake: None })
+                        .into()
                 }
                 4 => KeyError::Unknown.into(),
                 5 => TokenError::Malformed("of the request").into(),

@@ -174,7 +174,7 @@ pub(crate) static ITEMS: &[Item] = &[
                 "kind": {"description": "Which credential: an API key or a bearer token.", "type": "string", "anyOf": [{"enum": ["api_key", "token"]}, {"type": "string"}]},
                 "in": {"description": "Where it is sent.", "type": "string", "anyOf": [{"enum": ["header"]}, {"type": "string"}]},
                 "name": {"description": "The name of the header.", "type": "string", "minLength": 1},
-                "scheme": {"description": "The scheme before the credential, as in `Authorization: Bearer <token>`. Without one the credential is the whole value.", "type": "string", "anyOf": [{"enum": ["ApiKey", "Bearer"]}, {"type": "string"}]}
+                "scheme": {"description": "The scheme before the credential, as in `Authorization: Bearer <token>`. Without one the credential is the whole value.", "type": "string", "anyOf": [{"enum": ["ApiKey", "Bearer", "Basic"]}, {"type": "string"}]}
             },
             "required": ["kind", "in", "name"]
         }"#,
@@ -187,7 +187,7 @@ pub(crate) static ITEMS: &[Item] = &[
             "properties": {
                 "in": {"description": "Where it was sent.", "type": "string", "anyOf": [{"enum": ["header"]}, {"type": "string"}]},
                 "name": {"description": "The name of the header.", "type": "string", "minLength": 1},
-                "scheme": {"description": "The scheme before the credential, where it is one that is known.", "type": "string", "anyOf": [{"enum": ["ApiKey", "Bearer"]}, {"type": "string"}]}
+                "scheme": {"description": "The scheme before the credential, where it is one that is known.", "type": "string", "anyOf": [{"enum": ["ApiKey", "Bearer", "Basic"]}, {"type": "string"}]}
             },
             "required": ["in", "name"]
         }"#,

@@ -23,6 +23,7 @@ mod render;
 mod template;
 
 pub(crate) use catalogue::Code;
+pub(crate) use cause::remedy_for;
 pub(crate) use media::Media;
 pub(crate) use registry::Registry;
 pub(crate) use render::Renderer;

@@ -8,9 +8,9 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use uuid::fmt::Urn;
 
-use super::accepted::{Accepted, CredentialForms, quoted};
+use super::accepted::{Accepted, quoted};
 use super::catalogue::Code;
-use super::cause::{Facts, Kinds, Known};
+use super::cause::{Facts, Known};
 use super::code::{Challenge, DenialCode};
 use super::document::{Denial, Draft, Fact};
 use super::form::{Composed, Forms, Shape, Values};
@@ -19,6 +19,7 @@ use super::media::Media;
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
+use crate::credential::{CredentialPolicy, Kinds};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
 /// The scopes of a challenge are cut at this length: a header that is too long is lost as a whole.
@@ -39,29 +40,23 @@ pub(crate) struct Renderer {
     known: Known,
     /// What comes before the code in `type`.
     docs: Box<str>,
-    /// By the kinds that are accepted: keys in bit 0, tokens in bit 1.
+    /// By the kinds that are accepted, in the order of [`Kinds::ALL`].
     accepted: [Accepted; 4],
     forms: Forms,
 }
 
 impl Renderer {
     pub(crate) fn new(policy: &Policy, registry: Registry) -> Self {
-        let credentials = CredentialForms {
-            realm: &policy.denial.realm,
-            key_header: policy.credential.key_header.as_str(),
-            keys_as_bearer: policy.credential.keys_as_bearer,
-        };
         let rate_limit = RateLimitWriter::new(policy.denial.ratelimit_headers, &policy.limits);
-        Self::with(policy.denial.clone(), registry, rate_limit, Known::of(policy), &credentials)
+        let known = Known::of(policy);
+        Self::with(policy.denial.clone(), registry, rate_limit, known, &policy.credential)
     }
 
     /// For denials that no gate sees: as a policy without `[denial]` says.
     pub(crate) fn without_gate() -> Self {
         let policy = DenialPolicy::default();
         let rate_limit = RateLimitWriter::new(policy.ratelimit_headers, &[]);
-        let realm = policy.realm.clone();
-        let credentials =
-            CredentialForms { realm: &realm, key_header: "x-api-key", keys_as_bearer: false };
+        let credentials = CredentialPolicy::default();
         Self::with(policy, Registry::default(), rate_limit, Known::nothing(), &credentials)
     }
 
@@ -70,11 +65,10 @@ impl Renderer {
         registry: Registry,
         rate_limit: RateLimitWriter,
         known: Known,
-        credentials: &CredentialForms<'_>,
+        credentials: &CredentialPolicy,
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
-        let accepted = [(false, false), (true, false), (false, true), (true, true)]
-            .map(|kinds| credentials.accepted(kinds));
+        let accepted = Kinds::ALL.map(|kinds| Accepted::of(kinds, credentials, &policy.realm));
         Self { policy, registry, rate_limit, known, docs, accepted, forms: Forms::default() }
     }
 
@@ -177,8 +171,8 @@ impl Renderer {
         }
     }
 
-    fn accepted(&self, (keys, tokens): Kinds) -> &Accepted {
-        &self.accepted[usize::from(keys) + 2 * usize::from(tokens)]
+    fn accepted(&self, kinds: Option<Kinds>) -> Option<&Accepted> {
+        kinds.map(|kinds| &self.accepted[kinds as usize])
     }
 
     /// What the log says of a denial beside its code: `detail`, the members as JSON, and the cause.
@@ -232,7 +226,7 @@ struct Document<'d> {
     draft: &'d Draft,
     facts: Facts,
     shown: &'d DenialCode,
-    accepted: &'d Accepted,
+    accepted: Option<&'d Accepted>,
     status: StatusCode,
     instance: &'d str,
     minimal: bool,
@@ -273,9 +267,12 @@ impl Document<'_> {
         };
         match self.shown.challenge {
             Challenge::None => {}
-            Challenge::Accepted => self.accepted.challenges.iter().cloned().for_each(add),
+            Challenge::Accepted => {
+                let challenges = self.accepted.iter().flat_map(|accepted| &accepted.challenges);
+                challenges.cloned().for_each(add);
+            }
             Challenge::ApiKey => {
-                let keys = &self.renderer.accepted[1].challenges;
+                let keys = &self.renderer.accepted[Kinds::ApiKey as usize].challenges;
                 keys.last().cloned().into_iter().for_each(add);
             }
             Challenge::Bearer(error) => add(quoted(bearer(error))),
@@ -336,8 +333,8 @@ impl Document<'_> {
             json.changing("retry_after", Hole::RetryAfter, seconds);
         }
         json.text("instance", |text| text.changing(Hole::Instance, self.instance));
-        if self.names_accepted() {
-            json.raw("accepted_credentials", &self.accepted.json);
+        if let Some(accepted) = self.named_as_accepted() {
+            json.raw("accepted_credentials", &accepted.json);
         }
         for (name, fact) in self.members() {
             json.fact(name, |json| self.write(fact, json));
@@ -367,8 +364,9 @@ impl Document<'_> {
         members.filter(move |(name, _)| is_shown(name)).map(|(name, fact)| (*name, fact))
     }
 
-    fn names_accepted(&self) -> bool {
-        self.facts.names_accepted && self.accepted.any()
+    /// The credentials that the document lists as accepted, if it lists them.
+    fn named_as_accepted(&self) -> Option<&Accepted> {
+        self.accepted.filter(|_| self.facts.names_accepted)
     }
 
     /// Writes the value of a member; whether there is any.
@@ -405,10 +403,10 @@ impl Document<'_> {
                 text.changing(Hole::Instance, self.instance);
                 true
             }
-            "accepted_credentials" if self.names_accepted() => {
-                text.push(&self.accepted.text);
+            "accepted_credentials" => self.named_as_accepted().is_some_and(|accepted| {
+                text.push(&accepted.text);
                 true
-            }
+            }),
             _ => self.members().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
                 match fact {
                     Fact::Text(held) => text.push(held),

@@ -119,7 +119,7 @@ impl Admission {
         charged_late.store(true, Ordering::Release);
     }
 
-    /// Who called; `None` on public rules.
+    /// Who called; `None` where the request was let in without a credential, and on public rules.
     pub fn principal(&self) -> Option<&Principal> {
         self.0.caller.principal.as_ref()
     }
@@ -144,7 +144,7 @@ impl Admission {
         if denial.draft().own.counts_as_failure
             && let Some(address) = caller.address
         {
-            voice.charge_failure(address);
+            voice.charge_failure(address.counted());
         }
         // What is our own fault costs the client nothing.
         if denial.category() == Some(Category::Server) {

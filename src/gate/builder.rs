@@ -21,7 +21,7 @@ use crate::time::{Clock, SystemClock};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let gate = Tollgate::builder()
-///     .policy("version = 1\n[[rule]]\nname = \"all\"\npath = \"/{*rest}\"\npublic = true\n")
+///     .policy("version = 1\n[[rule]]\nname = \"health\"\npath = \"/health\"\npublic = true\n")
 ///     .clock(ManualClock::at(1_800_000_000))
 ///     .build()
 ///     .await?;

@@ -226,15 +226,15 @@ fn principal(admission: &Admission) -> Result<&Principal, Denial> {
     admission.principal().ok_or_else(|| match admission.shadow_denial() {
         Some(denial) => denial.clone(),
         None => admission.place(Denial::decision_failed(
-            "the handler asks for a principal, and its rule is public: take Option<Principal>, \
-             or remove `public = true`",
+            "the handler asks for a principal, and its rule lets requests in without a credential: \
+             take Option<Principal>, or remove `public = true` or `\"none\"` from the rule",
         )),
     })
 }
 
 fn of_kind(admission: &Admission, kind: CredentialKind) -> Result<&Principal, Denial> {
     let principal = principal(admission)?;
-    if principal.credential() == kind {
+    if [kind, CredentialKind::Both].contains(&principal.credential()) {
         return Ok(principal);
     }
     Err(admission.place(Denial::because_of(Reason::OtherKind { wanted: kind })))

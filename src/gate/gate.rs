@@ -10,6 +10,7 @@ use super::admission::{Admission, PassedPreflight};
 use super::origin::Origin;
 use super::reload::Record;
 use super::snapshot::{Lasting, Snapshot};
+use crate::address::AddressSource;
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
@@ -84,6 +85,9 @@ impl Snapshot {
             }
         };
         voice.observer.decided(&decision);
+        if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {
+            voice.observer.forwarded_ignored();
+        }
         let Decision { caller, outcome } = decision;
         let denial =
             |rule, refused| Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());

@@ -17,7 +17,6 @@ use super::future::TollgateFuture;
 use super::gate::Verdict;
 use crate::ask::Ask;
 use crate::denial::Media;
-use crate::fields::Fields;
 use crate::time::Moment;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
@@ -70,7 +69,7 @@ where
                 method: request.method(),
                 path: uri.path(),
                 headers: request.headers(),
-                fields: Fields::of(request.headers(), &snapshot.policy.credential.key_header),
+                fields: snapshot.policy.credential.fields(request.headers()),
                 peer: peer(extensions).map(|peer| peer.ip().into()),
                 moment: Moment::of(&*snapshot.voice.clock),
             };

@@ -125,7 +125,11 @@ impl Tollgate {
     /// The headers that hold credentials, for layers that keep secrets out of logs, such as
     /// `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer`.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION, self.0.current().policy.credential.key_header.clone()]
+        let snapshot = self.0.current();
+        let credential = &snapshot.policy.credential;
+        let mut names = vec![AUTHORIZATION, credential.key_header.clone()];
+        names.extend(credential.token_headers.iter().cloned());
+        names
     }
 
     /// The headers by which denials tell more than their body, and admitted responses tell of

@@ -35,6 +35,7 @@ pub(crate) struct Observer {
     pub(crate) request_id: HeaderName,
     missing_peer: Once,
     preflight: Once,
+    forwarded: Once,
     /// Codes that were not registered, each of which is said once.
     unregistered: DashSet<&'static str>,
 }
@@ -68,8 +69,8 @@ impl Observer {
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
         });
-        let (missing_peer, preflight) = Default::default();
-        Self { request_id, missing_peer, preflight, unregistered: DashSet::new() }
+        let (missing_peer, preflight, forwarded) = Default::default();
+        Self { request_id, missing_peer, preflight, forwarded, unregistered: DashSet::new() }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
@@ -170,6 +171,20 @@ impl Observer {
         }
     }
 
+    /// A request came by a proxy, and the policy reads the peer's address alone.
+    pub(crate) fn forwarded_ignored(&self) {
+        if self.forwarded.is_first() {
+            tracing::error!(
+                target: "tollgate",
+                "requests carry headers of a proxy (`X-Forwarded-For`, `Forwarded` or the like), and \
+                 `source = \"peer\"` reads none of them: every client behind that proxy counts as \
+                 one address. If the proxy is yours, set `[address]` in the policy: `source` to the \
+                 header it sends, and `trusted` to its addresses. If the server is reached directly, \
+                 clients send these headers themselves, and nothing needs to change"
+            );
+        }
+    }
+
     fn count(&self, denial: &Denial, mode: Mode) {
         let rule = denial.draft().rule.as_ref();
         let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
@@ -242,7 +257,7 @@ fn log(renderer: &Renderer, denial: &Denial, caller: &Caller, request: &Request<
                 client = principal.map(Principal::client),
                 key_id = principal.and_then(Principal::key_id),
                 issuer = principal.and_then(Principal::issuer),
-                address = caller.address.map(field::display),
+                address = caller.address.map(|address| field::display(address.counted())),
                 detail = evidence.detail,
                 members = some(&evidence.members).filter(|members| members != "{}"),
                 cause = some(&evidence.cause),

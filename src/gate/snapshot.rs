@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::Response;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use metrics::{SharedString, gauge};
 
 use super::observe::{Observer, Request};
-use crate::address::Address;
+use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
+use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
 use crate::denial::{Denial, Media, Registry, Renderer};
 use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
@@ -47,6 +48,7 @@ impl Lasting {
 /// keeps neither the keys nor the rules of a policy that was replaced.
 pub(crate) struct Voice {
     pub(crate) renderer: Renderer,
+    address: AddressPolicy,
     /// Which headers of a request decide about its response.
     pub(super) vary: HeaderValue,
     pub(super) store: Arc<MemoryStore>,
@@ -80,7 +82,8 @@ impl Snapshot {
             TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
         let voice = Voice {
             renderer: Renderer::new(&policy, registry),
-            vary: vary_by_credential(&policy.credential.key_header),
+            address: policy.address.clone(),
+            vary: vary_by_credential(&policy.credential),
             store,
             tables,
             failures,
@@ -113,7 +116,7 @@ impl Voice {
     /// Charges a failed attempt to an address.
     pub(super) fn charge_failure(&self, address: Address) {
         if let Some(failures) = &self.failures {
-            failures.charge(address, self.clock.steady());
+            failures.charge(self.address.bucket(address), self.clock.steady());
         }
     }
 
@@ -132,12 +135,12 @@ impl Voice {
 
 /// Responses to keys in a header of their own are not protected from shared caches as those to
 /// `Authorization` are (RFC 9111 section 3.5): name both.
-fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
-    match key_header.as_str() {
-        "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
-        name => HeaderValue::try_from(format!("authorization, {name}"))
-            .unwrap_or(HeaderValue::from_static("*")),
-    }
+fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
+    let names = [AUTHORIZATION.as_str(), policy.key_header.as_str()].into_iter();
+    let tokens = policy.token_headers.iter().map(HeaderName::as_str);
+    let names: Vec<&str> = names.chain(tokens).collect();
+    // INVARIANT: names of headers are valid in a header.
+    HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static("*"))
 }
 
 impl fmt::Debug for Snapshot {

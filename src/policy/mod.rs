@@ -30,7 +30,9 @@ pub(crate) use load::load;
 #[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
-pub(crate) use rule::{Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method};
+pub(crate) use rule::{
+    Anonymous, Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method,
+};
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};

@@ -11,8 +11,9 @@ use metrics::Counter;
 use serde_json::Value;
 use smallvec::SmallVec;
 
-use crate::address::{Address, is_within};
-use crate::principal::{CredentialKind, Principal};
+use crate::address::{Address, ClientAddress, Outside};
+use crate::credential::Kinds;
+use crate::principal::Principal;
 use crate::scope::Scope;
 
 /// One `[[rule]]`.
@@ -53,8 +54,10 @@ pub(crate) enum Access {
 /// What a principal must be and hold.
 #[derive(Debug, Default)]
 pub(crate) struct Demands {
-    pub(crate) api_key: bool,
-    pub(crate) token: bool,
+    /// The kinds of credentials that are accepted.
+    pub(crate) kinds: Kinds,
+    /// What comes of a request without a credential.
+    pub(crate) anonymous: Anonymous,
     /// Scopes that the caller needs, all of them.
     pub(crate) scopes: Arc<[Scope]>,
     /// Scopes of which the caller needs at least one; empty where none is needed.
@@ -63,6 +66,16 @@ pub(crate) struct Demands {
     pub(crate) roles: Arc<[Box<str>]>,
     /// Claims that the caller's token needs, all of them, with their values.
     pub(crate) claims: Vec<(Box<str>, Value)>,
+}
+
+/// What comes of a request without a credential, where a rule asks for one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Anonymous {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It is let in as nobody: without a principal. A credential that is presented must be valid.
+    Admitted,
 }
 
 /// What comes of a denial.
@@ -77,7 +90,9 @@ pub(crate) enum Mode {
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Address(Address),
-    /// The rule is bound to addresses, and the client's is not known.
+    /// The rule is bound to addresses, and the header of a trusted proxy could not be read.
+    AddressUnread,
+    /// The rule is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
     Scope(ScopeGap),
     /// The caller has none of these roles.
@@ -143,7 +158,7 @@ impl Rule {
     /// Whether the caller may do this: address, then scopes, roles and claims.
     pub(crate) fn permit(
         &self,
-        address: Option<Address>,
+        address: Option<ClientAddress>,
         principal: Option<&Principal>,
     ) -> Result<(), Refusal> {
         self.check_address(address)?;
@@ -154,12 +169,14 @@ impl Rule {
     }
 
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
-    fn check_address(&self, address: Option<Address>) -> Result<(), Refusal> {
+    fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Refusal> {
         match address {
             _ if self.addresses.is_empty() => Ok(()),
             None => Err(Refusal::AddressUnknown),
-            Some(address) if is_within(&self.addresses, address.ip()) => Ok(()),
-            Some(address) => Err(Refusal::Address(address)),
+            Some(address) => address.check(&self.addresses).map_err(|outside| match outside {
+                Outside::Address(address) => Refusal::Address(address),
+                Outside::Unread => Refusal::AddressUnread,
+            }),
         }
     }
 
@@ -173,13 +190,6 @@ impl Rule {
 }
 
 impl Demands {
-    pub(crate) fn accepts(&self, kind: CredentialKind) -> bool {
-        match kind {
-            CredentialKind::ApiKey => self.api_key,
-            CredentialKind::Token => self.token,
-        }
-    }
-
     /// Scopes, then roles, then claims: the first that is not met is the answer.
     fn check(&self, principal: &Principal) -> Result<(), Refusal> {
         let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());

@@ -143,7 +143,8 @@ impl<'a> Section<'a> {
         self.parsed(&text, what, parse)
     }
 
-    fn parsed<T>(
+    /// Reads a text that was found by `parse`, which says what to write instead.
+    pub(crate) fn parsed<T>(
         &self,
         text: &At<&str>,
         what: &str,

@@ -176,8 +176,10 @@ fn vector(stage: &Stage, code: Code) -> Option<Vector> {
             call(Method::GET, "/orders", sent)
         }
         Code::CredentialsUnsupported => {
-            let (value, shown) =
-                ("Basic Ym9iOnNlY3JldA==".into(), "Basic <name and password>".into());
+            let (value, shown) = match stage.takes_basic() {
+                false => ("Basic Ym9iOnNlY3JldA==".into(), "Basic <name and password>".into()),
+                true => ("Digest username=\"bob\"".into(), "Digest <parameters>".into()),
+            };
             read(Sent { header: Some("authorization"), value, shown })
         }
         Code::ApiKeyMalformed => {

@@ -5,9 +5,10 @@
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
 use super::heal::heals;
+use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
 use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
-use crate::policy::{Demands, Disclosure, Mode, Policy, Rule};
+use crate::policy::{Anonymous, Demands, Disclosure, Mode, Policy, Rule};
 
 /// What is told of a policy.
 #[derive(Debug)]
@@ -23,21 +24,57 @@ pub(crate) struct Handbook<'p> {
 pub(crate) struct Form {
     pub(crate) kind: Kind,
     /// Its name among the security schemes of OpenAPI.
-    pub(crate) scheme: &'static str,
+    pub(crate) scheme: String,
     /// The header as it is sent: `x-api-key: <key>`.
     pub(crate) header: String,
+    pub(crate) way: Way,
 }
 
 impl Form {
     /// How credentials are sent to an API whose policy says nothing else.
     pub(crate) fn usual() -> Vec<Self> {
-        let form = |kind, scheme, header: &str| Self { kind, scheme, header: header.into() };
-        vec![
-            form(Kind::ApiKey, "ApiKeyHeader", "x-api-key: <key>"),
-            form(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>"),
-            form(Kind::Token, "BearerToken", "Authorization: Bearer <token>"),
-        ]
+        Self::of(&CredentialPolicy::default(), Kinds::Either)
     }
+
+    fn of(policy: &CredentialPolicy, kinds: Kinds) -> Vec<Self> {
+        policy.ways(kinds).into_iter().map(Self::new).collect()
+    }
+
+    fn new(way: Way) -> Self {
+        let (kind, word) = match way.credential.is_key() {
+            true => (Kind::ApiKey, "key"),
+            false => (Kind::Token, "token"),
+        };
+        let name = super::example::written(&way.header);
+        let is_authorization = &*way.header == "authorization";
+        let (scheme, header) = match (&way.scheme, way.credential, is_authorization) {
+            (_, Sent::ApiKeyInBasic, _) => {
+                ("ApiKeyAsBasic".into(), format!("{name}: Basic base64(<key>:)"))
+            }
+            (Some(scheme), Sent::ApiKey, _) => {
+                let id = match &**scheme {
+                    "ApiKey" => "ApiKeyScheme".into(),
+                    scheme => format!("ApiKeyAs{}", identifier(scheme)),
+                };
+                (id, format!("{name}: {scheme} <{word}>"))
+            }
+            (Some(scheme), Sent::Token, _) => {
+                ("BearerToken".into(), format!("{name}: {scheme} <{word}>"))
+            }
+            (None, Sent::ApiKey, true) => ("ApiKeyAlone".into(), format!("{name}: <{word}>")),
+            (None, Sent::ApiKey, false) => ("ApiKeyHeader".into(), format!("{name}: <{word}>")),
+            (None, Sent::Token, _) => {
+                (format!("TokenIn{}", identifier(&way.header)), format!("{name}: <{word}>"))
+            }
+        };
+        Self { kind, scheme, header, way }
+    }
+}
+
+/// A name in the letters and digits that names of components are made of.
+fn identifier(name: &str) -> String {
+    let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    super::text::type_name(&name)
 }
 
 /// What a credential is.
@@ -137,7 +174,34 @@ impl<'p> Entry<'p> {
 
     /// Whether the rule asks for a credential of which none is configured.
     pub(crate) fn admits_nobody(&self) -> bool {
-        self.demands.is_some() && self.forms.is_empty()
+        self.demands.is_some() && self.forms.is_empty() && !self.takes_anonymous()
+    }
+
+    /// Whether a request without a credential is let in, and one with a credential too.
+    pub(crate) fn takes_anonymous(&self) -> bool {
+        self.demands.is_some_and(|demands| demands.anonymous == Anonymous::Admitted)
+    }
+
+    /// What a request may carry, each alternative in words. `code` sets a header off from words.
+    pub(crate) fn credentials(&self, code: impl Fn(&String) -> String) -> Vec<String> {
+        let (keys, tokens): (Vec<&Form>, Vec<&Form>) =
+            self.forms.iter().partition(|form| form.kind == Kind::ApiKey);
+        let mut credentials: Vec<String> = match self.demands.map(|demands| demands.kinds) {
+            Some(Kinds::Both) => {
+                let pair = |key: &Form, token: &Form| {
+                    format!("{} together with {}", code(&key.header), code(&token.header))
+                };
+                let pair = &pair;
+                keys.iter()
+                    .flat_map(|key| tokens.iter().map(move |token| pair(key, token)))
+                    .collect()
+            }
+            _ => self.forms.iter().map(|form| code(&form.header)).collect(),
+        };
+        if self.takes_anonymous() {
+            credentials.push("none".into());
+        }
+        credentials
     }
 
     /// Whether the rule decides and logs, and lets every request pass.
@@ -162,26 +226,14 @@ fn methods(policy: &Policy, rule: &Rule) -> String {
 /// Every way to send a credential to an API with this policy; the usual ones where none is
 /// configured.
 pub(crate) fn all_forms(policy: &Policy) -> Vec<Form> {
-    let all = forms(policy, &Demands { api_key: true, token: true, ..Demands::default() });
+    let all = forms(policy, &Demands::default());
     if all.is_empty() { Form::usual() } else { all }
 }
 
 /// The ways to send a credential that such a rule accepts.
 pub(super) fn forms(policy: &Policy, demands: &Demands) -> Vec<Form> {
-    let mut forms = Vec::new();
-    let mut add = |kind, scheme, header| forms.push(Form { kind, scheme, header });
-    if demands.api_key && policy.takes_keys {
-        let header = super::example::written(policy.credential.key_header.as_str());
-        add(Kind::ApiKey, "ApiKeyHeader", format!("{header}: <key>"));
-        add(Kind::ApiKey, "ApiKeyScheme", "Authorization: ApiKey <key>".into());
-        if policy.credential.keys_as_bearer {
-            add(Kind::ApiKey, "ApiKeyAsBearer", "Authorization: Bearer <key>".into());
-        }
-    }
-    if demands.token && !policy.issuers.is_empty() {
-        add(Kind::Token, "BearerToken", "Authorization: Bearer <token>".into());
-    }
-    forms
+    let kinds = demands.kinds.among(policy.takes_keys, !policy.issuers.is_empty());
+    kinds.map(|kinds| Form::of(&policy.credential, kinds)).unwrap_or_default()
 }
 
 /// Which codes the gate can answer with where this rule decides, in the order of the catalogue.
@@ -204,6 +256,7 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Unruled | Occurs::Groups | Occurs::Later => false,
         // Some paths under it are too odd to match.
         Occurs::Parameters => rule.path.replace("{{", "").contains('{'),
+        Occurs::NoneLeftOut => asks(|demands| demands.anonymous == Anonymous::Refused),
         Occurs::Guarded => demands.is_some(),
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),

@@ -1,14 +1,21 @@
 //! What heals a denial where a rule decides: the remedy, with what the policy knows filled in.
 
-use super::handbook::forms;
+use super::handbook::{Form, Kind, forms};
 use super::text::{Known, code, fill, prose};
-use crate::denial::DenialCode;
+use crate::credential::Kinds;
+use crate::denial::{DenialCode, remedy_for};
 use crate::policy::{Policy, Rule};
 use crate::verify::{Issuer, MAX_TOKEN_BYTES, algorithm_name};
 
 /// The remedy of a code at a rule, in Markdown.
 pub(super) fn heals(policy: &Policy, rule: &Rule, row: &DenialCode) -> String {
-    let remedy = if row.is_own() { prose(row.remedy) } else { row.remedy.to_owned() };
+    let both =
+        rule.demands().zip(row.known).and_then(|(demands, code)| remedy_for(demands.kinds, code));
+    let remedy = match both {
+        Some(remedy) => remedy.to_owned(),
+        None if row.is_own() => prose(row.remedy),
+        None => row.remedy.to_owned(),
+    };
     fill(&remedy, &|member| known(policy, rule, member))
 }
 
@@ -38,7 +45,17 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
             .map_or(Known::Absent, |support| Known::Value(format!("<{support}>"))),
         "accepted_credentials" => {
             let forms = demands.map(|demands| forms(policy, demands)).unwrap_or_default();
-            list(forms.iter().map(|form| form.header.clone()).collect(), ", or ")
+            let is_key = |form: &&Form| form.kind == Kind::ApiKey;
+            let (keys, tokens): (Vec<&Form>, Vec<&Form>) = forms.iter().partition(is_key);
+            let ways = [keys, tokens].into_iter().filter(|ways| !ways.is_empty()).map(|ways| {
+                ways.iter().map(|form| code(&form.header)).collect::<Vec<_>>().join(", or ")
+            });
+            let is_both = demands.is_some_and(|demands| demands.kinds == Kinds::Both);
+            let between = if is_both { "; together with " } else { ", or " };
+            match ways.collect::<Vec<_>>().join(between) {
+                text if text.is_empty() => Known::Absent,
+                text => Known::Value(text),
+            }
         }
         "expected_prefix" => {
             let prefix = policy.keys.format().expected_prefix();

@@ -209,7 +209,7 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
     if !book.credentials.is_empty() {
         let _ = writeln!(
             text,
-            "\n{head}# Credentials\n\nSend exactly one, where a path asks for any:\n"
+            "\n{head}# Credentials\n\nSend exactly one, where a path asks for any; a key and a token where it asks for both:\n"
         );
         for form in &book.credentials {
             let _ = writeln!(text, "- {}", text::code(&form.header));
@@ -262,9 +262,7 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
             row("Credential", "none that anybody has yet: every request is denied".into());
         }
         Some(demands) => {
-            let forms: Vec<String> =
-                entry.forms.iter().map(|form| text::code(&form.header)).collect();
-            row("Credential", forms.join(" or "));
+            row("Credential", entry.credentials(|header| text::code(header)).join(" or "));
             row("Scopes, all of", quoted(&demands.scopes));
             row("Scopes, one of", quoted(&demands.any_scopes));
             row("Roles, one of", quoted(&demands.roles));

@@ -17,7 +17,6 @@ use super::Api;
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
-use crate::fields::Fields;
 use crate::gate::{Lasting, Observer, Snapshot};
 use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
 use crate::time::{ManualClock, Moment};
@@ -138,6 +137,11 @@ impl Stage {
         key.map(|(_, key)| key.reveal().to_owned()).unwrap_or_default()
     }
 
+    /// Whether keys are taken as `Authorization: Basic`.
+    pub(super) fn takes_basic(&self) -> bool {
+        self.snapshot.policy.credential.basic
+    }
+
     /// A token as the issuer makes it, after `change` was made to its header and its claims.
     pub(super) fn token(&self, change: impl FnOnce(&mut Value, &mut Value)) -> String {
         let mut header = json!({"alg": "HS256", "typ": "at+jwt"});
@@ -164,7 +168,7 @@ impl Stage {
             method: &call.method,
             path: call.path,
             headers: &headers,
-            fields: Fields::of(&headers, &self.snapshot.policy.credential.key_header),
+            fields: self.snapshot.policy.credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
         };
@@ -186,7 +190,10 @@ impl Api<'_> {
         if let Some(api) = self.snapshot {
             let credential = &api.policy.credential;
             policy.credential.key_header.clone_from(&credential.key_header);
+            policy.credential.schemes.clone_from(&credential.schemes);
+            policy.credential.bare = credential.bare;
             policy.credential.keys_as_bearer = credential.keys_as_bearer;
+            policy.credential.basic = credential.basic;
         }
     }
 }

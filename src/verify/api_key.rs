@@ -2,50 +2,36 @@
 //!
 //! Keys made by `tollgate key new` hold 256 random bits, so a fast digest is right: there is
 //! nothing to guess, and a slow one would let anybody keep the server busy.
+//!
+//! A key is judged in this order: form and check digits, digest, revocation, expiry, start, address.
+//! What does not have the form of a key is never looked up.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use ipnet::IpNet;
-use smallvec::SmallVec;
 
-use crate::address::{Address, is_within};
-use crate::credential::{KeyFault, KeyFormat};
-use crate::principal::Principal;
-
-/// A key of the policy.
-#[derive(Debug)]
-pub(crate) struct KeyRecord {
-    /// The public name of the key.
-    pub(crate) id: Arc<str>,
-    /// SHA-256 of the whole key.
-    pub(crate) digest: [u8; 32],
-    /// Unix seconds; the key is good from this moment.
-    pub(crate) not_before: Option<u64>,
-    /// Unix seconds; the key is no longer good at this moment.
-    pub(crate) expires: Option<u64>,
-    pub(crate) revoked: bool,
-    /// Where the key may be used from; anywhere when empty.
-    pub(crate) addresses: Vec<IpNet>,
-    pub(crate) principal: Principal,
-    /// Whether the key was presented before, and its characters and check digits were right:
-    /// the digest tells that it is the same key, so they are looked at once.
-    pub(crate) form_proven: AtomicBool,
-}
+use crate::address::{Address, ClientAddress, Outside};
+use crate::credential::{KeyFormat, KeyText, MalformedKey};
+use crate::principal::{KeyRecord, Principal};
 
 /// Why a key is refused.
 #[derive(Clone, Debug)]
 pub(crate) enum KeyError {
-    Malformed(KeyFault),
+    Malformed(MalformedKey),
     Unknown,
+    /// The two parts of `Authorization: Basic` are two keys.
+    Two,
     Revoked(Arc<KeyRecord>),
+    /// With the moment, in Unix seconds.
     Expired(Arc<KeyRecord>, u64),
+    /// With the moment, in Unix seconds.
     NotYetValid(Arc<KeyRecord>, u64),
     AddressNotAllowed(Arc<KeyRecord>, Address),
-    /// The key is bound to addresses, and the client's is not known.
+    /// The key is bound to addresses, and the header of a trusted proxy could not be read.
+    AddressUnread(Arc<KeyRecord>),
+    /// The key is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
 }
 
@@ -57,85 +43,119 @@ impl KeyError {
 }
 
 /// The keys of a policy.
-#[derive(Debug)]
 pub(crate) struct KeyTable {
     format: KeyFormat,
-    /// By the first eight bytes of the digest, which hardly ever are those of two.
-    keys: HashMap<u64, SmallVec<[Arc<KeyRecord>; 1]>, ahash::RandomState>,
+    /// By the first bytes of the digest, which are as good as random; a taken slot sends on to the
+    /// next one. At least half of the slots are empty, so nearly every look-up ends at its first: it
+    /// touches the slot and the record, and nothing else.
+    slots: Box<[Option<Arc<KeyRecord>>]>,
 }
 
 impl KeyTable {
+    /// INVARIANT: no two records have one digest, by the checks of the policy.
     pub(crate) fn new(format: KeyFormat, records: Vec<KeyRecord>) -> Self {
-        let mut keys: HashMap<u64, SmallVec<_>, _> = HashMap::default();
+        let mut slots = vec![None; (2 * records.len()).next_power_of_two()];
+        let mask = slots.len() - 1;
         for record in records {
-            keys.entry(index(&record.digest)).or_default().push(Arc::new(record));
+            let mut at = first_slot(&record.digest, mask);
+            // Terminates: at least half of the slots are empty, and there is one at least.
+            while slots[at].is_some() {
+                at = (at + 1) & mask;
+            }
+            slots[at] = Some(Arc::new(record));
         }
-        Self { format, keys }
+        Self { format, slots: slots.into() }
     }
 
     pub(crate) fn format(&self) -> &KeyFormat {
         &self.format
     }
 
-    /// Every key of the policy, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        self.keys.values().flatten()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 
-    /// Proves `key`, presented from `address` at `now` (Unix microseconds).
+    /// Every key of the policy, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.slots.iter().flatten()
+    }
+
+    /// Proves the key that was presented, from `address` at `now` (Unix microseconds).
     ///
-    /// In this order: form, digest, revocation, expiry, start, address.
+    /// # Errors
+    ///
+    /// The first check that failed, in the order of the module docs.
     pub(crate) fn verify(
         &self,
-        key: &[u8],
-        address: Option<Address>,
+        key: &KeyText<'_>,
+        address: Option<ClientAddress>,
         now: impl FnOnce() -> u64,
-    ) -> Result<&KeyRecord, KeyError> {
-        let record = self.find(key)?;
-        if record.revoked {
-            return Err(KeyError::Revoked(record.clone()));
-        }
-        if record.expires.is_some() || record.not_before.is_some() {
-            let now = now() / crate::time::MICROS;
-            match (record.expires, record.not_before) {
-                (Some(expires), _) if now >= expires => {
-                    return Err(KeyError::Expired(record.clone(), expires));
-                }
-                (_, Some(from)) if now < from => {
-                    return Err(KeyError::NotYetValid(record.clone(), from));
-                }
-                _ => {}
-            }
-        }
-        if !record.addresses.is_empty() {
-            match address {
-                None => return Err(KeyError::AddressUnknown),
-                Some(address) if !is_within(&record.addresses, address.ip()) => {
-                    return Err(KeyError::AddressNotAllowed(record.clone(), address));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(record)
+    ) -> Result<Principal, KeyError> {
+        let record = match key {
+            KeyText::One(key) => self.find(key)?,
+            KeyText::Parts(user, password) => match (self.find(user), self.find(password)) {
+                (Ok(_), Ok(_)) => return Err(KeyError::Two),
+                (Ok(record), Err(_)) | (Err(_), Ok(record)) => record,
+                (Err(error), Err(_)) => return Err(error),
+            },
+        };
+        check(record, address, now)?;
+        Ok(Principal::of_key(record))
     }
 
     fn find(&self, key: &[u8]) -> Result<&Arc<KeyRecord>, KeyError> {
-        self.format.check_outline(key).map_err(KeyError::Malformed)?;
-        let record = self.look_up(key);
-        if let Some(known) = record.filter(|record| record.form_proven.load(Ordering::Relaxed)) {
-            return Ok(known);
-        }
-        self.format.check_digits(key).map_err(KeyError::Malformed)?;
-        let record = record.ok_or(KeyError::Unknown)?;
-        record.form_proven.store(true, Ordering::Relaxed);
-        Ok(record)
+        self.format.check(key).map_err(KeyError::Malformed)?;
+        self.look_up(key).ok_or(KeyError::Unknown)
     }
 
     fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
         let presented = key_digest(key);
-        let candidates = self.keys.get(&index(&presented))?;
-        candidates.iter().find(|record| verify_slices_are_equal(&record.digest, &presented).is_ok())
+        let mask = self.slots.len() - 1;
+        let mut at = first_slot(&presented, mask);
+        // Terminates, as above.
+        while let Some(record) = &self.slots[at] {
+            if verify_slices_are_equal(&record.digest, &presented).is_ok() {
+                return Some(record);
+            }
+            at = (at + 1) & mask;
+        }
+        None
     }
+}
+
+impl fmt::Debug for KeyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyTable").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// Whether a key that was found is valid now and here.
+fn check(
+    record: &Arc<KeyRecord>,
+    address: Option<ClientAddress>,
+    now: impl FnOnce() -> u64,
+) -> Result<(), KeyError> {
+    if record.revoked {
+        return Err(KeyError::Revoked(record.clone()));
+    }
+    let (expires, not_before) = (record.expires(), record.not_before());
+    if expires.is_some() || not_before.is_some() {
+        let now = now() / crate::time::MICROS;
+        if let Some(expires) = expires.filter(|expires| now >= *expires) {
+            return Err(KeyError::Expired(record.clone(), expires));
+        }
+        if let Some(from) = not_before.filter(|from| now < *from) {
+            return Err(KeyError::NotYetValid(record.clone(), from));
+        }
+    }
+    if record.terms.addresses.is_empty() {
+        return Ok(());
+    }
+    let address = address.ok_or(KeyError::AddressUnknown)?;
+    address.check(&record.terms.addresses).map_err(|outside| match outside {
+        Outside::Address(address) => KeyError::AddressNotAllowed(record.clone(), address),
+        Outside::Unread => KeyError::AddressUnread(record.clone()),
+    })
 }
 
 /// SHA-256 of a whole key: what the policy stores.
@@ -145,8 +165,85 @@ pub(crate) fn key_digest(key: &[u8]) -> [u8; 32] {
     bytes
 }
 
-fn index(digest: &[u8; 32]) -> u64 {
-    u64::from_be_bytes([
-        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-    ])
+fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
+    let [a, b, c, d, e, f, g, h, ..] = *digest;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, key: &str) -> KeyRecord {
+        KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()), Arc::default())
+    }
+
+    fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
+        match table.verify(key, None, || 0) {
+            Ok(principal) => principal.key_id().unwrap().to_owned(),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    fn one(key: &str) -> KeyText<'_> {
+        KeyText::One(key.as_bytes().into())
+    }
+
+    #[test]
+    fn every_key_is_found_and_no_other() {
+        for count in [0, 1, 2, 3, 1000] {
+            let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
+            let records = keys.iter().map(|key| record(key, key)).collect();
+            let table = KeyTable::new(KeyFormat::Any, records);
+            assert_eq!(table.iter().count(), count);
+            assert_eq!(table.is_empty(), count == 0);
+            for key in &keys {
+                assert_eq!(found(&table, &one(key)), *key);
+            }
+            assert_eq!(found(&table, &one("another")), "Unknown");
+        }
+    }
+
+    #[test]
+    fn records_whose_digests_begin_alike_are_told_apart() {
+        let keys = ["a", "b", "c"];
+        let mut records: Vec<KeyRecord> = keys.iter().map(|key| record(key, key)).collect();
+        // A full table would be searched for ever: these begin where `a` does.
+        for (number, last) in (0..4_u8).zip(0..) {
+            let mut digest = key_digest(b"a");
+            digest[31] ^= 1 + number;
+            records.push(KeyRecord::new(
+                format!("near-{last}"),
+                "client".into(),
+                digest,
+                Arc::default(),
+            ));
+        }
+        let table = KeyTable::new(KeyFormat::Any, records);
+        for key in keys {
+            assert_eq!(found(&table, &one(key)), key);
+        }
+        assert_eq!(found(&table, &one("d")), "Unknown");
+    }
+
+    #[test]
+    fn what_is_no_key_is_never_looked_up() {
+        // The table knows the digest of a text that is not a key, and does not get to see it.
+        let format = KeyFormat::Checked { prefix: "tg".into() };
+        let table = KeyTable::new(format, vec![record("odd", "tg_odd")]);
+        assert!(found(&table, &one("tg_odd")).starts_with("Malformed"));
+    }
+
+    #[test]
+    fn either_part_may_be_the_key_and_not_both() {
+        let records = vec![record("a", "key-a"), record("b", "key-b")];
+        let table = KeyTable::new(KeyFormat::Any, records);
+        let parts = |user: &'static str, password: &'static str| {
+            KeyText::Parts(user.as_bytes().into(), password.as_bytes().into())
+        };
+        assert_eq!(found(&table, &parts("key-a", "x")), "a");
+        assert_eq!(found(&table, &parts("api", "key-b")), "b");
+        assert_eq!(found(&table, &parts("api", "x")), "Unknown");
+        assert_eq!(found(&table, &parts("key-a", "key-b")), "Two");
+    }
 }

@@ -12,7 +12,7 @@ mod key_set;
 mod new_api_key;
 mod token;
 
-pub(crate) use api_key::{KeyError, KeyRecord, KeyTable};
+pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::TokenCache;
 pub(crate) use issuer::{Issuer, Issuers};
 pub(crate) use key_set::{
@@ -20,4 +20,4 @@ pub(crate) use key_set::{
 };
 pub(crate) use token::{MAX_TOKEN_BYTES, TokenError};
 
-pub use new_api_key::NewApiKey;
+pub use new_api_key::{NewApiKey, NewApiKeyError};

@@ -17,7 +17,7 @@ use crate::credential::{Secret, is_key_prefix, new_key};
 /// assert!(key.reveal().starts_with("tg_live_"));
 /// assert!(key.digest().starts_with("sha256:"));
 /// assert_eq!(format!("{key:?}"), "NewApiKey(..)"); // never in a log by accident
-/// # Ok::<(), String>(())
+/// # Ok::<(), tollgate::NewApiKeyError>(())
 /// ```
 pub struct NewApiKey {
     text: Secret,
@@ -29,15 +29,13 @@ impl NewApiKey {
     ///
     /// # Errors
     ///
-    /// When the prefix cannot begin a key, or the system gives no random bytes.
-    pub fn generate(prefix: &str) -> Result<Self, String> {
+    /// When no key can begin with the prefix, or the system gives no random bytes.
+    pub fn generate(prefix: &str) -> Result<Self, NewApiKeyError> {
         if !is_key_prefix(prefix) {
-            return Err(
-                "a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`"
-                    .into(),
-            );
+            return Err(NewApiKeyError::InvalidPrefix);
         }
-        let text = Secret::new(new_key(prefix)?.into_bytes());
+        let text = new_key(prefix).ok_or(NewApiKeyError::NoRandomBytes)?;
+        let text = Secret::new(text.into_bytes());
         let digits = key_digest(text.expose()).map(|byte| format!("{byte:02x}")).concat();
         Ok(Self { text, digest: format!("sha256:{digits}") })
     }
@@ -59,3 +57,26 @@ impl fmt::Debug for NewApiKey {
         f.write_str("NewApiKey(..)")
     }
 }
+
+/// Why there is no new key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NewApiKeyError {
+    /// No key begins with this prefix: it is a letter, then letters, digits, `_` and `-`, at most 32.
+    InvalidPrefix,
+    /// The operating system gave no random bytes.
+    NoRandomBytes,
+}
+
+impl fmt::Display for NewApiKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidPrefix => {
+                "a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`"
+            }
+            Self::NoRandomBytes => "the system gave no random bytes",
+        })
+    }
+}
+
+impl std::error::Error for NewApiKeyError {}

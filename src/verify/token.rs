@@ -22,7 +22,7 @@ use super::header::Header;
 use super::issuer::{Issuer, Issuers};
 use super::key_set::KeySetError;
 use crate::claims::{StrictObject, numeric_date, text, texts};
-use crate::principal::{Origin, Principal, Proven};
+use crate::principal::{Identity, Principal, Proven};
 use crate::scope::{Scope, Scopes};
 use crate::time::MICROS;
 
@@ -172,11 +172,11 @@ impl Issuer {
         let roles = optional(claims, &self.roles_claim, read_roles)?.unwrap_or_default();
         let plan = optional(claims, &self.plan_claim, |value| text(value).map(Into::into))?;
 
-        let origin = Origin::Issuer { name: self.name.clone() };
-        let client = client.as_ref().into();
-        let claims = Some(claims.to_claims());
-        let proven = Proven { origin, client, scopes, roles, plan, claims };
-        Ok(ProvenToken { principal: Principal::new(proven), ends, expires })
+        let issuer = self.name.clone();
+        let identity = Identity::of_token(&issuer, &[&self.client_claim, &client]);
+        let (client, claims) = (client.as_ref().into(), claims.to_claims());
+        let proven = Proven { issuer, identity, client, scopes, roles, plan, claims };
+        Ok(ProvenToken { principal: Principal::of_token(proven), ends, expires })
     }
 }
 

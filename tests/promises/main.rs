@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod addresses;
 mod bounds;
 mod buckets;
 mod catalogue;
@@ -10,12 +11,13 @@ mod change_safety;
 mod client;
 mod command;
 mod committed;
+mod credentials;
 mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
-mod metrics;
 mod log;
+mod metrics;
 mod mounting;
 mod negotiation;
 mod openapi;

@@ -30,7 +30,12 @@ fn close(schema: &mut Value) {
             if let Some(open) = members.remove("anyOf") {
                 members.insert("enum".into(), open[0]["enum"].clone());
             }
-            members.values_mut().for_each(close);
+            // The schemes of keys are chosen by a policy.
+            let is_closed = |name: &String| name != "scheme";
+            members
+                .iter_mut()
+                .filter(|(name, _)| is_closed(name))
+                .for_each(|(_, value)| close(value));
         }
         Value::Array(items) => items.iter_mut().for_each(close),
         _ => {}

@@ -59,7 +59,8 @@ impl Key {
 impl New {
     fn run(self) -> Result<ExitCode, Failure> {
         let target = self.write.as_deref().map(Target::read).transpose()?;
-        let key = NewApiKey::generate(&self.prefix(target.as_ref())?).map_err(Failure::Usage)?;
+        let key = NewApiKey::generate(&self.prefix(target.as_ref())?)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let id = self.id.clone().unwrap_or_else(|| default_id(&self.client, key.digest()));
         let header = match target.as_ref().map(|target| &target.kind) {
             Some(KeyFile::Keys) => "[[key]]",

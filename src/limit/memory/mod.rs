@@ -10,7 +10,7 @@ mod table;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -141,7 +141,7 @@ impl Parts for HashedParts {
     /// What tells clients apart was hashed when the client was proven, under a key that nobody knows: no
     /// other part meets it, so it needs no kind before it.
     fn client(&mut self, client: &Principal) {
-        self.0.write_u64(client.identity());
+        client.identity().hash(&mut self.0);
     }
 }
 

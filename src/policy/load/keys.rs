@@ -3,13 +3,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
 use super::checks::{
-    check_name, check_unique, check_word, parse_cidr, parse_header, parse_scope, read_file,
-    report_syntax,
+    check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
+    read_file, report_syntax,
 };
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::{Fault, Faults, Source};
@@ -17,9 +16,9 @@ use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
-use crate::principal::{Origin, Principal, Proven};
+use crate::principal::{KeyRecord, Terms};
 use crate::scope::Scope;
-use crate::verify::{KeyRecord, KeyTable};
+use crate::verify::KeyTable;
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
@@ -29,21 +28,24 @@ pub(super) struct Keys {
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
     pub(super) has_store: bool,
+    /// The terms of all keys, each once.
+    terms: HashSet<Arc<Terms>>,
 }
 
 impl Keys {
     /// The roles that any of the keys has.
     pub(super) fn granted_roles(&self) -> BTreeSet<&str> {
-        self.table.iter().flat_map(|key| key.principal.roles()).collect()
+        self.terms.iter().flat_map(|terms| terms.roles.iter().map(AsRef::as_ref)).collect()
     }
 
     /// The scopes that any of the keys grants.
     pub(super) fn granted(&self) -> BTreeSet<&str> {
-        self.table.iter().flat_map(|key| key.principal.scopes().iter().map(Scope::as_str)).collect()
+        self.terms.iter().flat_map(|terms| terms.scopes.iter().map(Scope::as_str)).collect()
     }
 }
 
-/// `section` is `[api_keys]`, `plain` the `[[key]]` of the policy, which count as `[[api_keys.key]]`.
+/// Reads `[api_keys]`, and `plain`, the `[[key]]` of the policy, which count as `[[api_keys.key]]`.
+/// `tokens` says where tokens are sent: with it come the issuers' places.
 pub(super) fn load_keys(
     section: Option<Section<'_>>,
     plain: Vec<Section<'_>>,
@@ -51,33 +53,25 @@ pub(super) fn load_keys(
     tokens: bool,
     faults: &Faults,
 ) -> Keys {
-    let mut credential = CredentialPolicy {
-        key_header: HeaderName::from_static("x-api-key"),
-        keys_as_bearer: false,
-        prefix: "tg".into(),
-        format: KeyFormat::Checked { prefix: "tg".into() },
-        tokens,
-    };
-    let mut seen = Seen::default();
-    let mut records: Vec<KeyRecord> =
-        plain.into_iter().filter_map(|key| load_key(key, &mut seen)).collect();
+    let mut credential = CredentialPolicy { tokens, ..CredentialPolicy::default() };
+    let mut loaded = Loaded::default();
+    loaded.read(plain);
     let Some(section) = section else {
-        let table = KeyTable::new(credential.format.clone(), records);
-        return Keys { table, credential, plans: seen.plans, has_store: false };
+        return loaded.into_keys(credential, false);
     };
     let header = section.parse("header", "name of a header for keys", |text| {
-        let name = parse_header(text)?;
+        let name = parse_credential_header(text)?;
         if name == AUTHORIZATION {
-            return Err(
-                "`Authorization: ApiKey <key>` is always understood: name another header".into()
-            );
+            return Err("keys in `Authorization` are set by `schemes`, `bearer` and `basic`: name another header".into());
         }
         Ok(name)
     });
     if let Some(header) = header {
         credential.key_header = header.value;
     }
+    load_schemes(&section, &mut credential);
     credential.keys_as_bearer = section.flag("bearer").unwrap_or(false);
+    credential.basic = section.flag("basic").unwrap_or(false);
     let prefix = section.parse("prefix", "prefix of keys", |text| {
         let help = "a prefix begins with a letter and has up to 32 letters, digits, `_` and `-`";
         if is_key_prefix(text) { Ok(text.to_owned()) } else { Err(help.into()) }
@@ -93,60 +87,113 @@ pub(super) fn load_keys(
         },
     );
 
-    let inner = section.sections("key", "[[api_keys.key]]").into_iter();
-    records.extend(inner.filter_map(|key| load_key(key, &mut seen)));
+    loaded.read(section.sections("key", "[[api_keys.key]]"));
     if let Some(file) = section.text("file") {
-        records.extend(load_key_file(&file, sources, faults, &mut seen));
+        load_key_file(&file, sources, faults, &mut loaded);
     }
     let has_store = section.holds("store");
     section.finish();
-    let table = KeyTable::new(credential.format.clone(), records);
-    Keys { table, credential, plans: seen.plans, has_store }
+    loaded.into_keys(credential, has_store)
 }
 
-fn load_key_file(
-    file: &At<&str>,
-    sources: &Sources,
-    faults: &Faults,
-    seen: &mut Seen,
-) -> Vec<KeyRecord> {
-    let Some(text) = read_file(file.value, &file.place, sources, faults) else {
-        return Vec::new();
+/// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
+fn load_schemes(section: &Section<'_>, credential: &mut CredentialPolicy) {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "bearer" => Err("write `bearer = true` to take keys as `Authorization: Bearer`".into()),
+        "basic" => Err("write `basic = true` to take keys as `Authorization: Basic`".into()),
+        _ if text.len() <= 64 && text.bytes().all(is_token) => Ok(text.to_owned()),
+        _ => {
+            Err("a scheme is one word, such as `Token`; `\"\"` takes a key without a scheme".into())
+        }
     };
+    let Some(texts) = section.texts("schemes") else { return };
+    let (mut schemes, mut bare): (Vec<Box<str>>, bool) = (Vec::new(), false);
+    for scheme in texts.iter().filter_map(|text| section.parsed(text, "scheme for keys", parse)) {
+        let is_known = match &*scheme.value {
+            "" => std::mem::replace(&mut bare, true),
+            name => schemes.iter().any(|known| known.eq_ignore_ascii_case(name)),
+        };
+        if is_known {
+            let scheme_twice = KeyFault::SchemeTwice { scheme: scheme.value.clone() };
+            section.push(Fault::of(&scheme.place, &scheme_twice));
+        } else if schemes.len() == MAX_SCHEMES {
+            let too_many = KeyFault::TooManySchemes { most: MAX_SCHEMES };
+            section.push(Fault::of(&scheme.place, &too_many));
+            break;
+        } else if !scheme.value.is_empty() {
+            schemes.push(scheme.value.into());
+        }
+    }
+    (credential.schemes, credential.bare) = (schemes, bare);
+}
+
+/// Each scheme is listed in every denial that names the credentials.
+const MAX_SCHEMES: usize = 16;
+
+fn load_key_file(file: &At<&str>, sources: &Sources, faults: &Faults, loaded: &mut Loaded) {
+    let Some(text) = read_file(file.value, &file.place, sources, faults) else { return };
     let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
-        return Vec::new();
+        return;
     };
     let name = sources.path(file.value).display().to_string();
     let source = Arc::new(Source { name, text: text.to_owned() });
     let (table, errors) = DeTable::parse_recoverable(text);
     let lines = report_syntax(&errors, &source, faults);
     if lines.is_none_or(|lines| !lines.is_empty()) {
-        return Vec::new();
+        return;
     }
     let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
-    let mut keys = root.sections("key", "[[key]]");
+    loaded.read(root.sections("key", "[[key]]"));
     // As in a policy, so that what is printed for one fits the other.
     if let Some(section) = root.section("api_keys", "[api_keys]") {
-        keys.extend(section.sections("key", "[[api_keys.key]]"));
+        loaded.read(section.sections("key", "[[api_keys.key]]"));
         section.finish();
     }
-    let records = keys.into_iter().filter_map(|key| load_key(key, seen)).collect();
     root.finish();
-    records
 }
 
-/// What was read of keys so far.
+/// The keys that were read, and what must not be used twice.
 #[derive(Default)]
-struct Seen {
-    /// Must not be used twice.
+struct Loaded {
+    records: Vec<KeyRecord>,
     ids: HashSet<String>,
     /// Must not be used twice.
     digests: HashSet<[u8; 32]>,
+    /// The plans of the keys, each where it is written.
     plans: Vec<At<Arc<str>>>,
+    /// Shared by the keys that have equal ones.
+    terms: HashSet<Arc<Terms>>,
+    /// Shared by the keys of one client.
+    clients: HashSet<Arc<str>>,
 }
 
-fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
+impl Loaded {
+    fn read(&mut self, sections: Vec<Section<'_>>) {
+        self.records.reserve(sections.len());
+        for section in sections {
+            let record = load_key(section, self);
+            self.records.extend(record);
+        }
+    }
+
+    fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
+        let table = KeyTable::new(credential.format.clone(), self.records);
+        Keys { credential, table, terms: self.terms, plans: self.plans, has_store }
+    }
+}
+
+/// The one of these that equals `value`.
+fn shared<T: ?Sized + Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
+    if let Some(held) = known.get(&value) {
+        return held.clone();
+    }
+    known.insert(value.clone());
+    value
+}
+
+fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
     let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.holds(name));
     if let Some(raw) = raw {
         section.forget(raw);
@@ -186,36 +233,33 @@ fn load_key(section: Section<'_>, seen: &mut Seen) -> Option<KeyRecord> {
         warn_of_lifetime(&section, id, expires);
     }
     if let Some(id) = &id {
-        check_unique(section.faults(), &mut seen.ids, id, "keys");
+        check_unique(section.faults(), &mut loaded.ids, id, "keys");
     }
     if let Some(digest) = &digest
-        && !seen.digests.insert(digest.value)
+        && !loaded.digests.insert(digest.value)
     {
         section.push(Fault::of(&digest.place, &KeyFault::DigestUsedTwice));
     }
     let plan = plan.map(|plan| At { value: Arc::<str>::from(plan.value), place: plan.place });
-    seen.plans.extend(plan.clone());
+    loaded.plans.extend(plan.clone());
     section.finish();
 
-    let (id, client) = (Arc::<str>::from(id?.value), client?.value);
-    let proven = Proven {
-        origin: Origin::Key { id: id.clone() },
-        client: client.into(),
+    let (id, client, digest) = (id?.value, client?.value, digest?.value);
+    let terms = Terms {
         scopes: scopes.into_iter().map(|scope| scope.value).collect(),
         roles: roles.into_iter().map(|role| role.value.into()).collect(),
         plan: plan.map(|plan| (*plan.value).into()),
-        claims: None,
-    };
-    Some(KeyRecord {
-        id,
-        digest: digest?.value,
-        not_before: not_before.map(|moment| moment.value),
-        expires: expires.map(|moment| moment.value),
-        revoked,
         addresses: addresses.into_iter().map(|range| range.value).collect(),
-        principal: Principal::new(proven),
-        form_proven: Default::default(),
-    })
+    };
+    let client = shared(&mut loaded.clients, client.into());
+    let terms = shared(&mut loaded.terms, Arc::new(terms));
+    let (not_before, expires) =
+        (not_before.map(|moment| moment.value), expires.map(|moment| moment.value));
+    Some(
+        KeyRecord::new(id, client, digest, terms)
+            .with_validity(not_before, expires)
+            .with_revoked(revoked),
+    )
 }
 
 /// Two years, one of them a leap year: a key that is valid for longer is a warning.
@@ -272,11 +316,50 @@ problems! {
             label: "is not after `not_before`",
             help: "set `expires` to a later moment",
         }
+        /// A scheme of `Authorization`, listed once more.
+        SchemeTwice { scheme: String } => {
+            message: "the scheme `{scheme}` is listed twice",
+            label: "is listed already",
+            help: "list each scheme once: case makes no difference",
+        }
+        /// More schemes than a denial can list.
+        TooManySchemes { most: usize } => {
+            message: "there are more than {most} schemes",
+            label: "is one too many",
+            help: "list the schemes that clients use",
+        }
         /// One key under two entries.
         DigestUsedTwice => {
             message: "two keys have this digest",
             label: "is used already",
             help: "one key has one entry: make a second key with `tollgate key new`",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Faults, Sources, load};
+
+    #[test]
+    fn keys_share_what_is_equal_among_them() {
+        let entry = |number: u32, rest: &str| {
+            format!(
+                "[[api_keys.key]]\nid = \"{number}\"\ndigest = \"sha256:{number:064}\"\n{rest}\n"
+            )
+        };
+        let text = format!(
+            "version = 1\n[api_keys]\n{}{}{}",
+            entry(1, "client = \"a\"\nscopes = [\"r\", \"w\"]\nplan = \"p\""),
+            entry(2, "client = \"a\"\nscopes = [\"w\", \"r\"]\nplan = \"p\""),
+            entry(3, "client = \"b\"\nscopes = [\"r\"]\nplan = \"p\""),
+        );
+        let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
+        let find = |id: &str| policy.keys.iter().find(|key| &*key.id == id).unwrap();
+        let (one, two, three) = (find("1"), find("2"), find("3"));
+        assert!(Arc::ptr_eq(&one.terms, &two.terms) && Arc::ptr_eq(&one.client, &two.client));
+        assert_ne!(one.terms, three.terms);
+        assert_eq!(&*three.client, "b");
     }
 }

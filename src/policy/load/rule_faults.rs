@@ -38,6 +38,42 @@ problems! {
             label: "can never be met",
             help: "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
         }
+        /// `both` and another kind.
+        BothBesideOthers => {
+            message: "`both` cannot be listed beside other kinds",
+            label: "asks for a key and a token together, and for less",
+            help: "write `credentials = [\"both\"]`, or `[\"api_key\", \"token\"]` for one of the two",
+        }
+        /// `none` and no kind.
+        NoneAlone => {
+            message: "the rule takes nothing but requests without a credential",
+            label: "accepts no kind of credential",
+            help: "write `public = true`, or add the kinds that are accepted beside `\"none\"`",
+        }
+        /// A key and a token, where no issuer is configured.
+        BothWithoutIssuer => {
+            message: "the rule asks for a key and a token, and no issuer is configured",
+            label: "can never be met",
+            help: "declare an [[issuer]], or accept `api_key` alone",
+        }
+        /// A key and a token, where no keys are configured.
+        BothWithoutTable => {
+            message: "the rule asks for a key and a token, and no API keys are configured",
+            label: "can never be met",
+            help: "add [api_keys] with a key (`tollgate key new` makes one), or accept `token` alone",
+        }
+        /// Whoever leaves the credential out would get in without it.
+        DemandBesideNone { name: &'static str } => {
+            message: "a rule that takes requests without a credential cannot ask for `{name}`",
+            label: "is not asked of requests without a credential",
+            help: "remove `\"none\"` from `credentials`, or remove `{name}`",
+        }
+        /// A limit per client, where a request may come without a credential.
+        LimitOfRuleWithNone { limit: Arc<str>, part: &'static str } => {
+            message: "the limit `{limit}` is per {part}, and the rule takes requests without a credential",
+            label: "needs to know who calls",
+            help: "limit such rules `per = [\"address\"]`, or remove `\"none\"` from `credentials`",
+        }
         /// A claim that is compared with a float, a date, an array or a table.
         IncomparableClaim { claim: String } => {
             message: ("the claim `{}` cannot be compared with this", claim.escape_debug()),

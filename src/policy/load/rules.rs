@@ -13,10 +13,11 @@ use super::keys::Keys;
 use super::limits::LoadedLimit;
 use super::paths::report_paths;
 use super::rule_faults::RuleFault;
+use crate::credential::Kinds;
 use crate::limit::{KeyPart, Limit, ONE};
 use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::path::{check_path, normal};
-use crate::policy::rule::{Access, Demands, Mode, Rule};
+use crate::policy::rule::{Access, Anonymous, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
@@ -114,7 +115,14 @@ fn load_rule(
     let demands = load_demands(&section, context, public);
     let addresses = section.list("addresses", "range of addresses", parse_cidr).unwrap_or_default();
     let cost = section.number("cost", 1..1 << 32);
-    let limits = load_rule_limits(&section, context, public, cost.as_ref(), used);
+    let caller = match demands.anonymous {
+        _ if public => Caller::Unknown,
+        // Requests without a credential have limits of their own.
+        Anonymous::Admitted if section.holds("anonymous_limits") => Caller::Known,
+        Anonymous::Admitted => Caller::PerhapsUnknown,
+        Anonymous::Refused => Caller::Known,
+    };
+    let limits = load_rule_limits(&section, context, caller, cost.as_ref(), used);
     report_unproven_limits(&section, context, &limits);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     if mode == Some(Mode::Shadow) {
@@ -202,23 +210,17 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
             }
         }
     }
-    let mut demands = Demands { api_key: true, token: true, ..Demands::default() };
-    let kinds = section.list("credentials", "kind of credential", |text| match text {
-        "api_key" => Ok(true),
-        "token" => Ok(false),
-        _ => Err(suggest(text, "the kinds are", ["api_key", "token"])),
-    });
-    if let Some(kinds) = &kinds {
-        demands.api_key = kinds.iter().any(|kind| kind.value);
-        demands.token = kinds.iter().any(|kind| !kind.value);
-        check_kinds(section, context, public, &demands);
+    let mut demands = Demands::default();
+    if section.has("credentials") {
+        load_kinds(section, context, public, &mut demands);
     } else if !public && !context.takes_keys && !context.takes_tokens {
         section.push(Fault::warning(section.place(), &Warning::AdmitsNobody));
     }
-    let keys_only = !demands.token || !context.takes_tokens;
-    let has_no_key =
-        context.takes_keys && context.keys_whole && context.keys.table.iter().next().is_none();
-    if !public && keys_only && has_no_key {
+    let takes_tokens = demands.kinds.has_tokens() && context.takes_tokens;
+    let needs_keys = !takes_tokens || demands.kinds == Kinds::Both;
+    let has_no_key = context.takes_keys && context.keys_whole && context.keys.table.is_empty();
+    let admits_anybody = public || demands.anonymous == Anonymous::Admitted;
+    if !admits_anybody && needs_keys && has_no_key {
         section.push(Fault::warning(section.place(), &Warning::NoApiKey));
     }
     let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
@@ -235,24 +237,66 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
     if let Some(claims) = section.section("claims", "claims") {
         demands.claims = load_claims(&claims);
-        if !demands.claims.is_empty() && !public && (!demands.token || !context.takes_tokens) {
+        if !demands.claims.is_empty() && !public && !takes_tokens {
             section
                 .push(Fault::warning(&section.key_place("claims"), &Warning::ClaimsWithoutTokens));
         }
     }
+    if demands.anonymous == Anonymous::Admitted {
+        refuse_demands_beside_none(section);
+    }
     demands
 }
 
-fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
+/// Whoever leaves the credential out would get in without what the rule asks for.
+fn refuse_demands_beside_none(section: &Section<'_>) {
+    for name in ["scopes", "any_scopes", "roles", "claims", "any"] {
+        if section.holds(name) && !section.is_empty(name) {
+            section
+                .push(Fault::of(&section.key_place(name), &RuleFault::DemandBesideNone { name }));
+        }
+    }
+}
+
+/// Reads `credentials`: `api_key`, `token` and `none` in any combination, or `both` alone.
+fn load_kinds(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    public: bool,
+    demands: &mut Demands,
+) {
+    const WORDS: [&str; 4] = ["api_key", "token", "none", "both"];
+    let word = |text: &str| match WORDS.iter().find(|word| **word == text) {
+        Some(word) => Ok(*word),
+        None => Err(suggest(text, "the kinds are", WORDS)),
+    };
+    let Some(words) = section.list("credentials", "kind of credential", word) else { return };
+    let has = |word: &str| words.iter().any(|held| held.value == word);
+    let (keys, tokens) = (has("api_key"), has("token"));
+    if has("none") {
+        demands.anonymous = Anonymous::Admitted;
+    }
+    demands.kinds = match (has("both"), keys, tokens) {
+        (true, _, _) => Kinds::Both,
+        (_, true, false) => Kinds::ApiKey,
+        (_, false, true) => Kinds::Token,
+        _ => Kinds::Either,
+    };
     let place = section.key_place("credentials");
     if public {
         section.push(Fault::warning(&place, &Warning::CredentialsOnPublicRule));
         return;
     }
-    let fault = match (demands.api_key, demands.token) {
-        (false, false) if section.is_empty("credentials") => RuleFault::NoCredentials,
-        (false, true) if !context.takes_tokens => RuleFault::TokensWithoutIssuer,
-        (true, false) if !context.takes_keys => RuleFault::KeysWithoutTable,
+    let both = has("both");
+    let kinds_left = words.len() == section.texts("credentials").map_or(0, |texts| texts.len());
+    let fault = match demands.kinds {
+        _ if section.is_empty("credentials") => RuleFault::NoCredentials,
+        _ if both && words.iter().any(|held| held.value != "both") => RuleFault::BothBesideOthers,
+        _ if has("none") && !keys && !tokens && kinds_left => RuleFault::NoneAlone,
+        Kinds::Both if !context.takes_tokens => RuleFault::BothWithoutIssuer,
+        Kinds::Both if !context.takes_keys => RuleFault::BothWithoutTable,
+        Kinds::Token if !context.takes_tokens => RuleFault::TokensWithoutIssuer,
+        Kinds::ApiKey if !context.takes_keys => RuleFault::KeysWithoutTable,
         _ => return,
     };
     section.push(Fault::of(&place, &fault));
@@ -266,7 +310,7 @@ fn report_ungranted<'s>(
     all: impl Iterator<Item = &'s At<crate::scope::Scope>>,
     any: impl Iterator<Item = &'s At<crate::scope::Scope>>,
 ) {
-    if (demands.token && context.takes_tokens) || !context.keys_whole {
+    if (demands.kinds.has_tokens() && context.takes_tokens) || !context.keys_whole {
         return;
     }
     let granted = &context.granted;
@@ -286,7 +330,7 @@ fn report_unknown_roles(
     demands: &Demands,
     roles: &[At<String>],
 ) {
-    if (demands.token && context.takes_tokens) || !context.keys_whole {
+    if (demands.kinds.has_tokens() && context.takes_tokens) || !context.keys_whole {
         return;
     }
     let granted = &context.granted_roles;
@@ -337,11 +381,21 @@ fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
     claims
 }
 
+/// What a rule knows of its callers.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Caller {
+    Known,
+    /// Nobody is asked for a credential.
+    Unknown,
+    /// A request may come without a credential.
+    PerhapsUnknown,
+}
+
 /// The limits of a rule, by index. A limit that could not be read counts as used.
 fn load_rule_limits(
     section: &Section<'_>,
     context: &RuleContext<'_>,
-    public: bool,
+    caller: Caller,
     cost: Option<&At<u64>>,
     used: &mut [bool],
 ) -> Vec<usize> {
@@ -366,10 +420,14 @@ fn load_rule_limits(
         if !whole {
             continue;
         }
-        if public && limit.needs_principal() {
+        if caller != Caller::Known && limit.needs_principal() {
             let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
             let limit = limit.name.clone();
-            section.push(Fault::of(&name.place, &RuleFault::LimitOfPublicRule { limit, part }));
+            let fault = match caller {
+                Caller::PerhapsUnknown => RuleFault::LimitOfRuleWithNone { limit, part },
+                _ => RuleFault::LimitOfPublicRule { limit, part },
+            };
+            section.push(Fault::of(&name.place, &fault));
         }
         let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
         if let (Some(cost), Some(tightest)) = (cost, tightest)

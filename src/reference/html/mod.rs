@@ -214,7 +214,7 @@ impl<'a> Pages<'a> {
             is_public: demands.is_none(),
             admits_nobody: entry.admits_nobody(),
             is_shadow: entry.is_on_trial(),
-            credentials: entry.forms.iter().map(|form| form.header.clone()).collect(),
+            credentials: entry.credentials(String::clone),
             scopes: demands.map(|demands| texts(&demands.scopes)).unwrap_or_default(),
             any_scopes: demands.map(|demands| texts(&demands.any_scopes)).unwrap_or_default(),
             roles: demands.map(|demands| texts(&demands.roles)).unwrap_or_default(),
@@ -290,7 +290,9 @@ fn credentials(book: &handbook::Handbook<'_>) -> String {
     if book.credentials.is_empty() {
         return "No path takes a credential.".to_owned();
     }
-    let mut text = String::from("Send exactly one, where a path asks for any:\n\n");
+    let mut text = String::from(
+        "Send exactly one, where a path asks for any; a key and a token where it asks for both:\n\n",
+    );
     for form in &book.credentials {
         text += &format!("- {}\n", text::code(&form.header));
     }

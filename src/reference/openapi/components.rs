@@ -3,11 +3,12 @@
 //! Only such keywords are used as tools of the field read back without a loss: `enum` for what
 //! JSON Schema calls `const`, and `anyOf` where a code decides.
 
+use crate::credential::Sent;
 use crate::denial::members::ITEMS;
 use crate::denial::{Challenge, DenialCode};
 use crate::policy::{RateLimitHeaders, StatusMode};
 use crate::reference::Api;
-use crate::reference::handbook::{Form, Kind, all_forms};
+use crate::reference::handbook::{Form, all_forms};
 use crate::reference::json::{Json, object};
 use crate::reference::json_schema::{self, ABOUT};
 use crate::reference::text::type_name;
@@ -285,33 +286,38 @@ fn security_schemes(api: &Api<'_>) -> Json {
     let mut schemes = Json::Object(Vec::new());
     for form in forms {
         let name = form.header.split(':').next().unwrap_or_default();
-        let scheme = match (form.scheme, form.kind) {
-            ("ApiKeyHeader", _) => object! {
-                "type" => "apiKey",
-                "description" => "An API key in a header of its own.",
-                "in" => "header",
-                "name" => name,
+        // Tools know the registered schemes of `http` alone: keys with another one before them are
+        // described as keys in a header.
+        let header = |description: String| {
+            object! { "type" => "apiKey", "description" => description, "in" => "header", "name" => name }
+        };
+        let scheme = match (form.way.scheme.as_deref(), form.way.credential) {
+            (None, Sent::ApiKey) if &*form.way.header == "authorization" => {
+                header("An API key without a scheme: `Authorization: <key>`.".into())
+            }
+            (None, Sent::ApiKey) => header("An API key in a header of its own.".into()),
+            (None, _) => header("An access token (JWT) in a header of its own.".into()),
+            (Some(_), Sent::ApiKeyInBasic) => object! {
+                "type" => "http",
+                "description" => "An API key as the user name or the password.",
+                "scheme" => "basic",
             },
-            // Tools know the registered schemes of `http` alone, and `ApiKey` is none of them.
-            ("ApiKeyScheme", _) => object! {
-                "type" => "apiKey",
-                "description" => "An API key with its scheme before it: `Authorization: ApiKey <key>`.",
-                "in" => "header",
-                "name" => name,
-            },
-            (_, Kind::ApiKey) => object! {
+            (Some("Bearer"), Sent::ApiKey) => object! {
                 "type" => "http",
                 "description" => "An API key: `Authorization: Bearer <key>`.",
                 "scheme" => "bearer",
             },
-            (_, Kind::Token) => object! {
+            (Some(scheme), Sent::ApiKey) => header(format!(
+                "An API key with its scheme before it: `Authorization: {scheme} <key>`."
+            )),
+            (Some(_), Sent::Token) => object! {
                 "type" => "http",
                 "description" => "An access token: `Authorization: Bearer <token>`.",
                 "scheme" => "bearer",
                 "bearerFormat" => "JWT",
             },
         };
-        schemes.set(form.scheme, scheme);
+        schemes.set(&form.scheme, scheme);
     }
     schemes
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use super::components;
+use crate::credential::Kinds;
 use crate::denial::DenialCode;
 use crate::policy::{Policy, Rule};
 use crate::reference::Api;
-use crate::reference::handbook::{Entry, all_forms};
+use crate::reference::handbook::{Entry, Form, Kind, all_forms};
 use crate::reference::json::{Json, object};
 
 /// The methods that a path of OpenAPI can have.
@@ -114,16 +115,29 @@ pub(super) fn denials(api: &Api<'_>, codes: &[&DenialCode]) -> Vec<(String, Json
     by_status.into_iter().map(response).collect()
 }
 
-/// Each accepted way to send a credential is enough; none is needed where none is asked for, or
-/// where the rule lets all pass.
+/// Each accepted way to send a credential is enough, or each pair of a key and a token where both are
+/// asked for; none is needed where none is asked for, or where the rule lets all pass.
 pub(super) fn security(policy: &Policy, entry: &Entry<'_>) -> Json {
     let scopes = entry.demands.map_or(&[][..], |demands| &demands.scopes);
     let scopes: Vec<&str> = scopes.iter().map(crate::scope::Scope::as_str).collect();
     // An empty list would say that the operation is open to everybody.
     let forms = if entry.admits_nobody() { all_forms(policy) } else { entry.forms.clone() };
-    let mut alternatives: Vec<Json> =
-        forms.iter().map(|form| object! { form.scheme => scopes.clone() }).collect();
-    if entry.is_on_trial() {
+    let alone = |form: &Form| object! { form.scheme.as_str() => scopes.clone() };
+    let mut alternatives: Vec<Json> = match entry.demands.map(|demands| demands.kinds) {
+        Some(Kinds::Both) => {
+            let (keys, tokens): (Vec<&Form>, Vec<&Form>) =
+                forms.iter().partition(|form| form.kind == Kind::ApiKey);
+            let pair = |key: &Form, token: &Form| {
+                let mut pair = alone(key);
+                pair.set(&token.scheme, scopes.clone());
+                pair
+            };
+            let pairs = |key| tokens.iter().map(move |token| pair(key, token));
+            keys.into_iter().flat_map(pairs).collect()
+        }
+        _ => forms.iter().map(alone).collect(),
+    };
+    if entry.is_on_trial() || entry.takes_anonymous() {
         alternatives.push(Json::Object(Vec::new()));
     }
     Json::Array(alternatives)
