@@ -78,8 +78,15 @@ pub(crate) struct Proven {
 pub(crate) enum Origin {
     /// By the API key with this id.
     Key { id: Arc<str> },
-    /// By a token of the issuer with this name.
-    Issuer { name: Arc<str> },
+    /// By a token.
+    Issuer {
+        /// The issuer's name in the policy.
+        name: Arc<str>,
+        /// The claim that names the client: two claims may have equal values.
+        claim: Arc<str>,
+        /// The token's `iss`, where the issuer goes by any.
+        iss: Option<Box<str>>,
+    },
 }
 
 impl Origin {
@@ -87,7 +94,15 @@ impl Origin {
     fn issuer(&self) -> Option<&str> {
         match self {
             Self::Key { .. } => None,
-            Self::Issuer { name } => Some(name),
+            Self::Issuer { name, .. } => Some(name),
+        }
+    }
+
+    /// What clients of equal names are told apart by.
+    fn namespace(&self) -> Option<(&str, &str, Option<&str>)> {
+        match self {
+            Self::Key { .. } => None,
+            Self::Issuer { name, claim, iss } => Some((name, claim, iss.as_deref())),
         }
     }
 }
@@ -98,11 +113,13 @@ static IDENTITIES: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomSta
 impl Principal {
     /// The one constructor. INVARIANT: called by `verify/` alone, after proof.
     pub(crate) fn new(proven: Proven) -> Self {
-        let identity = IDENTITIES.hash_one((proven.origin.issuer(), &proven.client));
+        let identity = IDENTITIES.hash_one((proven.origin.namespace(), &proven.client));
         Self(Arc::new(Known { proven, identity }))
     }
 
-    /// The client's name: of the key's `client`, or the token's client claim (`sub` by default).
+    /// The client's name: the key's `client`, or the token's client claim (`sub` by default).
+    /// Where the issuer's `iss` has a claim in it, such as a tenant's id, that claim's value
+    /// stands before the name: `<claim>/<client>`.
     ///
     /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
     /// two clients: use [`issuer`](Self::issuer) to tell them apart.

@@ -15,6 +15,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Value, json};
 use toml::de::DeTable;
 
+use crate::claims::ClaimPath;
 use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
 use crate::reference::Api;
@@ -212,26 +213,43 @@ fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
     SystemRandom::new().fill(&mut id).map_err(|_| "the system gave no random bytes")?;
     let now = unix_now();
     let mut claims = json!({
-        "iss": issuer.iss,
-        "aud": issuer.audiences,
         "iat": now,
         "exp": now.saturating_add(order.expires.as_secs()),
         "jti": URL_SAFE_NO_PAD.encode(id),
     });
-    claims[&*issuer.client_claim] = order.client.as_str().into();
+    if let Some(iss) = issuer.iss.names().next() {
+        claims["iss"] = iss.into();
+    }
+    match issuer.audiences.names() {
+        [] => {}
+        names => put(&mut claims, issuer.audience_claim.first(), json!(names)),
+    }
+    put(&mut claims, issuer.client_claim.first(), order.client.as_str().into());
     if !order.scopes.is_empty() {
-        claims[&*issuer.scope_claim] = order.scopes.join(" ").into();
+        put(&mut claims, issuer.scope_claim.first(), order.scopes.join(" ").into());
     }
     if !order.roles.is_empty() {
-        claims[&*issuer.roles_claim] = order.roles.clone().into();
+        put(&mut claims, issuer.roles_claim.first(), order.roles.clone().into());
     }
     if let Some(plan) = &order.plan {
-        claims[&*issuer.plan_claim] = plan.as_str().into();
+        put(&mut claims, issuer.plan_claim.first(), plan.as_str().into());
     }
     for (name, value) in &order.claims {
         claims[name] = value.clone();
     }
     Ok(claims)
+}
+
+/// Sets a claim, with the objects around it that are not there yet.
+fn put(claims: &mut Value, path: &ClaimPath, value: Value) {
+    let mut place = claims;
+    for step in path.steps() {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[step];
+    }
+    *place = value;
 }
 
 fn choose(

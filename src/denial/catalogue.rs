@@ -184,10 +184,10 @@ denial_codes! {
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
     TOKEN_AUDIENCE_MISMATCH => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
-        members: [("expected_audience", Always), ("looks_like", Sometimes)],
+        members: [("expected_audience", Always), ("claim", Sometimes), ("looks_like", Sometimes)],
         title: "Token for another audience",
         detail: "The token was not issued for this API[, and looks like an {looks_like}].",
-        remedy: "Ask the issuer for an access token whose `aud` is {expected_audience}. An ID token is for the app that signed its user in: send the access token instead.";
+        remedy: "Ask the issuer for an access token for {expected_audience}[: its {claim} must say so]. An ID token is for the app that signed its user in: send the access token instead.";
 
     /// The token is genuine, and is of another type: its `typ` is not accepted.
     TOKEN_TYPE_MISMATCH => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -197,12 +197,20 @@ denial_codes! {
         detail: "The token's `typ` is not accepted here[, and it looks like an {looks_like}].",
         remedy: "Send an access token whose header has the `typ` {expected_type}. An ID token is for the app that signed its user in: send the access token instead.";
 
+    /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
+    TOKEN_PROOF_REQUIRED => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),
+        retryable: false,
+        members: [],
+        title: "Token bound to a key",
+        detail: "The token has a claim `cnf`: it is bound to a key of its client, and proofs of such keys are not checked here.",
+        remedy: "Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP or mutual TLS for this client.";
+
     /// The token is genuine, and lacks a claim that is needed.
     TOKEN_CLAIM_MISSING => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
         retryable: false,
-        members: [("claim", Always)],
+        members: [("claim", Always), ("looks_like", Sometimes)],
         title: "Token claim missing",
-        detail: "The token has no claim {claim}.",
+        detail: "The token has no claim {claim}[, and looks like an {looks_like}].",
         remedy: "Have the issuer add the claim {claim} to its tokens, then get a new one.";
 
     /// The token is genuine, and a claim is of the wrong type or out of range.
@@ -241,7 +249,7 @@ denial_codes! {
     /// The caller is known, and a claim of its token does not have the value needed here.
     CLAIM_MISMATCH => "claim_mismatch", Authorization, 403, Challenge::None,
         retryable: false,
-        members: [("claim", Always)],
+        members: [("claim", Always), ("mismatch", Sometimes)],
         title: "Claim does not match",
         detail: "The claim {claim} is absent, or does not have the value that is needed here.",
         remedy: "Use an account whose tokens carry the claim {claim} with the value that is needed here, and send a token, not an API key. Ask the provider for the value[ at {support}].";

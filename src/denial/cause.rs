@@ -13,7 +13,7 @@ use crate::limit::{Balance, TooManyFailures, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{MICROS, rfc3339, seconds_up};
-use crate::verify::{Issuer, KeyError, KeyRecord, MAX_TOKEN_BYTES, TokenError, algorithm_name};
+use crate::verify::{ClaimFault, Issuer, KeyError, KeyRecord, TokenError, algorithm_name};
 
 /// What a denial is made from, beside the error.
 #[derive(Clone, Copy)]
@@ -214,8 +214,8 @@ impl Scene<'_> {
         let server_time = || rfc3339(now / MICROS);
         let wait = error.wait_seconds();
         match error {
-            TokenError::TooLarge => {
-                let max_bytes = MAX_TOKEN_BYTES as u64;
+            TokenError::TooLarge { max_bytes } => {
+                let max_bytes = max_bytes as u64;
                 self.deny(&codes::TOKEN_TOO_LARGE).number("max_bytes", max_bytes).variant(0)
             }
             TokenError::Malformed(cause) => {
@@ -243,9 +243,10 @@ impl Scene<'_> {
                 .text("valid_from", rfc3339(from))
                 .text("server_time", server_time())
                 .wait(wait.unwrap_or(1)),
-            TokenError::AudienceMismatch { issuer, looks_like_id_token } => looks_like(
+            TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => looks_like(
                 self.deny(&codes::TOKEN_AUDIENCE_MISMATCH)
-                    .texts("expected_audience", &issuer.audiences)
+                    .texts("expected_audience", issuer.audiences.names())
+                    .text("claim", claim.to_string())
                     .because(of_issuer(&issuer)),
                 looks_like_id_token,
             ),
@@ -255,23 +256,29 @@ impl Scene<'_> {
                     .because(of_issuer(&issuer)),
                 looks_like_id_token,
             ),
-            TokenError::ClaimMissing(claim) => {
-                self.deny(&codes::TOKEN_CLAIM_MISSING).text("claim", claim.to_string())
+            TokenError::ProofRequired(issuer) => {
+                self.deny(&codes::TOKEN_PROOF_REQUIRED).because(of_issuer(&issuer))
             }
-            TokenError::ClaimInvalid(claim) => {
-                self.deny(&codes::TOKEN_CLAIM_INVALID).text("claim", claim.to_string())
-            }
+            TokenError::ClaimMissing { claim, looks_like_id_token } => looks_like(
+                self.deny(&codes::TOKEN_CLAIM_MISSING).text("claim", claim.to_string()),
+                looks_like_id_token,
+            ),
+            TokenError::ClaimInvalid { claim, why } => self
+                .deny(&codes::TOKEN_CLAIM_INVALID)
+                .text("claim", claim.to_string())
+                .template(about_claim(why))
+                .because(format!("{why:?}")),
         }
     }
 
     fn accepting_issuers(&self, code: &'static DenialCode) -> Denial {
         let issuers = || self.policy.issuers.iter();
-        let text = |issuer: &Arc<Issuer>| match &issuer.obtain {
+        let items = issuers().flat_map(AcceptedIssuer::of).collect::<Vec<_>>();
+        let text = |issuer: &AcceptedIssuer<'_>| match issuer.obtain {
             Some(obtain) => format!("{} (see {obtain})", issuer.iss),
-            None => issuer.iss.to_string(),
+            None => issuer.iss.to_owned(),
         };
-        let text = issuers().take(8).map(text).collect::<Vec<_>>().join(" or ");
-        let items = issuers().map(AcceptedIssuer::of).collect::<Vec<_>>();
+        let text = items.iter().take(8).map(text).collect::<Vec<_>>().join(" or ");
         self.deny(code).fact("accepted_issuers", Fact::items(&items, text)).variant(0)
     }
 
@@ -294,9 +301,10 @@ impl Scene<'_> {
             (Refusal::Role, Some(demands)) => {
                 self.deny(&codes::INSUFFICIENT_ROLE).texts("required_roles", &demands.roles)
             }
-            (Refusal::Claim(claim), _) => {
-                self.deny(&codes::CLAIM_MISMATCH).text("claim", claim.into_string())
-            }
+            (Refusal::Claim { claim, mismatch }, _) => self
+                .deny(&codes::CLAIM_MISMATCH)
+                .text("claim", claim.to_string())
+                .text("mismatch", mismatch.as_str()),
             (refusal, None) => self.place(Denial::decision_failed(format!(
                 "a public rule refused a principal: {refusal:?}"
             ))),
@@ -377,8 +385,47 @@ struct AcceptedIssuer<'i> {
 }
 
 impl<'i> AcceptedIssuer<'i> {
-    fn of(issuer: &'i Arc<Issuer>) -> Self {
-        Self { iss: &issuer.iss, obtain: issuer.obtain.as_deref() }
+    /// One for each name of the issuer.
+    fn of(issuer: &'i Arc<Issuer>) -> impl Iterator<Item = Self> {
+        issuer.iss.names().map(|iss| Self { iss, obtain: issuer.obtain.as_deref() })
+    }
+}
+
+/// What is wrong with a claim, in a sentence.
+fn about_claim(why: ClaimFault) -> &'static str {
+    match why {
+        ClaimFault::NotATime => {
+            "The claim {claim} of the token is not a number: a time is a JSON number of seconds since 1970."
+        }
+        ClaimFault::OutOfRange => {
+            "The claim {claim} of the token is not a time from 1970 to 9999, in seconds since 1970."
+        }
+        ClaimFault::Milliseconds => {
+            "The claim {claim} of the token looks like milliseconds: a time is in seconds since 1970."
+        }
+        ClaimFault::Lifetime => {
+            "The claim {claim} of the token is further ahead than tokens may live here."
+        }
+        ClaimFault::NotAnAudience => {
+            "The claim {claim} of the token is neither text nor an array of texts."
+        }
+        ClaimFault::NotAClient => {
+            "The claim {claim} of the token is neither text nor a whole number."
+        }
+        ClaimFault::Empty => "The claim {claim} of the token is empty.",
+        ClaimFault::NotScopes => {
+            "The claim {claim} of the token is not a list of scopes: text with spaces between, or an array of texts."
+        }
+        ClaimFault::NotRoles => {
+            "The claim {claim} of the token is neither text, nor an array of texts, nor an object."
+        }
+        ClaimFault::NotAPlan => "The claim {claim} of the token is not text.",
+        ClaimFault::NotAccepted => {
+            "The claim {claim} of the token does not have a value that is accepted from its issuer."
+        }
+        ClaimFault::NotAsTheHandlerAsks => {
+            "The claim {claim} of the token does not have the type that is needed here."
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemorySto
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{Clock, Moment};
-use crate::verify::TokenCache;
+use crate::verify::{TokenCache, TokenPlace, TokenPolicy};
 
 /// A policy in force, with its buckets.
 pub(crate) struct Gate {
@@ -80,8 +80,8 @@ impl Gate {
         let failures = failed.as_ref().map(|_| Failures::new(policy.limits.len() as u32));
         let tables = policy.limits.iter().map(quotas).chain(failed);
         let store = MemoryStore::new(tables, policy.max_buckets);
-        let tokens =
-            TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
+        let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
+        let tokens = TokenCache::new(&TokenPolicy { cache, ..policy.tokens });
         let told_of_missing_peer = AtomicBool::new(false);
         let vary = vary_by_credential(&policy.credential.key_header);
         Self {
@@ -231,7 +231,7 @@ impl Gate {
             Credential::Token(token) => {
                 let now = moment.wall();
                 (self.tokens)
-                    .verify(token, now, || self.policy.issuers.verify(token, now))
+                    .verify(token, TokenPlace::Bearer, now, &self.policy.issuers)
                     .map(|proven| proven.principal)
                     .map_err(|error| scene.token(error, now))
             }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
-use serde_json::Value;
 
 use crate::address::{Address, is_within};
+use crate::claims::{ClaimMatch, Mismatch};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
 
@@ -51,7 +51,7 @@ pub(crate) struct Demands {
     /// and one of these,
     pub(crate) roles: Vec<Box<str>>,
     /// and each of these claims.
-    pub(crate) claims: Vec<(Box<str>, Value)>,
+    pub(crate) claims: Vec<ClaimMatch>,
 }
 
 /// What comes of a denial.
@@ -70,7 +70,10 @@ pub(crate) enum Refusal {
     AddressUnknown,
     Scope,
     Role,
-    Claim(Box<str>),
+    Claim {
+        claim: Arc<str>,
+        mismatch: Mismatch,
+    },
 }
 
 impl Rule {
@@ -115,10 +118,12 @@ impl Demands {
         {
             return Err(Refusal::Role);
         }
-        for (name, wanted) in &self.claims {
-            if !claim_is(principal, name, wanted) {
-                return Err(Refusal::Claim(name.clone()));
-            }
+        for demand in &self.claims {
+            let met = principal.claims().ok_or(Mismatch::ApiKey);
+            met.and_then(|claims| demand.check(claims)).map_err(|mismatch| Refusal::Claim {
+                claim: demand.claim.name().clone(),
+                mismatch,
+            })?;
         }
         Ok(())
     }
@@ -126,16 +131,6 @@ impl Demands {
     /// The scopes, of all demanded ones, that the principal does not hold.
     pub(crate) fn missing_scopes<'d>(&'d self, principal: &Principal) -> Vec<&'d Scope> {
         self.scopes.iter().filter(|scope| !principal.scopes().contains(scope.as_str())).collect()
-    }
-}
-
-/// Whether a claim equals `wanted`, or is an array that holds it.
-fn claim_is(principal: &Principal, name: &str, wanted: &Value) -> bool {
-    let held = principal.claims().and_then(|claims| claims.get(name));
-    match held.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-        Some(Value::Array(held)) => held.contains(wanted),
-        Some(held) => held == *wanted,
-        None => false,
     }
 }
 

@@ -236,6 +236,13 @@ fn vector(stage: &Stage, code: &str) -> Option<Vector> {
             let token = stage.token(|header, _| header["typ"] = "logout+jwt".into());
             read(bearer(&token, "a token for logging out"))
         }
+        "token_proof_required" => {
+            let token = stage.token(|_, claims| {
+                claims["cnf"] =
+                    serde_json::json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"});
+            });
+            read(bearer(&token, "a token that is bound to a key of its client"))
+        }
         "token_claim_missing" => {
             let token = stage.token(|_, claims| {
                 if let Some(claims) = claims.as_object_mut() {

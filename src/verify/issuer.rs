@@ -1,64 +1,385 @@
 //! Who signs tokens, and what a token of theirs must say.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use jsonwebtoken::Algorithm;
 
-use super::header::Headers;
+use super::fingerprint::Fingerprint;
 use super::key_set::KeySet;
+use super::token::ProvenToken;
+use crate::claims::{ClaimMatch, ClaimPath, Claims, Pattern, StrictObject, text};
+use crate::scope::Scope;
 
 /// An issuer of the policy.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     /// The policy's name for it.
     pub(crate) name: Arc<str>,
-    /// What `iss` must be, byte by byte.
-    pub(crate) iss: Box<str>,
-    pub(crate) audiences: Vec<Box<str>>,
+    /// What `iss` must be.
+    pub(crate) iss: Iss,
+    pub(crate) audiences: Audiences,
+    pub(crate) audience_claim: ClaimNames,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) keys: KeySet,
+    /// The header that holds its tokens, bare; `None` for `Authorization: Bearer`.
+    pub(crate) header: Option<HeaderName>,
     /// How far clocks may differ.
     pub(crate) leeway: Duration,
-    /// Where tokens are to be had.
+    /// How far ahead `exp` may be, without leeway.
+    pub(crate) max_lifetime: Option<Duration>,
+    /// Where tokens are available.
     pub(crate) obtain: Option<Box<str>>,
     /// What `typ` may be.
     pub(crate) types: Vec<Box<str>>,
-    pub(crate) client_claim: Arc<str>,
-    pub(crate) scope_claim: Arc<str>,
-    pub(crate) roles_claim: Arc<str>,
-    pub(crate) plan_claim: Arc<str>,
-    pub(crate) required_claims: Vec<Arc<str>>,
+    /// Whether `typ` must be there. Where it need not be, what looks like an ID token is refused.
+    pub(crate) needs_type: bool,
+    pub(crate) bound_tokens: BoundTokens,
+    pub(crate) client_claim: ClaimNames,
+    pub(crate) scope_claim: ClaimNames,
+    pub(crate) roles_claim: ClaimNames,
+    /// What separates roles in a text; `None` where a text is one role.
+    pub(crate) roles_separator: Option<Box<str>>,
+    pub(crate) plan_claim: ClaimNames,
+    pub(crate) required_claims: Vec<ClaimPath>,
+    /// What claims of every token must be.
+    pub(crate) claims: Vec<ClaimMatch>,
+    /// What the issuer may grant; `None` for anything.
+    pub(crate) may_grant: Option<Grants>,
+}
+
+/// What `iss` of an issuer's tokens must be.
+#[derive(Debug)]
+pub(crate) enum Iss {
+    /// Anything, or absent. Of a sole issuer alone.
+    Any,
+    /// One of these.
+    Named(Vec<IssName>),
+}
+
+/// A name of an issuer.
+#[derive(Debug)]
+pub(crate) struct IssName {
+    /// As the policy writes it.
+    pub(crate) written: Box<str>,
+    /// The claim within it, with the texts before and after.
+    pub(crate) claim: Option<(Box<str>, ClaimPath, Box<str>)>,
+}
+
+/// What the audience of an issuer's tokens must be.
+#[derive(Debug)]
+pub(crate) enum Audiences {
+    /// It is not looked at.
+    Any,
+    /// One of these.
+    Named(Vec<Box<str>>),
+}
+
+/// What becomes of a token that is bound to a key of its client (`cnf`, RFC 7800), and was sent
+/// without proof of that key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BoundTokens {
+    Refuse,
+    Accept,
+}
+
+/// The claims that tell one thing: in turn, or taken together.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimNames {
+    first: ClaimPath,
+    others: Box<[ClaimPath]>,
+}
+
+/// What an issuer may grant. What its tokens say beyond that is as if it was absent.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    pub(crate) scopes: Vec<Pattern>,
+    pub(crate) roles: Vec<Pattern>,
+    pub(crate) plans: Vec<Pattern>,
+}
+
+/// Where a token was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TokenPlace<'p> {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// Bare, in this header.
+    #[cfg_attr(not(test), allow(dead_code, reason = "made where credentials are read"))]
+    Header(&'p HeaderName),
+}
+
+impl Issuer {
+    /// An issuer with the defaults of the policy.
+    pub(crate) fn new(
+        name: Arc<str>,
+        iss: Iss,
+        audiences: Audiences,
+        algorithms: Vec<Algorithm>,
+        keys: KeySet,
+    ) -> Self {
+        Self {
+            name,
+            iss,
+            audiences,
+            audience_claim: ClaimNames::of("aud"),
+            algorithms,
+            keys,
+            header: None,
+            leeway: Duration::from_secs(30),
+            max_lifetime: None,
+            obtain: None,
+            types: vec!["at+jwt".into(), "JWT".into()],
+            needs_type: false,
+            bound_tokens: BoundTokens::Refuse,
+            client_claim: ClaimNames::of("sub"),
+            scope_claim: ClaimNames::of("scope"),
+            roles_claim: ClaimNames::of("roles"),
+            roles_separator: None,
+            plan_claim: ClaimNames::of("plan"),
+            required_claims: Vec::new(),
+            claims: Vec::new(),
+            may_grant: None,
+        }
+    }
+
+    /// Whether its tokens are sent there.
+    pub(crate) fn is_sent_in(&self, place: TokenPlace<'_>) -> bool {
+        match (&self.header, place) {
+            (None, TokenPlace::Bearer) => true,
+            (Some(header), TokenPlace::Header(place)) => header == place,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn may_grant_scope(&self, scope: &Scope) -> bool {
+        self.may_grant(|grants| &grants.scopes, scope.as_str())
+    }
+
+    pub(crate) fn may_grant_role(&self, role: &str) -> bool {
+        self.may_grant(|grants| &grants.roles, role)
+    }
+
+    pub(crate) fn may_grant_plan(&self, plan: &str) -> bool {
+        self.may_grant(|grants| &grants.plans, plan)
+    }
+
+    fn may_grant(&self, what: impl Fn(&Grants) -> &Vec<Pattern>, text: &str) -> bool {
+        let grants = self.may_grant.as_ref();
+        grants.is_none_or(|grants| what(grants).iter().any(|pattern| pattern.fits(text)))
+    }
+
+    /// Over all settings and keys.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let (settings, keys) = (format!("{self:?}"), self.keys.fingerprint()?);
+        Fingerprint::of([settings.as_bytes(), keys.as_bytes()])
+    }
+}
+
+impl Iss {
+    /// One name, as it is written.
+    pub(crate) fn exactly(iss: &str) -> Self {
+        Self::Named(vec![IssName { written: iss.into(), claim: None }])
+    }
+
+    /// The names as the policy writes them; none where any is accepted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Any => &[],
+            Self::Named(names) => &names[..],
+        };
+        names.iter().map(|name| &*name.written)
+    }
+}
+
+impl IssName {
+    /// The value of the claim within the name, where `iss` fits it.
+    fn tenant<'c>(&self, iss: &str, claims: &'c impl Claims) -> Option<Cow<'c, str>> {
+        let (before, claim, after) = self.claim.as_ref()?;
+        let value = claim
+            .find(claims)
+            .and_then(text)
+            .filter(|value| !value.is_empty() && !value.contains('/'))?;
+        let within = iss.strip_prefix(&**before)?.strip_suffix(&**after)?;
+        (within == value).then_some(value)
+    }
+}
+
+impl Audiences {
+    /// The names; none where any is accepted.
+    pub(crate) fn names(&self) -> &[Box<str>] {
+        match self {
+            Self::Any => &[],
+            Self::Named(names) => names,
+        }
+    }
+}
+
+impl ClaimNames {
+    /// `None` where there are none.
+    pub(crate) fn new(mut paths: Vec<ClaimPath>) -> Option<Self> {
+        let others = paths.split_off(1.min(paths.len())).into();
+        Some(Self { first: paths.pop()?, others })
+    }
+
+    /// The claim of this name.
+    fn of(name: &'static str) -> Self {
+        // INVARIANT: only what begins with `/` is a pointer and can be unsound, and no default does.
+        let first = ClaimPath::parse(name).unwrap_or_else(|_| unreachable!("`{name}` is a name"));
+        Self { first, others: Box::default() }
+    }
+
+    /// The one that is named where all of them are absent.
+    pub(crate) fn first(&self) -> &ClaimPath {
+        &self.first
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ClaimPath> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The first of them that is there, as JSON text.
+    pub(crate) fn find<'s, 'c>(
+        &'s self,
+        claims: &'c impl Claims,
+    ) -> Option<(&'s ClaimPath, &'c str)> {
+        self.iter().find_map(|path| Some((path, path.find(claims)?)))
+    }
 }
 
 /// The issuers of a policy. The key set belongs to the issuer that `iss` names, so a key of
 /// one can never verify a token that claims to be of another (RFC 8725 section 3.8).
 #[derive(Debug, Default)]
 pub(crate) struct Issuers {
-    issuers: Vec<Arc<Issuer>>,
-    pub(super) headers: Headers,
+    known: Vec<Known>,
+    /// Which issuer has exactly this name.
+    by_iss: HashMap<Box<str>, usize, ahash::RandomState>,
+    /// Whether any issuer has a name with a claim in it, or goes by any name.
+    has_open_names: bool,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    issuer: Arc<Issuer>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// The issuer that a token names, which is not proven yet.
+pub(super) struct Chosen<'i, 'c> {
+    pub(super) index: usize,
+    pub(super) issuer: &'i Arc<Issuer>,
+    /// The value of the claim within the issuer's name.
+    pub(super) tenant: Option<Cow<'c, str>>,
+    /// The token's `iss`, where the issuer goes by any.
+    pub(super) iss: Option<Cow<'c, str>>,
 }
 
 impl Issuers {
-    /// INVARIANT: `iss` and `name` are unique, kept by the policy's checks.
-    pub(crate) fn new(issuers: Vec<Issuer>) -> Self {
-        let issuers = issuers.into_iter().map(Arc::new).collect();
-        Self { issuers, headers: Headers::default() }
+    /// INVARIANT: `iss` and `name` are unique, and an issuer that goes by any name is alone, kept
+    /// by the policy's checks. Tokens have at most `max_bytes`.
+    pub(crate) fn new(issuers: Vec<Issuer>, max_bytes: usize) -> Self {
+        let (mut by_iss, mut has_open_names) = (HashMap::default(), false);
+        for (index, issuer) in issuers.iter().enumerate() {
+            match &issuer.iss {
+                Iss::Any => has_open_names = true,
+                Iss::Named(names) => {
+                    has_open_names |= names.iter().any(|name| name.claim.is_some());
+                    let exact = names.iter().filter(|name| name.claim.is_none());
+                    by_iss.extend(exact.map(|name| (name.written.clone(), index)));
+                }
+            }
+        }
+        let known = |issuer: Issuer| {
+            let fingerprint = issuer.fingerprint();
+            Known { issuer: Arc::new(issuer), fingerprint }
+        };
+        Self { known: issuers.into_iter().map(known).collect(), by_iss, has_open_names, max_bytes }
     }
 
-    pub(crate) fn by_iss(&self, iss: &str) -> Option<&Arc<Issuer>> {
-        self.issuers.iter().find(|issuer| &*issuer.iss == iss)
+    /// The issuer of a token with these claims. An unproven `iss` decides about nothing else.
+    pub(super) fn choose<'c>(&self, claims: &'c StrictObject<'_>) -> Option<Chosen<'_, 'c>> {
+        let iss = match claims.value("iss") {
+            Some(iss) => Some(text(iss)?),
+            None => None,
+        };
+        let chosen = |index: usize, tenant, iss| {
+            let issuer = &self.known.get(index)?.issuer;
+            Some(Chosen { index, issuer, tenant, iss })
+        };
+        if let Some(index) = iss.as_ref().and_then(|iss| self.by_iss.get(&**iss)) {
+            return chosen(*index, None, None);
+        }
+        if !self.has_open_names {
+            return None;
+        }
+        for (index, known) in self.known.iter().enumerate() {
+            match (&known.issuer.iss, &iss) {
+                (Iss::Any, _) => return chosen(index, None, iss),
+                (Iss::Named(names), Some(iss)) => {
+                    let tenant = names.iter().find_map(|name| name.tenant(iss, claims));
+                    if tenant.is_some() {
+                        return chosen(index, tenant, None);
+                    }
+                }
+                (Iss::Named(_), None) => {}
+            }
+        }
+        None
+    }
+
+    /// The issuer that a token was proven by, where it is still the same in every setting and key.
+    pub(super) fn of(&self, proven: &ProvenToken) -> Option<&Arc<Issuer>> {
+        let is_same = |known: &&Known| {
+            known.fingerprint.is_some() && known.fingerprint == proven.issuer.fingerprint
+        };
+        // Its place is the same too, unless the policy was changed.
+        let known = self.known.get(proven.issuer.index as usize).filter(is_same);
+        known.or_else(|| self.known.iter().find(is_same)).map(|known| &known.issuer)
+    }
+
+    /// How a token that this issuer proves remembers it.
+    pub(super) fn remembered(&self, index: usize) -> ProvenBy {
+        let fingerprint = self.known.get(index).and_then(|known| known.fingerprint);
+        ProvenBy { index: u32::try_from(index).unwrap_or(u32::MAX), fingerprint }
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {
-        self.issuers.iter().find(|issuer| &*issuer.name == name)
+        self.iter().find(|issuer| &*issuer.name == name)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
-        self.issuers.iter()
+        self.known.iter().map(|known| &known.issuer)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.issuers.is_empty()
+        self.known.is_empty()
     }
+
+    /// How large a token may be.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// The headers that hold bare tokens, each once.
+    #[cfg_attr(not(test), allow(dead_code, reason = "asked where credentials are read"))]
+    pub(crate) fn headers(&self) -> Vec<HeaderName> {
+        let mut headers: Vec<HeaderName> = Vec::new();
+        for header in self.iter().filter_map(|issuer| issuer.header.as_ref()) {
+            if !headers.contains(header) {
+                headers.push(header.clone());
+            }
+        }
+        headers
+    }
+}
+
+/// Which issuer proved a token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProvenBy {
+    /// Its place among the issuers at that time.
+    index: u32,
+    fingerprint: Option<Fingerprint>,
 }

@@ -78,6 +78,39 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
     }
 }
 
+/// Reads a size in bytes: a whole number, or text such as `64MiB`.
+pub(super) fn load_size(
+    section: &Section<'_>,
+    name: &'static str,
+    range: std::ops::Range<u64>,
+) -> Option<At<u64>> {
+    if !section.is_text(name) {
+        return section.number(name, range);
+    }
+    let (least, most) = (range.start, range.end - 1);
+    section.parse(name, "size", |text| {
+        let size = parse_size(text)
+            .ok_or("a size is a whole number of bytes, or such as `64KiB` or `64MiB`")?;
+        if range.contains(&size) {
+            Ok(size)
+        } else {
+            Err(format!("it is from {least} to {most} bytes"))
+        }
+    })
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// Checks a link that goes into denials.
 pub(super) fn check_link(text: &str, schemes: &[&str], is_base: bool) -> Result<String, String> {
     if is_base && text.contains(['?', '#']) {
@@ -120,6 +153,48 @@ pub(super) fn check_quotable(text: &str) -> Result<String, String> {
 
 pub(super) fn parse_header(name: &str) -> Result<HeaderName, String> {
     name.parse().map_err(|_| "a header's name is made of letters, digits and `-`".into())
+}
+
+/// The name of a header that may hold a credential: none that means something else.
+pub(super) fn parse_credential_header(name: &str) -> Result<HeaderName, String> {
+    /// Of requests, of connections, of caches, of CORS, and of what proxies add.
+    const TAKEN: [&str; 30] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "access-control-request-headers",
+        "access-control-request-method",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "keep-alive",
+        "origin",
+        "proxy-authorization",
+        "range",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-forwarded-for",
+    ];
+    let header = parse_header(name)?;
+    if TAKEN.contains(&header.as_str()) {
+        return Err("this header has a meaning of its own: name one that holds nothing else".into());
+    }
+    Ok(header)
 }
 
 pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {

@@ -1,6 +1,7 @@
 //! Reads a policy file, table by table.
 
 mod checks;
+mod claims;
 mod issuers;
 mod keys;
 mod limits;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_quota, parse_cidr, parse_header,
-    report_syntax,
+    check_link, check_quotable, check_sentence, check_word, load_quota, load_size, parse_cidr,
+    parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
@@ -25,9 +26,9 @@ use super::section::{At, Section};
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
+use crate::verify::{Issuers, TokenPolicy};
 
 const MAX_BUCKETS: u64 = 1_000_000;
-const TOKEN_CACHE: u64 = 100_000;
 
 /// Reads the policy `text`. Files that it names are relative to `folder`.
 ///
@@ -81,14 +82,15 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let (denial, codes) = load_denial(root.section("denial", "[denial]"));
     let address = load_address(root.section("address", "[address]"));
     let failures = load_failures(root.section("failures", "[failures]"));
-    let token_cache = load_tokens(root.section("tokens", "[tokens]"));
+    let tokens = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
 
     let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
     let takes_keys = root.has("api_keys");
     let (keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
-        load_keys(section, folder, !issuers.is_empty(), root.faults())
+        let takes_bearer = issuers.iter().any(|issuer| issuer.header.is_none());
+        load_keys(section, folder, takes_bearer, root.faults())
     });
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
@@ -112,8 +114,8 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
-        issuers: crate::verify::Issuers::new(issuers),
-        token_cache,
+        issuers: Issuers::new(issuers, tokens.max_bytes),
+        tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
@@ -275,13 +277,20 @@ fn quota_of(rate: &str, burst: Option<u32>) -> Option<Quota> {
     Quota::new(tokens, period, burst.and_then(std::num::NonZeroU32::new).unwrap_or(tokens)).ok()
 }
 
-fn load_tokens(section: Option<Section<'_>>) -> usize {
-    let cache = section.and_then(|section| {
-        let cache = section.number("cache", 0..100_000_001);
-        section.finish();
-        cache
-    });
-    usize::try_from(cache.map_or(TOKEN_CACHE, |cache| cache.value)).unwrap_or(0)
+fn load_tokens(section: Option<Section<'_>>) -> TokenPolicy {
+    let mut tokens = TokenPolicy::default();
+    let Some(section) = section else { return tokens };
+    if let Some(cache) = section.number("cache", 0..100_000_001) {
+        tokens.cache = usize::try_from(cache.value).unwrap_or(tokens.cache);
+    }
+    if let Some(bytes) = load_size(&section, "cache_bytes", 0..(1 << 50) + 1) {
+        tokens.cache_bytes = bytes.value;
+    }
+    if let Some(bytes) = load_size(&section, "max_bytes", 1..65_537) {
+        tokens.max_bytes = usize::try_from(bytes.value).unwrap_or(tokens.max_bytes);
+    }
+    section.finish();
+    tokens
 }
 
 fn load_store(section: Option<Section<'_>>) -> usize {

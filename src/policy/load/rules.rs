@@ -4,10 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use http::Method;
-use serde_json::Value;
-use toml::de::DeValue;
 
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
+use super::claims::load_claims;
 use super::keys::Keys;
 use super::limits::LoadedLimit;
 use crate::limit::{KeyPart, ONE};
@@ -314,35 +313,6 @@ fn report_ungranted<'s>(
                 )),
         );
     }
-}
-
-fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
-    let mut claims = Vec::new();
-    for (name, value) in section.entries() {
-        let wanted = match value.get_ref() {
-            DeValue::String(text) => Some(Value::from(text.as_ref())),
-            DeValue::Boolean(flag) => Some(Value::from(*flag)),
-            DeValue::Integer(number) => number.as_str().parse::<i64>().ok().map(Value::from),
-            _ => None,
-        };
-        match wanted {
-            Some(wanted) => claims.push((name.value.into(), wanted)),
-            None => section.push(
-                Fault::at(
-                    &section.at_span(value.span()),
-                    format!(
-                        "the claim `{}` cannot be compared with this",
-                        name.value.escape_debug()
-                    ),
-                )
-                .label("is no text, whole number, true or false")
-                .with_help(
-                    "an array claim that holds the value matches too: write the value alone",
-                ),
-            ),
-        }
-    }
-    claims
 }
 
 fn unknown_limit(name: &At<&str>, names: &[&str]) -> Fault {
