@@ -147,7 +147,7 @@ denial_codes! {
         members: [("accepted_issuers", Always)],
         title: "Token issuer unknown",
         detail: "The token names no issuer whose tokens are accepted here.",
-        remedy: "Get a token from an accepted issuer: {accepted_issuers}. `iss` is compared byte by byte, with any slash at its end.";
+        remedy: "Get a token from an accepted issuer[: {accepted_issuers}]. `iss` is compared byte by byte, with any slash at its end.";
 
     /// No key of the issuer fits the token's `kid` or, without one, its algorithm.
     TOKEN_KEY_UNKNOWN => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
@@ -155,7 +155,7 @@ denial_codes! {
         members: [("accepted_issuers", Always)],
         title: "Token key unknown",
         detail: "No key of the token's issuer fits the token.",
-        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token from {accepted_issuers}. If new tokens are refused too, report it, quoting `instance`.";
+        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it, quoting `instance`.";
 
     /// The signature does not fit the token.
     TOKEN_SIGNATURE_INVALID => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
@@ -163,7 +163,7 @@ denial_codes! {
         members: [("accepted_issuers", Always)],
         title: "Token signature invalid",
         detail: "The signature of the token is not valid.",
-        remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token from {accepted_issuers}.";
+        remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token[ from {accepted_issuers}].";
 
     /// The token is genuine, and its `exp` lies in the past.
     TOKEN_EXPIRED => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),

@@ -221,13 +221,13 @@ impl Scene<'_> {
             TokenError::Malformed(cause) => {
                 self.deny(&codes::TOKEN_MALFORMED).naming_accepted().because(cause)
             }
-            TokenError::IssuerUnknown => self.accepting_issuers(&codes::TOKEN_ISSUER_UNKNOWN),
-            TokenError::KeyUnknown(issuer) => {
-                self.accepting_issuers(&codes::TOKEN_KEY_UNKNOWN).because(of_issuer(&issuer))
-            }
-            TokenError::SignatureInvalid(issuer) => {
-                self.accepting_issuers(&codes::TOKEN_SIGNATURE_INVALID).because(of_issuer(&issuer))
-            }
+            TokenError::IssuerUnknown => self.accepting_issuers(&codes::TOKEN_ISSUER_UNKNOWN, None),
+            TokenError::KeyUnknown(issuer) => self
+                .accepting_issuers(&codes::TOKEN_KEY_UNKNOWN, Some(&issuer))
+                .because(of_issuer(&issuer)),
+            TokenError::SignatureInvalid(issuer) => self
+                .accepting_issuers(&codes::TOKEN_SIGNATURE_INVALID, Some(&issuer))
+                .because(of_issuer(&issuer)),
             TokenError::AlgorithmNotAllowed(issuer) => {
                 let names = issuer.algorithms.iter().map(|algorithm| algorithm_name(*algorithm));
                 self.deny(&codes::TOKEN_ALGORITHM_NOT_ALLOWED)
@@ -271,15 +271,24 @@ impl Scene<'_> {
         }
     }
 
-    fn accepting_issuers(&self, code: &'static DenialCode) -> Denial {
-        let issuers = || self.policy.issuers.iter();
-        let items = issuers().flat_map(AcceptedIssuer::of).collect::<Vec<_>>();
+    /// Lists all issuers, or the one that the token names.
+    fn accepting_issuers(&self, code: &'static DenialCode, named: Option<&Issuer>) -> Denial {
+        let all = || self.policy.issuers.iter().map(AsRef::as_ref);
+        let items: Vec<AcceptedIssuer<'_>> = match named {
+            Some(issuer) => AcceptedIssuer::of(issuer).collect(),
+            None => all().flat_map(AcceptedIssuer::of).collect(),
+        };
         let text = |issuer: &AcceptedIssuer<'_>| match issuer.obtain {
             Some(obtain) => format!("{} (see {obtain})", issuer.iss),
             None => issuer.iss.to_owned(),
         };
         let text = items.iter().take(8).map(text).collect::<Vec<_>>().join(" or ");
-        self.deny(code).fact("accepted_issuers", Fact::items(&items, text)).variant(0)
+        let mut denial = self.deny(code);
+        if !items.is_empty() {
+            denial = denial.fact("accepted_issuers", Fact::items(&items, text));
+        }
+        // Where there are several, the token decides which of them is named.
+        if named.is_none() || all().nth(1).is_none() { denial.variant(0) } else { denial }
     }
 
     pub(crate) fn refusal(&self, refusal: Refusal, principal: Option<&Principal>) -> Denial {
@@ -386,7 +395,7 @@ struct AcceptedIssuer<'i> {
 
 impl<'i> AcceptedIssuer<'i> {
     /// One for each name of the issuer.
-    fn of(issuer: &'i Arc<Issuer>) -> impl Iterator<Item = Self> {
+    fn of(issuer: &'i Issuer) -> impl Iterator<Item = Self> {
         issuer.iss.names().map(|iss| Self { iss, obtain: issuer.obtain.as_deref() })
     }
 }

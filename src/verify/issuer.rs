@@ -383,3 +383,62 @@ pub(crate) struct ProvenBy {
     index: u32,
     fingerprint: Option<Fingerprint>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuers(iss: Vec<Iss>) -> Issuers {
+        let issuer = |(index, iss): (usize, Iss)| {
+            let keys = KeySet::from_secrets([&[0; 32][..]], &[Algorithm::HS256]);
+            let name = index.to_string();
+            Issuer::new(name.into(), iss, Audiences::Any, vec![Algorithm::HS256], keys)
+        };
+        Issuers::new(iss.into_iter().enumerate().map(issuer).collect(), 8192)
+    }
+
+    fn tenants(written: &str) -> Iss {
+        let (before, rest) = written.split_once('{').unwrap();
+        let (claim, after) = rest.split_once('}').unwrap();
+        let claim = ClaimPath::parse(claim).unwrap();
+        let claim = Some((before.into(), claim, after.into()));
+        Iss::Named(vec![IssName { written: written.into(), claim }])
+    }
+
+    fn chosen(issuers: &Issuers, payload: &str) -> Option<(usize, Option<String>)> {
+        let claims = StrictObject::parse(payload.as_bytes()).unwrap();
+        let chosen = issuers.choose(&claims)?;
+        Some((chosen.index, chosen.tenant.or(chosen.iss).map(Cow::into_owned)))
+    }
+
+    #[test]
+    fn an_exact_name_goes_before_one_with_a_claim() {
+        let issuers = issuers(vec![tenants("https://x/{/org/id}"), Iss::exactly("https://x/own")]);
+        for (payload, expected) in [
+            (r#"{"iss":"https://x/own","org":{"id":"own"}}"#, Some((1, None))),
+            (r#"{"iss":"https://x/a","org":{"id":"a"}}"#, Some((0, Some("a".to_owned())))),
+            (r#"{"iss":"https://x/a","org":{"id":"b"}}"#, None),
+            (r#"{"iss":"https://x/a"}"#, None),
+            (r#"{"iss":["https://x/own"]}"#, None),
+            (r#"{"iss":null}"#, None),
+            (r#"{}"#, None),
+        ] {
+            assert_eq!(chosen(&issuers, payload), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn any_name_is_text_or_absent() {
+        let issuers = issuers(vec![Iss::Any]);
+        for (payload, expected) in [
+            (r#"{}"#, Some((0, None))),
+            (r#"{"iss":null}"#, Some((0, None))),
+            (r#"{"iss":"a"}"#, Some((0, Some("a".to_owned())))),
+            (r#"{"iss":7}"#, None),
+            (r#"{"iss":["a"]}"#, None),
+            (r#"{"iss":{}}"#, None),
+        ] {
+            assert_eq!(chosen(&issuers, payload), expected, "{payload}");
+        }
+    }
+}

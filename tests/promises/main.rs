@@ -14,6 +14,7 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
+mod issuers;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
