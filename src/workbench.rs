@@ -20,7 +20,7 @@ use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
 use crate::policy::{Faults, Severity, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
-use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
+use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
 use crate::{OpenError, Tollgate};
 
 pub use crate::reference::Format;
@@ -158,7 +158,7 @@ pub struct TokenOrder {
     pub plan: Option<String>,
     /// From now; negative times are not possible, 0 is a token that has expired.
     pub expires: Duration,
-    /// Further claims; they replace those above.
+    /// Further claims, by name or JSON Pointer; they replace those above.
     pub claims: BTreeMap<String, Value>,
     /// `kid` of the header.
     pub kid: Option<String>,
@@ -217,9 +217,6 @@ fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
         "exp": now.saturating_add(order.expires.as_secs()),
         "jti": URL_SAFE_NO_PAD.encode(id),
     });
-    if let Some(iss) = issuer.iss.names().next() {
-        claims["iss"] = iss.into();
-    }
     match issuer.audiences.names() {
         [] => {}
         names => put(&mut claims, issuer.audience_claim.first(), json!(names)),
@@ -235,7 +232,23 @@ fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
         put(&mut claims, issuer.plan_claim.first(), plan.as_str().into());
     }
     for (name, value) in &order.claims {
-        claims[name] = value.clone();
+        put(&mut claims, &ClaimPath::parse(name)?, value.clone());
+    }
+    if let (Iss::Named(names), None) = (&issuer.iss, claims.get("iss")) {
+        let name = names.first().ok_or("the issuer has no name")?;
+        claims["iss"] = match &name.claim {
+            None => name.written.as_ref().into(),
+            Some((before, claim, after)) => {
+                let tenant = claims.pointer(&claim.pointer()).and_then(Value::as_str);
+                let tenant = tenant.ok_or_else(|| {
+                    format!(
+                        "the issuer is named by the claim `{0}`: give it with --claim {0}=...",
+                        claim.as_str()
+                    )
+                })?;
+                format!("{before}{tenant}{after}").into()
+            }
+        };
     }
     Ok(claims)
 }

@@ -53,6 +53,13 @@ impl ClaimPath {
         (value != "null").then_some(value)
     }
 
+    /// The same as a JSON Pointer.
+    pub(crate) fn pointer(&self) -> String {
+        self.steps()
+            .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")))
+            .collect()
+    }
+
     /// The steps from the payload to the claim.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &str> {
         let name = self.steps.is_empty().then_some(&*self.written);

@@ -17,14 +17,26 @@ pub(crate) struct CredentialPolicy {
     pub(crate) keys_as_bearer: bool,
     pub(crate) prefix: Box<str>,
     pub(crate) format: KeyFormat,
-    /// Whether any issuer is configured: without one, a bearer value cannot be a token.
+    /// Whether tokens are taken as `Authorization: Bearer`: there is an issuer whose tokens are sent
+    /// so.
     pub(crate) tokens: bool,
+    /// The headers that hold a token alone, for issuers whose tokens are not sent in `Authorization`.
+    #[allow(dead_code, reason = "read where credentials are found")]
+    pub(crate) token_headers: Vec<HeaderName>,
 }
 
 /// A credential as it was presented: unverified, and borrowed from the request.
 pub(crate) enum Credential<'r> {
     ApiKey(&'r [u8]),
     Token(&'r [u8]),
+}
+
+/// Where a token was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TokenPlace {
+    Authorization,
+    /// The header with this index in [`CredentialPolicy::token_headers`].
+    Header(u8),
 }
 
 impl Credential<'_> {
@@ -193,6 +205,7 @@ mod tests {
             prefix: "tg".into(),
             format: KeyFormat::Checked { prefix: "tg".into() },
             tokens: true,
+            token_headers: Vec::new(),
         }
     }
 

@@ -7,6 +7,8 @@ mod extract;
 mod key_format;
 mod secret;
 
-pub(crate) use extract::{Credential, CredentialError, CredentialPolicy, Place, Unsupported};
+pub(crate) use extract::{
+    Credential, CredentialError, CredentialPolicy, Place, TokenPlace, Unsupported,
+};
 pub(crate) use key_format::{KeyFault, KeyFormat, is_key_prefix, new_key};
 pub(crate) use secret::Secret;

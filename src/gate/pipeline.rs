@@ -17,14 +17,14 @@ use super::admission::{Admission, vary_by_credential};
 use super::observe;
 use crate::address::Address;
 use crate::claims;
-use crate::credential::{Credential, Unsupported};
+use crate::credential::{Credential, TokenPlace, Unsupported};
 use crate::denial::{Denial, PROVED_NOTHING, Renderer, Scene};
 use crate::fields::Fields;
 use crate::limit::{Balance, Charge, Charges, Failures, KeyPart, Limit, MemoryStore};
 use crate::policy::{Demands, Fault, Mode, Policy, Rule, is_preflight};
 use crate::principal::{CredentialKind, Principal};
 use crate::time::{Clock, Moment};
-use crate::verify::{TokenCache, TokenPlace, TokenPolicy};
+use crate::verify::{TokenCache, TokenPolicy};
 
 /// A policy in force, with its buckets.
 pub(crate) struct Gate {
@@ -231,7 +231,7 @@ impl Gate {
             Credential::Token(token) => {
                 let now = moment.wall();
                 (self.tokens)
-                    .verify(token, TokenPlace::Bearer, now, &self.policy.issuers)
+                    .verify(token, TokenPlace::Authorization, now, &self.policy.issuers)
                     .map(|proven| proven.principal)
                     .map_err(|error| scene.token(error, now))
             }

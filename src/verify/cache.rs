@@ -11,8 +11,9 @@ use ahash::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
-use super::issuer::{Issuers, TokenPlace};
+use super::issuer::Issuers;
 use super::token::{ProvenToken, TokenError};
+use crate::credential::TokenPlace;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +112,7 @@ impl TokenCache {
     pub(crate) fn verify(
         &self,
         token: &[u8],
-        place: TokenPlace<'_>,
+        place: TokenPlace,
         now: u64,
         issuers: &Issuers,
     ) -> Result<ProvenToken, TokenError> {
@@ -125,19 +126,19 @@ impl TokenCache {
     pub(crate) fn recall(
         &self,
         token: &[u8],
-        place: TokenPlace<'_>,
+        place: TokenPlace,
         now: u64,
         issuers: &Issuers,
     ) -> Option<Result<ProvenToken, TokenError>> {
         // What is too large to be a token is not worth looking for.
         let tokens = self.tokens.as_ref().filter(|_| token.len() <= issuers.max_bytes())?;
         let proven = tokens.get(&Whole(token))?;
-        let Some(issuer) = issuers.of(&proven) else {
+        let Some(known) = issuers.of(&proven) else {
             // The issuer is not what it was: what it proved is to be proven anew.
             tokens.remove(&Whole(token));
             return None;
         };
-        if !issuer.is_sent_in(place) {
+        if known.place != place {
             return Some(Err(TokenError::IssuerUnknown));
         }
         if now < proven.ends {
@@ -151,7 +152,7 @@ impl TokenCache {
     pub(crate) fn prove(
         &self,
         token: &[u8],
-        place: TokenPlace<'_>,
+        place: TokenPlace,
         now: u64,
         issuers: &Issuers,
     ) -> Result<ProvenToken, TokenError> {
@@ -222,11 +223,13 @@ mod tests {
         let before = Issuers::new(vec![one, two], 8192);
         let now = NOW * MICROS;
         for token in [&of_one, &of_two] {
-            let proven = cache.verify(token, TokenPlace::Bearer, now, &before).unwrap();
+            let proven = cache.verify(token, TokenPlace::Authorization, now, &before).unwrap();
             assert_eq!((proven.jti().as_deref(), proven.issued_at), (Some("j"), Some(NOW)));
         }
         let recalled = |token: &[u8], issuers: &Issuers| {
-            cache.recall(token, TokenPlace::Bearer, now, issuers).is_some_and(|it| it.is_ok())
+            cache
+                .recall(token, TokenPlace::Authorization, now, issuers)
+                .is_some_and(|it| it.is_ok())
         };
         // The same two once more, in another order: nothing is lost.
         let same = Issuers::new(vec![issuer("two", &[b'b'; 32]), issuer("one", &secret)], 8192);
@@ -258,7 +261,7 @@ mod tests {
             cache.retain(&changed);
             assert_eq!(held(&cache).0, 1, "{what}");
             assert!(!recalled(&of_one, &changed) && recalled(&of_two, &changed), "{what}");
-            cache.verify(&of_one, TokenPlace::Bearer, now, &same).unwrap();
+            cache.verify(&of_one, TokenPlace::Authorization, now, &same).unwrap();
         }
     }
 
@@ -268,26 +271,34 @@ mod tests {
         let one = issuer("one", &[b'a'; 32]);
         let token = token(&one, "");
         let before = Issuers::new(vec![one], 8192);
-        cache.verify(&token, TokenPlace::Bearer, NOW * MICROS, &before).unwrap();
+        cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &before).unwrap();
         let after = Issuers::new(vec![issuer("one", &[b'z'; 32])], 8192);
-        let answer = cache.verify(&token, TokenPlace::Bearer, NOW * MICROS, &after);
+        let answer = cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &after);
         assert!(matches!(answer, Err(TokenError::SignatureInvalid(_))));
     }
 
     #[test]
     fn a_remembered_token_counts_only_where_its_issuer_takes_tokens() {
         let name = HeaderName::from_static("x-token");
-        let mut one = issuer("one", &[b'a'; 32]);
-        one.header = Some(name.clone());
+        let sent_in = |mut issuer: Issuer, header: &'static str| {
+            issuer.header = Some(HeaderName::from_static(header));
+            issuer
+        };
+        let one = sent_in(issuer("one", &[b'a'; 32]), "x-token");
         let token = token(&one, "");
-        let issuers = Issuers::new(vec![one], 8192);
-        assert_eq!(issuers.headers(), std::slice::from_ref(&name));
+        let issuers = vec![
+            sent_in(issuer("other", &[b'b'; 32]), "x-other"),
+            one,
+            sent_in(issuer("third", &[b'c'; 32]), "x-token"),
+        ];
+        let issuers = Issuers::new(issuers, 8192);
+        assert_eq!(issuers.headers(), [HeaderName::from_static("x-other"), name]);
+        assert!(!issuers.take_bearer());
         let cache = cache(100, 1 << 20);
         let now = NOW * MICROS;
         for _ in 0..2 {
-            assert!(cache.verify(&token, TokenPlace::Header(&name), now, &issuers).is_ok());
-            let other = HeaderName::from_static("x-other");
-            for place in [TokenPlace::Bearer, TokenPlace::Header(&other)] {
+            assert!(cache.verify(&token, TokenPlace::Header(1), now, &issuers).is_ok());
+            for place in [TokenPlace::Authorization, TokenPlace::Header(0), TokenPlace::Header(2)] {
                 let answer = cache.verify(&token, place, now, &issuers);
                 assert!(matches!(answer, Err(TokenError::IssuerUnknown)), "{place:?}");
             }
@@ -303,7 +314,7 @@ mod tests {
         let issuers = Issuers::new(vec![one], 8192);
         let fill = |cache: &TokenCache, tokens: &[Vec<u8>]| {
             for token in tokens {
-                cache.verify(token, TokenPlace::Bearer, NOW * MICROS, &issuers).unwrap();
+                cache.verify(token, TokenPlace::Authorization, NOW * MICROS, &issuers).unwrap();
             }
             held(cache)
         };

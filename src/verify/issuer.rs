@@ -12,6 +12,7 @@ use super::fingerprint::Fingerprint;
 use super::key_set::KeySet;
 use super::token::ProvenToken;
 use crate::claims::{ClaimMatch, ClaimPath, Claims, Pattern, StrictObject, text};
+use crate::credential::TokenPlace;
 use crate::scope::Scope;
 
 /// An issuer of the policy.
@@ -101,16 +102,6 @@ pub(crate) struct Grants {
     pub(crate) plans: Vec<Pattern>,
 }
 
-/// Where a token was sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum TokenPlace<'p> {
-    /// `Authorization: Bearer`.
-    Bearer,
-    /// Bare, in this header.
-    #[cfg_attr(not(test), allow(dead_code, reason = "made where credentials are read"))]
-    Header(&'p HeaderName),
-}
-
 impl Issuer {
     /// An issuer with the defaults of the policy.
     pub(crate) fn new(
@@ -142,15 +133,6 @@ impl Issuer {
             required_claims: Vec::new(),
             claims: Vec::new(),
             may_grant: None,
-        }
-    }
-
-    /// Whether its tokens are sent there.
-    pub(crate) fn is_sent_in(&self, place: TokenPlace<'_>) -> bool {
-        match (&self.header, place) {
-            (None, TokenPlace::Bearer) => true,
-            (Some(header), TokenPlace::Header(place)) => header == place,
-            _ => false,
         }
     }
 
@@ -256,14 +238,18 @@ pub(crate) struct Issuers {
     known: Vec<Known>,
     /// Which issuer has exactly this name.
     by_iss: HashMap<Box<str>, usize, ahash::RandomState>,
+    /// The headers that hold bare tokens, each once.
+    headers: Vec<HeaderName>,
     /// Whether any issuer has a name with a claim in it, or goes by any name.
     has_open_names: bool,
     max_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Known {
-    issuer: Arc<Issuer>,
+pub(super) struct Known {
+    pub(super) issuer: Arc<Issuer>,
+    /// Where its tokens are sent.
+    pub(super) place: TokenPlace,
     fingerprint: Option<Fingerprint>,
 }
 
@@ -282,7 +268,8 @@ impl Issuers {
     /// by the policy's checks. Tokens have at most `max_bytes`.
     pub(crate) fn new(issuers: Vec<Issuer>, max_bytes: usize) -> Self {
         let (mut by_iss, mut has_open_names) = (HashMap::default(), false);
-        for (index, issuer) in issuers.iter().enumerate() {
+        let (mut known, mut headers) = (Vec::new(), Vec::new());
+        for (index, issuer) in issuers.into_iter().enumerate() {
             match &issuer.iss {
                 Iss::Any => has_open_names = true,
                 Iss::Named(names) => {
@@ -291,23 +278,30 @@ impl Issuers {
                     by_iss.extend(exact.map(|name| (name.written.clone(), index)));
                 }
             }
-        }
-        let known = |issuer: Issuer| {
+            let place = match &issuer.header {
+                None => TokenPlace::Authorization,
+                Some(header) => place_of(header, &mut headers),
+            };
             let fingerprint = issuer.fingerprint();
-            Known { issuer: Arc::new(issuer), fingerprint }
-        };
-        Self { known: issuers.into_iter().map(known).collect(), by_iss, has_open_names, max_bytes }
+            known.push(Known { issuer: Arc::new(issuer), place, fingerprint });
+        }
+        Self { known, by_iss, headers, has_open_names, max_bytes }
     }
 
-    /// The issuer of a token with these claims. An unproven `iss` decides about nothing else.
-    pub(super) fn choose<'c>(&self, claims: &'c StrictObject<'_>) -> Option<Chosen<'_, 'c>> {
+    /// The issuer of a token with these claims, which was sent in `place`. An unproven `iss` decides
+    /// about nothing else.
+    pub(super) fn choose<'c>(
+        &self,
+        claims: &'c StrictObject<'_>,
+        place: TokenPlace,
+    ) -> Option<Chosen<'_, 'c>> {
         let iss = match claims.value("iss") {
             Some(iss) => Some(text(iss)?),
             None => None,
         };
         let chosen = |index: usize, tenant, iss| {
-            let issuer = &self.known.get(index)?.issuer;
-            Some(Chosen { index, issuer, tenant, iss })
+            let known = self.known.get(index).filter(|known| known.place == place)?;
+            Some(Chosen { index, issuer: &known.issuer, tenant, iss })
         };
         if let Some(index) = iss.as_ref().and_then(|iss| self.by_iss.get(&**iss)) {
             return chosen(*index, None, None);
@@ -331,13 +325,13 @@ impl Issuers {
     }
 
     /// The issuer that a token was proven by, where it is still the same in every setting and key.
-    pub(super) fn of(&self, proven: &ProvenToken) -> Option<&Arc<Issuer>> {
+    pub(super) fn of(&self, proven: &ProvenToken) -> Option<&Known> {
         let is_same = |known: &&Known| {
             known.fingerprint.is_some() && known.fingerprint == proven.issuer.fingerprint
         };
         // Its place is the same too, unless the policy was changed.
         let known = self.known.get(proven.issuer.index as usize).filter(is_same);
-        known.or_else(|| self.known.iter().find(is_same)).map(|known| &known.issuer)
+        known.or_else(|| self.known.iter().find(is_same))
     }
 
     /// How a token that this issuer proves remembers it.
@@ -363,17 +357,25 @@ impl Issuers {
         self.max_bytes
     }
 
-    /// The headers that hold bare tokens, each once.
-    #[cfg_attr(not(test), allow(dead_code, reason = "asked where credentials are read"))]
-    pub(crate) fn headers(&self) -> Vec<HeaderName> {
-        let mut headers: Vec<HeaderName> = Vec::new();
-        for header in self.iter().filter_map(|issuer| issuer.header.as_ref()) {
-            if !headers.contains(header) {
-                headers.push(header.clone());
-            }
-        }
-        headers
+    /// The headers that hold bare tokens, each once. [`TokenPlace::Header`] counts them.
+    pub(crate) fn headers(&self) -> &[HeaderName] {
+        &self.headers
     }
+
+    /// Whether any of them takes tokens as `Authorization: Bearer`.
+    pub(crate) fn take_bearer(&self) -> bool {
+        self.known.iter().any(|known| known.place == TokenPlace::Authorization)
+    }
+}
+
+/// The place of a header among those that hold tokens; it is added where it is new.
+fn place_of(header: &HeaderName, headers: &mut Vec<HeaderName>) -> TokenPlace {
+    let index = headers.iter().position(|held| held == header).unwrap_or_else(|| {
+        headers.push(header.clone());
+        headers.len() - 1
+    });
+    // INVARIANT: the policy's checks refuse more headers than a byte counts.
+    TokenPlace::Header(u8::try_from(index).unwrap_or(u8::MAX))
 }
 
 /// Which issuer proved a token.
@@ -407,7 +409,7 @@ mod tests {
 
     fn chosen(issuers: &Issuers, payload: &str) -> Option<(usize, Option<String>)> {
         let claims = StrictObject::parse(payload.as_bytes()).unwrap();
-        let chosen = issuers.choose(&claims)?;
+        let chosen = issuers.choose(&claims, TokenPlace::Authorization)?;
         Some((chosen.index, chosen.tenant.or(chosen.iss).map(Cow::into_owned)))
     }
 

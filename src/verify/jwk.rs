@@ -143,7 +143,8 @@ fn read_key(entry: &str, algorithms: &[Algorithm]) -> Result<Option<VerifyingKey
     if ready.is_empty() {
         return skipped("fits none of the issuer's `algorithms`");
     }
-    let id = member("kid").map(|kid| kid.as_ref().into());
+    // An empty `kid` names no key, in a set as in a token.
+    let id = member("kid").filter(|kid| !kid.is_empty()).map(|kid| kid.as_ref().into());
     Ok(Some(VerifyingKey { id, ready, fingerprint: material.fingerprint() }))
 }
 
@@ -213,6 +214,49 @@ impl Material {
             Self::Rsa { n, e } => Fingerprint::of([&n[..], e]),
             Self::P256(point) | Self::P384(point) | Self::Ed25519(point) => {
                 Fingerprint::of([&point[..]])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Algorithm; 4] =
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
+
+    proptest! {
+        #[test]
+        fn whatever_a_set_holds_reading_it_never_panics(
+            members in prop::collection::vec(
+                ("(kty|crv|use|key_ops|alg|kid|n|e|x|y|d)", "(\"(RSA|EC|OKP|oct|P-256|Ed25519|sig|enc|AQAB|AA|)\"|null|7|\\[\\]|\\{\\})"),
+                0..8,
+            ),
+            text in "[\\{\\}\\[\\]\",:a-z0-9]{0,40}",
+        ) {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            let set = format!("{{\"keys\":[{{{}}},{text}]}}", members.join(","));
+            let _ = read(set.as_bytes(), &ALL);
+            let set = format!("{{\"keys\":[{{{}}}]}}", members.join(","));
+            prop_assert!(read(set.as_bytes(), &ALL).is_ok(), "{set}");
+            let _ = read(text.as_bytes(), &ALL);
+        }
+    }
+
+    #[test]
+    fn a_private_member_is_refused_whatever_else_is_wrong() {
+        for private in PRIVATE {
+            for rest in
+                ["", ",\"kty\":7", ",\"kty\":\"RSA\",\"use\":\"enc\"", ",\"kid\":1,\"kid\":2"]
+            {
+                let set = format!("{{\"keys\":[{{\"{private}\":\"x\"{rest}}}]}}");
+                let (keys, troubles) = read(set.as_bytes(), &ALL).ok().unwrap();
+                assert!(keys.is_empty(), "{set}");
+                assert!(matches!(&troubles[..], [KeyTrouble::Refused(..)]), "{set}: {troubles:?}");
             }
         }
     }

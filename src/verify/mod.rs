@@ -23,7 +23,7 @@ pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric}
 pub(crate) use api_key::{KeyError, KeyRecord, KeyTable};
 pub(crate) use cache::{TokenCache, TokenPolicy};
 pub(crate) use issuer::{
-    Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer, Issuers, TokenPlace,
+    Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer, Issuers,
 };
 pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
 pub(crate) use token::{ClaimFault, TokenError};

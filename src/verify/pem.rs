@@ -124,3 +124,41 @@ fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
 fn refused<T>(what: &str, help: &'static str) -> Result<T, KeyTrouble> {
     Err(KeyTrouble::Refused(what.into(), help))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_file_holds_reading_it_never_panics(
+            bytes in prop::collection::vec(prop::num::u8::ANY, 0..80),
+            text in "[A-Za-z0-9+/=\n]{0,60}",
+        ) {
+            let _ = read(&bytes, &[Algorithm::RS256, Algorithm::EdDSA]);
+            let block = format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n");
+            let _ = read(block.as_bytes(), &[Algorithm::RS256, Algorithm::EdDSA]);
+            let _ = modulus_and_exponent(&bytes);
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_key_are_read_by_their_lengths() {
+        let long = [&[0x02, 0x81, 0x80][..], &[7; 128]].concat();
+        let body = [&long[..], &[0x02, 0x01, 0x03]].concat();
+        let der = [&[0x30, 0x81, 0x86][..], &body].concat();
+        assert_eq!(modulus_and_exponent(&der), Some((&[7; 128][..], &[3][..])));
+        for odd in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x80],
+            &[0x30, 0x05, 0x02],
+            &[0x31, 0],
+            &[0x30, 0x83, 0, 0, 0],
+        ] {
+            assert_eq!(modulus_and_exponent(odd), None, "{odd:?}");
+        }
+    }
+}

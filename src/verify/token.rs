@@ -21,9 +21,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memrchr};
 
 use super::header::Header;
-use super::issuer::{Issuer, Issuers, ProvenBy, TokenPlace};
+use super::issuer::{Issuer, Issuers, ProvenBy};
 use super::key_set::KeySetError;
 use crate::claims::{StrictObject, text};
+use crate::credential::TokenPlace;
 use crate::principal::Principal;
 use crate::time::seconds_up;
 
@@ -129,7 +130,7 @@ impl Issuers {
     pub(crate) fn verify(
         &self,
         token: &[u8],
-        place: TokenPlace<'_>,
+        place: TokenPlace,
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
         let max_bytes = self.max_bytes();
@@ -143,8 +144,7 @@ impl Issuers {
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
-        let chosen = self.choose(&claims).filter(|chosen| chosen.issuer.is_sent_in(place));
-        let chosen = chosen.ok_or(TokenError::IssuerUnknown)?;
+        let chosen = self.choose(&claims, place).ok_or(TokenError::IssuerUnknown)?;
         chosen.issuer.check_signature(&header, parts.signed, signature)?;
         let by = self.remembered(chosen.index);
         chosen.check_claims(&header, &claims, by, now)
@@ -230,10 +230,10 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Bearer, 0);
+            let _ = issuers.verify(&bytes, TokenPlace::Authorization, 0);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Bearer, 0);
+            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization, 0);
         }
 
         #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use http::HeaderName;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 
@@ -24,8 +25,20 @@ use crate::verify::{
     algorithm, algorithm_name, hash_length, is_symmetric,
 };
 
-pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Issuer> {
-    let mut context = Context { folder, names: HashSet::new(), isses: HashSet::new(), any: None };
+/// Reads the issuers; `key_header` is where API keys are sent.
+pub(super) fn load_issuers(
+    sections: Vec<Section<'_>>,
+    folder: &Path,
+    key_header: &str,
+) -> Vec<Issuer> {
+    let mut context = Context {
+        folder,
+        key_header,
+        names: HashSet::new(),
+        isses: HashSet::new(),
+        headers: HashSet::new(),
+        any: None,
+    };
     let count = sections.len();
     let load = |section| load_issuer(section, &mut context);
     let issuers = sections.into_iter().filter_map(load).collect();
@@ -42,8 +55,10 @@ pub(super) fn load_issuers(sections: Vec<Section<'_>>, folder: &Path) -> Vec<Iss
 /// What issuers are checked against.
 struct Context<'a> {
     folder: &'a Path,
+    key_header: &'a str,
     names: HashSet<String>,
     isses: HashSet<String>,
+    headers: HashSet<HeaderName>,
     /// Where an issuer goes by any name.
     any: Option<(Place, &'a Faults)>,
 }
@@ -61,8 +76,7 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
     let audiences = load_audiences(&section);
     let algorithms = load_algorithms(&section);
     let keys = load_key_set(&section, context.folder, algorithms.as_deref());
-    let header = section.parse("header", "name of a header for tokens", parse_credential_header);
-    let header = header.map(|header| header.value).filter(|header| header != AUTHORIZATION);
+    let header = load_header(&section, context);
     let leeway = load_duration(&section, "leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {
         section.push(
@@ -117,6 +131,32 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
         may_grant,
         ..plain
     })
+}
+
+/// How many headers may hold tokens: each is looked for in each request.
+const MAX_HEADERS: usize = 32;
+
+/// The header that holds the issuer's tokens; `None` for `Authorization: Bearer`.
+fn load_header(section: &Section<'_>, context: &mut Context<'_>) -> Option<HeaderName> {
+    let header = section.parse("header", "name of a header for tokens", |text| {
+        let header = parse_credential_header(text)?;
+        if header.as_str().eq_ignore_ascii_case(context.key_header) {
+            return Err("API keys are sent in this header: name another one".into());
+        }
+        Ok(header)
+    })?;
+    if header.value == AUTHORIZATION {
+        return None;
+    }
+    context.headers.insert(header.value.clone());
+    if context.headers.len() > MAX_HEADERS {
+        section.push(
+            Fault::at(&header.place, format!("at most {MAX_HEADERS} headers hold tokens"))
+                .label("is one too many")
+                .with_help("have the proxies send their tokens in one header"),
+        );
+    }
+    Some(header.value)
 }
 
 fn load_duration(section: &Section<'_>, name: &'static str) -> Option<At<Duration>> {

@@ -44,6 +44,7 @@ pub(super) fn load_keys(
         prefix: "tg".into(),
         format: KeyFormat::Checked { prefix: "tg".into() },
         tokens,
+        token_headers: Vec::new(),
     };
     let Some(section) = section else {
         return Keys { table: KeyTable::new(credential.format.clone(), Vec::new()), credential };

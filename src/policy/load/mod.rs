@@ -85,13 +85,16 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
     let tokens = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
 
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder);
+    let key_header = root.section("api_keys", "[api_keys]").and_then(|keys| keys.text("header"));
+    let key_header = key_header.map_or("x-api-key", |header| header.value);
+    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder, key_header);
+    let issuers = Issuers::new(issuers, tokens.max_bytes);
     let takes_keys = root.has("api_keys");
-    let (keys, keys_whole) = whole(root, || {
+    let (mut keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
-        let takes_bearer = issuers.iter().any(|issuer| issuer.header.is_none());
-        load_keys(section, folder, takes_bearer, root.faults())
+        load_keys(section, folder, issuers.take_bearer(), root.faults())
     });
+    keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
     let (limits, limits_whole) = whole(root, || load_limits(sections));
@@ -114,7 +117,7 @@ fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
-        issuers: Issuers::new(issuers, tokens.max_bytes),
+        issuers,
         tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
