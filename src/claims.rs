@@ -18,7 +18,7 @@ mod path;
 mod pattern;
 
 pub(crate) use path::ClaimPath;
-pub(crate) use pattern::{ClaimMatch, Mismatch, Pattern, Wanted};
+pub(crate) use pattern::{ClaimMatch, Mismatch, Pattern, Template, Wanted};
 
 /// Objects and arrays inside each other: more is no token that anyone issues.
 const MAX_DEPTH: usize = 16;

@@ -1,5 +1,6 @@
 //! What a claim must be: one of some values, or an array that holds one of them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{ClaimPath, Claims, is_whole, text};
@@ -31,20 +32,103 @@ impl Pattern {
 
     /// Whether the pattern fits the whole text.
     pub(crate) fn fits(&self, text: &str) -> bool {
-        let (first, middle, last) = match &*self.parts {
-            [first, middle @ .., last] => (first, middle, last),
-            whole => return whole.iter().all(|whole| **whole == *text),
-        };
-        let rest = text.strip_prefix(&**first).and_then(|rest| rest.strip_suffix(&**last));
-        let Some(mut rest) = rest else { return false };
-        for part in middle {
-            // The leftmost place leaves the most room for the parts that follow.
-            let Some(at) = rest.find(&**part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        true
+        fit(&self.parts, text)
     }
 }
+
+/// Whether a text is made of these parts, in order, with any run of characters between them.
+fn fit<P: AsRef<str>>(parts: &[P], text: &str) -> bool {
+    let (first, middle, last) = match parts {
+        [first, middle @ .., last] => (first, middle, last),
+        whole => return whole.iter().all(|whole| whole.as_ref() == text),
+    };
+    let rest = text.strip_prefix(first.as_ref());
+    let rest = rest.and_then(|rest| rest.strip_suffix(last.as_ref()));
+    let Some(mut rest) = rest else { return false };
+    for part in middle {
+        // The leftmost place leaves the most room for the parts that follow.
+        let Some(at) = rest.find(part.as_ref()) else { return false };
+        rest = &rest[at + part.as_ref().len()..];
+    }
+    true
+}
+
+/// A pattern in which `{id}` stands for the value of the path's parameter `id`, as it is: a `*` in
+/// the value is a star.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Template(Box<[Piece]>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Piece {
+    Text(Box<str>),
+    Run,
+    Parameter(Box<str>),
+}
+
+impl Template {
+    /// Reads a pattern with parameters; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// What to write instead, where a brace does not close.
+    pub(crate) fn parse(written: &str) -> Result<Option<Self>, String> {
+        let (mut pieces, mut plain) = (Vec::new(), String::new());
+        let mut rest = written;
+        while let Some(at) = rest.find(['\\', '*', '{']) {
+            plain.push_str(&rest[..at]);
+            rest = &rest[at..];
+            if let Some(escaped) = rest.strip_prefix("\\*").or(rest.strip_prefix("\\{")) {
+                plain.push_str(&rest[1..2]);
+                rest = escaped;
+            } else if let Some(parameter) = rest.strip_prefix('{') {
+                let (name, after) =
+                    (parameter.split_once('}').filter(|(name, _)| !name.is_empty()))
+                        .ok_or("`{id}` is the path's parameter; a brace itself is written `\\{`")?;
+                pieces.extend([Piece::Text(std::mem::take(&mut plain).into())]);
+                pieces.push(Piece::Parameter(name.into()));
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix('*') {
+                pieces.extend([Piece::Text(std::mem::take(&mut plain).into()), Piece::Run]);
+                rest = after;
+            } else {
+                plain.push('\\');
+                rest = &rest[1..];
+            }
+        }
+        plain.push_str(rest);
+        pieces.push(Piece::Text(plain.into()));
+        let has_parameter = pieces.iter().any(|piece| matches!(piece, Piece::Parameter(_)));
+        Ok(has_parameter.then(|| Self(pieces.into())))
+    }
+
+    /// The names of the parameters.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Parameter(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// Whether it fits the whole text, with these parameters. One that has no value fits nothing.
+    fn fits(&self, text: &str, parameter: &Parameters<'_>) -> bool {
+        let (mut parts, mut part) = (Vec::new(), String::new());
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => part.push_str(text),
+                Piece::Run => parts.push(std::mem::take(&mut part)),
+                Piece::Parameter(name) => match parameter(name) {
+                    Some(value) => part.push_str(&value),
+                    None => return false,
+                },
+            }
+        }
+        parts.push(part);
+        fit(&parts, text)
+    }
+}
+
+/// The value of a path's parameter.
+pub(crate) type Parameters<'p> = dyn Fn(&str) -> Option<Cow<'p, str>> + 'p;
 
 /// A claim, and what it must be.
 #[derive(Clone, Debug)]
@@ -58,6 +142,8 @@ pub(crate) struct ClaimMatch {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
     Text(Pattern),
+    /// Text with parameters of the path.
+    Bound(Template),
     /// A whole number, as its digits.
     Whole(Box<str>),
     Flag(bool),
@@ -90,17 +176,32 @@ impl ClaimMatch {
         Self { claim, wanted: wanted.into() }
     }
 
-    /// Whether the claim has one of the values, or is an array that holds one.
+    /// Whether the claim has one of the values, or is an array that holds one. Values with
+    /// parameters of a path are never met.
     pub(crate) fn check(&self, claims: &impl Claims) -> Result<(), Mismatch> {
+        self.check_with(claims, &|_| None)
+    }
+
+    /// The same, with the parameters of the path.
+    pub(crate) fn check_with(
+        &self,
+        claims: &impl Claims,
+        parameter: &Parameters<'_>,
+    ) -> Result<(), Mismatch> {
         let value = self.claim.find(claims).ok_or(Mismatch::Absent)?;
         let is_met = match super::items(value) {
-            Some(items) => items.iter().any(|item| self.is_met_by(item.get())),
-            None => self.is_met_by(value),
+            Some(items) => items.iter().any(|item| self.is_met_by(item.get(), parameter)),
+            None => self.is_met_by(value, parameter),
         };
         if is_met { Ok(()) } else { Err(Mismatch::Different) }
     }
 
-    fn is_met_by(&self, value: &str) -> bool {
+    /// The parameters of the path that decide.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.wanted.iter().flat_map(Wanted::parameters)
+    }
+
+    fn is_met_by(&self, value: &str, parameter: &Parameters<'_>) -> bool {
         // A whole number counts as its digits, so that `42` and `"42"` are equal.
         let word = match value.as_bytes().first() {
             Some(b'"') => text(value),
@@ -109,10 +210,21 @@ impl ClaimMatch {
         };
         self.wanted.iter().any(|wanted| match (wanted, &word) {
             (Wanted::Text(pattern), Some(word)) => pattern.fits(word),
+            (Wanted::Bound(template), Some(word)) => template.fits(word, parameter),
             (Wanted::Whole(digits), Some(word)) => **digits == **word,
             (Wanted::Flag(flag), None) => value == if *flag { "true" } else { "false" },
             _ => false,
         })
+    }
+}
+
+impl Wanted {
+    fn parameters(&self) -> impl Iterator<Item = &str> {
+        let template = match self {
+            Self::Bound(template) => Some(template),
+            _ => None,
+        };
+        template.into_iter().flat_map(Template::parameters)
     }
 }
 
@@ -135,6 +247,7 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(pattern) => pattern.fmt(f),
+            Self::Bound(template) => template.fmt(f),
             Self::Whole(digits) => f.write_str(digits),
             Self::Flag(flag) => flag.fmt(f),
         }
@@ -145,6 +258,23 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.parts.iter().map(|part| part.replace('*', "\\*")).collect();
         write!(f, "\"{}\"", parts.join("*").replace('"', "\\\""))
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => {
+                    let text = text.replace('*', "\\*").replace('{', "\\{");
+                    f.write_str(&text.replace('"', "\\\""))?;
+                }
+                Piece::Run => f.write_str("*")?,
+                Piece::Parameter(name) => write!(f, "{{{name}}}")?,
+            }
+        }
+        f.write_str("\"")
     }
 }
 
@@ -211,6 +341,42 @@ mod tests {
             let slow: (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
             prop_assert_eq!(Pattern::new(&pattern).fits(&text), fits_slowly(&slow.0, &slow.1));
         }
+    }
+
+    #[test]
+    fn parameters_stand_for_their_values_and_are_never_patterns() {
+        let values: &Parameters<'_> = &|name| match name {
+            "id" => Some("7".into()),
+            "odd" => Some("a*{id}".into()),
+            _ => None,
+        };
+        for (written, yes, no) in [
+            ("{id}", &["7"][..], &["", "8", "{id}"][..]),
+            ("tenant-{id}", &["tenant-7"], &["7", "tenant-"]),
+            ("{id}/*", &["7/", "7/x"], &["7", "8/x"]),
+            ("*{id}*", &["7", "x7y"], &["x"]),
+            ("{odd}", &["a*{id}"], &["ab{id}", "a*7", "a"]),
+            (r"\{id}{id}\*", &["{id}7*"], &["77*", "{id}7x"]),
+            ("{other}*", &[], &["", "x"]),
+        ] {
+            let template = Template::parse(written).unwrap();
+            let template = template.unwrap();
+            for text in yes {
+                assert!(template.fits(text, values), "{written} fits {text}");
+            }
+            for text in no {
+                assert!(!template.fits(text, values), "{written} does not fit {text}");
+            }
+        }
+        for plain in ["a", "a*", r"\{id}", "a}b"] {
+            assert_eq!(Template::parse(plain), Ok(None), "{plain}");
+        }
+        for broken in ["{", "{id", "a{}", "{id}{"] {
+            assert!(Template::parse(broken).is_err(), "{broken}");
+        }
+        let template = Template::parse("{a}-*-{b}").unwrap().unwrap();
+        assert_eq!(template.parameters().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(template.to_string(), "\"{a}-*-{b}\"");
     }
 
     #[test]

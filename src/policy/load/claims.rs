@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::checks::check_word;
-use crate::claims::{ClaimMatch, ClaimPath, Pattern, Wanted};
+use crate::claims::{ClaimMatch, ClaimPath, Pattern, Template, Wanted};
 use crate::policy::fault::Fault;
 use crate::policy::section::{At, Section};
 use crate::verify::ClaimNames;
@@ -50,9 +50,18 @@ pub(super) fn report_dotted(section: &Section<'_>, paths: &[At<ClaimPath>]) {
     }
 }
 
+/// What braces in the values of claims are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Braces {
+    /// `{id}` is the path's parameter.
+    Parameters,
+    /// Characters as others.
+    Plain,
+}
+
 /// Reads `claims = { name = value }`: each value is a text with `*` for any run of characters, a
 /// whole number, `true` or `false`, or an array of these.
-pub(super) fn load_claims(section: &Section<'_>) -> Vec<ClaimMatch> {
+pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMatch> {
     let mut claims = Vec::new();
     for (name, value) in section.entries() {
         let claim = match parse_claim(name.value) {
@@ -84,7 +93,20 @@ pub(super) fn load_claims(section: &Section<'_>) -> Vec<ClaimMatch> {
         }
         let mut wanted = Vec::new();
         for item in items {
-            match wanted_value(item.get_ref()) {
+            let bound = match item.get_ref() {
+                DeValue::String(text) if braces == Braces::Parameters => Template::parse(text),
+                _ => Ok(None),
+            };
+            if let Err(help) = bound {
+                section.push(
+                    Fault::at(&section.at_span(item.span()), "a brace does not close")
+                        .label("names no parameter of the path")
+                        .with_help(help),
+                );
+                continue;
+            }
+            let bound = bound.ok().flatten().map(Wanted::Bound);
+            match bound.or_else(|| wanted_value(item.get_ref())) {
                 Some(value) => wanted.push(value),
                 None => section.push(
                     Fault::at(

@@ -14,7 +14,7 @@ use jsonwebtoken::Algorithm;
 use super::checks::{
     check_link, check_name, check_unique, check_word, parse_credential_header, read_file,
 };
-use super::claims::{load_claim, load_claims, parse_claim, report_dotted};
+use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
 use crate::claims::{ClaimMatch, ClaimPath, Pattern};
 use crate::credential::Secret;
 use crate::limit::parse_duration;
@@ -70,7 +70,8 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
     if let Some(name) = &name {
         check_unique(section.faults(), &mut context.names, name, "issuers");
     }
-    let claims = section.section("claims", "claims").map(|claims| load_claims(&claims));
+    let claims =
+        section.section("claims", "claims").map(|claims| load_claims(&claims, Braces::Plain));
     let claims = claims.unwrap_or_default();
     let iss = load_iss(&section, context, &claims);
     let audiences = load_audiences(&section);

@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use http::Method;
 
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
-use super::claims::load_claims;
+use super::claims::{Braces, load_claims};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use crate::claims::ClaimMatch;
 use crate::limit::{KeyPart, ONE};
 use crate::policy::fault::{Fault, Place, list, nearest, suggest};
 use crate::policy::path::{check_path, normal};
@@ -250,7 +251,8 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     let roles = section.list("roles", "role", check_word).unwrap_or_default();
     demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
     if let Some(claims) = section.section("claims", "claims") {
-        demands.claims = load_claims(&claims);
+        demands.claims = load_claims(&claims, Braces::Parameters);
+        report_parameters(section, &demands.claims);
         if !demands.claims.is_empty() && !public && (!demands.token || !context.takes_tokens) {
             section.push(
                 Fault::doubt(&section.key_place("claims"), "the rule admits nobody")
@@ -260,6 +262,32 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
         }
     }
     demands
+}
+
+/// Claims that are bound to parameters of the path: they must be there.
+fn report_parameters(section: &Section<'_>, claims: &[ClaimMatch]) {
+    let path = section.text("path").map_or("", |path| path.value);
+    let holds = |name: &str| {
+        path.contains(&format!("{{{name}}}")) || path.contains(&format!("{{*{name}}}"))
+    };
+    for name in claims.iter().flat_map(ClaimMatch::parameters) {
+        let shown = name.escape_debug();
+        let (message, label, help) = if holds(name) {
+            (
+                "claims by parameters of the path are not in this release".to_owned(),
+                "cannot be checked yet",
+                "compare the claim in the handler, which has both",
+            )
+        } else {
+            (
+                format!("the path has no parameter `{shown}`"),
+                "names no parameter of the path",
+                "a brace itself is written `\\{`",
+            )
+        };
+        let place = section.key_place("claims");
+        section.push(Fault::at(&place, message).label(label).with_help(help));
+    }
 }
 
 fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
