@@ -14,11 +14,13 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+mod claim_match;
 mod path;
 mod pattern;
 
+pub(crate) use claim_match::{ClaimMatch, Mismatch, Wanted};
 pub(crate) use path::ClaimPath;
-pub(crate) use pattern::{ClaimMatch, Mismatch, Pattern, Template, Wanted};
+pub(crate) use pattern::{Pattern, Template};
 
 /// Objects and arrays inside each other: more is no token that anyone issues.
 const MAX_DEPTH: usize = 16;

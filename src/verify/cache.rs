@@ -11,7 +11,7 @@ use ahash::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
-use super::issuer::Issuers;
+use super::issuers::Issuers;
 use super::token::{ProvenToken, TokenError};
 use crate::credential::TokenPlace;
 

@@ -9,6 +9,7 @@ mod cache;
 mod fingerprint;
 mod header;
 mod issuer;
+mod issuers;
 mod jwk;
 mod key_set;
 mod new_api_key;
@@ -22,9 +23,8 @@ mod vectors;
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
 pub(crate) use api_key::{KeyError, KeyRecord, KeyTable};
 pub(crate) use cache::{TokenCache, TokenPolicy};
-pub(crate) use issuer::{
-    Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer, Issuers,
-};
+pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
+pub(crate) use issuers::Issuers;
 pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
 pub(crate) use token::{ClaimFault, TokenError};
 

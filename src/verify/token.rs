@@ -21,7 +21,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memrchr};
 
 use super::header::Header;
-use super::issuer::{Issuer, Issuers, ProvenBy};
+use super::issuer::Issuer;
+use super::issuers::{Issuers, ProvenBy};
 use super::key_set::KeySetError;
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;

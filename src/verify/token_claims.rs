@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::header::Header;
-use super::issuer::{BoundTokens, Chosen, Issuer, ProvenBy};
+use super::issuer::{Audiences, BoundTokens, Issuer};
+use super::issuers::{Chosen, ProvenBy};
 use super::token::{ClaimFault, ProvenToken, TokenError};
 use crate::claims::{
     ClaimPath, NotADate, NumericDate, StrictObject, is_whole, items, names, numeric_date, text,
@@ -123,7 +124,7 @@ impl Issuer {
     }
 
     fn check_audience(self: &Arc<Self>, claims: &StrictObject<'_>) -> Result<(), TokenError> {
-        let super::issuer::Audiences::Named(wanted) = &self.audiences else { return Ok(()) };
+        let Audiences::Named(wanted) = &self.audiences else { return Ok(()) };
         let found = self.audience_claim.find(claims);
         let (path, value) = found.ok_or_else(|| missing(self.audience_claim.first(), claims))?;
         let held = texts(value).ok_or_else(|| invalid(path, ClaimFault::NotAnAudience))?;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod claims;
+mod issuer_keys;
 mod issuers;
 mod keys;
 mod limits;
