@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example orders_api -- --credentials credentials.json
-//! cargo run --example client --features client -- credentials.json
+//! cargo run --example client -- credentials.json
 //! ```
 //!
 //! It replaces an expired token by itself, tells its user about a missing scope, and waits out a
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode, header};
 use reqwest::{RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
-use tollgate::client::{Advice, Code, Denial, is_denial};
+use tollgate_client::{Advice, Code, Denial, is_denial};
 
 /// Why a request came to nothing.
 #[derive(Debug)]

@@ -30,6 +30,11 @@ impl Address {
         Ipv6Addr::from_bits(self.0).to_canonical()
     }
 
+    /// The 16 octets of the number, the first one first.
+    pub(crate) fn octets(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     fn is_ipv4(self) -> bool {
         self.0 >> 32 == IPV4
     }

@@ -4,8 +4,7 @@
 //! rules), meters how much (token buckets for each client), and when it says no, it says why,
 //! in one documented document that a client developer can act on.
 //!
-#![cfg_attr(feature = "gate", doc = "```no_run")]
-#![cfg_attr(not(feature = "gate"), doc = "```ignore")]
+//! ```no_run
 //! use std::net::SocketAddr;
 //! use axum::{Router, routing::get};
 //! use tollgate::{Principal, Tollgate};
@@ -38,7 +37,7 @@
 //! - The **client developer** gets one document for every denial (RFC 9457), with a stable
 //!   `code`, what happened, and what to do next. Schemas, types and the catalogue of codes are in
 //!   `docs/errors`; `tollgate schema --policy FILE` writes those of one API, with its handbook.
-//!   Clients in Rust read it with [`client`], which needs nothing of the gate.
+//!   Clients in Rust read it with the crate `tollgate-client`, which needs nothing of the gate.
 //!
 //! # What a policy decides
 //!
@@ -50,71 +49,74 @@
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
-//! | `gate` | yes | the gate: all that is listed here but [`client`] |
-//! | `cli` | yes | the `tollgate` command, and `gate` |
-//! | `client` | no | [`client`]: the denial as a type, for programs that call an API; no axum, no tokio |
-//! | `metrics` | no | `gate`, with counters by the `metrics` facade: `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`) |
+//! | `reference` | yes | what client developers are handed: `Tollgate::catalogue` and `openapi::apply` |
+//! | `cli` | no | the `tollgate` command: `cargo install tollgate --features cli` |
+//! | `client` | no | `tollgate::client`: the crate `tollgate-client`, which programs that call an API depend on alone |
 //!
-//! The gate without the command: `default-features = false, features = ["gate"]`.
+//! # Metrics
+//!
+//! Counters go to the recorder of the `metrics` facade that the application installs:
+//! `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`).
 //!
 //! # Reading the code
 //!
-//! Start at `gate/pipeline.rs`: it is the way of a request, in one function. Each room takes
-//! what the last one made: `credential`, `verify`, `policy`, `limit`; `denial` turns their
-//! errors into documents, and `reference` writes what client developers are handed about them.
-//! No room reaches back. `client` stands outside: it knows the document, and none of the rooms.
+//! Start at `decision/pipeline.rs`: it is the way of a request, in one function. Each room takes
+//! what the last one made: `credential`, `verify`, `limit`, `policy`; `decision` goes through them
+//! and ends with a decision, which has no effects; `denial` turns a refusal into a document; `gate`
+//! observes and answers; `reference` writes what client developers are handed.
+//! No room reaches back. The crate `tollgate-client` is outside of the house: it knows the document,
+//! and none of the rooms.
 
-// Without these features there is nothing for some of the links above to lead to.
-#![cfg_attr(not(all(feature = "gate", feature = "client")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The tables of denials hold what only the pages and the command read. With all features, what nobody
+// reads is still found.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unreachable_pub, unused_imports))]
 
-// rustfmt looks for the files of modules in macros of this name only.
-macro_rules! cfg_if {
-    (if #[$condition:meta] { $($item:item)+ }) => { $(#[$condition] $item)+ };
+mod accept;
+mod address;
+mod ask;
+mod claims;
+mod credential;
+mod decision;
+mod denial;
+mod fields;
+mod gate;
+mod limit;
+mod policy;
+mod principal;
+#[cfg(feature = "reference")]
+mod reference;
+mod scope;
+mod time;
+mod verify;
+mod watch;
+
+/// OpenAPI: what an application's own document says of the gate in front of it.
+#[cfg(feature = "reference")]
+pub mod openapi {
+    pub use crate::reference::openapi::{ApplyError, apply};
 }
 
-cfg_if! {
-    if #[cfg(feature = "gate")] {
-        mod accept;
-        mod address;
-        mod claims;
-        mod credential;
-        mod denial;
-        mod fields;
-        mod gate;
-        mod limit;
-        mod policy;
-        mod principal;
-        mod reference;
-        mod scope;
-        mod time;
-        mod verify;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod workbench;
 
-        /// OpenAPI: what an application's own document says of the gate in front of it.
-        pub mod openapi {
-            pub use crate::reference::openapi::{ApplyError, apply};
-        }
-
-        #[doc(hidden)]
-        pub mod workbench;
-
-        pub use denial::{Category, Denial, DenialCode};
-        pub use gate::{
-            Admission, ApiKey, Claims, LimitBalance, OpenError, Scoped, Tollgate, TollgateBuilder,
-            TollgateFuture, TollgateLayer, TollgateService,
-        };
-        pub use limit::MemoryStore;
-        pub use policy::{Fault, Severity};
-        pub use principal::{CredentialKind, Principal};
-        pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
-        pub use time::{Clock, ManualClock};
-        pub use verify::NewApiKey;
-    }
-}
-
+pub use denial::{Action, Actor, Category, Denial, DenialCode};
+pub use gate::{
+    Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped, SourceState,
+    SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder, TollgateFuture, TollgateLayer,
+    TollgateService, Warnings,
+};
+pub use policy::{Fault, Severity};
+pub use principal::{CredentialKind, Principal};
+pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+pub use time::{Clock, ManualClock};
 #[cfg(feature = "client")]
-pub mod client;
+#[doc(inline)]
+pub use tollgate_client as client;
+pub use verify::NewApiKey;
 
 /// The examples of the README, which are compiled and run.
-#[cfg(all(doctest, feature = "gate", feature = "client"))]
+#[cfg(all(doctest, feature = "reference"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -3,21 +3,31 @@
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Value, json};
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::claims::ClaimPath;
-use crate::limit::{Charge, Charges, MemoryStore, Quota, parse_duration};
-use crate::policy::{Faults, Severity, load};
+use crate::limit::{
+    BucketName, Charge, Charges, KeyPart, Limit, MemoryStore, Parts, PlanQuota, Quota, Settle,
+    Settled, Tables, parse_duration,
+};
+use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
@@ -37,7 +47,7 @@ pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
 /// What client developers are handed, in this form: for the API of a gate, or for any.
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     match gate {
-        Some(gate) => Api::of(gate.gate()).write(format),
+        Some(gate) => Api::of(&gate.gate().current()).write(format),
         None => Api::any().write(format),
     }
 }
@@ -45,7 +55,7 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
 /// The whole catalogue as files that link to each other: names and contents.
 pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
     match gate {
-        Some(gate) => Api::of(gate.gate()).site(),
+        Some(gate) => Api::of(&gate.gate().current()).site(),
         None => Api::any().site(),
     }
 }
@@ -65,7 +75,17 @@ pub enum KeyFile {
 #[derive(Debug)]
 pub struct Buckets {
     store: MemoryStore,
+    tables: Tables,
     clock: SystemClock,
+}
+
+/// A client as a limit by header names it.
+struct Named<'n>(&'n str);
+
+impl BucketName for Named<'_> {
+    fn write(&self, parts: &mut impl Parts) {
+        parts.header(self.0.as_bytes(), std::iter::empty());
+    }
 }
 
 impl Buckets {
@@ -74,15 +94,19 @@ impl Buckets {
     pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
-        let store = MemoryStore::new(std::iter::once(vec![quota]), max_buckets);
-        Some(Self { store, clock: SystemClock::new() })
+        let quota = PlanQuota { plan: None, rate: "".into(), quota };
+        let limit = Limit::new("one".into(), vec![KeyPart::Global], vec![quota], max_buckets);
+        let store = MemoryStore::default();
+        let tables = store.adopt([&limit]).tables;
+        Some(Self { store, tables, clock: SystemClock::new() })
     }
 
     /// Takes a token of the client's bucket; whether it was there.
     pub fn take(&self, client: &str) -> bool {
-        let mut charges = Charges::new(NonZeroU32::MIN);
-        charges.push(Charge { key: self.store.key(client), limit: 0, quota: 0 });
-        self.store.take(&mut charges, self.clock.steady())
+        let mut charges = Charges::default();
+        charges.push(Charge::new(0, 0, self.store.bucket(&Named(client)), 1));
+        let now = self.clock.steady();
+        self.store.settle(&self.tables, &mut charges, Settle::Take, now) == Settled::Granted
     }
 }
 
@@ -94,7 +118,18 @@ impl Buckets {
 pub fn inspect(text: &str) -> Result<KeyFile, String> {
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
     let root = table.get_ref();
-    if !root.keys().any(|key| matches!(key.get_ref().as_ref(), "version" | "api_keys" | "rule")) {
+    let is_policy = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        // In a key file, `[[api_keys.key]]` is another way to write `[[key]]`.
+        let settings = value.get_ref().as_table();
+        match name.get_ref().as_ref() {
+            "key" => false,
+            "api_keys" => {
+                settings.is_none_or(|table| table.keys().any(|key| key.get_ref() != "key"))
+            }
+            _ => true,
+        }
+    };
+    if !root.iter().any(is_policy) {
         return Ok(KeyFile::Keys);
     }
     let prefix = root.get("api_keys").and_then(|keys| keys.get_ref().get("prefix").cloned());
@@ -111,19 +146,19 @@ pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
     let faults = Faults::default();
     let policy =
         format!("version = 1\n[api_keys]\n{}", entry.replacen("[[key]]", "[[api_keys.key]]", 1));
-    let _loaded = load("the new key", &policy, Path::new(""), &faults);
+    let _loaded = load("the new key", &policy, &Sources::default(), &faults);
     let faults = faults.into_sorted();
     if let Some(fault) = faults.iter().find(|fault| fault.severity() == Severity::Fault) {
         return Err(format!("{}: {}", fault.message(), fault.help()));
     }
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
     let root = table.get_ref();
-    let of_policy = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
-    let keys = root.get("key").or(of_policy).and_then(|keys| keys.get_ref().as_array());
-    let is_taken = keys.is_some_and(|keys| {
-        keys.iter()
-            .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id))
-    });
+    let inner = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
+    let keys = [root.get("key"), inner].into_iter().flatten();
+    let is_taken = keys
+        .filter_map(|keys| keys.get_ref().as_array())
+        .flat_map(|keys| keys.iter())
+        .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id));
     if is_taken { Err(format!("there is a key `{id}` already")) } else { Ok(()) }
 }
 
@@ -177,7 +212,8 @@ pub fn mint(
     order: &TokenOrder,
     key_file: Option<&Path>,
 ) -> Result<String, String> {
-    let issuers = &gate.gate().policy.issuers;
+    let snapshot = gate.gate().current();
+    let issuers = &snapshot.policy.issuers;
     let Some(issuer) = issuers.by_name(&order.issuer) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!(
@@ -195,17 +231,42 @@ pub fn mint(
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(&header), encode(&claims(issuer, order)?));
     let signature = match key {
-        Some(key) => {
-            jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).map_err(|error| {
-                format!("the key cannot sign with {}: {error}", algorithm_name(algorithm))
-            })?
-        }
-        None => {
-            let tag = issuer.keys.sign(algorithm, signed.as_bytes());
-            URL_SAFE_NO_PAD.encode(tag.ok_or("the issuer's secret cannot sign")?)
-        }
+        Some(key) => sign(signed.as_bytes(), &key, algorithm)
+            .ok_or_else(|| format!("the key cannot sign with {}", algorithm_name(algorithm)))?,
+        None => (issuer.keys.sign(algorithm, signed.as_bytes()))
+            .ok_or("the issuer's secret cannot sign")?,
     };
-    Ok(format!("{signed}.{signature}"))
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// Signs with a private key; `None` where it is not one for this algorithm.
+fn sign(message: &[u8], key: &EncodingKey, algorithm: Algorithm) -> Option<Vec<u8>> {
+    let random = SystemRandom::new();
+    let rsa: &dyn RsaEncoding = match algorithm {
+        Algorithm::RS256 => &RSA_PKCS1_SHA256,
+        Algorithm::RS384 => &RSA_PKCS1_SHA384,
+        Algorithm::RS512 => &RSA_PKCS1_SHA512,
+        Algorithm::PS256 => &RSA_PSS_SHA256,
+        Algorithm::PS384 => &RSA_PSS_SHA384,
+        Algorithm::PS512 => &RSA_PSS_SHA512,
+        Algorithm::ES256 | Algorithm::ES384 => {
+            let curve = match algorithm {
+                Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
+                _ => &ECDSA_P384_SHA384_FIXED_SIGNING,
+            };
+            let pair = EcdsaKeyPair::from_pkcs8(curve, key.as_bytes()).ok()?;
+            return pair.sign(&random, message).ok().map(|signature| signature.as_ref().to_vec());
+        }
+        Algorithm::EdDSA => {
+            let pair = Ed25519KeyPair::from_pkcs8(key.as_bytes()).ok()?;
+            return Some(pair.sign(message).as_ref().to_vec());
+        }
+        _ => return None,
+    };
+    let pair = RsaKeyPair::from_der(key.as_bytes()).ok()?;
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(rsa, &random, message, &mut signature).ok()?;
+    Some(signature)
 }
 
 fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {

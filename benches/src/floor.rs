@@ -22,20 +22,21 @@ use axum::routing::get;
 use bytes::BytesMut;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Method, Request, StatusCode};
-use tollgate::NewApiKey;
 use tower::{Layer, Service};
+
+use crate::credentials::{Key, sha256};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// API keys, with header fields.
-pub(crate) fn floor_key(router: Router, keys: &[NewApiKey], burst: u64) -> Router {
-    let digests = keys.iter().map(|key| digest(key.reveal().as_bytes()));
+pub fn floor_key(router: Router, keys: &[Key], burst: u64) -> Router {
+    let digests = keys.iter().map(Key::digest);
     floor(router, Proof::Keys(digests.zip(clients()).collect()), burst, true)
 }
 
 /// Tokens that were proven before: the whole token is looked up, and its end looked at.
-pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
+pub fn floor_token(router: Router, tokens: &[String]) -> Router {
     let tokens = tokens.iter().map(|token| token.as_bytes());
     let entry = |(token, client): (&[u8], _)| (*end(token).expect("long"), (token.into(), client));
     floor(router, Proof::Tokens(tokens.zip(clients()).map(entry).collect()), 4_000_000, false)
@@ -43,7 +44,7 @@ pub(crate) fn floor_token(router: Router, tokens: &[String]) -> Router {
 
 /// A handler that decides nothing, and answers with as much as a denial for the rate, made beforehand:
 /// the least that an answer of that length costs, to the server and to whoever reads it.
-pub(crate) fn ready_answer() -> Router {
+pub fn ready_answer() -> Router {
     static BODY: [u8; 577] = [b'x'; 577];
     static FIELDS: LazyLock<HeaderMap> = LazyLock::new(|| {
         let fields = [
@@ -97,8 +98,10 @@ struct Shared {
 enum Proof {
     Keys(HashMap<[u8; 32], Arc<Client>, ahash::RandomState>),
     /// By their ends; and the whole token, which is compared.
-    Tokens(HashMap<[u8; 64], (Box<[u8]>, Arc<Client>), ahash::RandomState>),
+    Tokens(HashMap<[u8; 64], Held, ahash::RandomState>),
 }
+
+type Held = (Box<[u8]>, Arc<Client>);
 
 fn end(token: &[u8]) -> Option<&[u8; 64]> {
     token.last_chunk()
@@ -126,16 +129,10 @@ const fn period(burst: u64) -> u64 {
     if burst == 1 { 86_400_000_000 } else { 1 }
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key).as_ref());
-    bytes
-}
-
 impl Proof {
     fn client(&self, headers: &HeaderMap) -> Option<&Arc<Client>> {
         match self {
-            Self::Keys(keys) => keys.get(&digest(headers.get("x-api-key")?.as_bytes())),
+            Self::Keys(keys) => keys.get(&sha256(headers.get("x-api-key")?.as_bytes())),
             Self::Tokens(tokens) => {
                 let token = headers.get(AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")?;
                 let (held, client) = tokens.get(end(token)?)?;

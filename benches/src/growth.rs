@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota};
 use tollgate::workbench::Buckets;
-use tollgate::{NewApiKey, Tollgate};
+use tollgate::Tollgate;
+use tollgate_benches::credentials::Key;
 use tower::{Layer as _, Service as _};
 
 const DECISIONS: u64 = 2_000_000;
@@ -196,9 +197,11 @@ fn whole_decisions() {
 
 type Empty = std::future::Ready<Result<axum::response::Response, std::convert::Infallible>>;
 
+type Answer = fn(http::Request<()>) -> Empty;
+
 /// The gate in front of a service that answers nothing.
-fn service(gate: &Tollgate) -> tollgate::TollgateService<tower::util::ServiceFn<fn(http::Request<()>) -> Empty>> {
-    let answer: fn(http::Request<()>) -> Empty =
+fn service(gate: &Tollgate) -> tollgate::TollgateService<tower::util::ServiceFn<Answer>> {
+    let answer: Answer =
         |_| std::future::ready(Ok(axum::response::Response::new(axum::body::Body::empty())));
     gate.layer().layer(tower::service_fn(answer))
 }
@@ -217,9 +220,9 @@ async fn policy(rules: usize, keys: usize) {
     let mut file = String::from("version = 1\n[failures]\nenabled = false\n[api_keys]\n");
     let mut secrets = Vec::new();
     for n in 0..keys {
-        let key = NewApiKey::generate("tg").expect("a key");
+        let key = Key::new(n);
         let _always_fits = writeln!(
-            file, "[[api_keys.key]]\nid = \"k{n}\"\nclient = \"c{n}\"\ndigest = \"{}\"\nscopes = [\"orders:read\"]", key.digest()
+            file, "[[api_keys.key]]\nid = \"k{n}\"\nclient = \"c{n}\"\ndigest = \"{}\"\nscopes = [\"orders:read\"]", key.digest_text()
         );
         if n % (keys / shown) == 0 {
             secrets.push(key);
@@ -241,7 +244,7 @@ async fn policy(rules: usize, keys: usize) {
     let requests: Vec<http::Request<()>> = (0..20_000)
         .map(|_| {
             let (rule, key) = (shuffled.below(rules as u64), shuffled.below(secrets.len() as u64) as usize);
-            let request = http::Request::get(format!("/a{rule}/orders/7")).header("x-api-key", secrets[key].reveal());
+            let request = http::Request::get(format!("/a{rule}/orders/7")).header("x-api-key", secrets[key].text());
             request.body(()).expect("a request")
         })
         .collect();

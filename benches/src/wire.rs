@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use tollgate_benches::Mount;
 
-use crate::{Mount, rows};
+use crate::entries;
 
 /// Serves the row on one thread. Prints `<header>: <value>` of a request that it takes.
 pub(crate) async fn serve(row: &str, address: &str) {
-    let rows = rows::all().await;
-    let row = rows.into_iter().find(|candidate| candidate.name == row).expect("a row of this name");
-    for (name, value) in row.requests[0].headers() {
-        println!("{name}: {}", value.to_str().expect("text"));
+    let row = entries().into_iter().find(|candidate| candidate.name == row).expect("a row of this name").make().await;
+    for (name, value) in row.requests.fields() {
+        println!("{name}: {value}");
     }
     let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
     println!("ready");

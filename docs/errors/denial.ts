@@ -739,11 +739,11 @@ export interface RateLimitedDenial extends DenialBase {
 /**
  * `too_many_failures`: Too many failed attempts.
  *
- * Too many requests from this address failed to prove a credential. While the address has to wait,
- * no credential from it is looked at, not even a good one.
+ * The attempt failed, and so did too many others from this address before it. A good credential is
+ * let in at once.
  *
- * What to do: Correct the credential first: see `last_failure`. Then wait `retry_after` s before
- * the next attempt.
+ * What to do: Correct the credential first: see `last_failure`. The address may fail again in
+ * `retry_after` s; a good credential need not wait.
  */
 export interface TooManyFailuresDenial extends DenialBase {
   readonly code: "too_many_failures";
@@ -754,8 +754,11 @@ export interface TooManyFailuresDenial extends DenialBase {
    * `Retry-After`.
    */
   readonly retry_after: number;
-  /** The code of the last failed attempt from this address. */
-  readonly last_failure: string;
+  /**
+   * The code of what failed now. Absent where the address waits and the credential was not looked
+   * at.
+   */
+  readonly last_failure?: string;
 }
 
 /**

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
-//! and one denial of each category. Keys and tokens are made for this run. `/errors` explains
+//! and one denial of each category. Each denial is then a line in the log (stderr), under the same
+//! `instance` as in the answer; `RUST_LOG=debug` shows requests too. Keys and tokens are made for this run. `/errors` explains
 //! every denial, and `/openapi.json` says what the API answers, denials included.
 //!
 //! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
@@ -28,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
@@ -38,6 +40,7 @@ use tower_http::cors::{Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 use utoipa::OpenApi as _;
 
 use crate::demo::Demo;
@@ -62,7 +65,8 @@ struct Arguments {
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=off".into()))
+        .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=info".into()))
+        .with_writer(std::io::stderr)
         .init();
     let Arguments { listen, policy, credentials } = Arguments::parse();
 
@@ -78,10 +82,41 @@ async fn main() -> Result<(), Box<dyn Error>> {
         demo.write(listener.local_addr()?, &file)?;
     }
     demo.print(listener.local_addr()?)?;
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
-        .await?;
+    let (told, stopped) = tokio::sync::oneshot::channel();
+    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async {
+            stop().await;
+            let _ = told.send(());
+        });
+    // Connections may finish, but not for ever. The folder of the demo is removed in any case.
+    let patience = async {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(Duration::from_secs(4)).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! { end = server => end?, () = patience => {} }
     Ok(())
+}
+
+/// Waits for the signal to stop.
+async fn stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+/// A request in the log: without its query, where clients put secrets.
+fn span(request: &Request) -> Span {
+    let path = request.uri().path();
+    tracing::debug_span!("request", method = %request.method(), path)
 }
 
 fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
@@ -103,7 +138,7 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(SetSensitiveRequestHeadersLayer::new(gate.credential_headers()))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(cors.clone())
         .layer(gate.layer());

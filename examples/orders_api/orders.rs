@@ -19,10 +19,10 @@ scope!(pub(crate) OrdersWrite = "orders:write");
 /// A code of this API: clients get it in the same document as every other denial.
 pub(crate) static ORDER_SHIPPED: DenialCode =
     DenialCode::new("order_shipped", Category::Authorization)
-        .title("Order shipped")
-        .detail("The order was shipped on {shipped_on} and cannot be cancelled.")
-        .remedy("Send the goods back instead: see https://orders.example.com/returns.")
-        .status(409);
+        .with_title("Order shipped")
+        .with_detail("The order was shipped on {shipped_on} and cannot be cancelled.")
+        .with_remedy("Send the goods back instead: see https://orders.example.com/returns.")
+        .with_status(409);
 
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Order {

@@ -90,7 +90,7 @@ impl Scheme {
 }
 
 /// In which way a credential is of no use here.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Unsupported {
     /// A scheme of `Authorization` that nobody here reads.
     Scheme,

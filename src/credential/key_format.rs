@@ -22,7 +22,7 @@ pub(crate) enum KeyFormat {
 }
 
 /// The first thing that is wrong with the form of a key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum KeyFault {
     Empty,
     Prefix,

@@ -13,6 +13,13 @@ pub(super) struct Accepted {
     pub(super) challenges: Vec<HeaderValue>,
 }
 
+impl Accepted {
+    /// Whether anything is accepted.
+    pub(super) fn any(&self) -> bool {
+        !self.text.is_empty()
+    }
+}
+
 /// An item of the member `accepted_credentials`.
 #[derive(Serialize)]
 struct AcceptedForm<'f> {

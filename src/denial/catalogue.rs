@@ -1,48 +1,68 @@
 //! The catalogue: one row for each code, and in it all that is known about the code.
 //!
-//! The schema, the pages and the tests are made from this table, and from the prose in
-//! `pages/`. A code is a promise to clients: it is never renamed, reused or removed.
+//! The enum [`Code`], the schema, the pages, the clients and the tests are made from this table,
+//! and from the prose in `pages/`. A code is a promise to clients: it is never renamed, reused or
+//! removed.
 //!
 //! In `detail` and `remedy`, `{name}` stands for a member, and a part in square brackets is left
 //! out when a member in it is absent.
 
-use super::code::{Category, Challenge, DenialCode};
+use super::code::{Action, Actor, Category, Challenge, DenialCode, Occurs};
 use super::members::Presence;
 
 macro_rules! denial_codes {
     ($(
         #[doc = $summary:literal]
         $name:ident => $code:literal, $category:ident, $status:literal, $challenge:expr,
+            group: $group:ident, occurs: $occurs:ident, action: $action:ident, actor: $actor:ident,
+            counts_as_failure: $counts:literal,
             retryable: $retryable:literal,
             members: [$(($member:literal, $presence:ident)),*],
             title: $title:literal,
             detail: $detail:literal,
             remedy: $remedy:literal;
     )+) => {
-        $(
-            #[doc = $summary]
-            pub(crate) static $name: DenialCode = DenialCode {
-                code: $code,
-                category: Category::$category,
-                standard_status: $status,
-                challenge: $challenge,
-                retryable: $retryable,
-                members: &[$(($member, Presence::$presence)),*],
-                title: $title,
-                detail: $detail,
-                remedy: $remedy,
-                about: include_str!(concat!("pages/", $code, ".md")),
-            };
-        )+
+        /// A code of the catalogue.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub(crate) enum Code {
+            $(#[doc = $summary] $name,)+
+        }
+
+        static ROWS: &[DenialCode] = &[$(DenialCode {
+            known: Some(Code::$name),
+            code: $code,
+            category: Category::$category,
+            standard_status: $status,
+            challenge: $challenge,
+            group: Code::$group,
+            occurs: Occurs::$occurs,
+            action: Action::$action,
+            actor: Actor::$actor,
+            counts_as_failure: $counts,
+            retryable: $retryable,
+            members: &[$(($member, Presence::$presence)),*],
+            title: $title,
+            detail: $detail,
+            remedy: $remedy,
+            about: include_str!(concat!("pages/", $code, ".md")),
+        },)+];
 
         /// Every code, in the order of the pages.
-        pub(crate) static CATALOGUE: &[&DenialCode] = &[$(&$name),+];
+        pub(crate) static CATALOGUE: &[&DenialCode] = &[$(&ROWS[Code::$name as usize]),+];
     };
+}
+
+impl Code {
+    /// All that is known about it.
+    pub(crate) fn row(self) -> &'static DenialCode {
+        &ROWS[self as usize]
+    }
 }
 
 denial_codes! {
     /// The request carries no credential, and the path is open only to known callers.
-    CREDENTIALS_MISSING => "credentials_missing", Credentials, 401, Challenge::Accepted,
+    CredentialsMissing => "credentials_missing", Credentials, 401, Challenge::Accepted,
+        group: CredentialsMissing, occurs: Guarded, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "Credentials missing",
@@ -50,7 +70,8 @@ denial_codes! {
         remedy: "Send exactly one credential[: {accepted_credentials}].";
 
     /// The request carries two credentials, or one of them twice.
-    CREDENTIALS_MULTIPLE => "credentials_multiple", Credentials, 400, Challenge::Bearer("invalid_request"),
+    CredentialsMultiple => "credentials_multiple", Credentials, 400, Challenge::Bearer("invalid_request"),
+        group: InvalidCredentials, occurs: Guarded, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always), ("presented", Always)],
         title: "More than one credential",
@@ -58,7 +79,8 @@ denial_codes! {
         remedy: "Send exactly one credential, once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.";
 
     /// A credential was sent in a form that is not accepted here.
-    CREDENTIALS_UNSUPPORTED => "credentials_unsupported", Credentials, 401, Challenge::Accepted,
+    CredentialsUnsupported => "credentials_unsupported", Credentials, 401, Challenge::Accepted,
+        group: InvalidCredentials, occurs: Guarded, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "Credential not accepted here",
@@ -66,7 +88,8 @@ denial_codes! {
         remedy: "Send one of the accepted credentials, in exactly this form[: {accepted_credentials}].";
 
     /// The text that was sent cannot be an API key.
-    API_KEY_MALFORMED => "api_key_malformed", Credentials, 401, Challenge::ApiKey,
+    ApiKeyMalformed => "api_key_malformed", Credentials, 401, Challenge::ApiKey,
+        group: InvalidCredentials, occurs: Keys, action: FixRequest, actor: Client, counts_as_failure: true,
         retryable: false,
         members: [("accepted_credentials", Always), ("failed_check", Always),
             ("expected_prefix", Sometimes), ("expected_length", Sometimes)],
@@ -75,7 +98,8 @@ denial_codes! {
         remedy: "Copy the whole key again[: it begins with {expected_prefix}_ and has {expected_length} characters]. Check that it belongs to this environment, and that the variable that holds it is set, without quotes and blanks.";
 
     /// The key has the right form, and nobody here knows it.
-    API_KEY_UNKNOWN => "api_key_unknown", Credentials, 401, Challenge::ApiKey,
+    ApiKeyUnknown => "api_key_unknown", Credentials, 401, Challenge::ApiKey,
+        group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: true,
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "API key unknown",
@@ -83,7 +107,8 @@ denial_codes! {
         remedy: "Check that the key belongs to this environment (test or live) and was not deleted; otherwise ask for a new key[ at {support}].";
 
     /// The key is genuine, and its last day has passed.
-    API_KEY_EXPIRED => "api_key_expired", Credentials, 401, Challenge::ApiKey,
+    ApiKeyExpired => "api_key_expired", Credentials, 401, Challenge::ApiKey,
+        group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always), ("key_id", Always),
             ("expired_at", Always), ("server_time", Always)],
@@ -92,7 +117,8 @@ denial_codes! {
         remedy: "Replace {key_id} by a new key[: ask at {support}]. Make the next one before the old one expires.";
 
     /// The key is genuine, and was taken out of service by its owner or by the provider.
-    API_KEY_REVOKED => "api_key_revoked", Credentials, 401, Challenge::ApiKey,
+    ApiKeyRevoked => "api_key_revoked", Credentials, 401, Challenge::ApiKey,
+        group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always), ("key_id", Always)],
         title: "API key revoked",
@@ -100,7 +126,8 @@ denial_codes! {
         remedy: "Stop using {key_id}, and ask its owner for a new key[, or {support}].";
 
     /// The key is genuine, and its first day has not come.
-    API_KEY_NOT_YET_VALID => "api_key_not_yet_valid", Credentials, 401, Challenge::ApiKey,
+    ApiKeyNotYetValid => "api_key_not_yet_valid", Credentials, 401, Challenge::ApiKey,
+        group: InvalidCredentials, occurs: Keys, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always), ("accepted_credentials", Always),
             ("key_id", Always), ("valid_from", Always), ("server_time", Always)],
@@ -109,7 +136,8 @@ denial_codes! {
         remedy: "Wait until {valid_from}[, for {retry_after} s], or use a key that is valid now.";
 
     /// The key is genuine, and may not be used from this address.
-    API_KEY_ADDRESS_NOT_ALLOWED => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
+    ApiKeyAddressNotAllowed => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("accepted_credentials", Always), ("key_id", Always),
             ("address", Always), ("allowed_addresses", Detailed)],
@@ -118,7 +146,8 @@ denial_codes! {
         remedy: "Call from an address that {key_id} allows, or have {address} added to it[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
 
     /// The text that was sent as a bearer token is no signed JWT in compact form.
-    TOKEN_MALFORMED => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenMalformed => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: FixRequest, actor: Client, counts_as_failure: true,
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "Token malformed",
@@ -126,7 +155,8 @@ denial_codes! {
         remedy: "Send the token exactly as it was issued: three parts of base64url with dots between, nothing cut off and nothing added. Encrypted and opaque tokens are not understood.[ Accepted are: {accepted_credentials}.]";
 
     /// The bearer token is larger than any token needs to be.
-    TOKEN_TOO_LARGE => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
+    TokenTooLarge => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: FixRequest, actor: Client, counts_as_failure: true,
         retryable: false,
         members: [("max_bytes", Always)],
         title: "Token too large",
@@ -134,7 +164,8 @@ denial_codes! {
         remedy: "Have the issuer put fewer claims into its tokens, so that they have at most {max_bytes} bytes, then get a new one.";
 
     /// The token's `alg` is not accepted for its issuer, or does not fit the key it names.
-    TOKEN_ALGORITHM_NOT_ALLOWED => "token_algorithm_not_allowed", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenAlgorithmNotAllowed => "token_algorithm_not_allowed", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: true,
         retryable: false,
         members: [("accepted_algorithms", Always)],
         title: "Token algorithm not allowed",
@@ -142,7 +173,8 @@ denial_codes! {
         remedy: "Have the issuer sign with one of {accepted_algorithms}, and with a key that is made for it.";
 
     /// The token's `iss` is missing, or names nobody whose tokens are accepted here.
-    TOKEN_ISSUER_UNKNOWN => "token_issuer_unknown", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenIssuerUnknown => "token_issuer_unknown", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: true,
         retryable: false,
         members: [("accepted_issuers", Always)],
         title: "Token issuer unknown",
@@ -150,7 +182,8 @@ denial_codes! {
         remedy: "Get a token from an accepted issuer[: {accepted_issuers}]. `iss` is compared byte by byte, with any slash at its end.";
 
     /// No key of the issuer fits the token's `kid` or, without one, its algorithm.
-    TOKEN_KEY_UNKNOWN => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenKeyUnknown => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: true,
         retryable: false,
         members: [("accepted_issuers", Always)],
         title: "Token key unknown",
@@ -158,7 +191,8 @@ denial_codes! {
         remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it, quoting `instance`.";
 
     /// The signature does not fit the token.
-    TOKEN_SIGNATURE_INVALID => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenSignatureInvalid => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: true,
         retryable: false,
         members: [("accepted_issuers", Always)],
         title: "Token signature invalid",
@@ -166,7 +200,8 @@ denial_codes! {
         remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token[ from {accepted_issuers}].";
 
     /// The token is genuine, and its `exp` lies in the past.
-    TOKEN_EXPIRED => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenExpired => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("expired_at", Always), ("server_time", Always)],
         title: "Token expired",
@@ -174,7 +209,8 @@ denial_codes! {
         remedy: "Get a new token, then repeat the request with it. If {expired_at} lies ahead by your clock, set your clock.";
 
     /// The token is genuine, and its `nbf` or `iat` lies in the future.
-    TOKEN_NOT_YET_VALID => "token_not_yet_valid", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenNotYetValid => "token_not_yet_valid", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always), ("valid_from", Always), ("server_time", Always)],
         title: "Token not yet valid",
@@ -182,7 +218,8 @@ denial_codes! {
         remedy: "Wait until {valid_from}[, for {retry_after} s]. If that moment has passed by the issuer's clock, one of the clocks is wrong.";
 
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
-    TOKEN_AUDIENCE_MISMATCH => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenAudienceMismatch => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [("expected_audience", Always), ("claim", Sometimes), ("looks_like", Sometimes)],
         title: "Token for another audience",
@@ -190,7 +227,8 @@ denial_codes! {
         remedy: "Ask the issuer for an access token for {expected_audience}[: its {claim} must say so]. An ID token is for the app that signed its user in: send the access token instead.";
 
     /// The token is genuine, and is of another type: its `typ` is not accepted.
-    TOKEN_TYPE_MISMATCH => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenTypeMismatch => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [("expected_type", Always), ("looks_like", Sometimes)],
         title: "Token of another type",
@@ -198,7 +236,8 @@ denial_codes! {
         remedy: "Send an access token whose header has the `typ` {expected_type}. An ID token is for the app that signed its user in: send the access token instead.";
 
     /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
-    TOKEN_PROOF_REQUIRED => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenProofRequired => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Token bound to a key",
@@ -206,7 +245,8 @@ denial_codes! {
         remedy: "Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP or mutual TLS for this client.";
 
     /// The token is genuine, and lacks a claim that is needed.
-    TOKEN_CLAIM_MISSING => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenClaimMissing => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [("claim", Always), ("looks_like", Sometimes)],
         title: "Token claim missing",
@@ -214,7 +254,8 @@ denial_codes! {
         remedy: "Have the issuer add the claim {claim} to its tokens, then get a new one.";
 
     /// The token is genuine, and a claim is of the wrong type or out of range.
-    TOKEN_CLAIM_INVALID => "token_claim_invalid", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenClaimInvalid => "token_claim_invalid", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [("claim", Always)],
         title: "Token claim invalid",
@@ -222,7 +263,8 @@ denial_codes! {
         remedy: "Have the issuer correct the claim {claim} in its tokens, then get a new one.";
 
     /// The token is genuine, and was revoked before its end.
-    TOKEN_REVOKED => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
+    TokenRevoked => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Later, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Token revoked",
@@ -230,7 +272,8 @@ denial_codes! {
         remedy: "Get a new token: sign in again.";
 
     /// The caller is known, and its credential lacks a scope that is needed here.
-    INSUFFICIENT_SCOPE => "insufficient_scope", Authorization, 403, Challenge::Scope,
+    InsufficientScope => "insufficient_scope", Authorization, 403, Challenge::Scope,
+        group: AccessDenied, occurs: Scopes, action: StepUp, actor: User, counts_as_failure: false,
         retryable: false,
         members: [("required_scopes", Sometimes), ("missing_scopes", Sometimes),
             ("any_scopes", Sometimes), ("granted_scopes", Detailed)],
@@ -239,7 +282,8 @@ denial_codes! {
         remedy: "Get a credential with these scopes, then repeat the request with it.[ All of these are needed: {required_scopes}.][ At least one of these is needed: {any_scopes}.]";
 
     /// The caller is known, and has none of the roles that are needed here.
-    INSUFFICIENT_ROLE => "insufficient_role", Authorization, 403, Challenge::None,
+    InsufficientRole => "insufficient_role", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Roles, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("required_roles", Always)],
         title: "Insufficient role",
@@ -247,7 +291,8 @@ denial_codes! {
         remedy: "Have one of these roles given to the caller: {required_roles}. Then get a new token, or use the key again.";
 
     /// The caller is known, and a claim of its token does not have the value needed here.
-    CLAIM_MISMATCH => "claim_mismatch", Authorization, 403, Challenge::None,
+    ClaimMismatch => "claim_mismatch", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Claims, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("claim", Always), ("mismatch", Sometimes)],
         title: "Claim does not match",
@@ -255,7 +300,8 @@ denial_codes! {
         remedy: "Use an account whose tokens carry the claim {claim} with the value that is needed here, and send a token, not an API key. Ask the provider for the value[ at {support}].";
 
     /// Requests from this address are not allowed here.
-    ADDRESS_NOT_ALLOWED => "address_not_allowed", Authorization, 403, Challenge::None,
+    AddressNotAllowed => "address_not_allowed", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Addresses, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [("address", Always), ("allowed_addresses", Detailed)],
         title: "Address not allowed",
@@ -263,7 +309,8 @@ denial_codes! {
         remedy: "Call from an allowed network, or have {address} allowed[: ask at {support}]. Behind a proxy or NAT, {address} is the outer address.";
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
-    NO_MATCHING_RULE => "no_matching_rule", Authorization, 403, Challenge::None,
+    NoMatchingRule => "no_matching_rule", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Parameters, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "No rule covers this path",
@@ -271,7 +318,8 @@ denial_codes! {
         remedy: "Check the path for typing errors, double slashes and dot segments. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
 
     /// Rules cover the path, and none of them this method.
-    METHOD_NOT_ALLOWED => "method_not_allowed", Authorization, 405, Challenge::None,
+    MethodNotAllowed => "method_not_allowed", Authorization, 405, Challenge::None,
+        group: AccessDenied, occurs: Unruled, action: FixRequest, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [("allowed_methods", Always)],
         title: "Method not allowed",
@@ -279,7 +327,8 @@ denial_codes! {
         remedy: "Use one of the methods {allowed_methods}, or check the path.";
 
     /// A limit does not have the tokens that this request takes.
-    RATE_LIMITED => "rate_limited", Limit, 429, Challenge::None,
+    RateLimited => "rate_limited", Limit, 429, Challenge::None,
+        group: LimitExceeded, occurs: Limits, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Sometimes), ("cost", Always), ("limits", Always)],
         title: "Rate limited",
@@ -287,15 +336,17 @@ denial_codes! {
         remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time, to stay within {limits}.";
 
     /// Too many requests from this address failed to prove a credential.
-    TOO_MANY_FAILURES => "too_many_failures", Limit, 429, Challenge::None,
+    TooManyFailures => "too_many_failures", Limit, 429, Challenge::None,
+        group: InvalidCredentials, occurs: Failures, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
-        members: [("retry_after", Always), ("last_failure", Always)],
+        members: [("retry_after", Always), ("last_failure", Sometimes)],
         title: "Too many failed attempts",
-        detail: "Too many requests from this address failed to authenticate, the last with {last_failure}. Others behind the same address count too.",
-        remedy: "Correct the credential first: see {last_failure}. Then wait {retry_after} s before the next attempt.";
+        detail: "[This attempt failed with {last_failure}. ]Too many attempts from this address failed, those of others behind it included. A good credential is let in at once.",
+        remedy: "[Correct the credential first: see {last_failure}. ]The address may fail again in {retry_after} s; a good credential need not wait.";
 
     /// What verifies this credential cannot be reached at the moment.
-    KEY_SOURCE_UNAVAILABLE => "key_source_unavailable", Server, 503, Challenge::None,
+    KeySourceUnavailable => "key_source_unavailable", Server, 503, Challenge::None,
+        group: TemporarilyUnavailable, occurs: Later, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always)],
         title: "Key source unavailable",
@@ -303,7 +354,8 @@ denial_codes! {
         remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
 
     /// The limits of this request cannot be counted at the moment.
-    LIMITER_UNAVAILABLE => "limiter_unavailable", Server, 503, Challenge::None,
+    LimiterUnavailable => "limiter_unavailable", Server, 503, Challenge::None,
+        group: TemporarilyUnavailable, occurs: Later, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always)],
         title: "Limiter unavailable",
@@ -311,7 +363,8 @@ denial_codes! {
         remedy: "The fault is the server's. Repeat the request in {retry_after} s, then ever more slowly.";
 
     /// The server could not decide about the request, by a fault of its own.
-    DECISION_FAILED => "decision_failed", Server, 503, Challenge::None,
+    DecisionFailed => "decision_failed", Server, 503, Challenge::None,
+        group: TemporarilyUnavailable, occurs: Anywhere, action: Report, actor: Provider, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Decision failed",
@@ -319,7 +372,8 @@ denial_codes! {
         remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting `instance`.";
 
     /// The credential is no good. What is wrong with it is not told here.
-    INVALID_CREDENTIALS => "invalid_credentials", Credentials, 401, Challenge::Accepted,
+    InvalidCredentials => "invalid_credentials", Credentials, 401, Challenge::Accepted,
+        group: InvalidCredentials, occurs: Groups, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Invalid credentials",
@@ -327,7 +381,8 @@ denial_codes! {
         remedy: "Send exactly one credential, complete and unchanged, of this environment, neither expired nor revoked; otherwise get a new one. After several failures, wait some minutes.";
 
     /// The request is not allowed. Which rule it fails is not told here.
-    ACCESS_DENIED => "access_denied", Authorization, 403, Challenge::None,
+    AccessDenied => "access_denied", Authorization, 403, Challenge::None,
+        group: AccessDenied, occurs: Groups, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Access denied",
@@ -335,7 +390,8 @@ denial_codes! {
         remedy: "Check path, method and network, and whether the credential is meant for this; otherwise ask the provider for access.";
 
     /// A limit is exceeded. Which one is not told here.
-    LIMIT_EXCEEDED => "limit_exceeded", Limit, 429, Challenge::None,
+    LimitExceeded => "limit_exceeded", Limit, 429, Challenge::None,
+        group: LimitExceeded, occurs: Groups, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Sometimes)],
         title: "Limit exceeded",
@@ -343,7 +399,8 @@ denial_codes! {
         remedy: "Wait for the seconds in `retry_after`, then repeat the request, and spread calls over time.";
 
     /// The server cannot answer at the moment, by a fault of its own.
-    TEMPORARILY_UNAVAILABLE => "temporarily_unavailable", Server, 503, Challenge::None,
+    TemporarilyUnavailable => "temporarily_unavailable", Server, 503, Challenge::None,
+        group: TemporarilyUnavailable, occurs: Groups, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Sometimes)],
         title: "Temporarily unavailable",
@@ -396,6 +453,14 @@ mod tests {
                 _ => Category::Authorization,
             };
             assert_eq!(row.category, expected, "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn what_can_be_done_about_a_wait_is_to_wait() {
+        use super::super::code::Action;
+        for row in CATALOGUE.iter().filter(|row| row.retryable) {
+            assert_eq!(row.action, Action::Wait, "{}", row.code);
         }
     }
 

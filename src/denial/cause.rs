@@ -1,107 +1,243 @@
-//! From the error of a stage to a code and the facts.
+//! From the error of a stage to a code and the facts of its document.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
-use super::catalogue as codes;
-use super::code::DenialCode;
-use super::document::{Denial, Fact};
-use crate::credential::{CredentialError, KeyFault, Place, Unsupported};
-use crate::limit::{Balance, TooManyFailures, Wait};
-use crate::policy::{NoRule, Policy, Refusal, Rule};
-use crate::principal::{CredentialKind, Principal};
+use super::catalogue::Code;
+use super::document::{Draft, Fact, Reason};
+use crate::credential::{CredentialError, KeyFault, KeyFormat, Place, Unsupported};
+use crate::decision::{Refused, TooManyFailures};
+use crate::limit::{Balance, Wait};
+use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
+use crate::principal::CredentialKind;
 use crate::time::{MICROS, rfc3339, seconds_up};
 use crate::verify::{ClaimFault, Issuer, KeyError, KeyRecord, TokenError, algorithm_name};
 
-/// What a denial is made from, beside the error.
-#[derive(Clone, Copy)]
-pub(crate) struct Scene<'s> {
-    pub(crate) policy: &'s Policy,
-    pub(crate) rule: &'s Arc<Rule>,
+/// The code of a refusal.
+pub(crate) fn code_of(refused: &Refused) -> Code {
+    match refused {
+        Refused::NoRule(NoRule::Path) => Code::NoMatchingRule,
+        Refused::NoRule(NoRule::Method(_)) => Code::MethodNotAllowed,
+        Refused::AddressUnknown => Code::DecisionFailed,
+        Refused::TooManyFailures(_) => Code::TooManyFailures,
+        Refused::Credential(error) => match error {
+            CredentialError::Missing => Code::CredentialsMissing,
+            CredentialError::Multiple(_) => Code::CredentialsMultiple,
+            CredentialError::Unsupported(_) => Code::CredentialsUnsupported,
+        },
+        Refused::Key(error) => match error {
+            KeyError::Malformed(_) => Code::ApiKeyMalformed,
+            KeyError::Unknown => Code::ApiKeyUnknown,
+            KeyError::Revoked(_) => Code::ApiKeyRevoked,
+            KeyError::Expired(..) => Code::ApiKeyExpired,
+            KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
+            KeyError::AddressNotAllowed(..) => Code::ApiKeyAddressNotAllowed,
+            KeyError::AddressUnknown => Code::DecisionFailed,
+        },
+        Refused::Token(error) => match error {
+            TokenError::TooLarge => Code::TokenTooLarge,
+            TokenError::Malformed(_) => Code::TokenMalformed,
+            TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
+            TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
+            TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
+            TokenError::SignatureInvalid(_) => Code::TokenSignatureInvalid,
+            TokenError::Expired { .. } => Code::TokenExpired,
+            TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
+            TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
+            TokenError::TypeMismatch { .. } => Code::TokenTypeMismatch,
+            TokenError::ProofRequired(_) => Code::TokenProofRequired,
+            TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
+            TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
+        },
+        Refused::Permit(refusal) => match refusal {
+            Refusal::Address(_) => Code::AddressNotAllowed,
+            Refusal::AddressUnknown => Code::DecisionFailed,
+            Refusal::Scope(_) => Code::InsufficientScope,
+            Refusal::Role(_) => Code::InsufficientRole,
+            Refusal::Claim { .. } => Code::ClaimMismatch,
+        },
+        Refused::Limits(_) => Code::RateLimited,
+    }
 }
 
-/// The codes of credentials that were presented and proved nothing. They count against the
-/// address they came from; their place in this list is their number there.
-pub(crate) static PROVED_NOTHING: [&DenialCode; 8] = [
-    &codes::API_KEY_MALFORMED,
-    &codes::API_KEY_UNKNOWN,
-    &codes::TOKEN_MALFORMED,
-    &codes::TOKEN_TOO_LARGE,
-    &codes::TOKEN_ALGORITHM_NOT_ALLOWED,
-    &codes::TOKEN_ISSUER_UNKNOWN,
-    &codes::TOKEN_KEY_UNKNOWN,
-    &codes::TOKEN_SIGNATURE_INVALID,
-];
+/// What denials say about the policy. It is read from the policy when that is loaded.
+#[derive(Debug)]
+pub(super) struct Known {
+    key_header: HeaderName,
+    format: KeyFormat,
+    pub(super) issuers: Vec<Arc<Issuer>>,
+    /// How large tokens may be.
+    max_bytes: usize,
+    /// Whether API keys, and tokens, are configured.
+    configured: Kinds,
+}
 
-impl Denial {
-    /// No rule covers the request.
-    pub(crate) fn no_rule(reason: NoRule) -> Self {
-        match reason {
-            NoRule::Path => Self::new(&codes::NO_MATCHING_RULE),
-            NoRule::Method(allowed) => {
-                let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-                let allow = HeaderValue::try_from(names.join(", ")).ok();
-                let mut denial =
-                    Self::new(&codes::METHOD_NOT_ALLOWED).texts("allowed_methods", names);
-                denial.draft_mut().allow = allow;
-                denial
-            }
+/// Kinds of credential: API keys, tokens.
+pub(super) type Kinds = (bool, bool);
+
+/// What the document of a denial says beside what its code says.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// A template in place of the code's own.
+    pub(super) detail: Option<&'static str>,
+    pub(super) remedy: Option<&'static str>,
+    pub(super) retryable: Option<bool>,
+    /// In seconds, at least 1.
+    pub(super) retry_after: Option<u64>,
+    pub(super) members: Vec<(&'static str, Fact)>,
+    /// Whether the document lists the credentials that are accepted.
+    pub(super) names_accepted: bool,
+    /// For `scope` of the challenge; empty where the caller did not come with a token.
+    pub(super) challenge_scopes: Vec<crate::scope::Scope>,
+    pub(super) allow: Option<HeaderValue>,
+    /// What exactly went wrong, for the log.
+    pub(super) cause: Cow<'static, str>,
+}
+
+impl Facts {
+    fn naming_accepted() -> Self {
+        Self { names_accepted: true, ..Self::default() }
+    }
+
+    fn with(mut self, name: &'static str, fact: Fact) -> Self {
+        self.members.push((name, fact));
+        self
+    }
+
+    fn text(self, name: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        self.with(name, Fact::text(text))
+    }
+
+    fn number(self, name: &'static str, number: u64) -> Self {
+        self.with(name, Fact::Number(number))
+    }
+
+    /// Adds an array, unless it is empty.
+    fn texts<T: ToString>(
+        self,
+        name: &'static str,
+        texts: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    ) -> Self {
+        let texts = texts.into_iter();
+        if texts.len() == 0 { self } else { self.with(name, Fact::texts(texts)) }
+    }
+
+    fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(remedy);
+        self
+    }
+
+    fn wait(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+}
+
+impl Known {
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            key_header: policy.credential.key_header.clone(),
+            format: policy.keys.format().clone(),
+            issuers: policy.issuers.iter().cloned().collect(),
+            max_bytes: policy.tokens.max_bytes,
+            configured: (policy.takes_keys, !policy.issuers.is_empty()),
         }
     }
 
-    /// The gate, or the way it is mounted, is at fault.
-    pub(crate) fn decision_failed(cause: impl Into<std::borrow::Cow<'static, str>>) -> Self {
-        Self::new(&codes::DECISION_FAILED).because(cause)
+    /// What is known where no gate sees a denial.
+    pub(super) fn nothing() -> Self {
+        Self {
+            key_header: HeaderName::from_static("x-api-key"),
+            format: KeyFormat::Any,
+            issuers: Vec::new(),
+            max_bytes: 0,
+            configured: (false, false),
+        }
     }
 
-    /// The number of this failure in [`PROVED_NOTHING`], where it is one.
-    pub(crate) fn proved_nothing(&self) -> Option<u32> {
-        let at = PROVED_NOTHING.iter().position(|row| row.code == self.code());
-        at.map(|at| at as u32)
-    }
-
-    /// Lists the credentials that are accepted.
-    fn naming_accepted(mut self) -> Self {
-        self.draft_mut().names_accepted = true;
-        self
-    }
-
-    /// The same occurrence under another code.
-    pub(super) fn with_instance_of(mut self, other: &Self) -> Self {
-        self.draft_mut().instance = other.draft().instance;
-        self.draft_mut().rule.clone_from(&other.draft().rule);
-        self
-    }
-}
-
-impl Scene<'_> {
-    fn deny(&self, code: &'static DenialCode) -> Denial {
-        self.place(Denial::new(code))
-    }
-
-    /// Tells a denial where it happened: the rule, and what that accepts.
-    pub(crate) fn place(&self, mut denial: Denial) -> Denial {
-        let draft = denial.draft_mut();
-        draft.rule = Some(self.rule.clone());
-        if let Some(demands) = self.rule.demands() {
-            let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
-            draft.accepted = match (demands.api_key && keys, demands.token && tokens) {
+    /// The kinds of credential that are accepted where this was denied.
+    pub(super) fn accepted(&self, draft: &Draft) -> Kinds {
+        if let Reason::OtherKind { wanted } = draft.reason {
+            return (wanted == CredentialKind::ApiKey, wanted == CredentialKind::Token);
+        }
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        demands.map_or((false, false), |demands| {
+            let (keys, tokens) = self.configured;
+            match (demands.api_key && keys, demands.token && tokens) {
                 // Nothing is configured that could be accepted: say what would be.
                 (false, false) => (demands.api_key, demands.token),
                 accepted => accepted,
-            };
-        }
-        denial
+            }
+        })
     }
 
-    pub(crate) fn credential(&self, error: CredentialError) -> Denial {
+    /// Says why: a pure function of the policy and of what is known of the denial.
+    pub(super) fn explain(&self, draft: &Draft) -> Facts {
+        match &draft.reason {
+            Reason::Code(_) | Reason::Named(_) => Facts::default(),
+            Reason::Fault(cause) => Facts::default().because(cause.clone()),
+            Reason::OtherKind { wanted } => unsupported(match wanted {
+                CredentialKind::ApiKey => Unsupported::Kind(CredentialKind::Token),
+                CredentialKind::Token => Unsupported::Kind(CredentialKind::ApiKey),
+            }),
+            Reason::Refused(refused) => self.refused(refused, draft),
+        }
+    }
+
+    fn refused(&self, refused: &Refused, draft: &Draft) -> Facts {
+        match refused {
+            Refused::NoRule(NoRule::Path) => Facts::default(),
+            Refused::NoRule(NoRule::Method(allowed)) => {
+                let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+                let allow = HeaderValue::try_from(names.join(", ")).ok();
+                Facts { allow, ..Facts::default() }.texts("allowed_methods", names)
+            }
+            Refused::AddressUnknown | Refused::Permit(Refusal::AddressUnknown) => Facts::default()
+                .because(
+                    "the rule needs the client's address, and the server does not know it: serve \
+                     the app with `into_make_service_with_connect_info::<SocketAddr>()`",
+                ),
+            Refused::TooManyFailures(failures) => too_many_failures(failures),
+            Refused::Credential(error) => self.credential(error),
+            Refused::Key(error) => self.key(error, draft.now),
+            Refused::Token(error) => self.token(error, draft.now),
+            Refused::Permit(Refusal::Address(address)) => {
+                let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
+                Facts::default()
+                    .text("address", address.to_string())
+                    .texts("allowed_addresses", ranges)
+            }
+            Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(gap, draft),
+            Refused::Permit(Refusal::Role(roles)) => {
+                Facts::default().texts("required_roles", roles.iter())
+            }
+            Refused::Permit(Refusal::Claim { claim, mismatch }) => {
+                let facts = Facts::default().text("claim", claim.to_string());
+                facts.text("mismatch", mismatch.as_str())
+            }
+            Refused::Limits(balance) => rate_limited(balance),
+        }
+    }
+
+    fn credential(&self, error: &CredentialError) -> Facts {
         match error {
-            CredentialError::Missing => self.deny(&codes::CREDENTIALS_MISSING).naming_accepted(),
-            CredentialError::Unsupported(why) => self.unsupported(why),
+            CredentialError::Missing => Facts::naming_accepted(),
+            CredentialError::Unsupported(why) => unsupported(*why),
             CredentialError::Multiple(places) => {
-                let header = self.policy.credential.key_header.as_str();
+                let header = self.key_header.as_str();
                 let form = |place: &Place| match place {
                     Place::KeyHeader => Presented { place: "header", name: header, scheme: None },
                     Place::Authorization(scheme) => Presented {
@@ -119,70 +255,36 @@ impl Scene<'_> {
                 };
                 let text = places.iter().take(8).map(text).collect::<Vec<_>>().join(", ");
                 let forms = places.iter().map(form).collect::<Vec<_>>();
-                let presented = Fact::items(&forms, text);
-                self.deny(&codes::CREDENTIALS_MULTIPLE)
-                    .naming_accepted()
-                    .fact("presented", presented)
+                Facts::naming_accepted().with("presented", Fact::items(&forms, text))
             }
         }
     }
 
-    pub(crate) fn unsupported(&self, why: Unsupported) -> Denial {
-        let (variant, detail, cause) = match why {
-            Unsupported::Scheme => (
-                0,
-                "The scheme of the Authorization header is not one that is understood here.",
-                "the scheme of Authorization is unknown",
-            ),
-            Unsupported::Kind(CredentialKind::ApiKey) => {
-                (1, "An API key is not accepted here.", "an API key was presented")
-            }
-            Unsupported::Kind(CredentialKind::Token) => {
-                (2, "A bearer token is not accepted here.", "a bearer token was presented")
-            }
-            Unsupported::KeyAsBearer => (
-                3,
-                "An API key was sent as a bearer token, and keys are not accepted in this form.",
-                "an API key was presented as a bearer token, and api_keys.bearer is off",
-            ),
-        };
-        (self.deny(&codes::CREDENTIALS_UNSUPPORTED).naming_accepted())
-            .template(detail)
-            .variant(variant)
-            .because(cause)
-    }
-
-    pub(crate) fn key(&self, error: KeyError, now: u64) -> Denial {
-        let about = |code, key: &KeyRecord| {
-            self.deny(code).naming_accepted().text("key_id", key.id.to_string()).because(format!(
-                "key {} of client {}",
-                key.id,
-                key.principal.client()
-            ))
+    fn key(&self, error: &KeyError, now: u64) -> Facts {
+        let about = |key: &KeyRecord| {
+            let cause = format!("key {} of client {}", key.id, key.principal.client());
+            Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
         };
         let server_time = || rfc3339(now / MICROS);
         match error {
-            KeyError::Malformed(fault) => self.malformed_key(fault),
-            KeyError::Unknown => self.deny(&codes::API_KEY_UNKNOWN).naming_accepted(),
-            KeyError::Revoked(key) => about(&codes::API_KEY_REVOKED, &key),
-            KeyError::Expired(key, at) => about(&codes::API_KEY_EXPIRED, &key)
-                .text("expired_at", rfc3339(at))
-                .text("server_time", server_time()),
-            KeyError::NotYetValid(key, from) => about(&codes::API_KEY_NOT_YET_VALID, &key)
-                .text("valid_from", rfc3339(from))
+            KeyError::Malformed(fault) => self.malformed_key(*fault),
+            KeyError::Unknown => Facts::naming_accepted(),
+            KeyError::Revoked(key) => about(key),
+            KeyError::Expired(key, at) => {
+                about(key).text("expired_at", rfc3339(*at)).text("server_time", server_time())
+            }
+            KeyError::NotYetValid(key, from) => about(key)
+                .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
                 .wait(seconds_up(from.saturating_mul(MICROS).saturating_sub(now))),
-            KeyError::AddressNotAllowed(key, address) => {
-                about(&codes::API_KEY_ADDRESS_NOT_ALLOWED, &key)
-                    .text("address", address.to_string())
-                    .texts("allowed_addresses", &key.addresses)
-            }
-            KeyError::AddressUnknown => self.address_unknown(),
+            KeyError::AddressNotAllowed(key, address) => about(key)
+                .text("address", address.to_string())
+                .texts("allowed_addresses", &key.addresses),
+            KeyError::AddressUnknown => Facts::default(),
         }
     }
 
-    fn malformed_key(&self, fault: KeyFault) -> Denial {
-        let format = self.policy.keys.format();
+    fn malformed_key(&self, fault: KeyFault) -> Facts {
         let detail = match fault {
             KeyFault::Empty => "The API key is empty.",
             KeyFault::Prefix => {
@@ -194,185 +296,145 @@ impl Scene<'_> {
             KeyFault::Characters => "The API key holds characters that no key has.",
             KeyFault::CheckDigits => "The check digits of the API key do not fit: it is misspelt.",
         };
-        let mut denial = self
-            .deny(&codes::API_KEY_MALFORMED)
-            .naming_accepted()
-            .template(detail)
+        let mut facts = Facts::naming_accepted()
+            .detail(detail)
             .text("failed_check", fault.as_str())
-            .variant(fault as u8)
             .because(fault.as_str());
-        if let Some(prefix) = format.expected_prefix() {
-            denial = denial.text("expected_prefix", prefix.to_owned());
+        if let Some(prefix) = self.format.expected_prefix() {
+            facts = facts.text("expected_prefix", prefix.to_owned());
         }
-        if let Some(length) = format.expected_length() {
-            denial = denial.number("expected_length", length as u64);
+        if let Some(length) = self.format.expected_length() {
+            facts = facts.number("expected_length", length as u64);
         }
-        denial
+        facts
     }
 
-    pub(crate) fn token(&self, error: TokenError, now: u64) -> Denial {
+    fn token(&self, error: &TokenError, now: u64) -> Facts {
         let server_time = || rfc3339(now / MICROS);
-        let wait = error.wait_seconds();
         match error {
-            TokenError::TooLarge { max_bytes } => {
-                let max_bytes = max_bytes as u64;
-                self.deny(&codes::TOKEN_TOO_LARGE).number("max_bytes", max_bytes).variant(0)
+            TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
+            TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
+            TokenError::IssuerUnknown => accepting(self.issuers.iter()),
+            TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer) => {
+                accepting([issuer].into_iter()).because(of_issuer(issuer))
             }
-            TokenError::Malformed(cause) => {
-                self.deny(&codes::TOKEN_MALFORMED).naming_accepted().because(cause)
+            TokenError::AlgorithmNotAllowed(issuer) => Facts::default()
+                .texts(
+                    "accepted_algorithms",
+                    issuer.algorithms.iter().map(|alg| algorithm_name(*alg)),
+                )
+                .because(of_issuer(issuer)),
+            TokenError::Expired { at } => {
+                Facts::default().text("expired_at", rfc3339(*at)).text("server_time", server_time())
             }
-            TokenError::IssuerUnknown => self.accepting_issuers(&codes::TOKEN_ISSUER_UNKNOWN, None),
-            TokenError::KeyUnknown(issuer) => self
-                .accepting_issuers(&codes::TOKEN_KEY_UNKNOWN, Some(&issuer))
-                .because(of_issuer(&issuer)),
-            TokenError::SignatureInvalid(issuer) => self
-                .accepting_issuers(&codes::TOKEN_SIGNATURE_INVALID, Some(&issuer))
-                .because(of_issuer(&issuer)),
-            TokenError::AlgorithmNotAllowed(issuer) => {
-                let names = issuer.algorithms.iter().map(|algorithm| algorithm_name(*algorithm));
-                self.deny(&codes::TOKEN_ALGORITHM_NOT_ALLOWED)
-                    .texts("accepted_algorithms", names)
-                    .because(of_issuer(&issuer))
-            }
-            TokenError::Expired { at } => self
-                .deny(&codes::TOKEN_EXPIRED)
-                .text("expired_at", rfc3339(at))
-                .text("server_time", server_time()),
-            TokenError::NotYetValid { from, .. } => self
-                .deny(&codes::TOKEN_NOT_YET_VALID)
-                .text("valid_from", rfc3339(from))
+            TokenError::NotYetValid { from, wait } => Facts::default()
+                .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(wait.unwrap_or(1)),
-            TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => looks_like(
-                self.deny(&codes::TOKEN_AUDIENCE_MISMATCH)
+                .wait(seconds_up(*wait)),
+            TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => {
+                let facts = Facts::default()
                     .texts("expected_audience", issuer.audiences.names())
-                    .text("claim", claim.to_string())
-                    .because(of_issuer(&issuer)),
-                looks_like_id_token,
-            ),
-            TokenError::TypeMismatch { issuer, looks_like_id_token } => looks_like(
-                self.deny(&codes::TOKEN_TYPE_MISMATCH)
-                    .texts("expected_type", &issuer.types)
-                    .because(of_issuer(&issuer)),
-                looks_like_id_token,
-            ),
-            TokenError::ProofRequired(issuer) => {
-                self.deny(&codes::TOKEN_PROOF_REQUIRED).because(of_issuer(&issuer))
+                    .text("claim", claim.to_string());
+                looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
-            TokenError::ClaimMissing { claim, looks_like_id_token } => looks_like(
-                self.deny(&codes::TOKEN_CLAIM_MISSING).text("claim", claim.to_string()),
-                looks_like_id_token,
-            ),
-            TokenError::ClaimInvalid { claim, why } => self
-                .deny(&codes::TOKEN_CLAIM_INVALID)
+            TokenError::TypeMismatch { issuer, looks_like_id_token } => {
+                let facts = Facts::default().texts("expected_type", issuer.types.iter());
+                looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
+            }
+            TokenError::ProofRequired(issuer) => Facts::default().because(of_issuer(issuer)),
+            TokenError::ClaimMissing { claim, looks_like_id_token } => {
+                looks_like(Facts::default().text("claim", claim.to_string()), *looks_like_id_token)
+            }
+            TokenError::ClaimInvalid { claim, why } => Facts::default()
                 .text("claim", claim.to_string())
-                .template(about_claim(why))
+                .detail(about_claim(*why))
                 .because(format!("{why:?}")),
         }
     }
+}
 
-    /// Lists all issuers, or the one that the token names.
-    fn accepting_issuers(&self, code: &'static DenialCode, named: Option<&Issuer>) -> Denial {
-        let all = || self.policy.issuers.iter().map(AsRef::as_ref);
-        let items: Vec<AcceptedIssuer<'_>> = match named {
-            Some(issuer) => AcceptedIssuer::of(issuer).collect(),
-            None => all().flat_map(AcceptedIssuer::of).collect(),
-        };
-        let text = |issuer: &AcceptedIssuer<'_>| match issuer.obtain {
-            Some(obtain) => format!("{} (see {obtain})", issuer.iss),
-            None => issuer.iss.to_owned(),
-        };
-        let text = items.iter().take(8).map(text).collect::<Vec<_>>().join(" or ");
-        let mut denial = self.deny(code);
-        if !items.is_empty() {
-            denial = denial.fact("accepted_issuers", Fact::items(&items, text));
+fn unsupported(why: Unsupported) -> Facts {
+    let (detail, cause) = match why {
+        Unsupported::Scheme => (
+            "The scheme of the Authorization header is not one that is accepted here.",
+            "the scheme of Authorization is unknown",
+        ),
+        Unsupported::Kind(CredentialKind::ApiKey) => {
+            ("An API key is not accepted here.", "an API key was presented")
         }
-        // Where there are several, the token decides which of them is named.
-        if named.is_none() || all().nth(1).is_none() { denial.variant(0) } else { denial }
-    }
-
-    pub(crate) fn refusal(&self, refusal: Refusal, principal: Option<&Principal>) -> Denial {
-        match (refusal, self.rule.demands()) {
-            (Refusal::AddressUnknown, _) => self.address_unknown(),
-            (Refusal::Address(address), _) => self
-                .deny(&codes::ADDRESS_NOT_ALLOWED)
-                .text("address", address.to_string())
-                .texts("allowed_addresses", &self.rule.addresses),
-            (Refusal::Scope, Some(demands)) => {
-                let missing = principal.map(|principal| demands.missing_scopes(principal));
-                self.insufficient_scope(
-                    principal,
-                    demands.scopes.clone(),
-                    missing.unwrap_or_default().into_iter().cloned().collect(),
-                    demands.any_scopes.clone(),
-                )
-            }
-            (Refusal::Role, Some(demands)) => {
-                self.deny(&codes::INSUFFICIENT_ROLE).texts("required_roles", &demands.roles)
-            }
-            (Refusal::Claim { claim, mismatch }, _) => self
-                .deny(&codes::CLAIM_MISMATCH)
-                .text("claim", claim.to_string())
-                .text("mismatch", mismatch.as_str()),
-            (refusal, None) => self.place(Denial::decision_failed(format!(
-                "a public rule refused a principal: {refusal:?}"
-            ))),
+        Unsupported::Kind(CredentialKind::Token) => {
+            ("A bearer token is not accepted here.", "a bearer token was presented")
         }
-    }
+        Unsupported::KeyAsBearer => (
+            "An API key was sent as a bearer token, and keys are not accepted in this form.",
+            "an API key was presented as a bearer token, and api_keys.bearer is off",
+        ),
+    };
+    Facts::naming_accepted().detail(detail).because(cause)
+}
 
-    /// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
-    pub(crate) fn insufficient_scope(
-        &self,
-        principal: Option<&Principal>,
-        required: Vec<crate::scope::Scope>,
-        missing: Vec<crate::scope::Scope>,
-        any: Vec<crate::scope::Scope>,
-    ) -> Denial {
-        let granted: Vec<String> = principal
-            .map_or_else(Vec::new, |p| p.scopes().iter().map(ToString::to_string).collect());
-        let mut denial = self
-            .deny(&codes::INSUFFICIENT_SCOPE)
-            .texts("required_scopes", &required)
-            .texts("missing_scopes", missing)
-            .texts("any_scopes", &any)
-            .texts("granted_scopes", granted);
-        if principal.is_some_and(|principal| principal.credential() == CredentialKind::Token) {
-            denial.draft_mut().challenge_scopes = required.into_iter().chain(any).collect();
+fn too_many_failures(failures: &TooManyFailures) -> Facts {
+    let wait = seconds_up(failures.wait);
+    match &failures.failure {
+        Some(failure) => {
+            let code = code_of(failure).row().code;
+            let facts = Facts { retryable: Some(false), ..Facts::default() };
+            facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
-        denial
+        None => Facts::default()
+            .detail(
+                "Too many attempts from this address failed, of others behind it too. So the token was not looked at.",
+            )
+            .remedy(
+                "Wait {retry_after} s, then repeat the request. A token that was accepted before is let in at once.",
+            )
+            .wait(wait)
+            .because("the token was not looked at"),
     }
+}
 
-    pub(crate) fn rate_limited(&self, balance: Balance) -> Denial {
-        let cost = u64::from(self.rule.cost.get());
-        let mut denial =
-            self.deny(&codes::RATE_LIMITED).number("cost", cost).fact("limits", Fact::Limits);
-        let wait = balance.wait();
-        let draft = denial.draft_mut();
-        draft.balance = balance;
-        if wait == Wait::Never {
-            draft.retryable = Some(false);
-            draft.remedy = Some(
-                "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
-            );
-            return denial;
-        }
-        denial.wait(wait.seconds().unwrap_or(1))
+/// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
+fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
+    let missing: Vec<_> = gap.missing().collect();
+    let mut facts = Facts::default()
+        .texts("required_scopes", gap.required.iter())
+        .texts("missing_scopes", missing)
+        .texts("any_scopes", gap.any.iter());
+    if let Some(principal) = &draft.principal {
+        let granted: Vec<_> = principal.scopes().iter().collect();
+        facts = facts.texts("granted_scopes", granted);
     }
+    if draft.kind == Some(CredentialKind::Token) {
+        facts.challenge_scopes = gap.required.iter().chain(gap.any.iter()).cloned().collect();
+    }
+    facts
+}
 
-    pub(crate) fn too_many_failures(&self, failures: TooManyFailures) -> Denial {
-        let last = PROVED_NOTHING.get(failures.last as usize).map_or("", |row| row.code);
-        self.deny(&codes::TOO_MANY_FAILURES)
-            .text("last_failure", last)
-            .wait(seconds_up(failures.wait))
+fn rate_limited(balance: &Balance) -> Facts {
+    // Where costs differ, that of the longest wait.
+    let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
+    let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
+    let facts = Facts::default().number("cost", cost).with("limits", Fact::Limits);
+    match balance.wait() {
+        Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(
+            "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
+        ),
+        wait => facts.wait(wait.seconds().unwrap_or(1)),
     }
+}
 
-    /// The decision needs the client's address, and the server does not know it.
-    pub(crate) fn address_unknown(&self) -> Denial {
-        self.place(Denial::decision_failed(
-            "the rule needs the client's address, and the server does not tell it: serve the app \
-             with `into_make_service_with_connect_info::<SocketAddr>()`",
-        ))
+/// Lists the names of these issuers, where they have any.
+fn accepting<'i>(issuers: impl Iterator<Item = &'i Arc<Issuer>>) -> Facts {
+    let items: Vec<_> = issuers.flat_map(|issuer| AcceptedIssuer::of(issuer)).collect();
+    let text = |issuer: &AcceptedIssuer<'_>| match issuer.obtain {
+        Some(obtain) => format!("{} (see {obtain})", issuer.iss),
+        None => issuer.iss.to_owned(),
+    };
+    let text = items.iter().take(8).map(text).collect::<Vec<_>>().join(" or ");
+    if items.is_empty() {
+        return Facts::default();
     }
+    Facts::default().with("accepted_issuers", Fact::items(&items, text))
 }
 
 /// An item of the member `presented`.
@@ -438,10 +500,55 @@ fn about_claim(why: ClaimFault) -> &'static str {
     }
 }
 
-fn looks_like(denial: Denial, id_token: bool) -> Denial {
-    if id_token { denial.text("looks_like", "id_token") } else { denial }
+fn looks_like(facts: Facts, id_token: bool) -> Facts {
+    if id_token { facts.text("looks_like", "id_token") } else { facts }
 }
 
 fn of_issuer(issuer: &Issuer) -> String {
     format!("issuer {}", issuer.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Mismatch;
+
+    /// What counts is said by the error; the row says the same to those who read about the code.
+    #[test]
+    fn the_row_says_what_the_error_says_of_failures() {
+        let refused: [Refused; 12] = [
+            KeyError::Malformed(KeyFault::Empty).into(),
+            KeyError::Unknown.into(),
+            TokenError::Malformed("").into(),
+            TokenError::TooLarge.into(),
+            TokenError::IssuerUnknown.into(),
+            TokenError::Expired { at: 0 }.into(),
+            TokenError::NotYetValid { from: 0, wait: 1 }.into(),
+            TokenError::ClaimMissing { claim: "sub".into(), looks_like_id_token: true }.into(),
+            TokenError::ClaimInvalid { claim: "sub".into(), why: ClaimFault::Empty }.into(),
+            CredentialError::Missing.into(),
+            NoRule::Path.into(),
+            Refusal::Claim { claim: "a".into(), mismatch: Mismatch::Absent }.into(),
+        ];
+        for refused in refused {
+            let row = code_of(&refused).row();
+            assert_eq!(row.counts_as_failure, refused.proves_nothing(), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn a_scope_that_is_missing_is_told_from_those_that_are_there() {
+        let scopes = |names: &[&str]| -> Arc<[crate::scope::Scope]> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let (all, any) = (scopes(&["a", "b"]), scopes(&["x", "y"]));
+        let gap = |held: &[&str]| ScopeGap::of(&all, &any, |scope| held.contains(&scope.as_str()));
+        assert_eq!(gap(&["a", "b", "y"]), None);
+        let missing = |held: &[&str]| -> Vec<String> {
+            gap(held).unwrap().missing().map(ToString::to_string).collect()
+        };
+        assert_eq!(missing(&["b", "x"]), ["a"]);
+        assert_eq!(missing(&["a", "b"]), [""; 0], "one of the others is missing");
+        assert_eq!(missing(&[]), ["a", "b"]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::catalogue::{CATALOGUE, Code};
 use super::members::Presence;
 use crate::policy::StatusMode;
 
@@ -65,6 +66,94 @@ pub(crate) enum Challenge {
     Scope,
 }
 
+/// At which rules a code can occur.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Occurs {
+    /// At every rule.
+    Anywhere,
+    /// Where no rule covers the request: the method is another one.
+    Unruled,
+    /// Where the path has parameters, which some paths under it do not fit.
+    Parameters,
+    /// Where a credential is asked for.
+    Guarded,
+    /// Where API keys are accepted.
+    Keys,
+    /// Where tokens are accepted.
+    Tokens,
+    /// Where a credential is asked for and failures are counted.
+    Failures,
+    Scopes,
+    Roles,
+    Claims,
+    Addresses,
+    Limits,
+    /// In the place of others, at `disclosure = "minimal"`, and nowhere else.
+    Groups,
+    /// Nowhere in this release.
+    Later,
+}
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident => $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$meaning])* $variant,)+
+        }
+
+        impl $name {
+            /// The word as it is written in the document.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// What has to be done about a denial.
+    Action {
+        /// Correct the request.
+        FixRequest => "fix_request",
+        /// Get a new credential with the same rights.
+        Renew => "renew",
+        /// Get a credential with more scopes.
+        StepUp => "step_up",
+        /// Wait, then send the same request.
+        Wait => "wait",
+        /// Have somebody grant what is missing.
+        Ask => "ask",
+        /// Tell those who run the server.
+        Report => "report",
+        /// Do not send this request again.
+        Stop => "stop",
+    }
+}
+
+words! {
+    /// Who does it.
+    Actor {
+        /// The program that sent the request.
+        Client => "client",
+        /// The user who signed in.
+        User => "user",
+        /// Whoever administers the account.
+        Owner => "owner",
+        /// Whoever runs the API.
+        Provider => "provider",
+    }
+}
+
 /// A reason for a denial: a row of the catalogue, or a code of the application.
 ///
 /// # A code of your own
@@ -77,9 +166,9 @@ pub(crate) enum Challenge {
 /// use tollgate::{Category, Denial, DenialCode};
 ///
 /// static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
-///     .title("Order locked")
-///     .detail("The order is locked by {locked_by}.")
-///     .remedy("Ask {locked_by} to release the order, then repeat the request.");
+///     .with_title("Order locked")
+///     .with_detail("The order is locked by {locked_by}.")
+///     .with_remedy("Ask {locked_by} to release the order, then repeat the request.");
 ///
 /// async fn change_order() -> Result<(), Denial> {
 ///     Err(Denial::new(&ORDER_LOCKED).member("locked_by", "the warehouse"))
@@ -90,10 +179,19 @@ pub(crate) enum Challenge {
 /// [`Denial::named`](crate::Denial::named).
 #[derive(Clone, Debug)]
 pub struct DenialCode {
+    /// Which code of the catalogue it is; `None` for a code of the application.
+    pub(crate) known: Option<Code>,
     pub(crate) code: &'static str,
     pub(crate) category: Category,
     pub(crate) standard_status: u16,
     pub(crate) challenge: Challenge,
+    /// What is shown in its place at `disclosure = "minimal"`.
+    pub(crate) group: Code,
+    pub(crate) occurs: Occurs,
+    pub(crate) action: Action,
+    pub(crate) actor: Actor,
+    /// Whether the credential proved nothing, so that the address it came from is charged.
+    pub(crate) counts_as_failure: bool,
     pub(crate) retryable: bool,
     /// The members beside those that every denial has, in the order of the document.
     pub(crate) members: &'static [(&'static str, Presence)],
@@ -109,12 +207,27 @@ pub struct DenialCode {
 impl DenialCode {
     /// A code of the application. Its name matches `^[a-z][a-z0-9_]{2,62}$`; it is a promise to
     /// clients, so it is never renamed or given another meaning.
+    #[must_use]
     pub const fn new(code: &'static str, category: Category) -> Self {
+        let (group, action, actor) = match category {
+            Category::Credentials | Category::Token => {
+                (Code::InvalidCredentials, Action::FixRequest, Actor::Client)
+            }
+            Category::Authorization => (Code::AccessDenied, Action::Ask, Actor::Owner),
+            Category::Limit => (Code::LimitExceeded, Action::Wait, Actor::Client),
+            Category::Server => (Code::TemporarilyUnavailable, Action::Report, Actor::Provider),
+        };
         Self {
+            known: None,
             code,
             category,
             standard_status: category.standard_status(),
             challenge: Challenge::None,
+            group,
+            occurs: Occurs::Anywhere,
+            action,
+            actor,
+            counts_as_failure: false,
             retryable: false,
             members: &[],
             title: "Request denied",
@@ -124,35 +237,51 @@ impl DenialCode {
         }
     }
 
-    /// A few words that are the same for each occurrence.
-    pub const fn title(mut self, title: &'static str) -> Self {
+    /// Sets a few words that are the same for each occurrence.
+    #[must_use]
+    pub const fn with_title(mut self, title: &'static str) -> Self {
         self.title = title;
         self
     }
 
-    /// What happened, in a sentence. `{name}` stands for the member of that name; a part in
+    /// Sets what happened, in a sentence. `{name}` stands for the member of that name; a part in
     /// square brackets is left out when a member in it is absent.
-    pub const fn detail(mut self, detail: &'static str) -> Self {
+    #[must_use]
+    pub const fn with_detail(mut self, detail: &'static str) -> Self {
         self.detail = detail;
         self
     }
 
-    /// What the client developer should do next; a template like [`detail`](Self::detail).
-    pub const fn remedy(mut self, remedy: &'static str) -> Self {
+    /// Sets what the client developer should do next; a template like
+    /// [`with_detail`](Self::with_detail).
+    #[must_use]
+    pub const fn with_remedy(mut self, remedy: &'static str) -> Self {
         self.remedy = remedy;
         self
     }
 
-    /// The status when the policy says `status = "standard"`; by default that of the category
-    /// (401, 403, 429, 503). From 400 to 599; anything else is refused when it is registered.
-    pub const fn status(mut self, status: u16) -> Self {
+    /// Sets the status when the policy says `status = "standard"`; by default that of the
+    /// category (401, 403, 429, 503). From 400 to 599; anything else is refused when it is
+    /// registered.
+    #[must_use]
+    pub const fn with_status(mut self, status: u16) -> Self {
         self.standard_status = status;
         self
     }
 
-    /// Whether the same request may succeed later, unchanged.
-    pub const fn retryable(mut self, retryable: bool) -> Self {
+    /// Sets whether the same request may succeed later, unchanged.
+    #[must_use]
+    pub const fn with_retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
+        self
+    }
+
+    /// Sets what has to be done about it, and who does it. By default it follows from the
+    /// category.
+    #[must_use]
+    pub const fn with_action(mut self, action: Action, actor: Actor) -> Self {
+        self.action = action;
+        self.actor = actor;
         self
     }
 
@@ -165,7 +294,7 @@ impl DenialCode {
     /// assert!(limits.map(|code| code.code()).any(|code| code == "rate_limited"));
     /// ```
     pub fn catalogue() -> &'static [&'static DenialCode] {
-        super::catalogue::CATALOGUE
+        CATALOGUE
     }
 
     /// What the code means, at length, in Markdown. Empty for codes of the application.
@@ -183,14 +312,49 @@ impl DenialCode {
         self.category
     }
 
-    /// Its first words about it, as they stand in an index; empty for codes of the application.
+    /// A few words that are the same for each occurrence.
+    pub const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The template of `detail`; empty where there is none.
+    pub const fn detail(&self) -> &'static str {
+        self.detail
+    }
+
+    /// The template of `remedy`.
+    pub const fn remedy(&self) -> &'static str {
+        self.remedy
+    }
+
+    /// The status when the policy says `status = "standard"`.
+    pub const fn status(&self) -> u16 {
+        self.standard_status
+    }
+
+    /// Whether the same request may succeed later, unchanged.
+    pub const fn retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// What has to be done about it.
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Who does it.
+    pub const fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// Its first words about it, for an index; empty for codes of the application.
     pub(crate) fn summary(&self) -> &'static str {
         self.about.split("\n\n").next().unwrap_or_default().trim()
     }
 
     /// Whether it is a code of the application.
     pub(crate) fn is_own(&self) -> bool {
-        super::catalogue::find(self.code).is_none()
+        self.known.is_none()
     }
 
     /// The status that it is sent with, in this mode.
@@ -201,24 +365,14 @@ impl DenialCode {
         }
     }
 
-    /// Whether it stands in the place of others, at `disclosure = "minimal"`, and nowhere else.
+    /// Whether it is shown in the place of others, at `disclosure = "minimal"`, and nowhere else.
     pub(crate) fn is_group(&self) -> bool {
-        const GROUPS: [&str; 4] =
-            ["invalid_credentials", "access_denied", "limit_exceeded", "temporarily_unavailable"];
-        GROUPS.contains(&self.code)
+        self.occurs == Occurs::Groups
     }
 
     /// What is shown in its place at `disclosure = "minimal"`.
     pub(crate) fn group(&self) -> &'static DenialCode {
-        use super::catalogue as codes;
-        match (self.code, self.category) {
-            ("credentials_missing", _) => &codes::CREDENTIALS_MISSING,
-            ("too_many_failures", _) => &codes::INVALID_CREDENTIALS,
-            (_, Category::Credentials | Category::Token) => &codes::INVALID_CREDENTIALS,
-            (_, Category::Authorization) => &codes::ACCESS_DENIED,
-            (_, Category::Limit) => &codes::LIMIT_EXCEEDED,
-            (_, Category::Server) => &codes::TEMPORARILY_UNAVAILABLE,
-        }
+        self.group.row()
     }
 }
 

@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use serde::Serialize;
 use serde_json::Value;
-use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::catalogue::Code;
+use super::cause::code_of;
 use super::code::{Category, DenialCode};
+use crate::decision::Refused;
 use crate::limit::Balance;
 use crate::policy::Rule;
-use crate::scope::Scope;
+use crate::principal::{CredentialKind, Principal};
+use crate::time::seconds_up;
 
 /// A refusal, with its reason: what the gate answers with, and what handlers may return.
 ///
@@ -24,8 +26,8 @@ use crate::scope::Scope;
 /// use tollgate::{Category, Denial, DenialCode};
 ///
 /// static CARD_DECLINED: DenialCode = DenialCode::new("card_declined", Category::Authorization)
-///     .title("Card declined")
-///     .remedy("Use another card, then repeat the request.");
+///     .with_title("Card declined")
+///     .with_remedy("Use another card, then repeat the request.");
 ///
 /// async fn pay() -> Result<&'static str, Denial> {
 ///     Err(Denial::new(&CARD_DECLINED).detail("The bank declined the payment."))
@@ -37,51 +39,56 @@ pub struct Denial(Box<Draft>);
 /// What is known of a denial.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    pub(crate) code: CodeName,
-    pub(crate) detail: Detail,
-    /// In place of the code's remedy.
-    pub(crate) remedy: Option<&'static str>,
-    pub(crate) retryable: Option<bool>,
-    /// In seconds, at least 1.
-    pub(crate) retry_after: Option<u64>,
+    pub(crate) reason: Reason,
     pub(crate) instance: Uuid,
-    pub(crate) members: SmallVec<[(Cow<'static, str>, Fact); 2]>,
-    /// Where the policy, the code and this number decide about detail, remedy and members: such
-    /// denials differ in `instance` alone.
-    pub(crate) variant: Option<u8>,
-    /// The kinds of credential that are accepted: keys, tokens.
-    pub(crate) accepted: (bool, bool),
-    /// Whether the document names them.
-    pub(crate) names_accepted: bool,
-    /// For `scope` of the challenge; empty where the caller did not come with a token.
-    pub(crate) challenge_scopes: Vec<Scope>,
-    pub(crate) allow: Option<HeaderValue>,
-    /// How the limits of the rule stand, where they were looked at.
-    pub(crate) balance: Balance,
+    /// The rule that covers the request; `None` where none does, or no gate placed the denial.
     pub(crate) rule: Option<Arc<Rule>>,
-    /// For the log: what exactly went wrong.
-    pub(crate) cause: Cow<'static, str>,
+    /// Who called, where that is known.
+    pub(crate) principal: Option<Principal>,
+    /// The kind of credential that the caller came with, where one was proven.
+    pub(crate) kind: Option<CredentialKind>,
+    /// When it was decided, in Unix microseconds.
+    pub(crate) now: u64,
+    /// How the limits stood when the request was admitted, where a handler refused it.
+    pub(crate) balance: Balance,
+    /// What a handler added.
+    pub(crate) own: Own,
 }
 
-/// How many variants a code may have, the one without a number included.
-pub(super) const VARIANTS: u8 = 8;
-
-/// Which code: a row of a table, or one of the policy, found when the denial is written.
+/// Why the request is denied.
 #[derive(Clone, Debug)]
-pub(crate) enum CodeName {
-    Row(&'static DenialCode),
+pub(crate) enum Reason {
+    /// A stage of the decision refused it.
+    Refused(Refused),
+    /// A handler asks for another kind of credential than the caller came with.
+    OtherKind { wanted: CredentialKind },
+    /// The gate, or the way it is mounted, is at fault: what exactly, for the log.
+    Fault(Cow<'static, str>),
+    /// A handler refused it with this code.
+    Code(&'static DenialCode),
+    /// A handler refused it with a code of the policy, which is looked up when it is written.
     Named(Cow<'static, str>),
 }
 
-/// The text of `detail`.
-#[derive(Clone, Debug)]
-pub(crate) enum Detail {
-    /// The code's own.
-    Row,
-    /// A template in place of the code's own.
-    Template(&'static str),
-    /// Text of the application, as it is.
-    Literal(String),
+/// What a handler adds to a denial.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Own {
+    /// In place of the code's own.
+    pub(crate) detail: Option<String>,
+    pub(crate) members: Vec<(&'static str, Fact)>,
+    /// In seconds, at least 1.
+    pub(crate) retry_after: Option<u64>,
+    /// Whether it is charged to the address of the request.
+    pub(crate) counts_as_failure: bool,
+    /// What exactly went wrong, for the log.
+    pub(crate) cause: Cow<'static, str>,
+}
+
+impl Own {
+    /// Whether nothing was added that shows in the document.
+    pub(super) fn is_empty(&self) -> bool {
+        self.detail.is_none() && self.members.is_empty() && self.retry_after.is_none()
+    }
 }
 
 /// The value of a member.
@@ -105,6 +112,14 @@ pub(crate) enum Fact {
 }
 
 impl Fact {
+    pub(super) fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub(super) fn texts<T: ToString>(texts: impl IntoIterator<Item = T>) -> Self {
+        Self::Texts(texts.into_iter().map(|text| text.to_string()).collect())
+    }
+
     /// An array that reads as `text` in a sentence.
     pub(super) fn items(items: &[impl Serialize], text: String) -> Self {
         // INVARIANT: facts are made of text and numbers, which are always serializable.
@@ -117,8 +132,9 @@ impl Denial {
     /// A denial for this code. Register codes of your own with
     /// [`TollgateBuilder::code`](crate::TollgateBuilder::code), so that a clash is found when
     /// the gate is built.
+    #[must_use]
     pub fn new(code: &'static DenialCode) -> Self {
-        Self::with_code(CodeName::Row(code))
+        Self::because_of(Reason::Code(code))
     }
 
     /// A denial for a code that the policy declares with `[[denial.code]]`.
@@ -132,19 +148,21 @@ impl Denial {
     ///     Err(Denial::named("order_locked"))
     /// }
     /// ```
+    #[must_use]
     pub fn named(code: impl Into<Cow<'static, str>>) -> Self {
-        Self::with_code(CodeName::Named(code.into()))
+        Self::because_of(Reason::Named(code.into()))
     }
 
     /// What happened to this request, in a sentence. It replaces the code's own.
+    #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.0.detail = Detail::Literal(detail.into());
-        self.0.variant = None;
+        self.0.own.detail = Some(detail.into());
         self
     }
 
     /// Adds a member to the document. Its name matches `^[a-z][a-z0-9_]{2,}$` and is not one of
     /// the members that every denial has; other names are left out, and the log says so.
+    #[must_use]
     pub fn member(mut self, name: &'static str, value: impl Serialize) -> Self {
         let fact = match serde_json::to_value(value) {
             Ok(Value::String(text)) => Some(Fact::Text(text.into())),
@@ -156,11 +174,12 @@ impl Denial {
         };
         match fact {
             Some(fact) if super::registry::is_member_name(name) => {
-                self.0.variant = None;
-                self.0.members.retain(|(held, _)| held != name);
-                self.0.members.push((name.into(), fact));
+                self.0.own.members.retain(|(held, _)| *held != name);
+                self.0.own.members.push((name, fact));
             }
-            Some(_) => tracing::error!(member = name, "this name of a member cannot be used"),
+            Some(_) => tracing::error!(
+                target: "tollgate", member = name, "a denial cannot have a member of this name"
+            ),
             None => {}
         }
         self
@@ -168,33 +187,92 @@ impl Denial {
 
     /// When the same request may succeed: sent as `Retry-After` and as `retry_after`, rounded up
     /// to a whole second. It makes the denial retryable.
+    #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
         let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
-        self.0.retry_after = Some(seconds.max(1));
-        self.0.retryable = Some(true);
-        self.0.variant = None;
+        self.0.own.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// Counts it as a failed attempt: it is charged to the address of the request, as a credential
+    /// that proves nothing is. For handlers that check a password, on a rule of any kind.
+    ///
+    /// ```
+    /// # use tollgate::{Category, Denial, DenialCode};
+    /// static WRONG_PASSWORD: DenialCode = DenialCode::new("wrong_password", Category::Credentials)
+    ///     .with_title("Wrong password");
+    ///
+    /// async fn sign_in() -> Result<&'static str, Denial> {
+    ///     Err(Denial::new(&WRONG_PASSWORD).counts_as_failure())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn counts_as_failure(mut self) -> Self {
+        self.0.own.counts_as_failure = true;
         self
     }
 
     /// The name of the code.
     pub fn code(&self) -> &str {
-        match &self.0.code {
-            CodeName::Row(code) => code.code,
-            CodeName::Named(name) => name,
+        match self.0.reason.row() {
+            Ok(row) => row.code,
+            Err(name) => name,
         }
     }
 
     /// The category of the code; `None` for one of the policy, which the gate looks up.
     pub fn category(&self) -> Option<Category> {
-        match &self.0.code {
-            CodeName::Row(code) => Some(code.category),
-            CodeName::Named(_) => None,
-        }
+        self.0.reason.row().ok().map(|row| row.category)
     }
 
     /// Names this denial, in the document and in the log: `urn:uuid:…`.
     pub fn instance(&self) -> String {
         self.0.instance.urn().to_string()
+    }
+
+    /// A denial of the gate's own: the stage that refused the request, and what was known then.
+    pub(crate) fn of(
+        refused: Refused,
+        rule: Option<Arc<Rule>>,
+        principal: Option<Principal>,
+        now: u64,
+    ) -> Self {
+        let mut denial = Self::because_of(Reason::Refused(refused));
+        denial.0.kind = principal.as_ref().map(Principal::credential);
+        (denial.0.rule, denial.0.principal, denial.0.now) = (rule, principal, now);
+        denial
+    }
+
+    /// The gate, or the way it is mounted, is at fault.
+    pub(crate) fn decision_failed(cause: impl Into<Cow<'static, str>>) -> Self {
+        Self::because_of(Reason::Fault(cause.into()))
+    }
+
+    pub(crate) fn because_of(reason: Reason) -> Self {
+        Self(Box::new(Draft {
+            reason,
+            instance: Uuid::new_v4(),
+            rule: None,
+            principal: None,
+            kind: None,
+            now: 0,
+            balance: Balance::default(),
+            own: Own::default(),
+        }))
+    }
+
+    /// Sets what exactly went wrong, for the log.
+    pub(crate) fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
+        self.0.own.cause = cause.into();
+        self
+    }
+
+    /// The same denial with another code: its own is not registered.
+    pub(super) fn unregistered(&self) -> Self {
+        let mut denial = Self::decision_failed("the code is not registered");
+        denial.0.instance = self.0.instance;
+        denial.0.rule.clone_from(&self.0.rule);
+        denial
     }
 
     pub(crate) fn draft(&self) -> &Draft {
@@ -204,71 +282,37 @@ impl Denial {
     pub(crate) fn draft_mut(&mut self) -> &mut Draft {
         &mut self.0
     }
+}
 
-    /// Sets what exactly went wrong, for the log.
-    pub(crate) fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
-        self.0.cause = cause.into();
-        self
+impl Reason {
+    /// The row of the code, or the name of one that the policy declares.
+    pub(crate) fn row(&self) -> Result<&'static DenialCode, &str> {
+        match self {
+            Self::Refused(refused) => Ok(code_of(refused).row()),
+            Self::OtherKind { .. } => Ok(Code::CredentialsUnsupported.row()),
+            Self::Fault(_) => Ok(Code::DecisionFailed.row()),
+            Self::Code(row) => Ok(row),
+            Self::Named(name) => Err(name),
+        }
+    }
+}
+
+impl Draft {
+    /// How many seconds to wait, where what floods are made of has a wait.
+    pub(super) fn wait(&self) -> Option<u64> {
+        let wait = match &self.reason {
+            Reason::Refused(Refused::Limits(balance)) => balance.wait().seconds(),
+            Reason::Refused(Refused::TooManyFailures(failures)) => Some(seconds_up(failures.wait)),
+            _ => None,
+        };
+        self.own.retry_after.or(wait.map(|seconds| seconds.max(1)))
     }
 
-    pub(crate) fn template(mut self, detail: &'static str) -> Self {
-        self.0.detail = Detail::Template(detail);
-        self
-    }
-
-    /// Says that all of these denials are alike, by code and number. INVARIANT: what a client
-    /// sent decides about nothing in them but the number, which is less than one below [`VARIANTS`].
-    pub(crate) fn variant(mut self, variant: u8) -> Self {
-        debug_assert!(variant < VARIANTS - 1, "{} has a place for its forms", self.code());
-        self.0.variant = Some(variant);
-        self
-    }
-
-    pub(crate) fn fact(mut self, name: &'static str, fact: Fact) -> Self {
-        self.0.members.push((name.into(), fact));
-        self
-    }
-
-    pub(crate) fn text(self, name: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
-        self.fact(name, Fact::Text(text.into()))
-    }
-
-    pub(crate) fn number(self, name: &'static str, number: u64) -> Self {
-        self.fact(name, Fact::Number(number))
-    }
-
-    /// Adds an array, unless it is empty.
-    pub(crate) fn texts<T: ToString>(
-        self,
-        name: &'static str,
-        texts: impl IntoIterator<Item = T>,
-    ) -> Self {
-        let texts: Vec<String> = texts.into_iter().map(|text| text.to_string()).collect();
-        if texts.is_empty() { self } else { self.fact(name, Fact::Texts(texts)) }
-    }
-
-    pub(crate) fn wait(mut self, seconds: u64) -> Self {
-        self.0.retry_after = Some(seconds.max(1));
-        self
-    }
-
-    fn with_code(code: CodeName) -> Self {
-        Self(Box::new(Draft {
-            code,
-            detail: Detail::Row,
-            remedy: None,
-            retryable: None,
-            retry_after: None,
-            instance: Uuid::new_v4(),
-            members: SmallVec::new(),
-            variant: None,
-            accepted: (false, false),
-            names_accepted: false,
-            challenge_scopes: Vec::new(),
-            allow: None,
-            balance: Balance::default(),
-            rule: None,
-            cause: Cow::Borrowed(""),
-        }))
+    /// How the limits stand, where they were looked at.
+    pub(super) fn balance(&self) -> &Balance {
+        match &self.reason {
+            Reason::Refused(Refused::Limits(balance)) => balance,
+            _ => &self.balance,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Writes the JSON of a document, member by member, and keeps it small.
 
+use std::ops::Range;
+
 use super::template::Text;
 
 /// A document stays below this, so that it fits wherever it is read.
@@ -14,6 +16,8 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
     /// Where each begins and ends, in order.
     pub(super) holes: Vec<(usize, usize, Hole)>,
+    /// Where the text of `detail` is, quotes included.
+    pub(super) detail: Option<Range<usize>>,
     /// Whether something had to be left out, for want of room.
     pub(super) is_cut: bool,
 }
@@ -76,6 +80,13 @@ impl Json {
     pub(super) fn text(&mut self, name: &str, write: impl FnOnce(&mut Text<'_>)) {
         self.name(name);
         self.quoted(write);
+    }
+
+    pub(super) fn detail(&mut self, write: impl FnOnce(&mut Text<'_>)) {
+        self.name("detail");
+        let begin = self.0.bytes.len();
+        self.quoted(write);
+        self.0.detail = Some(begin..self.0.bytes.len());
     }
 
     pub(super) fn raw(&mut self, name: &str, json: &str) {

@@ -12,7 +12,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use memchr::memchr2;
 use serde_json::{Map, Value};
 
 use super::form::Composed;
@@ -46,10 +45,9 @@ impl Media {
     }
 }
 
-/// Whether a range begins with `text/`. What programs send seldom has an `x` at all.
+/// Whether a range begins with `text/`.
 fn names_text(line: &[u8]) -> bool {
-    memchr2(b'x', b'X', line).is_some()
-        && line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
+    line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
 }
 
 const STYLE: &str = include_str!("denial.css");
@@ -58,8 +56,8 @@ const STYLE: &str = include_str!("denial.css");
 static CSP: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
+        "default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
@@ -81,7 +79,7 @@ struct Page<'d> {
 
 impl Composed {
     /// Says the same in another form.
-    pub(super) fn told_as(mut self, media: Media) -> Self {
+    pub(super) fn in_media(mut self, media: Media) -> Self {
         // INVARIANT: what was written is a JSON object.
         let Ok(document) = serde_json::from_slice::<Map<String, Value>>(&self.written.bytes) else {
             return self;

@@ -156,7 +156,7 @@ members! {
     "allowed_methods": r#"{"type":"array","items":{"type":"string","minLength":1},"minItems":1}"#,
         "The methods that the path is open for; equal to the header `Allow`.";
     "last_failure": r#"{"type":"string","pattern":"^[a-z][a-z0-9_]{2,62}$"}"#,
-        "The code of the last failed attempt from this address.";
+        "The code of what failed now. Absent where the address waits and the credential was not looked at.";
     "cost": r#"{"type":"integer","minimum":1}"#,
         "How many tokens this request takes from each limit.";
     "limits": r##"{"type":"array","items":{"$ref":"#/$defs/LimitState"},"minItems":1}"##,

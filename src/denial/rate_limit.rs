@@ -1,16 +1,14 @@
 //! What is told of the limits: header fields, and the member `limits`.
 //!
-//! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-10 and are
+//! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-11 and are
 //! Lists of RFC 9651. The names of limits are checked when the policy is read, so they stand
 //! in a String as they are.
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::json::{Hole, Json};
 use super::template::Text;
-use super::value;
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::RateLimitHeaders;
 use crate::time::seconds_up;
@@ -90,12 +88,19 @@ impl RateLimitWriter {
     }
 
     pub(crate) fn name(&self, limit: u32) -> &str {
-        &self.limits[limit as usize].name
+        self.limits.get(limit as usize).map_or("", |limit| &limit.name)
+    }
+
+    /// The texts of a charge; `None` where it is of another policy.
+    fn texts(&self, charge: &Charge) -> Option<(&LimitTexts, &QuotaTexts)> {
+        let limit = self.limits.get(charge.limit as usize)?;
+        Some((limit, limit.quotas.get(charge.quota as usize)?))
     }
 
     /// Adds the fields to the headers of a response.
     pub(crate) fn write(&self, balance: &Balance, headers: &mut HeaderMap) {
-        if balance.is_empty() {
+        // Where no gate sees a denial, none of its limits is known.
+        if balance.is_empty() || self.limits.is_empty() {
             return;
         }
         if self.headers.draft {
@@ -105,7 +110,7 @@ impl RateLimitWriter {
         if self.headers.legacy {
             let numbers = self.legacy(balance);
             for (name, number) in LEGACY.into_iter().zip(numbers) {
-                headers.insert(name, value::number(number));
+                headers.insert(name, HeaderValue::from(number));
             }
         }
     }
@@ -116,36 +121,37 @@ impl RateLimitWriter {
             return Some(self.state(balance));
         }
         let at = LEGACY.iter().position(|legacy| legacy == name)?;
-        Some(value::number(self.legacy(balance)[at]))
+        Some(HeaderValue::from(self.legacy(balance)[at]))
     }
 
     /// The numbers of [`LEGACY`], of the tightest limit.
     fn legacy(&self, balance: &Balance) -> [u64; 3] {
         tightest(balance).map_or([0; 3], |(charge, standing)| {
-            let burst = self.quota(charge).burst;
+            let burst = self.texts(charge).map_or(0, |(_, quota)| quota.burst);
             let reset = until_more(standing).unwrap_or(0);
             [u64::from(burst), u64::from(standing.remaining), reset]
         })
     }
 
-    fn quota(&self, charge: &Charge) -> &QuotaTexts {
-        &self.limits[charge.limit as usize].quotas[charge.quota as usize]
-    }
-
     fn policy(&self, balance: &Balance) -> HeaderValue {
-        let mut items = balance.iter().map(|(charge, _)| &self.quota(charge).policy);
-        match (items.next(), items.next()) {
-            (Some(only), None) => only.clone(),
-            _ => list(balance, |(charge, _), line| {
-                line.extend_from_slice(self.quota(charge).policy.as_bytes());
-            }),
+        let texts = |(charge, _): &(Charge, Standing)| self.texts(charge);
+        if let [only] = balance.items()
+            && let Some((_, quota)) = texts(only)
+        {
+            return quota.policy.clone();
         }
+        list(balance, |standing, line| {
+            if let Some((_, quota)) = texts(standing) {
+                line.extend_from_slice(quota.policy.as_bytes());
+            }
+        })
     }
 
     fn state(&self, balance: &Balance) -> HeaderValue {
         let mut number = itoa::Buffer::new();
         list(balance, |(charge, standing), line| {
-            line.extend_from_slice(self.limits[charge.limit as usize].state.as_bytes());
+            let Some((limit, _)) = self.texts(charge) else { return };
+            line.extend_from_slice(limit.state.as_bytes());
             line.extend_from_slice(number.format(standing.remaining).as_bytes());
             if let Some(seconds) = until_more(standing) {
                 line.extend_from_slice(b";t=");
@@ -159,7 +165,7 @@ impl RateLimitWriter {
         let mut entries: SmallVec<[_; 4]> = balance.iter().enumerate().collect();
         entries.sort_by_key(|(_, (_, standing))| std::cmp::Reverse(standing.wait));
         json.items(entries.into_iter(), |(index, (charge, standing)), json| {
-            let (limit, quota) = (&self.limits[charge.limit as usize], self.quota(charge));
+            let Some((limit, quota)) = self.texts(charge) else { return json.bytes(b"{}") };
             json.bytes(b"{");
             json.text("limit", |text| text.push(&limit.name));
             json.raw("per", &limit.per);
@@ -177,14 +183,14 @@ impl RateLimitWriter {
     }
 
     /// The limits that are short, in a sentence.
-    pub(super) fn speak(&self, balance: &Balance, text: &mut Text<'_>) {
+    pub(super) fn say(&self, balance: &Balance, text: &mut Text<'_>) {
         let short = balance.iter().filter(|(_, standing)| standing.wait != Wait::None);
-        for (index, (charge, _)) in short.enumerate() {
+        let texts = short.filter_map(|(charge, _)| self.texts(charge));
+        for (index, (limit, quota)) in texts.enumerate() {
             if index > 0 {
                 text.push(" and ");
             }
-            let quota = self.quota(charge);
-            text.push(self.name(charge.limit));
+            text.push(&limit.name);
             text.push(" (");
             text.push(&quota.rate);
             text.push(" with a burst of ");
@@ -212,18 +218,20 @@ fn until_more(standing: &Standing) -> Option<u64> {
 }
 
 /// A List of RFC 9651, an item for each limit.
+///
+/// INVARIANT: names of limits and numbers are printable ASCII.
 fn list(
     balance: &Balance,
-    mut item: impl FnMut(&(Charge, Standing), &mut BytesMut),
+    mut item: impl FnMut(&(Charge, Standing), &mut SmallVec<[u8; 128]>),
 ) -> HeaderValue {
-    value::written(|line| {
-        for (index, standing) in balance.iter().enumerate() {
-            if index > 0 {
-                line.extend_from_slice(b", ");
-            }
-            item(standing, line);
+    let mut line = SmallVec::new();
+    for (index, standing) in balance.iter().enumerate() {
+        if index > 0 {
+            line.extend_from_slice(b", ");
         }
-    })
+        item(standing, &mut line);
+    }
+    HeaderValue::from_bytes(&line).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// INVARIANT: text is always serializable.

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::catalogue;
 use super::code::{Category, DenialCode, is_code};
-use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, list, nearest};
+use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, problems, suggest};
 
 /// Members that every document may have; an application cannot give them another meaning.
 const RESERVED: &[&str] = &[
@@ -62,39 +62,21 @@ impl Registry {
     }
 
     fn add(&mut self, code: DenialCode, place: &Place, status: &Place, faults: &Faults) {
-        let name = code.code.escape_debug();
-        if !is_code(code.code) {
-            faults.push(
-                Fault::at(place, format!("`{name}` cannot be a code"))
-                    .label("is no name of a code")
-                    .with_help(
-                        "a code is a small letter and 2 to 62 small letters, digits and `_`",
-                    ),
-            );
-        } else if self.find(code.code).is_some() {
-            faults.push(
-                Fault::at(place, format!("the code `{name}` exists already"))
-                    .label("is taken")
-                    .with_help("choose another name: a code never changes its meaning"),
-            );
+        let name = code.code;
+        if !is_code(name) {
+            faults.push(Fault::of(place, &CodeFault::InvalidCode { code: name }));
+        } else if self.find(name).is_some() {
+            faults.push(Fault::of(place, &CodeFault::CodeUsedTwice { code: name }));
         }
         let range = if code.category == Category::Server { 500..=599 } else { 400..=499 };
         if !range.contains(&code.standard_status) {
-            faults.push(
-                Fault::at(
-                    status,
-                    format!(
-                        "the status {} does not go with `{}`",
-                        code.standard_status, code.category
-                    ),
-                )
-                .label("is of another class")
-                .with_help(format!(
-                    "use a status from {} to {}",
-                    range.start(),
-                    range.end()
-                )),
-            );
+            let other_class = CodeFault::StatusOfAnotherClass {
+                status: code.standard_status,
+                category: code.category,
+                least: *range.start(),
+                most: *range.end(),
+            };
+            faults.push(Fault::of(status, &other_class));
         }
         self.codes.push(code);
     }
@@ -103,14 +85,14 @@ impl Registry {
 fn read(entry: &CodeEntry, faults: &Faults) -> Option<DenialCode> {
     let category = category(&entry.category, faults)?;
     let mut code = DenialCode::new(intern(&entry.code.value), category)
-        .title(intern(&entry.title))
-        .remedy(intern(&entry.remedy))
-        .retryable(entry.retryable);
+        .with_title(intern(&entry.title))
+        .with_remedy(intern(&entry.remedy))
+        .with_retryable(entry.retryable);
     if let Some(detail) = &entry.detail {
-        code = code.detail(intern(detail));
+        code = code.with_detail(intern(detail));
     }
     if let Some(status) = &entry.status {
-        code = code.status(u16::try_from(status.value).unwrap_or(0));
+        code = code.with_status(u16::try_from(status.value).unwrap_or(0));
     }
     Some(code)
 }
@@ -118,16 +100,8 @@ fn read(entry: &CodeEntry, faults: &Faults) -> Option<DenialCode> {
 fn category(written: &At<String>, faults: &Faults) -> Option<Category> {
     let found = Category::ALL.into_iter().find(|category| category.as_str() == written.value);
     if found.is_none() {
-        let names = Category::ALL.map(Category::as_str);
-        let help = match nearest(&written.value, names) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("the categories are {}", list(&names)),
-        };
-        faults.push(
-            Fault::at(&written.place, format!("`{}` is no category", written.value.escape_debug()))
-                .label("is no category")
-                .with_help(help),
-        );
+        let unknown = CodeFault::UnknownCategory { category: written.value.clone() };
+        faults.push(Fault::of(&written.place, &unknown));
     }
     found
 }
@@ -150,4 +124,34 @@ pub(super) fn is_member_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         && !RESERVED.contains(&name)
+}
+
+problems! {
+    /// What may be wrong with a code of the application.
+    enum CodeFault: Fault {
+        /// A name that no code can have.
+        InvalidCode { code: &'static str } => {
+            message: ("`{}` is not a valid code", code.escape_debug()),
+            label: "is not a valid code",
+            help: "a code is a small letter and 2 to 62 small letters, digits and `_`",
+        }
+        /// A code of the catalogue, or one that was added already.
+        CodeUsedTwice { code: &'static str } => {
+            message: "the code `{code}` exists already",
+            label: "is used already",
+            help: "choose another name: a code never changes its meaning",
+        }
+        /// A status that blames the other side.
+        StatusOfAnotherClass { status: u16, category: Category, least: u16, most: u16 } => {
+            message: "the status {status} does not go with `{category}`",
+            label: "is of another class",
+            help: "use a status from {least} to {most}",
+        }
+        /// A category that is not in the list.
+        UnknownCategory { category: String } => {
+            message: ("unknown category `{}`", category.escape_debug()),
+            label: "is not a category",
+            help: { suggest(category, "the categories are", Category::ALL.map(Category::as_str)) },
+        }
+    }
 }

@@ -9,21 +9,23 @@ use http::{HeaderMap, Response, StatusCode};
 use uuid::fmt::Urn;
 
 use super::accepted::{Accepted, CredentialForms, quoted};
-use super::catalogue::{self, CATALOGUE, RATE_LIMITED};
+use super::catalogue::Code;
+use super::cause::{Facts, Kinds, Known};
 use super::code::{Challenge, DenialCode};
-use super::document::{CodeName, Denial, Detail, Draft, Fact};
-use super::form::{Composed, Forms, LimitsShape, Shape, Values};
+use super::document::{Denial, Draft, Fact};
+use super::form::{Composed, Forms, Shape, Values};
 use super::json::{Hole, Json, Written};
 use super::media::Media;
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
-use super::value;
-use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 
 /// The scopes of a challenge are cut at this length: a header that is too long is lost as a whole.
-const MAX_CHALLENGE: usize = 2000;
+const MAX_CHALLENGE: usize = 1700;
+
+/// `error_description` is cut at this length.
+const MAX_DESCRIPTION: usize = 200;
 
 /// Members that only `disclosure = "detailed"` shows.
 const DETAILED: &[&str] = &["granted_scopes", "allowed_addresses", "rule"];
@@ -34,12 +36,11 @@ pub(crate) struct Renderer {
     policy: DenialPolicy,
     pub(crate) registry: Registry,
     pub(crate) rate_limit: RateLimitWriter,
+    known: Known,
     /// What comes before the code in `type`.
     docs: Box<str>,
     /// By the kinds that are accepted: keys in bit 0, tokens in bit 1.
     accepted: [Accepted; 4],
-    /// The challenges with an error, by the error.
-    errors: [(&'static str, HeaderValue); 2],
     forms: Forms,
 }
 
@@ -51,7 +52,7 @@ impl Renderer {
             keys_as_bearer: policy.credential.keys_as_bearer,
         };
         let rate_limit = RateLimitWriter::new(policy.denial.ratelimit_headers, &policy.limits);
-        Self::with(policy.denial.clone(), registry, rate_limit, &credentials)
+        Self::with(policy.denial.clone(), registry, rate_limit, Known::of(policy), &credentials)
     }
 
     /// For denials that no gate sees: as a policy without `[denial]` says.
@@ -61,75 +62,107 @@ impl Renderer {
         let realm = policy.realm.clone();
         let credentials =
             CredentialForms { realm: &realm, key_header: "x-api-key", keys_as_bearer: false };
-        Self::with(policy, Registry::default(), rate_limit, &credentials)
+        Self::with(policy, Registry::default(), rate_limit, Known::nothing(), &credentials)
     }
 
     fn with(
         policy: DenialPolicy,
         registry: Registry,
         rate_limit: RateLimitWriter,
+        known: Known,
         credentials: &CredentialForms<'_>,
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
         let accepted = [(false, false), (true, false), (false, true), (true, true)]
             .map(|kinds| credentials.accepted(kinds));
-        let errors = ["invalid_request", "invalid_token"].map(|error| {
-            (error, quoted(format!("Bearer realm=\"{}\", error=\"{error}\"", policy.realm)))
-        });
-        Self { policy, registry, rate_limit, docs, accepted, errors, forms: Forms::new() }
+        Self { policy, registry, rate_limit, known, docs, accepted, forms: Forms::default() }
     }
 
-    /// Writes a denial out.
+    /// Writes a denial out. One with a code that the policy does not declare is `decision_failed`.
     pub(crate) fn render(&self, denial: &Denial, media: Media) -> Response<Body> {
-        let draft = denial.draft();
-        let code = self.code(draft);
-        let Some(code) = code else {
-            tracing::error!(
-                target: "tollgate", instance = %draft.instance.urn(), code = denial.code(),
-                "a handler answered with a code that is not registered: add it with \
-                 TollgateBuilder::code or [[denial.code]]"
-            );
-            return self.write(
-                &Denial::new(&catalogue::DECISION_FAILED).with_instance_of(denial),
-                &catalogue::DECISION_FAILED,
-                media,
-            );
+        let Some(code) = self.code(denial.draft()) else {
+            return self.write(&denial.unregistered(), Code::DecisionFailed.row(), media);
         };
         self.write(denial, code, media)
     }
 
-    /// The code that a client sees for this denial, at the policy's disclosure.
-    pub(crate) fn shown<'s>(&'s self, denial: &'s Denial) -> &'s DenialCode {
-        let code = self.code(denial.draft()).unwrap_or(&catalogue::DECISION_FAILED);
-        if self.policy.disclosure == Disclosure::Minimal { code.group() } else { code }
+    /// The code of a denial; `None` where the policy does not declare it.
+    pub(crate) fn code<'s>(&'s self, draft: &Draft) -> Option<&'s DenialCode> {
+        match draft.reason.row() {
+            Ok(row) => Some(row),
+            Err(name) => self.registry.find(name),
+        }
     }
 
-    fn code<'s>(&'s self, draft: &'s Draft) -> Option<&'s DenialCode> {
-        match &draft.code {
-            CodeName::Row(code) => Some(code),
-            CodeName::Named(name) => self.registry.find(name),
-        }
+    /// The code that a client sees for this denial, at the policy's disclosure.
+    pub(crate) fn shown(&self, denial: &Denial) -> &DenialCode {
+        let code = self.code(denial.draft()).unwrap_or(Code::DecisionFailed.row());
+        if self.is_minimal() { code.group() } else { code }
+    }
+
+    fn is_minimal(&self) -> bool {
+        self.policy.disclosure == Disclosure::Minimal
     }
 
     fn write(&self, denial: &Denial, code: &DenialCode, media: Media) -> Response<Body> {
         let draft = denial.draft();
-        let minimal = self.policy.disclosure == Disclosure::Minimal;
-        let shown = if minimal { code.group() } else { code };
-        let status = self.status(shown);
-        // A wait would tell an address that fails from one that is merely unknown.
-        let retry_after = draft.retry_after.filter(|_| !minimal || shown.retryable);
+        if media == Media::Document
+            && let Some(response) = self.fill(draft, code)
+        {
+            return response;
+        }
+        let composed = self.compose(draft, code);
+        match media {
+            Media::Document => composed.into_response(),
+            media => composed.in_media(media).into_response(),
+        }
+    }
 
+    /// The response by the form that others of its kind have; `None` where it has none.
+    pub(super) fn fill(&self, draft: &Draft, code: &DenialCode) -> Option<Response<Body>> {
+        if self.policy.disclosure == Disclosure::Detailed {
+            return None;
+        }
+        let minimal = self.is_minimal().then_some(code.group);
+        let shape = Shape::of(draft, &self.known, minimal)?;
+        let compose = |sample: &Denial| {
+            let code = self.code(sample.draft()).unwrap_or(code);
+            self.compose(sample.draft(), code)
+        };
+        let form = self.forms.get(shape, draft.rule.as_ref(), &self.known, compose)?;
+        let mut buffer = [0; Urn::LENGTH];
+        let instance = draft.instance.urn().encode_lower(&mut buffer);
+        Some(form.fill(&Changing { renderer: self, draft, instance }))
+    }
+
+    /// Writes the document member by member.
+    pub(super) fn compose(&self, draft: &Draft, code: &DenialCode) -> Composed {
+        let minimal = self.is_minimal();
+        let shown = if minimal { code.group() } else { code };
+        let mut facts = self.known.explain(draft);
+        // Why it was denied with this code is the gate's to say; what a handler adds comes first.
+        facts.retry_after = draft.own.retry_after.or(facts.retry_after);
+        if draft.own.retry_after.is_some() {
+            facts.retryable = Some(true);
+        }
+        facts.members.extend(draft.own.members.iter().cloned());
+        if minimal {
+            // A wait would tell an address that fails from one that is merely unknown.
+            let retry_after = facts.retry_after.filter(|_| shown.retryable);
+            facts = Facts { retry_after, ..Facts::default() };
+        }
         let mut buffer = [0; Urn::LENGTH];
         let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
+        let accepted = self.accepted(self.known.accepted(draft));
+        let status = self.status(shown);
         let document =
-            Document { renderer: self, draft, shown, status, instance, retry_after, minimal };
-        if media != Media::Document {
-            return document.compose().told_as(media).into_response();
-        }
-        match document.shape() {
-            Some(shape) => self.forms.fill(shape, &document, || document.compose()),
-            None => document.compose().into_response(),
-        }
+            Document { renderer: self, draft, facts, shown, accepted, status, instance, minimal };
+        document.compose()
+    }
+
+    #[cfg(test)]
+    pub(super) fn forms_kept(&self) -> usize {
+        self.forms.len()
     }
 
     fn status(&self, code: &DenialCode) -> StatusCode {
@@ -144,134 +177,143 @@ impl Renderer {
         }
     }
 
-    /// Challenges, one for each field line, Bearer first (RFC 9110 section 11.6.1).
-    fn challenge(&self, draft: &Draft, code: &DenialCode, headers: &mut HeaderMap) {
-        let mut add = |challenge| {
-            headers.append(WWW_AUTHENTICATE, challenge);
-        };
-        match code.challenge {
-            Challenge::None => {}
-            Challenge::Accepted => {
-                self.accepted(draft).challenges.iter().cloned().for_each(add);
-            }
-            Challenge::ApiKey => {
-                self.accepted[1].challenges.last().cloned().into_iter().for_each(add)
-            }
-            Challenge::Bearer(error) => {
-                let challenge = self.errors.iter().find(|(known, _)| *known == error);
-                challenge.map(|(_, challenge)| challenge.clone()).into_iter().for_each(add);
-            }
-            Challenge::Scope if draft.challenge_scopes.is_empty() => {}
-            Challenge::Scope => {
-                let mut scopes = String::new();
-                for scope in &draft.challenge_scopes {
-                    if scopes.len() + scope.as_str().len() > MAX_CHALLENGE {
-                        break;
-                    }
-                    scopes += if scopes.is_empty() { "" } else { " " };
-                    scopes += scope.as_str();
-                }
-                let realm = &self.policy.realm;
-                add(quoted(format!(
-                    "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scopes}\""
-                )));
-            }
-        }
-    }
-
-    fn accepted(&self, draft: &Draft) -> &Accepted {
-        let (keys, tokens) = draft.accepted;
+    fn accepted(&self, (keys, tokens): Kinds) -> &Accepted {
         &self.accepted[usize::from(keys) + 2 * usize::from(tokens)]
     }
+
+    /// What the log says of a denial beside its code: `detail`, the members as JSON, and the cause.
+    pub(crate) fn evidence(&self, denial: &Denial) -> Evidence {
+        let draft = denial.draft();
+        let code = self.code(draft).unwrap_or(Code::DecisionFailed.row());
+        let mut facts = self.known.explain(draft);
+        facts.members.extend(draft.own.members.iter().cloned());
+        let cause = match facts.cause.is_empty() {
+            true => draft.own.cause.clone().into_owned(),
+            false => std::mem::take(&mut facts.cause).into_owned(),
+        };
+        let accepted = self.accepted(self.known.accepted(draft));
+        let document = Document {
+            renderer: self,
+            draft,
+            facts,
+            shown: code,
+            accepted,
+            status: StatusCode::FORBIDDEN,
+            instance: "",
+            minimal: false,
+        };
+        let mut members = Json::open();
+        if let Some(seconds) = document.facts.retry_after {
+            members.raw("retry_after", itoa::Buffer::new().format(seconds));
+        }
+        for (name, fact) in &document.facts.members {
+            members.fact(name, |json| document.write(fact, json));
+        }
+        let mut detail = Json::open();
+        document.write_detail(&mut detail);
+        let text = |written: Written| String::from_utf8(written.bytes).unwrap_or_default();
+        let detail = serde_json::from_str::<serde_json::Value>(&text(detail.close()));
+        let detail = detail.ok().and_then(|detail| Some(detail["detail"].as_str()?.to_owned()));
+        Evidence { detail: detail.unwrap_or_default(), members: text(members.close()), cause }
+    }
+}
+
+/// What the log says of a denial beside its code.
+pub(crate) struct Evidence {
+    pub(crate) detail: String,
+    /// The members of this code, as JSON.
+    pub(crate) members: String,
+    pub(crate) cause: String,
 }
 
 /// A denial on its way to JSON.
 struct Document<'d> {
     renderer: &'d Renderer,
     draft: &'d Draft,
+    facts: Facts,
     shown: &'d DenialCode,
+    accepted: &'d Accepted,
     status: StatusCode,
     instance: &'d str,
-    retry_after: Option<u64>,
     minimal: bool,
 }
 
 impl Document<'_> {
-    /// The form that the document has in common with others; `None` where it stands alone.
-    fn shape(&self) -> Option<Shape> {
-        let tells_rule = self.renderer.policy.disclosure == Disclosure::Detailed;
-        if !self.minimal && tells_rule {
-            return None;
-        }
-        let own_words = !matches!(self.draft.detail, Detail::Row)
-            || self.draft.remedy.is_some()
-            || self.draft.retryable.is_some();
-        let has_facts = !self.draft.members.is_empty();
-        let variant = match self.draft.variant {
-            _ if self.minimal => 0,
-            // What a handler makes of a row is not what the gate makes of it.
-            Some(variant) => 1 + variant,
-            None if own_words => return None,
-            None if has_facts => return self.limits_shape().map(Shape::Limits),
-            None => 0,
-        };
-        // What a handler refuses tells how the limits stand, too.
-        let has_fields = !self.draft.balance.is_empty() || self.draft.allow.is_some();
-        if !self.minimal && has_fields {
-            return None;
-        }
-        let is_row = |row: &&DenialCode| std::ptr::eq(*row, self.shown);
-        let (keys, tokens) = self.draft.accepted;
-        let facts = [keys, tokens, self.names_accepted(), self.retry_after.is_some()];
-        let bits = (facts.into_iter())
-            .fold(usize::from(variant), |bits, fact| bits << 1 | usize::from(fact));
-        CATALOGUE.iter().position(is_row).map(|row| Shape::Plain { row, bits })
-    }
-
-    /// What rate-limited requests must have in common to be told the same, but for numbers.
-    fn limits_shape(&self) -> Option<LimitsShape> {
-        let [(_, Fact::Number(cost)), (_, Fact::Limits)] = &self.draft.members[..] else {
-            return None;
-        };
-        if !std::ptr::eq(self.shown, &RATE_LIMITED) {
-            return None;
-        }
-        let balance = &self.draft.balance;
-        let rank = |wait: Wait| match wait {
-            Wait::None => 0,
-            // How many others wait less long decides about the order of the items.
-            _ => 1 + balance.iter().filter(|(_, other)| other.wait < wait).count() as u8,
-        };
-        let state = |(charge, standing): &(Charge, Standing)| {
-            (charge.limit, charge.quota, rank(standing.wait))
-        };
-        Some((*cost, balance.iter().map(state).collect()))
-    }
-
     fn compose(&self) -> Composed {
+        let written = self.to_json();
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(VARY, HeaderValue::from_static("accept"));
-        self.renderer.challenge(self.draft, self.shown, &mut headers);
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, value::number(seconds));
+        self.challenge(&written, &mut headers);
+        if let Some(seconds) = self.facts.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if !self.minimal {
-            if let Some(allow) = &self.draft.allow {
+            if let Some(allow) = &self.facts.allow {
                 headers.insert(ALLOW, allow.clone());
             }
-            self.renderer.rate_limit.write(&self.draft.balance, &mut headers);
+            self.renderer.rate_limit.write(self.draft.balance(), &mut headers);
         }
-        Composed { status: self.status, headers, written: self.to_json() }
+        Composed { status: self.status, headers, written }
+    }
+
+    /// Challenges, one for each field line, Bearer first (RFC 9110 section 11.6.1).
+    fn challenge(&self, written: &Written, headers: &mut HeaderMap) {
+        let mut add = |challenge| {
+            headers.append(WWW_AUTHENTICATE, challenge);
+        };
+        let realm = &self.renderer.policy.realm;
+        let bearer = |error: &str| {
+            let description = self.description(written);
+            format!(
+                "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{description}\""
+            )
+        };
+        match self.shown.challenge {
+            Challenge::None => {}
+            Challenge::Accepted => self.accepted.challenges.iter().cloned().for_each(add),
+            Challenge::ApiKey => {
+                let keys = &self.renderer.accepted[1].challenges;
+                keys.last().cloned().into_iter().for_each(add);
+            }
+            Challenge::Bearer(error) => add(quoted(bearer(error))),
+            Challenge::Scope if self.facts.challenge_scopes.is_empty() => {}
+            Challenge::Scope => {
+                let mut scopes = String::new();
+                for scope in &self.facts.challenge_scopes {
+                    if scopes.len() + scope.as_str().len() > MAX_CHALLENGE {
+                        break;
+                    }
+                    scopes += if scopes.is_empty() { "" } else { " " };
+                    scopes += scope.as_str();
+                }
+                add(quoted(format!("{}, scope=\"{scopes}\"", bearer("insufficient_scope"))));
+            }
+        }
+    }
+
+    /// What happened, in the characters that `error_description` may have (RFC 6750 section 3):
+    /// many clients read the header alone.
+    fn description(&self, written: &Written) -> String {
+        let detail = written.detail.clone().and_then(|span| written.bytes.get(span));
+        let detail = detail.and_then(|json| serde_json::from_slice::<String>(json).ok());
+        let text = detail.unwrap_or_else(|| self.shown.title.to_owned());
+        let plain = |letter: char| match letter {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => letter,
+            _ => '?',
+        };
+        text.chars().map(plain).take(MAX_DESCRIPTION).collect()
     }
 
     fn to_json(&self) -> Written {
         let (policy, shown) = (&self.renderer.policy, self.shown);
-        let member = |name: &str, text: &mut Text<'_>| self.speak(name, text);
-        let remedy = self.draft.remedy.filter(|_| !self.minimal).unwrap_or(shown.remedy);
-        let retryable = self.draft.retryable.filter(|_| !self.minimal).unwrap_or(shown.retryable);
+        let member = |name: &str, text: &mut Text<'_>| self.say(name, text);
+        let remedy = self.facts.remedy.unwrap_or(shown.remedy);
+        let retryable = self.facts.retryable.unwrap_or(shown.retryable);
 
         let mut json = Json::open();
         json.text("type", |text| {
@@ -283,26 +325,21 @@ impl Document<'_> {
         json.text("code", |text| text.push(shown.code));
         json.text("category", |text| text.push(shown.category.as_str()));
         if !self.minimal {
-            json.text("detail", |text| match &self.draft.detail {
-                Detail::Literal(literal) => text.push(literal),
-                Detail::Template(template) => text.fill(template, &member),
-                Detail::Row if shown.detail.is_empty() => text.push(shown.title),
-                Detail::Row => text.fill(shown.detail, &member),
-            });
+            self.write_detail(&mut json);
         }
         json.text("remedy", |text| text.fill(remedy, &member));
         if let Some(support) = &policy.support {
             json.text("support", |text| text.push(support));
         }
         json.raw("retryable", if retryable { "true" } else { "false" });
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.facts.retry_after {
             json.changing("retry_after", Hole::RetryAfter, seconds);
         }
         json.text("instance", |text| text.changing(Hole::Instance, self.instance));
         if self.names_accepted() {
-            json.raw("accepted_credentials", &self.renderer.accepted(self.draft).json);
+            json.raw("accepted_credentials", &self.accepted.json);
         }
-        for (name, fact) in self.facts() {
+        for (name, fact) in self.members() {
             json.fact(name, |json| self.write(fact, json));
         }
         let rule = self.draft.rule.as_ref().filter(|_| policy.disclosure == Disclosure::Detailed);
@@ -312,17 +349,26 @@ impl Document<'_> {
         json.close()
     }
 
+    fn write_detail(&self, json: &mut Json) {
+        let member = |name: &str, text: &mut Text<'_>| self.say(name, text);
+        json.detail(|text| match (&self.draft.own.detail, self.facts.detail) {
+            (Some(own), _) => text.push(own),
+            (None, Some(template)) => text.fill(template, &member),
+            (None, None) if self.shown.detail.is_empty() => text.push(self.shown.title),
+            (None, None) => text.fill(self.shown.detail, &member),
+        });
+    }
+
     /// The members of this code that may be seen.
-    fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
+    fn members(&self) -> impl Iterator<Item = (&'static str, &Fact)> {
         let detailed = self.renderer.policy.disclosure == Disclosure::Detailed;
         let is_shown = move |name: &str| detailed || !DETAILED.contains(&name);
-        (self.draft.members.iter())
-            .filter(move |(name, _)| !self.minimal && is_shown(name))
-            .map(|(name, fact)| (name.as_ref(), fact))
+        let members = self.facts.members.iter();
+        members.filter(move |(name, _)| is_shown(name)).map(|(name, fact)| (*name, fact))
     }
 
     fn names_accepted(&self) -> bool {
-        self.draft.names_accepted && !self.minimal && self.draft.accepted != (false, false)
+        self.facts.names_accepted && self.accepted.any()
     }
 
     /// Writes the value of a member; whether there is any.
@@ -337,15 +383,17 @@ impl Document<'_> {
             Fact::Items { items, .. } => {
                 return json.items(items.iter(), |item, json| json.bytes(item.as_bytes()));
             }
-            Fact::Limits => return self.renderer.rate_limit.write_items(&self.draft.balance, json),
+            Fact::Limits => {
+                return self.renderer.rate_limit.write_items(self.draft.balance(), json);
+            }
         }
         true
     }
 
     /// Writes a member as it reads in a sentence; whether there is any.
-    fn speak(&self, name: &str, text: &mut Text<'_>) -> bool {
+    fn say(&self, name: &str, text: &mut Text<'_>) -> bool {
         match name {
-            "retry_after" => self.retry_after.is_some_and(|seconds| {
+            "retry_after" => self.facts.retry_after.is_some_and(|seconds| {
                 text.changing(Hole::RetryAfter, itoa::Buffer::new().format(seconds));
                 true
             }),
@@ -358,10 +406,10 @@ impl Document<'_> {
                 true
             }
             "accepted_credentials" if self.names_accepted() => {
-                text.push(&self.renderer.accepted(self.draft).text);
+                text.push(&self.accepted.text);
                 true
             }
-            _ => self.facts().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
+            _ => self.members().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
                 match fact {
                     Fact::Text(held) => text.push(held),
                     Fact::Number(number) => text.number(*number),
@@ -369,7 +417,7 @@ impl Document<'_> {
                     Fact::Json { text: held, .. } | Fact::Items { text: held, .. } => {
                         text.push(held)
                     }
-                    Fact::Limits => self.renderer.rate_limit.speak(&self.draft.balance, text),
+                    Fact::Limits => self.renderer.rate_limit.say(self.draft.balance(), text),
                 }
                 true
             }),
@@ -377,17 +425,24 @@ impl Document<'_> {
     }
 }
 
-impl Values for Document<'_> {
+/// What changes from one denial of a form to the next.
+struct Changing<'d> {
+    renderer: &'d Renderer,
+    draft: &'d Draft,
+    instance: &'d str,
+}
+
+impl Values for Changing<'_> {
     fn instance(&self) -> &str {
         self.instance
     }
 
     fn number(&self, hole: Hole) -> u64 {
-        let standing = |index| self.draft.balance.get(index);
+        let standing = |index| self.draft.balance().get(index);
         match hole {
             // Text, which is filled in by itself.
             Hole::Instance => 0,
-            Hole::RetryAfter => self.retry_after.unwrap_or(0),
+            Hole::RetryAfter => self.draft.wait().unwrap_or(0),
             Hole::Remaining(index) => standing(index).map_or(0, |held| held.remaining.into()),
             Hole::Reset(index) => standing(index).and_then(|held| held.wait.seconds()).unwrap_or(0),
         }
@@ -395,8 +450,8 @@ impl Values for Document<'_> {
 
     fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
         if *name == RETRY_AFTER {
-            return self.retry_after.map(value::number);
+            return self.draft.wait().map(HeaderValue::from);
         }
-        self.renderer.rate_limit.changing(name, &self.draft.balance)
+        self.renderer.rate_limit.changing(name, self.draft.balance())
     }
 }

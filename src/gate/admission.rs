@@ -1,19 +1,21 @@
 //! What an admitted request carries to its handler.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::Response;
-use http::header::{HeaderName, HeaderValue, VARY};
+use axum::body::Body;
+use http::header::VARY;
+use http::{Method, Response};
 
-use super::pipeline::{Caller, Gate};
-use crate::denial::{Denial, Scene};
-use crate::limit::{Balance, Charges};
-use crate::policy::{Rule, RuleId};
+use super::observe::Request;
+use super::snapshot::Voice;
+use crate::decision::Caller;
+use crate::denial::{Category, Denial, Media};
+use crate::limit::{Balance, Charges, Settle};
+use crate::policy::Rule;
 use crate::principal::Principal;
 
-/// An admitted request: the rule that admitted it, and how its limits stand.
+/// An admitted request: the rule that admitted it, and the balance of its limits.
 ///
 /// ```
 /// use tollgate::Admission;
@@ -28,10 +30,11 @@ use crate::principal::Principal;
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Passage>);
 
-#[derive(Debug)]
 struct Passage {
-    gate: Arc<Gate>,
-    rule: RuleId,
+    voice: Arc<Voice>,
+    rule: Arc<Rule>,
+    method: Method,
+    request_id: Option<String>,
     caller: Caller,
     charges: Charges,
     /// Whether more was taken after the request was admitted.
@@ -40,39 +43,58 @@ struct Passage {
     shadow: Option<Denial>,
 }
 
-/// How a limit stands for a client.
+impl std::fmt::Debug for Passage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passage")
+            .field("rule", &self.rule.name)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The balance of a limit for a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LimitBalance<'a> {
     /// The limit's name in the policy.
     pub limit: &'a str,
-    /// Whole tokens left in the client's bucket, after this request.
+    /// Whole tokens left in the client's bucket.
     pub remaining: u32,
 }
 
 impl Admission {
     pub(super) fn new(
-        gate: &Arc<Gate>,
-        rule: RuleId,
+        voice: Arc<Voice>,
+        rule: Arc<Rule>,
+        request: &Request<'_>,
         caller: Caller,
         charges: Charges,
         shadow: Option<Denial>,
     ) -> Self {
-        let charged_late = AtomicBool::new(false);
-        let gate = gate.clone();
-        Self(Arc::new(Passage { gate, rule, caller, charges, charged_late, shadow }))
+        Self(Arc::new(Passage {
+            voice,
+            rule,
+            method: request.method.clone(),
+            request_id: request.id.clone(),
+            caller,
+            charges,
+            charged_late: AtomicBool::new(false),
+            shadow,
+        }))
     }
 
     /// The name of the rule that admitted the request.
     pub fn rule(&self) -> &str {
-        &self.found_rule().name
+        &self.0.rule.name
     }
 
-    /// The limits of the rule, as they stood when the request was admitted.
+    /// The limits of the rule, with their balance as it is now: on a connection that stays open,
+    /// it changes.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
-        let name = |limit| self.0.gate.renderer.rate_limit.name(limit);
-        self.0.gate.balance(&self.0.charges).into_iter().map(move |(charge, standing)| {
-            LimitBalance { limit: name(charge.limit), remaining: standing.remaining }
+        let name = |limit| self.0.voice.renderer.rate_limit.name(limit);
+        self.balance_now().into_iter().map(move |(charge, standing)| LimitBalance {
+            limit: name(charge.limit),
+            remaining: standing.remaining,
         })
     }
 
@@ -81,16 +103,19 @@ impl Admission {
         self.0.shadow.as_ref().map(Denial::code)
     }
 
-    /// Takes `tokens` more from every limit of the rule, for work whose cost shows only when it
+    /// Takes `tokens` more from every limit of the rule, for work whose cost is known only when it
     /// is done: bytes sent, rows read, tokens of a language model.
     ///
     /// The work is done, so this never fails: where a bucket holds less, it is left in debt,
     /// and the client waits until the debt is refilled. If it is called before the response
-    /// is returned, the RateLimit fields tell of it. 0 takes nothing.
+    /// is returned, the RateLimit fields include it. 0 takes nothing.
     pub fn charge(&self, tokens: u32) {
-        let Some(cost) = NonZeroU32::new(tokens) else { return };
-        self.0.gate.charge(&self.0.charges, cost);
-        self.0.charged_late.store(true, Ordering::Release);
+        if tokens == 0 {
+            return;
+        }
+        let Passage { voice, charges, charged_late, .. } = &*self.0;
+        voice.settle(&mut charges.late(None, tokens), Settle::Owe);
+        charged_late.store(true, Ordering::Release);
     }
 
     /// Who called; `None` on public rules.
@@ -98,35 +123,55 @@ impl Admission {
         self.0.caller.principal.as_ref()
     }
 
-    /// A denial of the handler, with what is known of the request: its rule, and the limits that
-    /// were taken when it was admitted.
-    pub(super) fn own(&self, denial: Denial) -> Denial {
-        let is_placed = denial.draft().rule.is_some();
-        let mut denial = if is_placed { denial } else { self.scene().place(denial) };
-        denial.draft_mut().balance = self.balance();
+    /// Adds to a denial of the handler what is known of the request: its rule and its caller.
+    pub(super) fn place(&self, mut denial: Denial) -> Denial {
+        let Passage { voice, rule, caller, .. } = &*self.0;
+        let draft = denial.draft_mut();
+        if draft.rule.is_none() {
+            draft.rule = Some(rule.clone());
+            draft.principal.clone_from(&caller.principal);
+            draft.kind = caller.principal.as_ref().map(Principal::credential);
+            draft.now = voice.clock.wall();
+        }
         denial
     }
 
-    /// How the limits stand, with what was charged late.
+    /// Answers with a denial of the handler, as the gate answers with its own.
+    pub(super) fn deny(&self, denial: Denial, media: Media) -> Response<Body> {
+        let mut denial = self.place(denial);
+        let Passage { voice, caller, charges, charged_late, .. } = &*self.0;
+        if denial.draft().own.counts_as_failure
+            && let Some(address) = caller.address
+        {
+            voice.charge_failure(address);
+        }
+        // What is our own fault costs the client nothing.
+        if denial.category() == Some(Category::Server) {
+            voice.settle(&mut charges.clone(), Settle::GiveBack);
+            charged_late.store(true, Ordering::Release);
+        }
+        denial.draft_mut().balance = self.balance();
+        self.0.voice.deny(&denial, &self.0.caller, &self.request(), media)
+    }
+
+    /// The balance when the request was admitted, with what was charged late.
     fn balance(&self) -> Balance {
-        let Passage { gate, charges, charged_late, .. } = &*self.0;
-        if charged_late.load(Ordering::Acquire) {
-            gate.balance_now(charges)
-        } else {
-            gate.balance(charges)
+        match self.0.charged_late.load(Ordering::Acquire) {
+            true => self.balance_now(),
+            false => self.0.voice.tables.balance(&self.0.charges),
         }
     }
 
-    fn found_rule(&self) -> &Arc<Rule> {
-        &self.0.gate.policy.rules[self.0.rule]
+    fn balance_now(&self) -> Balance {
+        let Passage { voice, charges, .. } = &*self.0;
+        let mut charges = charges.clone();
+        voice.settle(&mut charges, Settle::Look);
+        voice.tables.balance(&charges)
     }
 
-    pub(super) fn caller(&self) -> &Caller {
-        &self.0.caller
-    }
-
-    pub(super) fn gate(&self) -> &Arc<Gate> {
-        &self.0.gate
+    /// What the log says of the request.
+    fn request(&self) -> Request<'_> {
+        Request { method: &self.0.method, path: &self.0.rule.path, id: self.0.request_id.clone() }
     }
 
     /// Why there is no principal, where the rule asks for one and lets all pass.
@@ -134,34 +179,20 @@ impl Admission {
         self.0.shadow.as_ref()
     }
 
-    pub(super) fn is_public(&self) -> bool {
-        self.found_rule().demands().is_none()
-    }
-
-    pub(super) fn scene(&self) -> Scene<'_> {
-        Scene { policy: &self.0.gate.policy, rule: self.found_rule() }
+    fn is_public(&self) -> bool {
+        self.0.rule.demands().is_none()
     }
 
     /// Completes the handler's response: RateLimit fields, and which headers it depends on.
     pub(super) fn complete<B>(&self, response: &mut Response<B>) {
-        let passage = &self.0;
+        let voice = &self.0.voice;
         let headers = response.headers_mut();
-        let rate_limit = &passage.gate.renderer.rate_limit;
+        let rate_limit = &voice.renderer.rate_limit;
         if rate_limit.writes_fields() {
             rate_limit.write(&self.balance(), headers);
         }
         if !self.is_public() {
-            headers.append(VARY, passage.gate.vary.clone());
+            headers.append(VARY, voice.vary.clone());
         }
-    }
-}
-
-/// Responses to keys in a header of their own are not protected from shared caches as those to
-/// `Authorization` are (RFC 9111 section 3.5): name both.
-pub(super) fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
-    match key_header.as_str() {
-        "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
-        name => HeaderValue::try_from(format!("authorization, {name}"))
-            .unwrap_or(HeaderValue::from_static("*")),
     }
 }

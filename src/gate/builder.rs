@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Tollgate;
-use super::pipeline::Gate;
-use crate::denial::{DenialCode, Registry, Renderer};
-use crate::policy::{Fault, Faults, Severity, load};
+use http::HeaderName;
+
+use super::origin::{Origin, PolicyPlace};
+use super::{Gate, Lasting, Observer, Tollgate};
+use crate::credential::Secret;
+use crate::denial::DenialCode;
+use crate::policy::{Fault, Secrets, Severity};
 use crate::time::{Clock, SystemClock};
 
 /// Opens a [`Tollgate`].
@@ -22,45 +25,97 @@ use crate::time::{Clock, SystemClock};
 ///     .clock(ManualClock::at(1_800_000_000))
 ///     .build()
 ///     .await?;
-/// # assert!(gate.doubts().is_empty());
+/// # assert!(gate.warnings().is_empty());
 /// # Ok::<_, tollgate::OpenError>(())
 /// # }).unwrap();
 /// ```
 #[derive(Default)]
 pub struct TollgateBuilder {
-    source: Source,
-    clock: Option<Box<dyn Clock>>,
+    source: PolicyPlace,
+    clock: Option<Arc<dyn Clock>>,
+    request_id: Option<HeaderName>,
     codes: Vec<&'static DenialCode>,
+    secrets: Secrets,
+    unwatched: bool,
     for_documents: bool,
-}
-
-enum Source {
-    File(PathBuf),
-    Text(String),
-}
-
-impl Default for Source {
-    fn default() -> Self {
-        Self::File("config/tollgate.toml".into())
-    }
 }
 
 impl TollgateBuilder {
     /// Reads the policy from this file; `config/tollgate.toml` unless it is set.
     pub fn policy_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.source = Source::File(path.into());
+        self.source = PolicyPlace::File(path.into());
         self
     }
 
     /// Takes this text as the policy. Files that it names are relative to the working directory.
     pub fn policy(mut self, text: impl Into<String>) -> Self {
-        self.source = Source::Text(text.into());
+        self.source = PolicyPlace::Text(text.into());
         self
     }
 
     /// Reads the time from this clock, for tests that must not depend on the hour.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Box::new(clock));
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Takes the id of a request from this header; `x-request-id` unless it is set. It is written to
+    /// the log beside `instance`, where another layer gave the request one, such as
+    /// `tower_http::request_id::SetRequestIdLayer`.
+    #[must_use]
+    pub fn request_id_header(mut self, header: HeaderName) -> Self {
+        self.request_id = Some(header);
+        self
+    }
+
+    /// Gives the secret that the policy calls `name`, in place of the environment variable of that
+    /// name: `keys = { secret_env = "JWT_SECRET" }` then reads these bytes and never the
+    /// environment. For tests, and for secrets that come from a store of the application's own.
+    ///
+    /// What the policy says of the variable holds for these bytes too: with
+    /// `encoding = "base64"` they are base64 text, and a secret shorter than its hash is refused.
+    /// A name given twice keeps the last. A name that the policy does not use has no effect.
+    ///
+    /// ```
+    /// use tollgate::Tollgate;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let gate = Tollgate::builder()
+    ///     .policy(
+    ///         r#"
+    ///         version = 1
+    ///         [[issuer]]
+    ///         name = "main"
+    ///         iss = "https://id.example.com/"
+    ///         audiences = ["https://api.example.com"]
+    ///         algorithms = ["HS256"]
+    ///         keys = { secret_env = "JWT_SECRET" }
+    ///         [[rule]]
+    ///         name = "all"
+    ///         path = "/{*rest}"
+    ///         "#,
+    ///     )
+    ///     .secret("JWT_SECRET", b"thirty-two bytes, for tests only")
+    ///     .build()
+    ///     .await?;
+    /// # drop(gate);
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn secret(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.secrets.insert(name.into(), Secret::new(bytes.into()));
+        self
+    }
+
+    /// Whether a thread of the gate follows the policy and the files that it names, and puts what
+    /// changes in force; on unless it is turned off here. Without it a change comes into force by
+    /// [`Tollgate::reload`](crate::Tollgate::reload).
+    ///
+    /// The thread looks once a second, and takes files that two looks 200 ms apart found alike. It
+    /// ends with the last handle of the gate.
+    #[must_use]
+    pub fn watch(mut self, watch: bool) -> Self {
+        self.unwatched = !watch;
         self
     }
 
@@ -84,33 +139,50 @@ impl TollgateBuilder {
     ///
     /// See [`OpenError`].
     pub async fn build(self) -> Result<Tollgate, OpenError> {
-        let (name, text, folder) = match self.source {
-            Source::Text(text) => ("policy".to_owned(), text, PathBuf::from(".")),
-            Source::File(path) => {
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| OpenError::Unreadable { path: path.clone(), error })?;
-                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-                (path.display().to_string(), text, folder)
-            }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let request_id = self.request_id.unwrap_or(HeaderName::from_static("x-request-id"));
+        let origin = Origin {
+            place: self.source,
+            codes: self.codes,
+            secrets: Arc::new(self.secrets),
+            for_documents: self.for_documents,
+            clock: clock.clone(),
         };
-        let faults = if self.for_documents { Faults::of_documents() } else { Faults::default() };
-        let policy = load(&name, &text, &folder, &faults);
-        let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
-        let registry = Registry::new(entries, &self.codes, &faults);
-        let faults = faults.into_sorted();
-        let refused = faults.iter().any(|fault| fault.severity() == Severity::Fault);
-        let Some(policy) = policy.filter(|_| !refused) else {
-            return Err(OpenError::Refused { faults });
+        let observer = Arc::new(Observer::new(request_id));
+        let lasting = Lasting::new(clock, observer);
+        let watches = !self.unwatched && !self.for_documents;
+        Gate::open(origin, lasting, watches).map(Tollgate)
+    }
+
+    /// Reads and checks the policy without the environment: a secret that is not set is no fault.
+    /// Opens no gate. For checks where no secrets are, such as in continuous integration.
+    ///
+    /// Returns the warnings, in the order of their places.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let warnings = tollgate::Tollgate::builder()
+    ///     .policy_file("config/tollgate.toml")
+    ///     .check_without_secrets()
+    ///     .await?;
+    /// assert!(warnings.is_empty());
+    /// # Ok::<_, tollgate::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn check_without_secrets(self) -> Result<Arc<[Fault]>, OpenError> {
+        let origin = Origin {
+            place: self.source,
+            codes: self.codes,
+            secrets: Arc::new(self.secrets),
+            for_documents: true,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
         };
-        for doubt in &faults {
-            tracing::warn!(
-                target: "tollgate", file = doubt.file(), line = doubt.line(), help = doubt.help(),
-                "{}", doubt.message()
-            );
-        }
-        let renderer = Renderer::new(&policy, registry);
-        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock::new()));
-        Ok(Tollgate(Arc::new(Gate::new(policy, renderer, clock, faults))))
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        Ok(loaded.warnings.into())
     }
 }
 
@@ -135,13 +207,13 @@ pub enum OpenError {
     },
     /// The policy is refused.
     Refused {
-        /// Every fault and doubt, in the order of their places.
+        /// Every fault and warning, in the order of their places.
         faults: Vec<Fault>,
     },
 }
 
 impl OpenError {
-    /// Every fault and doubt of a refused policy, in the order of their places.
+    /// Every fault and warning of a refused policy, in the order of their places.
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::Unreadable { .. } => &[],

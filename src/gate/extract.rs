@@ -6,6 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
@@ -13,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::admission::Admission;
 use super::observe;
-use crate::credential::Unsupported;
-use crate::denial::Denial;
+use crate::denial::{Denial, Reason};
+use crate::policy::{Refusal, ScopeGap};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::{RequiredScopes, Scope};
 use crate::verify::{ClaimFault, TokenError};
@@ -97,20 +98,21 @@ impl<S: RequiredScopes, T: Sync> FromRequestParts<T> for Scoped<S> {
     async fn from_request_parts(parts: &mut Parts, _state: &T) -> Result<Self, Denial> {
         let admission = admission(parts, "Scoped")?;
         let principal = principal(admission)?;
-        let (mut required, mut missing) = (Vec::<Scope>::new(), Vec::new());
-        S::visit(&mut |name| {
-            // INVARIANT: `scope!` checks names when the program is compiled.
-            if let Ok(scope) = name.parse::<Scope>() {
-                if !principal.scopes().contains(name) {
-                    missing.push(scope.clone());
-                }
-                required.push(scope);
-            }
-        });
-        if missing.is_empty() {
+        let mut lacks_some = false;
+        S::visit(&mut |name| lacks_some |= !principal.scopes().contains(name));
+        if !lacks_some {
             return Ok(Self { principal: principal.clone(), scope: PhantomData });
         }
-        Err(admission.scene().insufficient_scope(Some(principal), required, missing, Vec::new()))
+        let mut required = Vec::<Scope>::new();
+        // INVARIANT: `scope!` checks names when the program is compiled.
+        S::visit(&mut |name| required.extend(name.parse::<Scope>()));
+        let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());
+        let gap = ScopeGap::of(&required.into(), &Arc::default(), holds);
+        let reason = match gap {
+            Some(gap) => Reason::Refused(Refusal::Scope(gap).into()),
+            None => Reason::Fault("the scopes of an extractor cannot be read".into()),
+        };
+        Err(admission.place(Denial::because_of(reason)))
     }
 }
 
@@ -187,11 +189,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Claims<T> {
         let mut reader = serde_json::Deserializer::from_str(payload);
         let parsed = serde_path_to_error::deserialize(&mut reader);
         parsed.map(Self).map_err(|error| {
-            let error = misfit(&error);
-            admission
-                .scene()
-                .token(error, 0)
-                .because("the claims do not fit the type of the handler")
+            let reason = Reason::Refused(misfit(&error).into());
+            let denial = admission.place(Denial::because_of(reason));
+            denial.because("the claims do not fit the type of the handler")
         })
     }
 }
@@ -226,7 +226,7 @@ fn admission<'p>(parts: &'p Parts, extractor: &str) -> Result<&'p Admission, Den
 fn principal(admission: &Admission) -> Result<&Principal, Denial> {
     admission.principal().ok_or_else(|| match admission.shadow_denial() {
         Some(denial) => denial.clone(),
-        None => admission.scene().place(Denial::decision_failed(
+        None => admission.place(Denial::decision_failed(
             "the handler asks for a principal, and its rule is public: take Option<Principal>, \
              or remove `public = true`",
         )),
@@ -238,7 +238,5 @@ fn of_kind(admission: &Admission, kind: CredentialKind) -> Result<&Principal, De
     if principal.credential() == kind {
         return Ok(principal);
     }
-    let mut denial = admission.scene().unsupported(Unsupported::Kind(principal.credential()));
-    denial.draft_mut().accepted = (kind == CredentialKind::ApiKey, kind == CredentialKind::Token);
-    Err(denial)
+    Err(admission.place(Denial::because_of(Reason::OtherKind { wanted: kind })))
 }

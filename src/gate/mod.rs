@@ -1,16 +1,30 @@
 //! The gate: where requests come in and go on, or are answered.
 //!
-//! Start reading at [`pipeline`]: it is the way of a request, from its head to an admission
-//! or a denial, in one function.
+//! 1. [`layer`] takes a request and collects its facts: an [`Ask`](crate::ask::Ask).
+//! 2. [`gate`] holds the policy in force, which is a [`snapshot`]; a request ends with the one that
+//!    it began with.
+//! 3. The snapshot decides (`decision/`), which has no effect that anybody could see.
+//! 4. [`observe`] tells the log, the counters and the current span what was decided.
+//! 5. A request that is refused is answered by the [`Voice`](snapshot::Voice) of the snapshot.
+//! 6. A request that is admitted goes on to the handler with an [`Admission`].
+//! 7. [`extract`] is what a handler may ask about its caller.
+//! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
+//! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
+//! 10. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
-#[cfg_attr(not(feature = "metrics"), path = "count_nothing.rs")]
-mod count;
 mod extract;
+mod future;
+#[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
+mod gate;
 mod layer;
 mod observe;
-mod pipeline;
+mod origin;
+mod reload;
+mod replace;
+mod snapshot;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +35,12 @@ use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 pub use admission::{Admission, LimitBalance};
 pub use builder::{OpenError, TollgateBuilder};
 pub use extract::{ApiKey, Claims, Scoped};
-pub use layer::{TollgateFuture, TollgateLayer, TollgateService};
-pub(crate) use pipeline::Gate;
+pub use future::TollgateFuture;
+pub(crate) use gate::Gate;
+pub use layer::{TollgateLayer, TollgateService};
+pub(crate) use observe::Observer;
+pub(crate) use snapshot::{Lasting, Snapshot};
+pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
 use crate::policy::Fault;
 
@@ -42,6 +60,29 @@ use crate::policy::Fault;
 /// # Ok::<_, tollgate::OpenError>(())
 /// # }).unwrap();
 /// ```
+///
+/// # Bound on memory
+///
+/// Buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
+/// them (`[store]` of the policy; one million when it is not set; a `[[limit]]` may set its own), and
+/// neither have the failures of addresses. A bucket takes about 37 bytes. A bucket that is full says
+/// nothing and may be dropped; one that is not full is never dropped to make room. So when the
+/// bound of a limit is reached:
+///
+/// 1. Its full buckets are dropped.
+/// 2. If that frees no place, new clients of this limit share its *overflow bucket*, which has
+///    the quota of one client. Clients that have a bucket are not affected, nor are other
+///    limits, nor the failures of addresses.
+///
+/// The limit therefore holds for everybody, nobody is let in free, and what an attacker with
+/// invented clients can spoil is the service to other new clients of the same limit.
+/// `per = ["client"]` needs proven clients; for limits on unproven keys (`address`,
+/// `header:<name>`) size the bound with that in mind.
+///
+/// # What it does not do
+///
+/// Buckets are lost when the process ends: a restart gives every client a full bucket.
+/// Several processes do not share them.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 
@@ -83,7 +124,7 @@ impl Tollgate {
     /// The headers that hold credentials, for layers that keep secrets out of logs, such as
     /// `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer`.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
-        vec![AUTHORIZATION, self.0.policy.credential.key_header.clone()]
+        vec![AUTHORIZATION, self.0.current().policy.credential.key_header.clone()]
     }
 
     /// The headers by which denials tell more than their body, and admitted responses tell of
@@ -103,13 +144,38 @@ impl Tollgate {
     /// ```
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
-        names.extend(self.0.renderer.rate_limit.names());
+        names.extend(self.0.current().voice.renderer.rate_limit.names());
         names
     }
 
-    /// What is probably not meant in the policy, though it can be used.
-    pub fn doubts(&self) -> &[Fault] {
-        &self.0.doubts
+    /// Reads the policy again, with the files that it names, and puts it in force; the status after
+    /// that.
+    ///
+    /// A gate that was opened with a file follows it, and needs this only where a change must be in
+    /// force at once: its thread looks once a second. Requests that began before end with the policy
+    /// that they began with. Buckets are kept; where a quota changed they are restated, and never
+    /// refilled. The files are read in this call, as when the gate was opened.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read, or is refused. Then the policy in force stays in force, and
+    /// [`status`](Self::status) and the log say why.
+    pub async fn reload(&self) -> Result<Status, OpenError> {
+        self.0.reload()?;
+        Ok(self.0.status())
+    }
+
+    /// Which policy is in force, since when, and what it is read from: for health pages and
+    /// monitoring.
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// What is probably not meant in the policy, though it can be used: each a [`Fault`] of
+    /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
+    /// the policy allows are left out.
+    pub fn warnings(&self) -> Arc<[Fault]> {
+        self.0.current().warnings.clone()
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

@@ -1,76 +1,254 @@
-//! What the operator reads: one line in the log for each denial, under the same `instance`, and
+//! What the operator reads: a line in the log for each denial, under the same `instance`, and
 //! counters.
 //!
-//! Here stands the true code and its cause, whatever the client is shown. Nothing that the
-//! client sent is written, but for names that were proven.
+//! The log has the true code and every member of the denial, whatever the client is shown. Of what
+//! the client sent, it has the method, the path where no rule covers it, and the request id, each
+//! bounded and escaped; never a query, and never a credential.
+//!
+//! | counter | labels |
+//! | --- | --- |
+//! | `tollgate_admitted_total` | `rule` |
+//! | `tollgate_denied_total` | `code` (the true one), `rule` (absent where none decided), `mode` (`enforce` or `shadow`) |
 
-use super::count;
-use super::pipeline::Caller;
-use crate::denial::{Denial, Renderer};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dashmap::DashSet;
+use http::{HeaderMap, HeaderName, Method};
+use metrics::{Counter, Label, SharedString, counter, describe_counter};
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, field};
+
+use crate::ask::Ask;
+use crate::decision::{Caller, Decision, Step};
+use crate::denial::{Category, Denial, Reason, Renderer};
 use crate::policy::{Mode, Rule};
+use crate::principal::Principal;
 
-/// A request was denied.
-pub(super) fn denied(renderer: &Renderer, denial: &Denial, caller: &Caller) {
-    count::denied(denial, Mode::Enforce);
+/// A path or a request id is cut at this length.
+const LONGEST: usize = 256;
+
+/// Tells the log and the counters. It lives as long as the process does.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    /// The header in which another layer puts the id of the request.
+    pub(crate) request_id: HeaderName,
+    missing_peer: Once,
+    /// Codes that were not registered, each of which is said once.
+    unregistered: DashSet<&'static str>,
+}
+
+/// Something that is said once.
+#[derive(Debug, Default)]
+struct Once(AtomicBool);
+
+impl Once {
+    fn is_first(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// What the log says of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'r> {
+    pub(crate) method: &'r Method,
+    /// The raw path; it is written where no rule covers it.
+    pub(crate) path: &'r str,
+    pub(crate) id: Option<String>,
+}
+
+impl Observer {
+    pub(crate) fn new(request_id: HeaderName) -> Self {
+        static DESCRIBED: OnceLock<()> = OnceLock::new();
+        DESCRIBED.get_or_init(|| {
+            describe_counter!("tollgate_admitted_total", "Requests that were admitted.");
+            describe_counter!(
+                "tollgate_denied_total",
+                "Requests that were denied, and those that a rule in shadow mode would have denied."
+            );
+        });
+        Self { request_id, missing_peer: Once::default(), unregistered: DashSet::new() }
+    }
+
+    /// The id of a request, where another layer gave it one and somebody reads the log.
+    pub(crate) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
+        if !is_heard() {
+            return None;
+        }
+        let id = headers.get(&self.request_id)?.to_str().ok()?;
+        Some(bounded(id))
+    }
+
+    pub(crate) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
+        Request { method: ask.method, path: ask.path, id: self.request_id(ask.headers) }
+    }
+
+    /// Whether the log is to have each step of a decision: at the level `trace`.
+    pub(crate) fn wants_steps(&self) -> bool {
+        tracing::enabled!(target: "tollgate", tracing::Level::TRACE)
+    }
+
+    pub(crate) fn steps(&self, steps: &[Step]) {
+        for step in steps {
+            tracing::trace!(target: "tollgate", "{step}");
+        }
+    }
+
+    /// What every decision is observed for.
+    pub(crate) fn decided(&self, decision: &Decision) {
+        let rule = decision.rule();
+        if rule.is_some() && decision.caller.address.is_none() && self.missing_peer.is_first() {
+            tracing::error!(
+                target: "tollgate",
+                "the address of the peer is not known: serve the app with \
+                 `into_make_service_with_connect_info::<SocketAddr>()`. Until then rules that need \
+                 the address answer `decision_failed`, and failed attempts are not counted"
+            );
+        }
+        if is_heard() {
+            let span = Span::current();
+            if let Some(principal) = &decision.caller.principal {
+                span.record("client", principal.client());
+            }
+            if let Some(rule) = rule {
+                span.record("rule", &*rule.name);
+            }
+        }
+    }
+
+    /// A request was admitted.
+    pub(crate) fn admitted(&self, rule: &Rule) {
+        rule.admitted.get_or_init(|| counter_of(&rule.name)).increment(1);
+    }
+
+    /// A request was denied.
+    pub(crate) fn denied(
+        &self,
+        renderer: &Renderer,
+        denial: &Denial,
+        caller: &Caller,
+        request: &Request<'_>,
+    ) {
+        self.count(denial, Mode::Enforce);
+        self.say_unregistered(renderer, denial);
+        if is_heard() {
+            Span::current().record("instance", field::display(denial.draft().instance.urn()));
+            log(renderer, denial, caller, request, Mode::Enforce);
+        }
+    }
+
+    /// A rule in shadow mode would have denied a request.
+    pub(crate) fn would_deny(
+        &self,
+        renderer: &Renderer,
+        denial: &Denial,
+        caller: &Caller,
+        request: &Request<'_>,
+    ) {
+        self.count(denial, Mode::Shadow);
+        if is_heard() {
+            log(renderer, denial, caller, request, Mode::Shadow);
+        }
+    }
+
+    fn count(&self, denial: &Denial, mode: Mode) {
+        let rule = denial.draft().rule.as_ref();
+        let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
+        let labels = [
+            Label::new("code", SharedString::from(denial.code().to_owned())),
+            Label::new("mode", mode.as_str()),
+        ];
+        let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
+        counter!("tollgate_denied_total", labels).increment(1);
+    }
+
+    fn say_unregistered(&self, renderer: &Renderer, denial: &Denial) {
+        match &denial.draft().reason {
+            Reason::Code(row)
+                if renderer.registry.find(row.code).is_none()
+                    && self.unregistered.insert(row.code) =>
+            {
+                tracing::error!(
+                    target: "tollgate", code = row.code,
+                    "a handler answers with a code that is not registered: add it with \
+                     TollgateBuilder::code, so that pages and documents have it"
+                );
+            }
+            Reason::Named(name) if renderer.registry.find(name).is_none() => tracing::error!(
+                target: "tollgate", code = %bounded(name),
+                instance = %denial.draft().instance.urn(),
+                "a handler answered with a code that the policy does not declare: add it as \
+                 [[denial.code]]. The client gets `decision_failed`"
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Whether anybody may read what is said of a request.
+fn is_heard() -> bool {
+    LevelFilter::current() >= LevelFilter::ERROR
+}
+
+fn counter_of(rule: &std::sync::Arc<str>) -> Counter {
+    counter!("tollgate_admitted_total", "rule" => SharedString::from(rule.clone()))
+}
+
+/// The line of a denial.
+fn log(renderer: &Renderer, denial: &Denial, caller: &Caller, request: &Request<'_>, mode: Mode) {
+    let is_ours = renderer.shown(denial).category() == Category::Server;
+    let is_wanted = match is_ours {
+        true => tracing::enabled!(target: "tollgate", tracing::Level::ERROR),
+        false => tracing::enabled!(target: "tollgate", tracing::Level::INFO),
+    };
+    if !is_wanted {
+        return;
+    }
     let draft = denial.draft();
-    let shown = renderer.shown(denial);
+    let evidence = renderer.evidence(denial);
+    let rule = draft.rule.as_deref();
+    let path = rule.map_or_else(|| bounded(request.path), |rule| rule.path.to_string());
     let principal = caller.principal.as_ref();
-    // One macro for each level: tracing wants it at compile time.
-    macro_rules! log {
-        ($level:ident) => {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    // One macro for each level and message: tracing wants both at compile time.
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
             tracing::$level!(
                 target: "tollgate",
                 code = denial.code(),
-                shown = shown.code(),
-                rule = draft.rule.as_ref().map(|rule| &*rule.name),
-                client = principal.map(|principal| principal.client()),
-                key_id = principal.and_then(|principal| principal.key_id()),
-                issuer = principal.and_then(|principal| principal.issuer()),
-                address = caller.address.map(tracing::field::display),
-                cause = (!draft.cause.is_empty()).then_some(&*draft.cause),
+                shown = renderer.shown(denial).code(),
+                method = request.method.as_str(),
+                path,
+                rule = rule.map(|rule| &*rule.name),
+                client = principal.map(Principal::client),
+                key_id = principal.and_then(Principal::key_id),
+                issuer = principal.and_then(Principal::issuer),
+                address = caller.address.map(field::display),
+                detail = evidence.detail,
+                members = some(&evidence.members).filter(|members| members != "{}"),
+                cause = some(&evidence.cause),
                 instance = %draft.instance.urn(),
-                "denied"
+                request_id = request.id,
+                $message
             )
         };
     }
-    if denial.category() == Some(crate::denial::Category::Server) {
-        log!(error);
-    } else {
-        log!(info);
+    match (mode, is_ours) {
+        (Mode::Enforce, true) => line!(error, "denied"),
+        (Mode::Enforce, false) => line!(info, "denied"),
+        (Mode::Shadow, true) => line!(error, "would be denied, but the rule is in shadow mode"),
+        (Mode::Shadow, false) => line!(info, "would be denied, but the rule is in shadow mode"),
     }
 }
 
-/// A request was admitted.
-pub(super) fn admitted(rule: &Rule) {
-    count::admitted(&rule.name);
-}
-
-/// A rule in shadow mode would have denied a request.
-pub(super) fn would_deny(denial: &Denial, caller: &Caller) {
-    count::denied(denial, Mode::Shadow);
-    let draft = denial.draft();
-    let principal = caller.principal.as_ref();
-    tracing::info!(
-        target: "tollgate",
-        code = denial.code(),
-        rule = draft.rule.as_ref().map(|rule| &*rule.name),
-        client = principal.map(|principal| principal.client()),
-        key_id = principal.and_then(|principal| principal.key_id()),
-        address = caller.address.map(tracing::field::display),
-        cause = (!draft.cause.is_empty()).then_some(&*draft.cause),
-        instance = %draft.instance.urn(),
-        "would be denied, but the rule is in shadow mode"
-    );
-}
-
-/// The server does not tell the peer's address.
-pub(super) fn missing_peer() {
-    tracing::error!(
-        target: "tollgate",
-        "the address of the peer is not known: serve the app with \
-         `into_make_service_with_connect_info::<SocketAddr>()`. Until then rules that need the \
-         address answer `decision_failed`, and failed attempts are not counted"
-    );
+/// What a client sent, escaped and cut.
+fn bounded(text: &str) -> String {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let cut = if end < text.len() { "…" } else { "" };
+    format!("{}{cut}", text[..end].escape_debug())
 }
 
 /// An extractor of the gate ran where the gate did not.
@@ -82,4 +260,24 @@ pub(super) fn gate_did_not_run(denial: &Denial, extractor: &str) {
         instance = %denial.draft().instance.urn(),
         "the gate did not run before this handler: add `.layer(gate.layer())` after its route"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_is_escaped_and_cut() {
+        assert_eq!(bounded("/orders/1"), "/orders/1");
+        assert_eq!(bounded("/a\n\u{1b}[31m\"b"), "/a\\n\\u{1b}[31m\\\"b");
+        let long = bounded(&"ä".repeat(300));
+        assert_eq!(long.chars().count(), LONGEST / 2 + 1, "cut at a character");
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn what_is_said_once_is_said_once() {
+        let once = Once::default();
+        assert_eq!([once.is_first(), once.is_first(), once.is_first()], [true, false, false]);
+    }
 }

@@ -3,20 +3,47 @@
 //! A bucket holds at most `burst` tokens and refills continuously at its rate. In any interval
 //! of length *t* it grants at most `burst + rate·t`. All arithmetic is in whole numbers, so a
 //! promised wait is exact: see [`bucket`] for the law and [`MemoryStore`] for the store.
+//!
+//! # One request
+//!
+//! 1. [`MemoryStore::bucket`] hashes what a bucket is kept for, a [`BucketName`].
+//! 2. A [`Charge`] for each limit of the rule, each at its own cost, makes the [`Charges`].
+//! 3. [`MemoryStore::settle`] takes all of them, or none.
+//! 4. [`Tables::balance`] says how the buckets stand now.
+//! 5. After the work, [`Charges::late`] is settled by [`Settle::Owe`]; what a decision took that
+//!    failed after all, by [`Settle::GiveBack`].
+//!
+//! # Bound on memory
+//!
+//! No limit has more than its `max_buckets` buckets, and neither have the failures of addresses. A
+//! bucket that is full says nothing and may be dropped; one that is not full is never dropped
+//! to make room. So when a limit's bound is reached:
+//!
+//! 1. Its full buckets are dropped. They are searched for at most once a second, in small steps, so
+//!    a flood of new clients cannot make it search for each of them.
+//! 2. If that frees no place, new clients of the limit share its *overflow bucket*, which has the
+//!    quota of one client. Clients that have a bucket are not affected, nor are other limits.
+//!
+//! # When the policy changes
+//!
+//! [`MemoryStore::adopt`] keeps the buckets of limits whose name and `per` are as before. Where
+//! their quotas changed, buckets are restated and never refilled.
 
 mod bucket;
+mod bucket_id;
 mod charge;
 mod failures;
 mod memory;
 mod quota;
-mod table;
+#[cfg(test)]
+mod store_laws;
 
-pub(crate) use bucket::{MAX_TAGS, Standing, Wait};
-pub(crate) use charge::{Balance, Charge, Charges};
-pub(crate) use failures::{Failures, TooManyFailures};
+pub(crate) use bucket::{Standing, Wait};
+pub(crate) use bucket_id::{BucketId, BucketName, Parts};
+pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
+pub(crate) use failures::{Failures, MustWait};
+pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
-
-pub use memory::MemoryStore;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,6 +56,10 @@ pub(crate) struct Limit {
     pub(crate) per: Vec<KeyPart>,
     /// The quota of those without a plan first, then one for each plan.
     pub(crate) quotas: Vec<PlanQuota>,
+    /// Never more buckets than this.
+    pub(crate) max_buckets: usize,
+    /// The indices of the quotas of plans, in the order of the plans' names.
+    by_plan: Box<[u32]>,
 }
 
 /// The quota of one plan.
@@ -67,12 +98,26 @@ impl KeyPart {
 }
 
 impl Limit {
+    pub(crate) fn new(
+        name: Arc<str>,
+        per: Vec<KeyPart>,
+        quotas: Vec<PlanQuota>,
+        max_buckets: usize,
+    ) -> Self {
+        // Lossless: a policy does not hold as many plans as would not fit.
+        let mut by_plan: Box<[u32]> = (1..quotas.len() as u32).collect();
+        by_plan.sort_by_key(|index| &quotas[*index as usize].plan);
+        Self { name, per, quotas, max_buckets, by_plan }
+    }
+
     /// The index of the quota that holds for a client with `plan`.
     pub(crate) fn quota_of(&self, plan: Option<&str>) -> usize {
-        plan.and_then(|plan| {
-            self.quotas.iter().position(|quota| quota.plan.as_deref() == Some(plan))
-        })
-        .unwrap_or(0)
+        let Some(plan) = plan else { return 0 };
+        let name = |index: &u32| self.quotas[*index as usize].plan.as_deref();
+        match self.by_plan.binary_search_by_key(&Some(plan), name) {
+            Ok(at) => self.by_plan[at] as usize,
+            Err(_) => 0,
+        }
     }
 
     /// Whether a bucket of this limit belongs to something that was proven.

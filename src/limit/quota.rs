@@ -18,7 +18,7 @@ const MAX_TOKENS: u64 = 1 << 21;
 ///
 /// The level is counted in *units*: one token is [`period`](Self::period) units, and each
 /// microsecond adds [`tokens`](Self::tokens) units. Both are reduced to lowest terms.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Quota {
     tokens: NonZeroU32,
     period: NonZeroU64,

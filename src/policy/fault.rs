@@ -9,9 +9,14 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+
+use super::problem::Problem;
+use super::value_fault::SyntaxFault;
+use super::warning::Warning;
 
 /// A file of the policy.
 #[derive(Debug)]
@@ -34,8 +39,9 @@ pub(crate) struct Place {
 pub enum Severity {
     /// The policy cannot be used.
     Fault,
-    /// The policy can be used, and probably does not do what was meant.
-    Doubt,
+    /// The policy can be used, and probably does not do what was meant. `allow` at the top of a
+    /// policy silences a warning by its [name](Fault::name).
+    Warning,
 }
 
 /// One thing that is wrong with a policy, with its place and help.
@@ -59,6 +65,7 @@ pub enum Severity {
 pub struct Fault {
     severity: Severity,
     place: Place,
+    name: Option<String>,
     message: String,
     label: String,
     help: String,
@@ -67,19 +74,31 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The problem at this place.
+    pub(crate) fn of<P: Problem>(place: &Place, problem: &P) -> Self {
+        Self {
+            severity: P::SEVERITY,
+            name: Some(problem.name()),
+            ..Self::at(place, problem.message()).label(problem.label()).with_help(problem.help())
+        }
+    }
+
+    /// A warning at this place.
+    pub(crate) fn warning(place: &Place, warning: &Warning) -> Self {
+        Self::of(place, warning)
+    }
+
+    /// A fault without a type of its own; [`of`](Self::of) is better.
     pub(crate) fn at(place: &Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Fault,
             place: place.clone(),
+            name: None,
             message: message.into(),
             label: String::new(),
             help: String::new(),
             masked: None,
         }
-    }
-
-    pub(crate) fn doubt(place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Doubt, ..Self::at(place, message) }
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
@@ -116,6 +135,13 @@ impl Fault {
     /// The column in characters, counted from 1.
     pub fn column(&self) -> usize {
         1 + self.before().rsplit('\n').next().unwrap_or_default().chars().count()
+    }
+
+    /// The kind of fault or warning, such as `unused-limit`: for a warning the name by which
+    /// `allow` silences it. `None` where the kind has no name yet. Names of warnings do not
+    /// change; new ones may come.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// What is wrong, in one line.
@@ -163,8 +189,12 @@ impl fmt::Display for Fault {
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
         let excerpt = self.excerpt();
-        let doubt = if self.severity == Severity::Doubt { "doubt: " } else { "" };
-        writeln!(f, "{}:{line}:{column}: {doubt}{}", self.file(), self.message)?;
+        let severity = if self.severity == Severity::Warning { "warning: " } else { "" };
+        write!(f, "{}:{line}:{column}: {severity}{}", self.file(), self.message)?;
+        match &self.name {
+            Some(name) if self.severity == Severity::Warning => writeln!(f, " [{name}]")?,
+            _ => writeln!(f)?,
+        }
         writeln!(f, "{gutter} |")?;
         writeln!(f, "{number} | {excerpt}")?;
         let text = &self.place.source.text;
@@ -182,23 +212,40 @@ impl fmt::Display for Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     found: RefCell<Vec<Fault>>,
-    /// Whether a secret that is not there is one: it is, for all but documents.
-    pub(crate) forgives_absent_secrets: bool,
+    /// Names of warnings that the policy allows, and where it does.
+    allowed: RefCell<Vec<(String, Place)>>,
+    /// The present in Unix seconds. If `None`, nothing is said of what depends on it.
+    pub(crate) now: Option<u64>,
 }
 
 impl Faults {
-    /// For a policy that is read to be told of, where no request is judged by it.
-    pub(crate) fn of_documents() -> Self {
-        Self { forgives_absent_secrets: true, ..Self::default() }
+    /// With the present, in Unix seconds, for warnings that depend on it.
+    pub(crate) fn at_time(now: u64) -> Self {
+        Self { now: Some(now), ..Self::default() }
     }
 
     pub(crate) fn push(&self, fault: Fault) {
         self.found.borrow_mut().push(fault);
     }
 
-    /// All faults and doubts, in the order of their places.
+    /// Silences the warnings of this name; `place` is that of the entry that says so.
+    pub(crate) fn allow(&self, warning: &str, place: Place) {
+        self.allowed.borrow_mut().push((warning.to_owned(), place));
+    }
+
+    /// All faults and warnings, in the order of their places, without the warnings that the policy
+    /// allows.
     pub(crate) fn into_sorted(self) -> Vec<Fault> {
+        let is_whole = self.count() == 0;
         let mut faults = self.found.into_inner();
+        let of_unused = Warning::UnusedAllow { warning: String::new() }.name();
+        let (last, first): (Vec<_>, Vec<_>) =
+            self.allowed.into_inner().into_iter().partition(|(name, _)| *name == of_unused);
+        for entries in [first, last] {
+            let unused = silence(&mut faults, &entries);
+            // A policy with faults was not read whole: what silences nothing now may do so then.
+            faults.extend(unused.into_iter().filter(|_| is_whole));
+        }
         faults.sort_by(|a, b| {
             let place = |fault: &Fault| (fault.place.span.start, fault.place.span.end);
             a.file().cmp(b.file()).then_with(|| place(a).cmp(&place(b)))
@@ -209,22 +256,36 @@ impl Faults {
         faults
     }
 
-    /// How many faults there are, doubts aside: to tell whether a part was read whole.
+    /// How many faults there are, warnings aside: to tell whether a part was read whole.
     pub(crate) fn count(&self) -> usize {
         self.found.borrow().iter().filter(|fault| fault.severity == Severity::Fault).count()
     }
 
-    /// Takes back what follows from errors of syntax: doubts, and faults on the same lines.
+    /// Takes back what follows from errors of syntax: warnings, and faults on the same lines.
     pub(crate) fn drop_followers(&self, lines: &[usize]) {
+        let syntax = SyntaxFault::NotToml { error: String::new() }.name();
         self.found.borrow_mut().retain(|fault| {
-            let is_syntax = fault.message.starts_with(NOT_TOML);
+            let is_syntax = fault.name() == Some(&*syntax);
             is_syntax || (fault.severity == Severity::Fault && !lines.contains(&fault.line()))
         });
     }
 }
 
-/// How the message of a syntax error begins.
-pub(crate) const NOT_TOML: &str = "not TOML: ";
+/// Takes out the warnings that are allowed. Returns a warning for each entry that takes out none.
+fn silence(faults: &mut Vec<Fault>, entries: &[(String, Place)]) -> Vec<Fault> {
+    let is_named = |fault: &Fault, name: &str| {
+        fault.severity == Severity::Warning && fault.name() == Some(name)
+    };
+    let mut seen = HashSet::new();
+    let mut unused = Vec::new();
+    for (name, place) in entries {
+        if !seen.insert(name) || !faults.iter().any(|fault| is_named(fault, name)) {
+            unused.push(Fault::warning(place, &Warning::UnusedAllow { warning: name.clone() }));
+        }
+    }
+    faults.retain(|fault| !entries.iter().any(|(name, _)| is_named(fault, name)));
+    unused
+}
 
 /// The part of a line that may be a raw secret: what is given to a key that holds secrets
 /// where people put them by mistake. Well-formed digests and names of variables are none.

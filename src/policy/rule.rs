@@ -1,10 +1,13 @@
 //! Rules: who may call what, and which limits count it.
 
+use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
+use metrics::Counter;
+use smallvec::SmallVec;
 
 use crate::address::{Address, is_within};
 use crate::claims::{ClaimMatch, Mismatch};
@@ -12,8 +15,11 @@ use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
 
 /// One `[[rule]]`.
-#[derive(Debug)]
 pub(crate) struct Rule {
+    /// Its place in the policy.
+    pub(crate) index: usize,
+    /// Counts the requests that it admits.
+    pub(crate) admitted: OnceLock<Counter>,
     pub(crate) name: Arc<str>,
     /// As in the policy; empty for all.
     pub(crate) methods: Vec<Method>,
@@ -44,13 +50,13 @@ pub(crate) enum Access {
 pub(crate) struct Demands {
     pub(crate) api_key: bool,
     pub(crate) token: bool,
-    /// All of these,
-    pub(crate) scopes: Vec<Scope>,
-    /// and one of these,
-    pub(crate) any_scopes: Vec<Scope>,
-    /// and one of these,
-    pub(crate) roles: Vec<Box<str>>,
-    /// and each of these claims.
+    /// Scopes that the caller needs, all of them.
+    pub(crate) scopes: Arc<[Scope]>,
+    /// Scopes of which the caller needs at least one; empty where none is needed.
+    pub(crate) any_scopes: Arc<[Scope]>,
+    /// Roles of which the caller needs at least one; empty where none is needed.
+    pub(crate) roles: Arc<[Box<str>]>,
+    /// Claims that the caller's token needs, all of them, with their values.
     pub(crate) claims: Vec<ClaimMatch>,
 }
 
@@ -62,23 +68,91 @@ pub(crate) enum Mode {
     Shadow,
 }
 
-/// Why policy refuses a principal.
+/// Why the policy does not let a caller do this.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Address(Address),
     /// The rule is bound to addresses, and the client's is not known.
     AddressUnknown,
-    Scope,
-    Role,
+    Scope(ScopeGap),
+    /// The caller has none of these roles.
+    Role(Arc<[Box<str>]>),
+    /// This claim is absent, or has another value.
     Claim {
         claim: Arc<str>,
         mismatch: Mismatch,
     },
 }
 
+/// The scopes that are needed, and which of them the caller lacks.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct ScopeGap {
+    /// All of these are needed.
+    pub(crate) required: Arc<[Scope]>,
+    /// At least one of these is needed, unless there are none.
+    pub(crate) any: Arc<[Scope]>,
+    /// The places in `required` of those that the caller lacks.
+    pub(crate) missing: SmallVec<[u16; 8]>,
+}
+
+impl ScopeGap {
+    /// What `held` lacks of these scopes; `None` where it is enough.
+    pub(crate) fn of(
+        required: &Arc<[Scope]>,
+        any: &Arc<[Scope]>,
+        held: impl Fn(&Scope) -> bool,
+    ) -> Option<Self> {
+        let lacks_any = !any.is_empty() && !any.iter().any(&held);
+        if !lacks_any && required.iter().all(&held) {
+            return None;
+        }
+        let lacking = required.iter().enumerate().filter(|(_, scope)| !held(scope));
+        Some(Self {
+            required: required.clone(),
+            any: any.clone(),
+            // Lossless: a rule has far fewer scopes.
+            missing: lacking.map(|(at, _)| at as u16).collect(),
+        })
+    }
+
+    /// The required scopes that the caller lacks.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &Scope> {
+        self.missing.iter().filter_map(|at| self.required.get(usize::from(*at)))
+    }
+}
+
+impl Mode {
+    /// The mode as it is written in a policy.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl Rule {
+    /// Whether the caller may do this: address, then scopes, roles and claims.
+    pub(crate) fn permit(
+        &self,
+        address: Option<Address>,
+        principal: Option<&Principal>,
+    ) -> Result<(), Refusal> {
+        self.check_address(address)?;
+        match (self.demands(), principal) {
+            (Some(demands), Some(principal)) => demands.check(principal),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
-    pub(crate) fn check_address(&self, address: Option<Address>) -> Result<(), Refusal> {
+    fn check_address(&self, address: Option<Address>) -> Result<(), Refusal> {
         match address {
             _ if self.addresses.is_empty() => Ok(()),
             None => Err(Refusal::AddressUnknown),
@@ -105,18 +179,15 @@ impl Demands {
     }
 
     /// Scopes, then roles, then claims: the first that is not met is the answer.
-    pub(crate) fn check(&self, principal: &Principal) -> Result<(), Refusal> {
+    fn check(&self, principal: &Principal) -> Result<(), Refusal> {
         let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());
-        if !self.scopes.iter().all(holds) {
-            return Err(Refusal::Scope);
-        }
-        if !self.any_scopes.is_empty() && !self.any_scopes.iter().any(holds) {
-            return Err(Refusal::Scope);
+        if let Some(gap) = ScopeGap::of(&self.scopes, &self.any_scopes, holds) {
+            return Err(Refusal::Scope(gap));
         }
         if !self.roles.is_empty()
             && !principal.roles().any(|held| self.roles.iter().any(|role| **role == *held))
         {
-            return Err(Refusal::Role);
+            return Err(Refusal::Role(self.roles.clone()));
         }
         for demand in &self.claims {
             let met = principal.claims().ok_or(Mismatch::ApiKey);
@@ -126,11 +197,6 @@ impl Demands {
             })?;
         }
         Ok(())
-    }
-
-    /// The scopes, of all demanded ones, that the principal does not hold.
-    pub(crate) fn missing_scopes<'d>(&'d self, principal: &Principal) -> Vec<&'d Scope> {
-        self.scopes.iter().filter(|scope| !principal.scopes().contains(scope.as_str())).collect()
     }
 }
 

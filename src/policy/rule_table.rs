@@ -18,6 +18,7 @@ use matchit::Router;
 
 use super::fault::{Fault, Faults, Place};
 use super::path::{is_ambiguous, is_odd, normal, specificity};
+use super::problem::problems;
 use super::rule::Rule;
 
 /// The methods that most rules name, in the order of RFC 9110.
@@ -82,8 +83,11 @@ struct PathTable {
 
 impl RuleTable {
     /// INVARIANT: paths were accepted by `check_path`.
-    pub(crate) fn new(rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
+    pub(crate) fn new(mut rules: Vec<Rule>, places: &[Place], faults: &Faults) -> Self {
         report_twins(&rules, places, faults);
+        for (index, rule) in rules.iter_mut().enumerate() {
+            rule.index = index;
+        }
         let mut distinct: Vec<Patterns> = Vec::new();
         let mut table_of = |rank: &dyn Fn(&Rule) -> Option<u8>| {
             let patterns = patterns(&rules, rank);
@@ -216,15 +220,26 @@ fn report_twins(rules: &[Rule], places: &[Place], faults: &Faults) {
         let all = rule.methods.is_empty().then_some("all methods");
         for method in named.chain(all) {
             let Some(first) = seen.insert((normal(&rule.path), method), rule) else { continue };
-            faults.push(
-                Fault::at(place, format!("two rules cover {method} of {}", rule.path))
-                    .label(format!("rule `{}` covers it already", first.name))
-                    .with_help(format!(
-                        "merge `{}` into `{}`, or give them different methods or paths",
-                        rule.name, first.name
-                    )),
-            );
+            let twins = TableFault::TwoRulesForOneRequest {
+                method: method.to_owned(),
+                path: rule.path.clone(),
+                first: first.name.clone(),
+                second: rule.name.clone(),
+            };
+            faults.push(Fault::of(place, &twins));
             break;
+        }
+    }
+}
+
+problems! {
+    /// What may be wrong with rules as they stand beside each other.
+    enum TableFault: Fault {
+        /// Only the first could ever decide.
+        TwoRulesForOneRequest { method: String, path: Box<str>, first: Arc<str>, second: Arc<str> } => {
+            message: "two rules cover {method} of {path}",
+            label: "rule `{first}` covers it already",
+            help: "merge `{second}` into `{first}`: one rule can let in callers without a credential too (`\"none\"` in `credentials`), accept one of several demands (`any`), and have limits that spare some addresses (`exempt`); or give the two different methods or paths",
         }
     }
 }
@@ -240,6 +255,8 @@ mod tests {
         let rule = |(name, methods, path): &(&str, &[Method], &str)| {
             check_path(path).unwrap();
             Rule {
+                index: 0,
+                admitted: Default::default(),
                 name: (*name).into(),
                 methods: methods.to_vec(),
                 path: (*path).into(),

@@ -6,11 +6,14 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Faults, Place, Source, suggest};
+use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::value_fault::ValueFault;
+use crate::limit::parse_duration;
 use crate::time::unix_seconds;
 
 /// A table, and where its faults go.
@@ -23,6 +26,9 @@ pub(crate) struct Section<'a> {
     asked: RefCell<Vec<&'static str>>,
     /// Keys that are not understood, and were reported otherwise.
     forgotten: RefCell<Vec<&'static str>>,
+    /// Keys that are required and absent, with help: reported at the end, because one that is
+    /// misspelt is reported as that alone.
+    missing: RefCell<Vec<(&'static str, String)>>,
 }
 
 /// A value and its place.
@@ -41,8 +47,8 @@ impl<'a> Section<'a> {
         faults: &'a Faults,
     ) -> Self {
         let place = Place { source: source.clone(), span };
-        let (asked, forgotten) = Default::default();
-        Self { name, table, place, faults, asked, forgotten }
+        let (asked, forgotten, missing) = Default::default();
+        Self { name, table, place, faults, asked, forgotten, missing }
     }
 
     /// Where the table begins.
@@ -58,6 +64,16 @@ impl<'a> Section<'a> {
         self.faults.push(fault);
     }
 
+    /// Declares keys of the table, so that they are understood even where they are not read.
+    pub(crate) fn knows(&self, names: &[&'static str]) {
+        let mut asked = self.asked.borrow_mut();
+        for name in names {
+            if !asked.contains(name) {
+                asked.push(name);
+            }
+        }
+    }
+
     /// The place of a key that stands in the table, for faults about the pair as a whole.
     pub(crate) fn key_place(&self, name: &str) -> Place {
         let key = self.table.keys().find(|key| key.get_ref() == name);
@@ -71,6 +87,16 @@ impl<'a> Section<'a> {
     /// Whether the key stands in the table, without making it one that is understood.
     pub(crate) fn holds(&self, name: &str) -> bool {
         self.table.keys().any(|key| key.get_ref() == name)
+    }
+
+    /// Whether an unknown key of the table is probably meant to be this one. The keys of the table
+    /// must have been [declared](Self::knows).
+    pub(crate) fn misspells(&self, name: &str) -> bool {
+        let asked = self.asked.borrow();
+        self.table.keys().any(|key| {
+            let key = key.get_ref().as_ref();
+            !asked.contains(&key) && nearest(key, asked.iter().copied()) == Some(name)
+        })
     }
 
     /// Passes over a key that was reported already.
@@ -95,14 +121,15 @@ impl<'a> Section<'a> {
 
     /// Reports the key as missing where it is.
     pub(crate) fn required_text(&self, name: &'static str, help: &str) -> Option<At<&'a str>> {
-        if !self.has(name) {
-            self.push(
-                Fault::at(&self.place, format!("{} needs `{name}`", self.name))
-                    .label("is missing a key")
-                    .with_help(help),
-            );
-        }
+        self.require(name, help);
         self.text(name)
+    }
+
+    /// Reports the key as missing where it is.
+    pub(crate) fn require(&self, name: &'static str, help: &str) {
+        if !self.has(name) {
+            self.missing.borrow_mut().push((name, help.to_owned()));
+        }
     }
 
     /// Reads a text by `parse`, which says what to write instead.
@@ -126,11 +153,12 @@ impl<'a> Section<'a> {
             Ok(value) => Some(At { value, place: text.place.clone() }),
             Err(help) => {
                 let shown = text.value.escape_debug();
-                let (message, label) = match text.value {
-                    "" => (format!("a {what} is not empty"), "is empty".to_owned()),
-                    _ => (format!("`{shown}` is no {what}"), format!("is no {what}")),
+                let (shown, what) = (shown.to_string(), what.to_owned());
+                let fault = match text.value {
+                    "" => ValueFault::Empty { what, help },
+                    _ => ValueFault::Invalid { shown, what, help },
                 };
-                self.push(Fault::at(&text.place, message).label(label).with_help(help));
+                self.push(Fault::of(&text.place, &fault));
                 None
             }
         }
@@ -142,16 +170,11 @@ impl<'a> Section<'a> {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
             return Some(*value);
         }
-        let shown = text.value.escape_debug();
-        self.push(
-            Fault::at(&text.place, format!("`{name}` cannot be `{shown}`"))
-                .label("is not one of its values")
-                .with_help(suggest(
-                    text.value,
-                    "it is one of",
-                    words.iter().map(|(word, _)| *word),
-                )),
-        );
+        let words = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        self.push(Fault::of(
+            &text.place,
+            &ValueFault::NotOneOf { key: name, found: text.value.to_owned(), words },
+        ));
         None
     }
 
@@ -176,11 +199,10 @@ impl<'a> Section<'a> {
         match u64::try_from(number.value) {
             Ok(value) if range.contains(&value) => Some(At { value, place: number.place }),
             _ => {
-                self.push(
-                    Fault::at(&number.place, format!("`{name}` is out of range"))
-                        .label("is out of range")
-                        .with_help(format!("it is from {least} to {most}")),
-                );
+                self.push(Fault::of(
+                    &number.place,
+                    &ValueFault::OutOfRange { key: name, least, most },
+                ));
                 None
             }
         }
@@ -196,14 +218,26 @@ impl<'a> Section<'a> {
         match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
             Some(value) => Some(At { value, place: date.place }),
             None => {
-                self.push(
-                    Fault::at(&date.place, format!("`{name}` is no moment since 1970"))
-                        .label("is not a date, a time and an offset, since 1970")
-                        .with_help(format!("write all three, without quotes: `{help}`")),
-                );
+                self.push(Fault::of(&date.place, &ValueFault::NotAMoment { key: name }));
                 None
             }
         }
+    }
+
+    /// A time with its unit, such as `"30s"`.
+    pub(crate) fn duration(&self, name: &'static str) -> Option<At<Duration>> {
+        let value = self.value(name)?;
+        if let Some(number) = value.get_ref().as_integer() {
+            let number = number.as_str().to_owned();
+            let place = self.at_span(value.span());
+            self.push(Fault::of(&place, &ValueFault::DurationWithoutUnit { key: name, number }));
+            return None;
+        }
+        self.parse(name, "duration", |text| {
+            parse_duration(text).ok_or_else(|| {
+                "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`".into()
+            })
+        })
     }
 
     pub(crate) fn texts(&self, name: &'static str) -> Option<Vec<At<&'a str>>> {
@@ -285,8 +319,11 @@ impl<'a> Section<'a> {
         Place { source: self.place.source.clone(), span }
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that nobody asked for, and those that are missing.
     pub(crate) fn finish(self) {
+        let missing = self.missing.borrow();
+        let absent = || missing.iter().map(|(name, _)| *name);
+        let mut misspelt = Vec::new();
         let asked = self.asked.borrow();
         // Here a raw secret may have been put where a digest or a name belongs.
         let holds_secrets =
@@ -295,17 +332,28 @@ impl<'a> Section<'a> {
             if asked.contains(&key.value) || self.forgotten.borrow().contains(&key.value) {
                 continue;
             }
-            let shown = key.value.escape_debug();
-            self.push(
-                Fault::at(&key.place, format!("unknown key `{shown}` in {}", self.name))
-                    .label("is not known here")
-                    .with_help(suggest(key.value, "the keys are", asked.iter().copied()))
-                    .mask(if holds_secrets && value.get_ref().is_str() {
-                        value.span()
-                    } else {
-                        0..0
-                    }),
-            );
+            let meant =
+                nearest(key.value, absent()).or_else(|| nearest(key.value, asked.iter().copied()));
+            misspelt.extend(meant);
+            let unknown = ValueFault::UnknownKey {
+                key: key.value.to_owned(),
+                table: self.name,
+                meant: meant.map(str::to_owned),
+                known: asked.clone(),
+            };
+            let is_secret = holds_secrets && value.get_ref().is_str();
+            self.push(Fault::of(&key.place, &unknown).mask(if is_secret {
+                value.span()
+            } else {
+                0..0
+            }));
+        }
+        for (key, help) in missing.iter().filter(|(key, _)| !misspelt.contains(key)) {
+            let help = help.clone();
+            self.push(Fault::of(
+                &self.place,
+                &ValueFault::MissingKey { key, table: self.name, help },
+            ));
         }
     }
 
@@ -326,12 +374,13 @@ impl<'a> Section<'a> {
     ) -> Option<At<T>> {
         let place = self.at_span(value.span());
         if typed.is_none() {
-            let found = value.get_ref().type_str();
-            self.push(
-                Fault::at(&place, format!("`{name}` is {expected}, not {}", with_article(found)))
-                    .label(format!("is not {expected}"))
-                    .with_help(help),
-            );
+            let wrong = ValueFault::WrongType {
+                key: name.to_owned(),
+                expected: expected.to_owned(),
+                found: value.get_ref().type_str(),
+                help: help.to_owned(),
+            };
+            self.push(Fault::of(&place, &wrong));
         }
         typed.map(|value| At { value, place })
     }
@@ -341,14 +390,10 @@ impl<'a> Section<'a> {
 fn form(title: &str, name: &str) -> String {
     match title {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
+        "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
         "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),
         title if title.starts_with('[') => format!("begin it with a line `{title}`"),
         _ => format!("write `{name} = {{ ... }}`"),
     }
-}
-
-fn with_article(word: &str) -> String {
-    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {word}", if vowel { "an" } else { "a" })
 }

@@ -1,9 +1,10 @@
-//! Example responses, made by running a gate: each is what a client would be sent.
+//! Example responses: each is what a client would be sent.
 //!
-//! The gate stands on the small API of [`stage`](super::stage), and shows denials as the policy
-//! in force does. Codes that this release cannot provoke are written without a request.
+//! They are made from decisions about requests to the small API of [`stage`](super::stage), and
+//! show denials as the policy in force does. Codes that this release cannot provoke are written without a request.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use http::{Method, Response};
@@ -11,9 +12,8 @@ use serde_json::Value;
 
 use super::Api;
 use super::json::Json;
-use super::quiet::quietly;
 use super::stage::{Call, PARTNER, Stage, at_once, in_seconds};
-use crate::denial::{Denial, DenialCode, Media, catalogue};
+use crate::denial::{Code, Denial, DenialCode, Media};
 use crate::policy::Disclosure;
 
 /// A response, and the request that it answers.
@@ -40,23 +40,21 @@ impl Example {
 
 /// The examples, in the order of the codes.
 pub(super) fn all(api: &Api<'_>) -> Vec<(String, Example)> {
-    quietly(|| {
-        let stages = (Stage::new(api, api.denial.disclosure), Stage::new(api, Disclosure::Minimal));
-        let (Some(standard), Some(minimal)) = stages else { return Vec::new() };
-        let example = |(at, code): (usize, &&DenialCode)| {
-            let stage = if code.is_group() { &minimal } else { &standard };
-            let example = match catalogue::find(code.code) {
-                Some(row) => of_row(api, stage, row, at),
-                None => of_application(api, code),
-            };
-            Some((code.code.to_owned(), example?))
+    let stages = (Stage::new(api, api.denial.disclosure), Stage::new(api, Disclosure::Minimal));
+    let (Some(standard), Some(minimal)) = stages else { return Vec::new() };
+    let example = |(at, code): (usize, &&DenialCode)| {
+        let stage = if code.is_group() { &minimal } else { &standard };
+        let example = match code.known {
+            Some(known) => of_row(api, stage, known, at),
+            None => of_application(api, code),
         };
-        api.codes.iter().enumerate().filter_map(example).collect()
-    })
+        Some((code.code.to_owned(), example?))
+    };
+    api.codes.iter().enumerate().filter_map(example).collect()
 }
 
-fn of_row(api: &Api<'_>, stage: &Stage, code: &'static DenialCode, at: usize) -> Option<Example> {
-    let Some(vector) = vector(stage, code.code) else {
+fn of_row(api: &Api<'_>, stage: &Stage, code: Code, at: usize) -> Option<Example> {
+    let Some(vector) = vector(stage, code) else {
         return Example::of(stage.write(&unprovoked(code)), None);
     };
     // Failures are counted for each address, so every example comes from one of its own.
@@ -79,15 +77,15 @@ fn of_row(api: &Api<'_>, stage: &Stage, code: &'static DenialCode, at: usize) ->
 }
 
 /// The denial of a code that no request leads to, in this release or on this stage.
-fn unprovoked(code: &'static DenialCode) -> Denial {
-    let denial = Denial::new(code);
-    if code.retryable { denial.wait(5) } else { denial }
+fn unprovoked(code: Code) -> Denial {
+    let denial = Denial::new(code.row());
+    if code.row().retryable { denial.retry_after(Duration::from_secs(5)) } else { denial }
 }
 
 /// Members of its own, which only its handlers know, stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
     let denial = Denial::named(code.code.to_owned());
-    Example::of(api.gate?.renderer.render(&denial, Media::Document), None)
+    Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 
 impl Example {
@@ -165,48 +163,50 @@ fn call(method: Method, path: &'static str, sent: Vec<Sent>) -> Vector {
 }
 
 /// `None` for codes that no request leads to.
-fn vector(stage: &Stage, code: &str) -> Option<Vector> {
+fn vector(stage: &Stage, code: Code) -> Option<Vector> {
     let read = |sent| call(Method::GET, "/orders", vec![sent]);
     let claim = |name: &'static str, value: Value| stage.token(|_, claims| claims[name] = value);
     let good = || stage.token(|_, _| {});
     let good_token = || bearer(&good(), "a token");
     let unknown = || key(stage.key("unknown"), "an API key of another environment");
     Some(match code {
-        "credentials_missing" => call(Method::GET, "/orders", vec![]),
-        "credentials_multiple" => {
+        Code::CredentialsMissing => call(Method::GET, "/orders", vec![]),
+        Code::CredentialsMultiple => {
             let sent = vec![good_token(), key(stage.key("billing-2027"), "an API key")];
             call(Method::GET, "/orders", sent)
         }
-        "credentials_unsupported" => {
+        Code::CredentialsUnsupported => {
             let (value, shown) =
                 ("Basic Ym9iOnNlY3JldA==".into(), "Basic <name and password>".into());
             read(Sent { header: Some("authorization"), value, shown })
         }
-        "api_key_malformed" => {
+        Code::ApiKeyMalformed => {
             let mut cut = stage.key("billing-2027");
             cut.truncate(24);
             read(key(cut, "the first half of an API key"))
         }
-        "api_key_unknown" => read(unknown()),
-        "api_key_expired" => read(key(stage.key("billing-2026"), "an API key of last year")),
-        "api_key_not_yet_valid" => {
+        Code::ApiKeyUnknown => read(unknown()),
+        Code::ApiKeyExpired => read(key(stage.key("billing-2026"), "an API key of last year")),
+        Code::ApiKeyNotYetValid => {
             read(key(stage.key("billing-2028"), "an API key for next month"))
         }
-        "api_key_revoked" => read(key(stage.key("billing-lost"), "an API key that was lost")),
-        "api_key_address_not_allowed" => {
+        Code::ApiKeyRevoked => read(key(stage.key("billing-lost"), "an API key that was lost")),
+        Code::ApiKeyAddressNotAllowed => {
             read(key(stage.key("billing-office"), "an API key for the office alone"))
         }
-        "token_malformed" => read(bearer("eyJhbGciOiJIUzI1NiJ9.eyJ", "a token that was cut off")),
-        "token_too_large" => read(bearer(&"a".repeat(9000), "a token of 9000 bytes")),
-        "token_algorithm_not_allowed" => {
+        Code::TokenMalformed => {
+            read(bearer("eyJhbGciOiJIUzI1NiJ9.eyJ", "a token that was cut off"))
+        }
+        Code::TokenTooLarge => read(bearer(&"a".repeat(9000), "a token of 9000 bytes")),
+        Code::TokenAlgorithmNotAllowed => {
             let token = stage.token(|header, _| header["alg"] = "none".into());
             read(bearer(&token, "a token with the algorithm none"))
         }
-        "token_issuer_unknown" => {
+        Code::TokenIssuerUnknown => {
             let token = claim("iss", "https://id.staging.example.com/".into());
             read(bearer(&token, "a token of another environment"))
         }
-        "token_key_unknown" => {
+        Code::TokenKeyUnknown => {
             let token = stage.token(|header, claims| {
                 header["alg"] = "ES256".into();
                 header["kid"] = "2026".into();
@@ -214,36 +214,36 @@ fn vector(stage: &Stage, code: &str) -> Option<Vector> {
             });
             read(bearer(&token, "a token signed with last year's key"))
         }
-        "token_signature_invalid" => {
+        Code::TokenSignatureInvalid => {
             let mut token = good();
             token.truncate(token.len() - 3);
             read(bearer(&(token + "AAA"), "a token that was changed"))
         }
-        "token_expired" | "invalid_credentials" => {
+        Code::TokenExpired | Code::InvalidCredentials => {
             read(bearer(&claim("exp", in_seconds(-600)), "a token that expired ten minutes ago"))
         }
-        "token_not_yet_valid" => {
+        Code::TokenNotYetValid => {
             read(bearer(&claim("nbf", in_seconds(120)), "a token from a clock that is ahead"))
         }
-        "token_audience_mismatch" => {
+        Code::TokenAudienceMismatch => {
             let token = stage.token(|_, claims| {
                 claims["aud"] = "mobile-app".into();
                 claims["nonce"] = "n-0S6_WzA2Mj".into();
             });
             read(bearer(&token, "an ID token"))
         }
-        "token_type_mismatch" => {
+        Code::TokenTypeMismatch => {
             let token = stage.token(|header, _| header["typ"] = "logout+jwt".into());
             read(bearer(&token, "a token for logging out"))
         }
-        "token_proof_required" => {
+        Code::TokenProofRequired => {
             let token = stage.token(|_, claims| {
                 claims["cnf"] =
                     serde_json::json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"});
             });
             read(bearer(&token, "a token that is bound to a key of its client"))
         }
-        "token_claim_missing" => {
+        Code::TokenClaimMissing => {
             let token = stage.token(|_, claims| {
                 if let Some(claims) = claims.as_object_mut() {
                     claims.remove("sub");
@@ -251,25 +251,28 @@ fn vector(stage: &Stage, code: &str) -> Option<Vector> {
             });
             read(bearer(&token, "a token without sub"))
         }
-        "token_claim_invalid" => {
+        Code::TokenClaimInvalid => {
             read(bearer(&claim("exp", "tomorrow".into()), "a token whose exp is a word"))
         }
-        "insufficient_scope" | "access_denied" => {
+        Code::InsufficientScope | Code::AccessDenied => {
             let sent = bearer(&good(), "a token with the scope orders:read");
             call(Method::POST, "/orders", vec![sent])
         }
-        "insufficient_role" => call(Method::POST, "/refunds", vec![good_token()]),
-        "claim_mismatch" => call(Method::GET, "/acme/orders", vec![good_token()]),
-        "address_not_allowed" => call(Method::GET, "/back-office", vec![good_token()]),
-        "no_matching_rule" => call(Method::GET, "/ordres", vec![good_token()]),
-        "method_not_allowed" => call(Method::DELETE, "/orders", vec![good_token()]),
-        "rate_limited" | "limit_exceeded" => {
+        Code::InsufficientRole => call(Method::POST, "/refunds", vec![good_token()]),
+        Code::ClaimMismatch => call(Method::GET, "/acme/orders", vec![good_token()]),
+        Code::AddressNotAllowed => call(Method::GET, "/back-office", vec![good_token()]),
+        Code::NoMatchingRule => call(Method::GET, "/ordres", vec![good_token()]),
+        Code::MethodNotAllowed => call(Method::DELETE, "/orders", vec![good_token()]),
+        Code::RateLimited | Code::LimitExceeded => {
             let token = claim("sub", "busy-app".into());
             Vector { times: 6, ..read(bearer(&token, "a token, for the sixth time in a second")) }
         }
-        "too_many_failures" => Vector { times: 4, ..read(unknown()) },
-        "decision_failed" => Vector { without_address: true, ..read(good_token()) },
-        _ => return None,
+        Code::TooManyFailures => Vector { times: 4, ..read(unknown()) },
+        Code::DecisionFailed => Vector { without_address: true, ..read(good_token()) },
+        Code::TokenRevoked
+        | Code::KeySourceUnavailable
+        | Code::LimiterUnavailable
+        | Code::TemporarilyUnavailable => return None,
     })
 }
 
@@ -303,7 +306,8 @@ mod tests {
              title = \"Out of stock\"\ncategory = \"authorization\"\nremedy = \"Order later.\"\n\
              [api_keys]\nheader = \"x-shop-key\"\nprefix = \"shop\"\n";
         let gate = at_once(crate::Tollgate::builder().policy(policy).build()).unwrap().unwrap();
-        let api = Api::of(gate.gate());
+        let snapshot = gate.gate().current();
+        let api = Api::of(&snapshot);
         let shown = |code: &str| {
             let found = api.examples().iter().find(|(of, _)| of == code);
             let (_, example) = found.unwrap_or_else(|| panic!("{code}"));

@@ -5,7 +5,7 @@
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
 use super::heal::heals;
-use crate::denial::{DenialCode, catalogue as codes};
+use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
 use crate::policy::{Demands, Disclosure, Mode, Policy, Rule};
 
@@ -219,40 +219,40 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
     let asks = |what: fn(&Demands) -> bool| demands.is_some_and(what);
     let kinds = demands.map(|demands| forms(policy, demands)).unwrap_or_default();
     let accepts = |kind| kinds.iter().any(|form| form.kind == kind);
-    let can_occur = |code: &DenialCode| match code.code {
-        "token_revoked" | "key_source_unavailable" | "limiter_unavailable" => false,
-        "decision_failed" => true,
-        "no_matching_rule" => rule.path.replace("{{", "").contains('{'),
-        "address_not_allowed" => !rule.addresses.is_empty(),
-        "rate_limited" => !rule.limits.is_empty(),
-        "too_many_failures" => demands.is_some() && policy.failures.is_some(),
-        "insufficient_scope" => {
+    let can_occur = |code: &DenialCode| match code.occurs {
+        Occurs::Anywhere => true,
+        Occurs::Unruled | Occurs::Groups | Occurs::Later => false,
+        // Some paths under it are too odd to match.
+        Occurs::Parameters => rule.path.replace("{{", "").contains('{'),
+        Occurs::Guarded => demands.is_some(),
+        Occurs::Keys => accepts(Kind::ApiKey),
+        Occurs::Tokens => accepts(Kind::Token),
+        Occurs::Failures => demands.is_some() && policy.failures.is_some(),
+        Occurs::Scopes => {
             asks(|demands| !demands.scopes.is_empty() || !demands.any_scopes.is_empty())
         }
-        "insufficient_role" => asks(|demands| !demands.roles.is_empty()),
-        "claim_mismatch" => asks(|demands| !demands.claims.is_empty()),
-        code if code.starts_with("credentials_") => demands.is_some(),
-        code if code.starts_with("api_key_") => accepts(Kind::ApiKey),
-        code if code.starts_with("token_") => accepts(Kind::Token),
-        _ => false,
+        Occurs::Roles => asks(|demands| !demands.roles.is_empty()),
+        Occurs::Claims => asks(|demands| !demands.claims.is_empty()),
+        Occurs::Addresses => !rule.addresses.is_empty(),
+        Occurs::Limits => !rule.limits.is_empty(),
     };
-    let occurring = codes::CATALOGUE.iter().copied().filter(|code| can_occur(code));
+    let occurring = DenialCode::catalogue().iter().copied().filter(|code| can_occur(code));
     if policy.denial.disclosure != Disclosure::Minimal {
         return occurring.collect();
     }
     let groups: Vec<&str> = occurring.map(|code| code.group().code).collect();
-    codes::CATALOGUE.iter().copied().filter(|code| groups.contains(&code.code)).collect()
+    DenialCode::catalogue().iter().copied().filter(|code| groups.contains(&code.code)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
-    use crate::policy::{Faults, load};
+    use crate::policy::{Faults, Sources, load};
 
     fn policy(lines: &str) -> Policy {
-        load("policy", &format!("version = 1\n{lines}"), Path::new(""), &Faults::default()).unwrap()
+        load("policy", &format!("version = 1\n{lines}"), &Sources::default(), &Faults::default())
+            .unwrap()
     }
 
     fn codes(policy: &Policy, rule: usize) -> Vec<&'static str> {

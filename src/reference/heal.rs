@@ -81,31 +81,30 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
-    use crate::denial::catalogue;
-    use crate::policy::{Faults, load};
+    use crate::denial::Code;
+    use crate::policy::{Faults, Sources, load};
 
     #[test]
     fn what_the_policy_knows_is_filled_in() {
         let text = "version = 1\n[api_keys]\nprefix = \"acme\"\n[[rule]]\nname = \"a\"\npath = \"/\"\nscopes = [\"a:b\"]\n";
-        let policy = load("policy", text, Path::new(""), &Faults::default()).unwrap();
+        let policy = load("policy", text, &Sources::default(), &Faults::default()).unwrap();
         let rule = policy.rules.iter().next().unwrap();
         assert_eq!(
-            heals(&policy, rule, &catalogue::INSUFFICIENT_SCOPE),
+            heals(&policy, rule, Code::InsufficientScope.row()),
             "Get a credential with these scopes, then repeat the request with it. All of these are needed: `a:b`."
         );
         assert!(
-            heals(&policy, rule, &catalogue::API_KEY_MALFORMED)
+            heals(&policy, rule, Code::ApiKeyMalformed.row())
                 .contains("begins with acme_ and has 54")
         );
         assert!(
-            heals(&policy, rule, &catalogue::API_KEY_EXPIRED)
+            heals(&policy, rule, Code::ApiKeyExpired.row())
                 .starts_with("Replace `key_id` by a new key. Make")
         );
         assert_eq!(
-            heals(&policy, rule, &catalogue::CREDENTIALS_MISSING),
+            heals(&policy, rule, Code::CredentialsMissing.row()),
             "Send exactly one credential: `x-api-key: <key>`, or `Authorization: ApiKey <key>`."
         );
     }

@@ -27,7 +27,7 @@ pub(super) fn document(api: &Api<'_>) -> String {
     for code in &api.codes {
         text += &page(&Page::of(api, code), Place::Whole);
     }
-    if let Some(gate) = api.gate {
+    if let Some(gate) = api.snapshot {
         text += &handbook(&Handbook::of(&gate.policy), Place::Whole);
     }
     text
@@ -45,7 +45,7 @@ pub(super) fn code(api: &Api<'_>, code: &DenialCode) -> String {
 
 /// What each rule of the policy asks for; `None` for any API.
 pub(super) fn handbook_page(api: &Api<'_>) -> Option<String> {
-    api.gate.map(|gate| handbook(&Handbook::of(&gate.policy), Place::Page))
+    api.snapshot.map(|gate| handbook(&Handbook::of(&gate.policy), Place::Page))
 }
 
 fn start(api: &Api<'_>, place: Place) -> String {
@@ -70,7 +70,7 @@ fn start(api: &Api<'_>, place: Place) -> String {
             cell(&prose(code.title))
         );
     }
-    if api.gate.is_none() {
+    if api.snapshot.is_none() {
         text += "\nWhere two statuses stand, an API sends 403 for every reason, or the one that tells the\n\
              cause, as its provider chose. The document is the same.\n";
     }
@@ -161,6 +161,9 @@ fn facts(page: &Page<'_>) -> String {
     facts += &format!("; category `{}`", page.code.category);
     if !page.challenge.is_empty() {
         facts += &format!("; challenge: {}", page.challenge);
+    }
+    if page.code.counts_as_failure {
+        facts += "; counts as a failed attempt";
     }
     facts + "."
 }

@@ -1,7 +1,7 @@
 //! What client developers are handed, made from the table of codes and the policy in force.
 //!
 //! - [`page`] and [`handbook`] gather what is told: about a code, and about a rule.
-//! - [`example`] runs a gate, so that examples are what is really sent.
+//! - [`example`] makes decisions about requests, so that examples are what is really sent.
 //! - [`json_schema`], [`openapi`], [`typescript`], [`markdown`] and [`html`] write it down.
 //! - [`router`] serves it.
 //!
@@ -12,13 +12,13 @@ pub(crate) mod example;
 pub(crate) mod handbook;
 mod heal;
 mod html;
+#[cfg(test)]
+mod in_step;
 pub(crate) mod json;
 mod json_schema;
 mod markdown;
 pub(crate) mod openapi;
 pub(crate) mod page;
-#[cfg_attr(not(feature = "metrics"), path = "quiet_log.rs")]
-mod quiet;
 mod router;
 mod sample;
 mod stage;
@@ -30,7 +30,7 @@ use std::sync::OnceLock;
 use example::Example;
 
 use crate::denial::DenialCode;
-use crate::gate::Gate;
+use crate::gate::Snapshot;
 use crate::policy::{DenialPolicy, Disclosure, StatusMode};
 
 /// What documents are made for: the API of a gate, or any API.
@@ -39,7 +39,8 @@ pub(crate) struct Api<'g> {
     /// The catalogue, then the codes of the application.
     pub(crate) codes: Vec<&'g DenialCode>,
     pub(crate) denial: DenialPolicy,
-    pub(crate) gate: Option<&'g Gate>,
+    /// The policy in force; `None` for any API.
+    pub(crate) snapshot: Option<&'g Snapshot>,
     examples: OnceLock<Vec<(String, Example)>>,
 }
 
@@ -64,23 +65,23 @@ impl Api<'static> {
         Self {
             codes: DenialCode::catalogue().to_vec(),
             denial: DenialPolicy::default(),
-            gate: None,
+            snapshot: None,
             examples: OnceLock::new(),
         }
     }
 }
 
 impl<'g> Api<'g> {
-    /// The API behind this gate.
-    pub(crate) fn of(gate: &'g Gate) -> Self {
+    /// The API that this policy is for.
+    pub(crate) fn of(snapshot: &'g Snapshot) -> Self {
         let mut codes: Vec<&DenialCode> = DenialCode::catalogue().to_vec();
-        codes.extend(gate.renderer.registry.own());
-        let denial = gate.policy.denial.clone();
+        codes.extend(snapshot.voice.renderer.registry.own());
+        let denial = snapshot.policy.denial.clone();
         if denial.disclosure == Disclosure::Minimal {
             // Only these are ever sent.
             codes.retain(|code| code.group().code == code.code);
         }
-        Self { codes, denial, gate: Some(gate), examples: OnceLock::new() }
+        Self { codes, denial, snapshot: Some(snapshot), examples: OnceLock::new() }
     }
 
     /// Writes the document of this form.
@@ -110,7 +111,7 @@ impl<'g> Api<'g> {
     /// The status of a code with `status = "uniform"`, and with `"standard"`; with a policy in
     /// force, both are what it says.
     pub(crate) fn statuses(&self, code: &DenialCode) -> (u16, u16) {
-        match self.gate {
+        match self.snapshot {
             Some(_) => (code.status_in(self.denial.status), code.status_in(self.denial.status)),
             None => (code.status_in(StatusMode::Uniform), code.status_in(StatusMode::Standard)),
         }
@@ -118,12 +119,12 @@ impl<'g> Api<'g> {
 
     /// The header that holds an API key.
     pub(crate) fn key_header(&self) -> &str {
-        self.gate.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
+        self.snapshot.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
     }
 
     /// Whether API keys are credentials there.
     pub(crate) fn takes_keys(&self) -> bool {
-        self.gate.is_none_or(|gate| gate.policy.takes_keys || gate.policy.issuers.is_empty())
+        self.snapshot.is_none_or(|gate| gate.policy.takes_keys || gate.policy.issuers.is_empty())
     }
 
     /// The catalogue's index, in Markdown.

@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn a_code_of_the_application_has_a_page_too() {
         static LOCKED: DenialCode = DenialCode::new("order_locked", crate::Category::Authorization)
-            .detail("Locked by {locked_by}.")
-            .remedy("Ask {locked_by}.");
+            .with_detail("Locked by {locked_by}.")
+            .with_remedy("Ask {locked_by}.");
         let prose = Prose::of(&LOCKED);
         assert_eq!(
             (&*prose.summary, &*prose.steps),

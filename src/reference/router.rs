@@ -43,6 +43,23 @@ impl Tollgate {
     /// denial leads there. To have it elsewhere, nest it, and say so in the policy: under `/docs`
     /// it is `docs = "/docs/errors"` in `[denial]`.
     ///
+    /// # Two gates in one application
+    ///
+    /// Nest the catalogue of each. Merged into one router they would both be `/errors`, and
+    /// [`Router::merge`] panics with `Overlapping method route`, as it does for any path that is
+    /// there twice.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # fn app(partners: &tollgate::Tollgate, staff: &tollgate::Tollgate) -> Router {
+    /// Router::new()
+    ///     .nest("/partners", partners.catalogue()) // docs = "/partners/errors" in its policy
+    ///     .nest("/staff", staff.catalogue()) // docs = "/staff/errors"
+    /// # }
+    /// ```
+    ///
+    /// # Example
+    ///
     /// ```
     /// use axum::{Router, routing::get};
     /// use tollgate::Tollgate;
@@ -57,7 +74,8 @@ impl Tollgate {
     /// # }).unwrap();
     /// ```
     pub fn catalogue(&self) -> Router {
-        let api = Api::of(self.gate());
+        let snapshot = self.gate().current();
+        let api = Api::of(&snapshot);
         let above = Pages::new(&api, Links::Above);
         let beside = Pages::new(&api, Links::Beside);
         let codes: HashMap<String, Document> = (api.codes.iter())
@@ -229,6 +247,9 @@ fn of_code(api: &Api<'_>, pages: &Pages<'_>, code: &DenialCode) -> Document {
         "category" => code.category.as_str(),
         "status" => page.statuses.0,
         "retryable" => code.retryable,
+        "action" => code.action.as_str(),
+        "actor" => code.actor.as_str(),
+        "counts_as_failure" => code.counts_as_failure,
         "summary" => line(&page.prose.summary),
         "steps" => page.prose.steps.as_str(),
         "members" => page.members.iter().map(member).collect::<Json>(),

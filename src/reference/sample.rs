@@ -3,7 +3,7 @@
 //! What to do depends on the code in four ways only, so there are four programs in each
 //! language; each names the code that it is shown for.
 
-use crate::denial::{Category, DenialCode};
+use crate::denial::{Action, Category, DenialCode};
 
 /// A program.
 #[derive(Clone, Debug)]
@@ -26,15 +26,6 @@ enum Answer {
     /// It stops, and names the denial to those who run the server.
     Report,
 }
-
-/// Codes that a new token from the same issuer heals, as far as a program can tell.
-const HEALED_BY_A_TOKEN: [&str; 5] = [
-    "token_expired",
-    "token_revoked",
-    "token_key_unknown",
-    "token_signature_invalid",
-    "invalid_credentials",
-];
 
 macro_rules! programs {
     ($name:literal, $code:literal) => {
@@ -103,7 +94,7 @@ pub(super) fn samples(code: &DenialCode, key_header: &str, takes_keys: bool) -> 
 fn answer(code: &DenialCode) -> Answer {
     match code.category {
         _ if code.retryable => Answer::Wait,
-        _ if HEALED_BY_A_TOKEN.contains(&code.code) => Answer::Token,
+        _ if code.action == Action::Renew => Answer::Token,
         Category::Server => Answer::Report,
         _ => Answer::Tell,
     }
@@ -158,10 +149,9 @@ mod tests {
     }
 
     /// Clients in Rust are advised as the pages advise.
-    #[cfg(feature = "client")]
     #[test]
-    fn the_client_module_gives_the_same_answers() {
-        use crate::client::{Advice, Denial};
+    fn the_client_crate_gives_the_same_answers() {
+        use tollgate_client::{Advice, Denial};
 
         for code in DenialCode::catalogue() {
             let denial: Denial = serde_json::from_value(serde_json::json!({
@@ -173,6 +163,7 @@ mod tests {
                 Advice::Wait(_) => [Answer::Wait; 2],
                 Advice::RenewToken => [Answer::Token; 2],
                 Advice::Stop => [Answer::Tell, Answer::Report],
+                other => panic!("the pages have no program for {other:?}"),
             };
             assert!(expected.contains(&answer(code)), "{}: {expected:?}", code.code);
         }

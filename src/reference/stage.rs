@@ -1,26 +1,25 @@
 //! A small API to make examples with: a policy, credentials, and a clock that stands still.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Response};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use tower::{Layer as _, Service as _};
 
 use super::Api;
-use crate::denial::{Denial, Media, Registry, Renderer};
-use crate::gate::{Gate, TollgateLayer};
-use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, load};
-use crate::time::ManualClock;
+use crate::ask::Ask;
+use crate::decision::{Decision, Outcome};
+use crate::denial::{Denial, Media, Registry};
+use crate::fields::Fields;
+use crate::gate::{Lasting, Observer, Snapshot};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
+use crate::time::{ManualClock, Moment};
 use crate::verify::{Audiences, Iss, Issuer, Issuers, KeySet, NewApiKey, TokenPolicy};
 
 /// 2027-01-15T08:00:00Z.
@@ -84,9 +83,10 @@ path      = "/back-office"
 addresses = ["10.0.0.0/8"]
 "#;
 
-/// A gate on the small API, as the policy in force shows denials.
+/// The small API, with buckets of its own. Denials are shown as in the policy in force.
 pub(super) struct Stage {
-    gate: Arc<Gate>,
+    snapshot: Snapshot,
+    clock: Arc<ManualClock>,
     keys: Vec<(&'static str, NewApiKey)>,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct Call {
 impl Stage {
     /// `None` where the system gives no random bytes for keys.
     pub(super) fn new(api: &Api<'_>, disclosure: Disclosure) -> Option<Self> {
-        let prefix = api.gate.map_or("tg", |gate| &gate.policy.credential.prefix);
+        let prefix = api.snapshot.map_or("tg", |gate| &gate.policy.credential.prefix);
         let mut keys = Vec::new();
         let mut entries = format!("version = 1\n[api_keys]\nprefix = \"{prefix}\"\n");
         for (id, lines) in [
@@ -120,13 +120,15 @@ impl Stage {
         }
         keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
         let faults = Faults::default();
-        let mut policy = load("examples", &(entries + POLICY), Path::new(""), &faults)?;
-        api.dress(&mut policy, disclosure);
+        let mut policy = load("examples", &(entries + POLICY), &Sources::default(), &faults)?;
+        api.adapt(&mut policy, disclosure);
         policy.credential.tokens = true;
         policy.issuers = issuers();
-        let renderer = Renderer::new(&policy, Registry::default());
-        let gate = Gate::new(policy, renderer, Box::new(ManualClock::at(NOW)), Vec::new());
-        Some(Self { gate: Arc::new(gate), keys })
+        let clock = Arc::new(ManualClock::at(NOW));
+        let observer = Arc::new(Observer::new(HeaderName::from_static("x-request-id")));
+        let lasting = Lasting::new(clock.clone(), observer);
+        let snapshot = Snapshot::new(policy, Registry::default(), Vec::new(), &lasting);
+        Some(Self { snapshot, clock, keys })
     }
 
     /// The text of a key.
@@ -145,39 +147,43 @@ impl Stage {
         change(&mut header, &mut claims);
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let issuer = self.gate.policy.issuers.by_name("main");
+        let issuer = self.snapshot.policy.issuers.by_name("main");
         let tag = issuer.and_then(|issuer| issuer.keys.sign(Algorithm::HS256, signed.as_bytes()));
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.unwrap_or_default()))
     }
 
-    /// What the gate answers; `None` where it lets the request pass.
+    /// What the gate answers; `None` where it lets the request pass. The decision is made for
+    /// its own sake: nobody is told of it.
     pub(super) fn answer(&self, call: &Call) -> Option<Response<Body>> {
-        let mut request = Request::builder().method(&call.method).uri(call.path);
+        let mut headers = HeaderMap::new();
         for (name, value) in &call.headers {
-            request = request.header(name, value);
+            headers.append(name.parse::<HeaderName>().ok()?, value.parse().ok()?);
         }
-        let mut request = request.body(Body::empty()).ok()?;
-        if let Some(address) = call.from {
-            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 443)));
-        }
-        let mut service = TollgateLayer::new(self.gate.clone()).layer(Router::new());
-        let response = at_once(service.call(request))?.ok()?;
-        // The router behind the gate has no routes: whatever was let pass is not found.
-        (response.status().as_u16() != 404).then_some(response)
+        let ask = Ask {
+            method: &call.method,
+            path: call.path,
+            headers: &headers,
+            fields: Fields::of(&headers, &self.snapshot.policy.credential.key_header),
+            peer: call.from.map(Into::into),
+            moment: Moment::of(&*self.clock),
+        };
+        let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
+        let Outcome::Refused(rule, refused) = outcome else { return None };
+        Some(self.write(&Denial::of(refused, rule, caller.principal, ask.moment.wall())))
     }
 
-    /// A denial that cannot be provoked here, written as the gate writes it.
+    /// Writes a denial as the gate does.
     pub(super) fn write(&self, denial: &Denial) -> Response<Body> {
-        self.gate.renderer.render(denial, Media::Document)
+        self.snapshot.voice.renderer.render(denial, Media::Document)
     }
 }
 
 impl Api<'_> {
     /// Makes the policy of examples look like the one in force: `[denial]`, and how keys are sent.
-    fn dress(&self, policy: &mut Policy, disclosure: Disclosure) {
+    fn adapt(&self, policy: &mut Policy, disclosure: Disclosure) {
         policy.denial = DenialPolicy { disclosure, ..self.denial.clone() };
-        if let Some(gate) = self.gate {
-            let credential = &gate.policy.credential;
+        if let Some(api) = self.snapshot {
+            let credential = &api.policy.credential;
             policy.credential.key_header.clone_from(&credential.key_header);
             policy.credential.keys_as_bearer = credential.keys_as_bearer;
         }

@@ -36,8 +36,8 @@ pub(crate) struct KeyRecord {
     pub(crate) form_proven: AtomicBool,
 }
 
-/// Why a key is no good.
-#[derive(Debug)]
+/// Why a key is refused.
+#[derive(Clone, Debug)]
 pub(crate) enum KeyError {
     Malformed(KeyFault),
     Unknown,
@@ -47,6 +47,13 @@ pub(crate) enum KeyError {
     AddressNotAllowed(Arc<KeyRecord>, Address),
     /// The key is bound to addresses, and the client's is not known.
     AddressUnknown,
+}
+
+impl KeyError {
+    /// Whether the key is nobody's: then the attempt is a guess, or a mistake.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::Unknown)
+    }
 }
 
 /// The keys of a policy.

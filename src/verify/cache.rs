@@ -6,6 +6,7 @@
 //! setting or a key of its issuer changes.
 
 use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -16,7 +17,7 @@ use super::token::{ProvenToken, TokenError};
 use crate::credential::TokenPlace;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct TokenPolicy {
     /// How many proven tokens are remembered at most; none when it is 0.
     pub(crate) cache: usize,
@@ -108,20 +109,6 @@ impl TokenCache {
         Some(Cache::with_options(options, weight, hasher, lifecycle))
     }
 
-    /// The proof of a token, from memory or by its signature.
-    pub(crate) fn verify(
-        &self,
-        token: &[u8],
-        place: TokenPlace,
-        now: u64,
-        issuers: &Issuers,
-    ) -> Result<ProvenToken, TokenError> {
-        match self.recall(token, place, now, issuers) {
-            Some(answer) => answer,
-            None => self.prove(token, place, now, issuers),
-        }
-    }
-
     /// What memory alone says about a token; `None` where it says nothing.
     pub(crate) fn recall(
         &self,
@@ -165,12 +152,35 @@ impl TokenCache {
 
     /// Removes the tokens of issuers that have changed, or are no longer there.
     ///
-    /// They are not accepted in any case; this gives back their memory at a reload.
-    #[cfg_attr(not(test), allow(dead_code, reason = "called where a policy is reloaded"))]
-    pub(crate) fn retain(&self, issuers: &Issuers) {
+    /// They are not accepted in any case; this gives back their memory.
+    fn retain(&self, issuers: &Issuers) {
         if let Some(tokens) = &self.tokens {
             tokens.retain(|_, proven| issuers.of(proven).is_some());
         }
+    }
+}
+
+/// Hands the proven tokens on from a policy to the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastingTokens(Arc<Mutex<Option<Held>>>);
+
+#[derive(Debug)]
+struct Held {
+    policy: TokenPolicy,
+    tokens: Arc<TokenCache>,
+}
+
+impl LastingTokens {
+    /// The tokens that are proven for this policy too: those of issuers that have not changed.
+    pub(crate) fn adopt(&self, policy: &TokenPolicy, issuers: &Issuers) -> Arc<TokenCache> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_ref().filter(|held| held.policy == *policy) {
+            held.tokens.retain(issuers);
+            return held.tokens.clone();
+        }
+        let tokens = Arc::new(TokenCache::new(policy));
+        *held = Some(Held { policy: *policy, tokens: tokens.clone() });
+        tokens
     }
 }
 
@@ -207,6 +217,36 @@ mod tests {
 
     fn cache(tokens: usize, cache_bytes: u64) -> TokenCache {
         TokenCache::new(&TokenPolicy { cache: tokens, cache_bytes, ..TokenPolicy::default() })
+    }
+
+    impl TokenCache {
+        /// The proof of a token, from memory or by its signature.
+        fn verify(
+            &self,
+            token: &[u8],
+            place: TokenPlace,
+            now: u64,
+            issuers: &Issuers,
+        ) -> Result<ProvenToken, TokenError> {
+            let recalled = self.recall(token, place, now, issuers);
+            recalled.unwrap_or_else(|| self.prove(token, place, now, issuers))
+        }
+    }
+
+    #[test]
+    fn tokens_are_handed_on_unless_their_bounds_change() {
+        let (lasting, policy) = (LastingTokens::default(), TokenPolicy::default());
+        let one = issuer("one", &[b'a'; 32]);
+        let token = token(&one, "");
+        let issuers = Issuers::new(vec![one], 8192);
+        let place = TokenPlace::Authorization;
+        let known = |cache: &TokenCache| {
+            cache.recall(&token, place, NOW * MICROS, &issuers).is_some_and(|it| it.is_ok())
+        };
+        let first = lasting.adopt(&policy, &issuers);
+        first.prove(&token, place, NOW * MICROS, &issuers).unwrap();
+        assert!(known(&lasting.adopt(&policy, &issuers)));
+        assert!(!known(&lasting.adopt(&TokenPolicy { cache: 10, ..policy }, &issuers)));
     }
 
     fn held(cache: &TokenCache) -> (usize, u64) {

@@ -22,7 +22,7 @@ mod vectors;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
 pub(crate) use api_key::{KeyError, KeyRecord, KeyTable};
-pub(crate) use cache::{TokenCache, TokenPolicy};
+pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::Issuers;
 pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};

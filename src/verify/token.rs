@@ -27,7 +27,6 @@ use super::key_set::KeySetError;
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
 use crate::principal::Principal;
-use crate::time::seconds_up;
 
 /// A token that was proven.
 #[derive(Clone, Debug)]
@@ -57,9 +56,7 @@ impl ProvenToken {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub(crate) enum TokenError {
-    TooLarge {
-        max_bytes: usize,
-    },
+    TooLarge,
     /// With what exactly, for the log.
     Malformed(&'static str),
     IssuerUnknown,
@@ -134,9 +131,8 @@ impl Issuers {
         place: TokenPlace,
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
-        let max_bytes = self.max_bytes();
-        if token.len() > max_bytes {
-            return Err(TokenError::TooLarge { max_bytes });
+        if token.len() > self.max_bytes() {
+            return Err(TokenError::TooLarge);
         }
         let parts = Parts::split(token).ok_or(PARTS)?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
@@ -173,12 +169,17 @@ impl Issuer {
 }
 
 impl TokenError {
-    /// Seconds until the token is valid, where that is what is wrong.
-    pub(crate) fn wait_seconds(&self) -> Option<u64> {
-        match self {
-            Self::NotYetValid { wait, .. } => Some(seconds_up(*wait)),
-            _ => None,
-        }
+    /// Whether the signature was not proven: then the attempt is a guess, or a mistake.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge
+                | Self::Malformed(_)
+                | Self::IssuerUnknown
+                | Self::AlgorithmNotAllowed(_)
+                | Self::KeyUnknown(_)
+                | Self::SignatureInvalid(_)
+        )
     }
 }
 

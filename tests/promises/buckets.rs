@@ -62,6 +62,49 @@ async fn a_plan_has_its_own_quota_and_the_client_one_bucket() {
 }
 
 #[tokio::test]
+async fn a_limit_may_have_thousands_of_plans() {
+    let plan = |n: u32| format!("plans.plan-{n} = {{ rate = \"{}/hour\" }}\n", n + 10);
+    let plans: String = (0..3_000).map(plan).collect();
+    let limits = ONE_EACH.replace("per = [", &format!("{plans}per = ["));
+    let keys = [0, 63, 64, 1_234, 2_999].map(|n| {
+        let (secret, entry) = key(&format!("key-{n}"), "billing", &format!("plan = \"plan-{n}\""));
+        (n, secret, entry)
+    });
+    let entries: String = keys.iter().map(|(_, _, entry)| entry.as_str()).collect();
+    let server = trial(&policy(&entries, &limits)).await;
+    for (spent, (n, secret, _)) in (1..).zip(&keys) {
+        let answer = server.get("/a", &[("x-api-key", secret)]).await;
+        let burst = n + 10;
+        assert_eq!(answer.line("ratelimit-policy").unwrap(), format!("\"one\";q={burst};w=3600"));
+        let state = answer.line("ratelimit").unwrap();
+        assert!(state.starts_with(&format!("\"one\";r={};t=", burst - spent)), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_the_header_counts_for_its_caller() {
+    let (first, one) = key("one", "billing", "");
+    let (second, two) = key("two", "shop", "");
+    let open = "[[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\nlimits = [\"one\"]\n";
+    let limit = ONE_EACH.replace("\"client\"", "\"header:x-device\"");
+    let server = trial(&policy(&format!("{one}{two}"), &format!("{limit}{open}"))).await;
+    let [first, second] = [&first, &second].map(|secret| ("x-api-key", secret.as_str()));
+    assert!(is_admitted(&server, &[first]).await);
+    assert!(!is_admitted(&server, &[first]).await);
+    assert!(is_admitted(&server, &[second]).await);
+    for empty_is_a_value in [("x-device", ""), ("x-device", "7")] {
+        assert!(is_admitted(&server, &[first, empty_is_a_value]).await);
+        assert!(!is_admitted(&server, &[second, empty_is_a_value]).await);
+    }
+    let lines = [first, ("x-device", "a"), ("x-device", "b")];
+    assert!(is_admitted(&server, &lines).await);
+    assert!(!is_admitted(&server, &[first, ("x-device", "a,b")]).await);
+    assert_eq!(server.get("/open", &[]).await.status, 200);
+    assert_eq!(server.get("/open", &[]).await.code(), "rate_limited");
+    assert_eq!(server.from("127.0.0.2").get("/open", &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn claims_headers_rules_and_combinations_tell_buckets_apart() {
     let limit = |per: &str| ONE_EACH.replace("\"client\"", per);
     let acme = bearer(|claims| claims["tenant"] = "acme".into());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use http::Method;
-use tollgate::client::{Advice, Category, Code, Denial, is_denial};
 use tollgate::{DenialCode, ManualClock, Tollgate};
+use tollgate_client::{Advice, Category, Code, Denial, is_denial};
 
 use super::catalogue::{provoke, serve, vectors};
 use super::support::{self, Answer, NOW, bearer, issuer, key, trial};

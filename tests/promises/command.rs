@@ -5,9 +5,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::support::{Server, issuer, root};
+use super::support::{Server, issuer, key, root};
 
 fn tollgate(folder: &Path, arguments: &[&str]) -> Output {
     let command =
@@ -33,9 +41,14 @@ struct Serving {
 
 impl Serving {
     fn start(folder: &Path) -> Self {
+        Self::start_logging(folder, "info")
+    }
+
+    fn start_logging(folder: &Path, filter: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["serve", "--policy", "policy.toml", "--listen", "127.0.0.1:0"])
             .current_dir(folder)
+            .env("RUST_LOG", filter)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -65,14 +78,14 @@ impl Drop for Serving {
 #[test]
 fn check_answers_with_its_exit_code() {
     let good = folder("version = 1\n[[rule]]\nname = \"a\"\npath = \"/\"\npublic = true\n");
-    let doubtful = folder("version = 1\n");
+    let questionable = folder("version = 1\n");
     let faulty = folder("version = 2\n");
     let code = |folder: &TempDir, arguments: &[&str]| {
         let arguments = [&["check", "--policy", "policy.toml"], arguments].concat();
         tollgate(folder.path(), &arguments).status.code()
     };
     assert_eq!((code(&good, &[]), code(&good, &["--strict"])), (Some(0), Some(0)));
-    assert_eq!((code(&doubtful, &[]), code(&doubtful, &["--strict"])), (Some(0), Some(1)));
+    assert_eq!((code(&questionable, &[]), code(&questionable, &["--strict"])), (Some(0), Some(1)));
     assert_eq!((code(&faulty, &[]), code(&faulty, &["--json"])), (Some(1), Some(1)));
     assert_eq!(tollgate(good.path(), &["check", "--policy", "absent.toml"]).status.code(), Some(2));
     assert_eq!(tollgate(good.path(), &["chekc"]).status.code(), Some(2));
@@ -85,7 +98,7 @@ fn check_answers_with_its_exit_code() {
 #[test]
 fn the_policy_of_the_example_is_fine() {
     let report = tollgate(&root(), &["check", "--strict"]);
-    assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 doubts)\n");
+    assert_eq!(text(&report.stdout), "config/tollgate.toml: fine (0 faults, 0 warnings)\n");
 }
 
 #[test]
@@ -195,6 +208,43 @@ async fn a_new_key_is_shown_once_and_works() {
     }
 }
 
+/// What is printed for one of them is often pasted into the other.
+#[tokio::test]
+async fn both_forms_of_a_key_are_taken_in_policies_and_in_key_files() {
+    let rule = "[[rule]]\nname = \"a\"\npath = \"/\"\n";
+    let entries: Vec<(String, String)> =
+        ["a", "b", "c", "d"].into_iter().map(|id| key(id, id, "")).collect();
+    let plain = |entry: &str| entry.replace("[[api_keys.key]]", "[[key]]");
+    let policy = format!(
+        "version = 1\n{}[api_keys]\nfile = \"keys.toml\"\n{}{rule}",
+        plain(&entries[0].1),
+        entries[1].1
+    );
+    let folder = folder(&policy);
+    let keys = folder.path().join("keys.toml");
+    fs::write(&keys, format!("{}{}", plain(&entries[2].1), entries[3].1)).unwrap();
+    let more = ["key", "new", "--policy=policy.toml", "--client=e", "--id"];
+    for id in ["a", "c", "d"] {
+        let write = if id == "a" { "--write=policy.toml" } else { "--write=keys.toml" };
+        let taken = tollgate(folder.path(), &[&more[..], &[id, write]].concat());
+        assert_eq!(taken.status.code(), Some(2), "{id}");
+    }
+    let new = tollgate(folder.path(), &[&more[..], &["e", "--write=keys.toml"]].concat());
+    assert!(fs::read_to_string(&keys).unwrap().contains("[[key]]\nid      = \"e\""));
+
+    let serving = Serving::start(folder.path());
+    let fifth = (text(&new.stdout).trim().to_owned(), String::new());
+    for (key, client) in entries.iter().chain([&fifth]).zip(["a", "b", "c", "d", "e"]) {
+        let body = serving.server.get("/", &[("x-api-key", &key.0)]).await.json();
+        assert_eq!(body["client"], client);
+    }
+
+    let alone = self::folder(&format!("version = 1\n{}{rule}", plain(&entries[0].1)));
+    let serving = Serving::start(alone.path());
+    let body = serving.server.get("/", &[("x-api-key", &entries[0].0)]).await.json();
+    assert_eq!(body["client"], "a", "without [api_keys]");
+}
+
 #[tokio::test]
 async fn a_minted_token_works() {
     let folder = folder(&format!(
@@ -241,6 +291,71 @@ async fn a_minted_token_works() {
 }
 
 #[tokio::test]
+async fn tokens_are_minted_with_private_keys_of_every_algorithm() {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa_private: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let public = |der: PublicKeyX509Der<'_>| pem("PUBLIC KEY", der.as_ref());
+    let private = |der: &[u8]| pem("PRIVATE KEY", der);
+    for (algorithms, private, public) in [
+        (
+            &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..],
+            private(rsa_private.as_ref()),
+            public(rsa.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES256"],
+            private(p256.to_pkcs8v1().unwrap().as_ref()),
+            public(p256.public_key().as_der().unwrap()),
+        ),
+        (
+            &["ES384"],
+            private(p384.to_pkcs8v1().unwrap().as_ref()),
+            public(p384.public_key().as_der().unwrap()),
+        ),
+        (
+            &["EdDSA"],
+            private(ed25519.to_pkcs8v1().unwrap().as_ref()),
+            public(ed25519.public_key().as_der().unwrap()),
+        ),
+    ] {
+        let folder = folder(&format!(
+            "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+             audiences = [\"https://api.example.com\"]\nalgorithms = {algorithms:?}\n\
+             keys = {{ pem_file = \"public.pem\" }}\n[[rule]]\nname = \"all\"\npath = \"/\"\n"
+        ));
+        fs::write(folder.path().join("private.pem"), private).unwrap();
+        fs::write(folder.path().join("public.pem"), public).unwrap();
+        let serving = Serving::start(folder.path());
+        for algorithm in algorithms {
+            let output = tollgate(
+                folder.path(),
+                &[
+                    "token",
+                    "new",
+                    "--policy=policy.toml",
+                    "--issuer=main",
+                    "--client=bob",
+                    "--key-file=private.pem",
+                    "--algorithm",
+                    algorithm,
+                ],
+            );
+            assert!(output.status.success(), "{algorithm}: {}", text(&output.stderr));
+            let bearer = format!("Bearer {}", text(&output.stdout).trim());
+            let body = serving.server.get("/", &[("authorization", &bearer)]).await.json();
+            assert_eq!(body["client"], "bob", "{algorithm}: {body}");
+        }
+    }
+}
+
+fn pem(tag: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", STANDARD.encode(der))
+}
+
+#[tokio::test]
 async fn the_trial_server_tells_how_it_judged() {
     let folder = folder(
         "version = 1\n[[limit]]\nname = \"few\"\nrate = \"5/minute\"\nper = [\"address\"]\n\
@@ -258,6 +373,41 @@ async fn the_trial_server_tells_how_it_judged() {
     let asked = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
     assert_eq!(server.call(http::Method::OPTIONS, "/nowhere", &asked).await.status.as_u16(), 204);
     assert_eq!(server.get_http2("/open", &[]).await.json()["rule"], "open");
+}
+
+const OPEN: &str = "version = 1\n[[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\n\
+    [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n";
+
+#[tokio::test]
+async fn no_query_is_logged_however_much_is() {
+    let folder = folder(OPEN);
+    let serving = Serving::start_logging(folder.path(), "tollgate=trace,tower_http=trace");
+    let paths = ["/open", "/dark", "/closed", "//open", "/open/%2e%2e"];
+    for path in paths {
+        let path = format!("{path}?access_token=planted-secret");
+        serving.server.get(&path, &[]).await;
+        serving.server.get_http2(&path, &[]).await;
+    }
+    let log = serving.stop();
+    assert_eq!(log.matches("started processing request").count(), 2 * paths.len(), "{log}");
+    assert!(log.contains("path=\"/open\"") && log.contains("no_matching_rule"), "{log}");
+    assert!(!log.contains("planted-secret") && !log.contains("access_token"), "{log}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_signal_to_stop_ends_the_trial_server_beside_open_connections() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = folder(OPEN);
+        let mut serving = Serving::start(folder.path());
+        // The client keeps its connections; the third one never says what it wants.
+        assert_eq!(serving.server.get("/open", &[]).await.status, 200);
+        assert_eq!(serving.server.get_http2("/open", &[]).await.status, 200);
+        let _silent = std::net::TcpStream::connect(serving.server.address).unwrap();
+        let id = serving.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(serving.process.wait().unwrap().code(), Some(0), "{signal}");
+    }
 }
 
 #[test]

@@ -85,7 +85,10 @@ async fn at_minimal_the_answers_of_a_group_are_equal() {
     }
     let failing = server.from("127.0.2.100");
     failing.get("/orders", &[("x-api-key", &unknown)]).await;
-    credentials.push(failing.get("/orders", &[("x-api-key", &good)]).await);
+    let again = failing.get("/orders", &[("x-api-key", &unknown)]).await;
+    credentials.push(again);
+    let lets_in = failing.get("/role", &[("x-api-key", &good)]).await;
+    assert_eq!(lets_in.code(), "access_denied", "what proves itself is judged as ever");
     for answer in &credentials {
         assert_eq!(answer.code(), "invalid_credentials");
         assert_eq!(bytes(answer), bytes(&credentials[0]));

@@ -15,10 +15,10 @@ scope!(Read = "orders:read");
 scope!(Write = "orders:write");
 
 static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
-    .title("Order locked")
-    .detail("The order is locked by {locked_by}.")
-    .remedy("Ask {locked_by} to release it.")
-    .status(409);
+    .with_title("Order locked")
+    .with_detail("The order is locked by {locked_by}.")
+    .with_remedy("Ask {locked_by} to release it.")
+    .with_status(409);
 
 #[derive(Deserialize)]
 struct Tenant {
@@ -233,7 +233,7 @@ async fn handlers_deny_in_the_same_document() {
 async fn a_cost_known_after_the_work_is_charged() {
     let (server, reader) = server().await;
     let answer = server.call(Method::POST, "/charge", &[("x-api-key", &reader)]).await;
-    assert_eq!(answer.text, "all slow=9", "as it stood when the request was admitted");
+    assert_eq!(answer.text, "all slow=2", "the balance of now, after the charge");
     assert_eq!(answer.line("ratelimit").unwrap(), "\"slow\";r=2;t=480", "and after the work");
     let answer = server.call(Method::POST, "/charge", &[("x-api-key", &reader)]).await;
     assert_eq!(answer.line("ratelimit").unwrap(), "\"slow\";r=0;t=420", "in debt by six");
@@ -257,7 +257,7 @@ async fn a_rule_in_shadow_mode_lets_pass_and_tells_the_handler() {
 async fn codes_of_the_application_must_not_clash() {
     static TAKEN: DenialCode = DenialCode::new("rate_limited", Category::Limit);
     static ODD: DenialCode = DenialCode::new("Odd", Category::Limit);
-    static STATUS: DenialCode = DenialCode::new("odd_status", Category::Limit).status(200);
+    static STATUS: DenialCode = DenialCode::new("odd_status", Category::Limit).with_status(200);
     for code in [&TAKEN, &ODD, &STATUS] {
         let error = Tollgate::builder().policy("version = 1").code(code).build().await.unwrap_err();
         assert!(

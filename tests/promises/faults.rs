@@ -43,6 +43,6 @@ fn every_report_is_as_it_was_approved() {
 #[test]
 fn ten_faults_are_reported_together() {
     let report = fs::read_to_string(root().join("tests/faults/ten-faults.txt")).unwrap();
-    assert!(report.ends_with("ten-faults.toml: refused (10 faults, 0 doubts)\n"), "{report}");
+    assert!(report.ends_with("ten-faults.toml: refused (10 faults, 0 warnings)\n"), "{report}");
     assert_eq!(report.matches("\nhelp: ").count(), 10);
 }

@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod bounds;
 mod buckets;
 mod catalogue;
 mod change_safety;
-#[cfg(feature = "client")]
 mod client;
 mod command;
 mod committed;
@@ -15,13 +15,14 @@ mod disclosure;
 mod extractors;
 mod faults;
 mod issuers;
-#[cfg(feature = "metrics")]
 mod metrics;
 mod mounting;
 mod negotiation;
 mod openapi;
 mod pages;
+mod reload;
 mod retry;
 mod schema;
 mod support;
 mod tokens;
+mod warnings;

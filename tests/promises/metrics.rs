@@ -1,4 +1,4 @@
-//! With the feature `metrics`, admissions and denials are counted, those in shadow mode too.
+//! Admissions and denials are counted by the `metrics` facade, those in shadow mode too.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,11 @@ fn admissions_and_denials_are_counted() {
     for (key, _, _, value) in snapshots.snapshot().into_vec() {
         let labels: Vec<String> =
             key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let DebugValue::Counter(count) = value else { panic!("{key:?}") };
+        let count = match value {
+            DebugValue::Counter(count) => count,
+            DebugValue::Gauge(value) => value.0 as u64,
+            DebugValue::Histogram(_) => panic!("{key:?}"),
+        };
         counted.insert(format!("{} {}", key.key().name(), labels.join(" ")), count);
     }
     let expected = [
@@ -29,6 +33,7 @@ fn admissions_and_denials_are_counted() {
         ("tollgate_denied_total code=credentials_missing mode=enforce rule=on", 1),
         ("tollgate_denied_total code=credentials_missing mode=shadow rule=dark", 3),
         ("tollgate_denied_total code=no_matching_rule mode=enforce", 1),
+        ("tollgate_policy_revision ", 1),
     ];
     assert_eq!(counted, expected.map(|(name, count)| (name.to_owned(), count)).into());
 }

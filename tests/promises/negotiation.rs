@@ -45,6 +45,8 @@ async fn a_browser_gets_a_page_with_the_same_words() {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());
     let hash = format!("style-src 'sha256-{}'", STANDARD.encode(digest));
     assert!(page.line("content-security-policy").unwrap().contains(&hash));
+    // Without it, browsers ask the API for `/favicon.ico`.
+    assert!(page.text.contains("<link rel=\"icon\" href=\"data:,\">"));
     assert!(page.text.len() < 3 * 1024, "{}", page.text.len());
 }
 
@@ -77,7 +79,7 @@ async fn what_is_in_doubt_is_the_document_and_nothing_is_406() {
 }
 
 static LOCKED: DenialCode =
-    DenialCode::new("order_locked", Category::Authorization).title("Order <locked>");
+    DenialCode::new("order_locked", Category::Authorization).with_title("Order <locked>");
 
 #[tokio::test]
 async fn a_handlers_denial_is_told_in_the_same_forms() {

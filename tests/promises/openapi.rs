@@ -7,8 +7,8 @@ use super::schema;
 use super::support::{issuer, key, root};
 
 static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
-    .title("Order locked")
-    .remedy("Wait until it is released.");
+    .with_title("Order locked")
+    .with_remedy("Wait until it is released.");
 
 async fn gate(denial: &str) -> Tollgate {
     let (_, entry) = key("one", "billing", "");

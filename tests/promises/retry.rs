@@ -60,18 +60,66 @@ async fn a_failing_address_waits_as_long_as_it_is_told() {
     for _ in 0..2 {
         assert_eq!(server.get("/", &[("x-api-key", "nonsense")]).await.code(), "api_key_malformed");
     }
-    let refused = server.get("/", &[("x-api-key", &good)]).await;
+    let again = async || server.get("/", &[("x-api-key", "nonsense")]).await;
+    let refused = again().await;
     assert_eq!(
         (refused.code().as_str(), refused.line("retry-after").as_deref()),
         ("too_many_failures", Some("10"))
     );
     assert_eq!(refused.json()["last_failure"], "api_key_malformed");
-    // Another address is not affected, and a missing credential is no failure.
-    assert_eq!(server.from("127.0.0.9").get("/", &[("x-api-key", &good)]).await.status, 200);
-    server.clock.advance(Duration::from_secs(9));
-    assert_eq!(server.get("/", &[("x-api-key", &good)]).await.code(), "too_many_failures");
-    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(refused.json()["retryable"], false, "the credential has to be corrected first");
+    // What proves itself is let in, another address is not affected, and a missing credential is
+    // not a failure.
     assert_eq!(server.get("/", &[("x-api-key", &good)]).await.status, 200);
+    let other = server.from("127.0.0.9");
+    assert_eq!(other.get("/", &[("x-api-key", "nonsense")]).await.code(), "api_key_malformed");
+    assert_eq!(server.get("/", &[]).await.code(), "credentials_missing");
+    server.clock.advance(Duration::from_secs(9));
+    assert_eq!(again().await.code(), "too_many_failures");
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(again().await.code(), "api_key_malformed");
+    assert_eq!(again().await.code(), "too_many_failures");
+}
+
+/// While an address waits, a token that was accepted before is let in at once; new ones are
+/// verified only as often as the second bucket allows.
+#[tokio::test]
+async fn an_address_that_waits_has_few_signatures_verified() {
+    use super::support::{bearer, issuer};
+    let policy = format!(
+        "version = 1\n[failures]\nrate = \"1/10s\"\nburst = 2\n{}[[rule]]\nname = \"all\"\npath = \"/\"\n",
+        issuer()
+    );
+    let server = trial(&policy).await;
+    let seen = bearer(|_| {});
+    assert_eq!(server.get("/", &[("authorization", &seen)]).await.status, 200);
+    let forged = |n: u64| {
+        let token = bearer(|claims| claims["n"] = n.into());
+        format!("{}AAA", &token[..token.len() - 3])
+    };
+    let mut codes = Vec::new();
+    for n in 0..6 {
+        let answer = server.get("/", &[("authorization", &forged(n))]).await;
+        let last = answer.json().get("last_failure").map(ToString::to_string);
+        codes.push((answer.code(), last));
+    }
+    let failed = Some("\"token_signature_invalid\"".to_owned());
+    let expected = [
+        ("token_signature_invalid", None),
+        ("token_signature_invalid", None),
+        ("too_many_failures", failed.clone()),
+        ("too_many_failures", failed),
+        ("too_many_failures", None),
+        ("too_many_failures", None),
+    ];
+    assert_eq!(codes, expected.map(|(code, last)| (code.to_owned(), last)));
+    let unseen = bearer(|claims| claims["n"] = 99.into());
+    let refused = server.get("/", &[("authorization", &unseen)]).await;
+    assert_eq!(refused.code(), "too_many_failures");
+    assert_eq!(refused.json()["retryable"], true, "the token was not looked at");
+    assert_eq!(server.get("/", &[("authorization", &seen)]).await.status, 200);
+    server.clock.advance(Duration::from_secs(10));
+    assert_eq!(server.get("/", &[("authorization", &unseen)]).await.status, 200);
 }
 
 /// The same over the real clock, once: nothing above depends on a clock that stands.

@@ -2,6 +2,7 @@
 
 mod check;
 mod key;
+mod listen;
 mod schema;
 mod serve;
 mod token;
@@ -24,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Report every fault and every doubt of a policy
+    /// Report every fault and every warning of a policy
     Check(check::Check),
     /// Work with API keys
     #[command(subcommand)]

@@ -13,9 +13,10 @@ use tollgate::{Admission, Principal, Tollgate};
 use tower::ServiceBuilder;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Failure, PolicyFile, block_on};
+use crate::{Failure, PolicyFile, block_on, listen};
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -41,11 +42,7 @@ impl Serve {
             let listener =
                 tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
-            let app = app(&gate).into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, app)
-                .with_graceful_shutdown(stop())
-                .await
-                .map_err(cannot_listen)?;
+            listen::serve(listener, app(&gate), stop()).await;
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -54,9 +51,15 @@ impl Serve {
 fn app(gate: &Tollgate) -> Router {
     let around = ServiceBuilder::new()
         .layer(SetSensitiveRequestHeadersLayer::new(gate.credential_headers()))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(gate.layer());
     Router::new().fallback(answer).layer(around)
+}
+
+/// A request in the log: without its query, where clients put secrets.
+fn span(request: &Request) -> Span {
+    let path = request.uri().path();
+    tracing::debug_span!("request", method = %request.method(), path, version = ?request.version())
 }
 
 /// Tells an admitted client how it was judged. What the gate lets pass unjudged is a preflight.

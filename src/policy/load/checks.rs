@@ -10,9 +10,13 @@ use ipnet::IpNet;
 
 use crate::address::parse_range;
 use crate::limit::{ONE, Quota, parse_rate};
-use crate::policy::fault::{Fault, Faults, NOT_TOML, Place, Source};
+use crate::policy::fault::{Fault, Faults, Place, Source};
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
+use crate::policy::value_fault::SyntaxFault;
 use crate::scope::{InvalidScope, Scope};
+use crate::watch::{Content, Trouble};
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
 ///
@@ -31,15 +35,20 @@ pub(super) fn report_syntax(
         let place = Place { source: source.clone(), span: error.span().unwrap_or(0..0) };
         let swallows = ["unclosed", "missing comma", "unexpected"];
         swallowed |= swallows.iter().any(|word| error.message().contains(word));
-        let fault = Fault::at(&place, format!("{NOT_TOML}{}", error.message().replace('\n', ", ")))
-            .label("cannot be read")
-            .with_help("correct the syntax of TOML: strings stand in quotes, and each pair on a line of its own");
+        let error = error.message().replace('\n', ", ");
+        let fault = Fault::of(&place, &SyntaxFault::NotToml { error });
         if !lines.contains(&fault.line()) {
             lines.push(fault.line());
             faults.push(fault);
         }
     }
     (!swallowed).then_some(lines)
+}
+
+/// Reads `max_buckets` of a table.
+pub(super) fn load_max_buckets(section: &Section<'_>) -> Option<usize> {
+    let max_buckets = section.number("max_buckets", 1..1 << 40)?;
+    Some(usize::try_from(max_buckets.value).unwrap_or(usize::MAX))
 }
 
 /// Reads `rate` and `burst` of a table. Without `burst` it is `default`, or the count of the rate.
@@ -51,11 +60,9 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
     let (tokens, period) = match parse_rate(rate) {
         Ok(rate) => rate,
         Err(error) => {
-            section.push(
-                Fault::at(&rate_place, format!("`{}` is no rate", rate.escape_debug()))
-                    .label("is no rate")
-                    .with_help(format!("{error}, for example `rate = \"100/minute\"`")),
-            );
+            let invalid =
+                CommonFault::InvalidRate { rate: rate.to_owned(), error: error.to_string() };
+            section.push(Fault::of(&rate_place, &invalid));
             return None;
         }
     };
@@ -68,11 +75,8 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
         Ok(quota) => Some(quota),
         Err(error) => {
             let place = burst.map_or(rate_place, |burst| burst.place);
-            section.push(
-                Fault::at(&place, "the bucket cannot be counted exactly")
-                    .label("is out of range")
-                    .with_help(error.to_string()),
-            );
+            section
+                .push(Fault::of(&place, &CommonFault::InexactBucket { error: error.to_string() }));
             None
         }
     }
@@ -210,14 +214,8 @@ pub(super) fn check_unique(
     what: &str,
 ) {
     if !seen.insert(name.value.clone()) {
-        faults.push(
-            Fault::at(
-                &name.place,
-                format!("two {what} are called `{}`", name.value.escape_debug()),
-            )
-            .label("is used already")
-            .with_help("give each a name of its own"),
-        );
+        let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
+        faults.push(Fault::of(&name.place, &twice));
     }
 }
 
@@ -237,16 +235,33 @@ pub(super) fn check_sentence(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
-pub(super) fn read_file(path: &Path, place: &Place, faults: &Faults) -> Option<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| {
-            faults.push(
-                Fault::at(place, format!("cannot read `{}`: {error}", path.display()))
-                    .label("cannot be read")
-                    .with_help("paths are relative to the folder of the policy"),
-            );
-        })
-        .ok()
+
+/// Reads a file that the policy names at `place`.
+pub(super) fn read_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+}
+
+/// The same for a file that holds a secret.
+pub(super) fn read_secret_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    let read = sources.read_secret(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+}
+
+fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Faults) {
+    let (path, error) = (path.display().to_string(), trouble.to_string());
+    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
 }
 
 pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
@@ -271,4 +286,34 @@ pub(super) fn check_word(text: &str) -> Result<String, String> {
         return Err("use 1 to 256 characters, without control characters".into());
     }
     Ok(text.to_owned())
+}
+
+problems! {
+    /// What may be wrong with what several tables have: rates, names, files.
+    enum CommonFault: Fault {
+        /// A text that is not a rate.
+        InvalidRate { rate: String, error: String } => {
+            message: ("`{}` is not a valid rate", rate.escape_debug()),
+            label: "is not a valid rate",
+            help: "{error}, for example `rate = \"100/minute\"`",
+        }
+        /// A bucket that is too large for exact integers.
+        InexactBucket { error: String } => {
+            message: "the bucket cannot be counted exactly",
+            label: "is out of range",
+            help: "{error}",
+        }
+        /// A name that another has already.
+        NameUsedTwice { name: String, what: String } => {
+            message: ("two {what} are called `{}`", name.escape_debug()),
+            label: "is used already",
+            help: "give each a name of its own",
+        }
+        /// A file that cannot be read.
+        UnreadableFile { path: String, error: String } => {
+            message: "cannot read `{path}`: {error}",
+            label: "cannot be read",
+            help: "paths are relative to the folder of the policy",
+        }
+    }
 }

@@ -3,9 +3,11 @@
 use toml::de::DeValue;
 
 use super::checks::check_word;
+use super::rule_faults::RuleFault;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern, Template, Wanted};
 use crate::policy::fault::Fault;
 use crate::policy::section::{At, Section};
+use crate::policy::warning::Warning;
 use crate::verify::ClaimNames;
 
 /// A claim's name, or a JSON Pointer.
@@ -33,20 +35,17 @@ pub(super) fn report_dotted(section: &Section<'_>, paths: &[At<ClaimPath>]) {
     for path in paths {
         let name = path.value.as_str();
         // URIs are names that many issuers use.
-        let is_uri = name.contains("://") || name.starts_with("urn:");
-        if is_uri || name.starts_with('/') || !name.contains(['.', '/', '[']) {
+        let first = name.split('/').next().unwrap_or_default();
+        let is_uri = name.starts_with("urn:")
+            || name.contains('/') && (first.is_empty() || first.contains(['.', ':']));
+        if is_uri || !name.contains(['.', '/', '[']) {
             continue;
         }
         let inside = name.trim_start_matches(['$', '.']).replace(['.', '[', '/'], "/");
-        let pointer = format!("/{}", inside.replace([']', '"', '\''], "").trim_matches('/'));
-        section.push(
-            Fault::doubt(&path.place, format!("`{}` is read as one name", name.escape_debug()))
-                .label("looks like a path, and has no `/` in front")
-                .with_help(format!(
-                    "a place within a claim is written `{}`",
-                    pointer.escape_debug()
-                )),
-        );
+        let inside = inside.replace([']', '"', '\''], "");
+        let pointer = format!("/{}", inside.trim_matches('/'));
+        let claim = name.to_owned();
+        section.push(Fault::warning(&path.place, &Warning::ClaimPath { claim, pointer }));
     }
 }
 
@@ -76,9 +75,9 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
                 continue;
             }
         };
-        let (items, is_array) = match value.get_ref() {
-            DeValue::Array(items) => (items.iter().collect::<Vec<_>>(), true),
-            _ => (vec![value], false),
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect::<Vec<_>>(),
+            _ => vec![value],
         };
         if items.is_empty() {
             section.push(
@@ -108,21 +107,10 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
             let bound = bound.ok().flatten().map(Wanted::Bound);
             match bound.or_else(|| wanted_value(item.get_ref())) {
                 Some(value) => wanted.push(value),
-                None => section.push(
-                    Fault::at(
-                        &section.at_span(item.span()),
-                        format!(
-                            "the claim `{}` cannot be compared with this",
-                            name.value.escape_debug()
-                        ),
-                    )
-                    .label("is no text, whole number, true or false")
-                    .with_help(if is_array {
-                        "an array lists the values that the claim may have"
-                    } else {
-                        "write a value, or an array of the values that the claim may have"
-                    }),
-                ),
+                None => {
+                    let odd = RuleFault::IncomparableClaim { claim: name.value.to_owned() };
+                    section.push(Fault::of(&section.at_span(item.span()), &odd));
+                }
             }
         }
         claims.push(ClaimMatch::new(claim, wanted));

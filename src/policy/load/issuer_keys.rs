@@ -1,16 +1,16 @@
 //! Reads the keys of an issuer: secrets, PEM files, JWK sets.
 
-use std::path::Path;
-
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::checks::read_file;
+use super::checks::{read_file, read_secret_file};
 use crate::credential::Secret;
 use crate::policy::fault::{Fault, Faults, Place, is_variable};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
+use crate::policy::warning::Warning;
 use crate::verify::{
     KeySet, KeyTrouble, MAX_TRIED_KEYS, algorithm, algorithm_name, hash_length, is_symmetric,
 };
@@ -37,16 +37,10 @@ const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_
 /// Reads `keys = { ... }` of an issuer.
 pub(super) fn load_key_set(
     issuer: &Section<'_>,
-    folder: &Path,
+    sources: &Sources,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySet> {
-    if !issuer.has("keys") {
-        issuer.push(
-            Fault::at(issuer.place(), "[[issuer]] needs `keys`")
-                .label("is missing a key")
-                .with_help(KEY_SOURCES),
-        );
-    }
+    issuer.require("keys", KEY_SOURCES);
     let keys = issuer.section("keys", "keys")?;
     let (place, faults) = (keys.place().clone(), keys.faults());
     let source = load_key_source(keys);
@@ -61,16 +55,17 @@ pub(super) fn load_key_set(
     }
     let keys = match source {
         KeySource::Variables(variables) => {
-            let secret =
-                |variable: &At<String>| load_variable(variable, encoding, algorithms, faults);
+            let secret = |variable: &At<String>| {
+                load_variable(variable, encoding, algorithms, sources, faults)
+            };
             load_secrets(&variables, secret, algorithms)
         }
         KeySource::Secrets(files) => {
             let secret = |file: &At<String>| {
-                let text = read_file(&folder.join(&file.value), &file.place, faults)?;
+                let text = read_secret_file(&file.value, &file.place, sources, faults)?;
                 let shown = format!("the file `{}`", file.value.escape_debug());
                 read_secret(
-                    without_newline(text),
+                    Secret::new(without_newline(text.to_vec())),
                     encoding,
                     algorithms,
                     &file.place,
@@ -80,9 +75,9 @@ pub(super) fn load_key_set(
             };
             load_secrets(&files, secret, algorithms)
         }
-        KeySource::Pem(files) => load_pem(&files, folder, algorithms, faults),
+        KeySource::Pem(files) => load_pem(&files, sources, algorithms, faults),
         KeySource::Jwks(file) => {
-            let text = read_file(&folder.join(&file.value), &place, faults)?;
+            let text = read_file(&file.value, &place, sources, faults)?;
             let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
                 Ok((keys, troubles)) => (Some(keys), troubles),
                 Err(trouble) => (None, vec![trouble]),
@@ -109,12 +104,12 @@ pub(super) fn load_key_set(
 
 fn load_pem(
     files: &[At<String>],
-    folder: &Path,
+    sources: &Sources,
     algorithms: &[Algorithm],
     faults: &Faults,
 ) -> Option<KeySet> {
     let load = |file: &At<String>| {
-        let text = read_file(&folder.join(&file.value), &file.place, faults)?;
+        let text = read_file(&file.value, &file.place, sources, faults)?;
         KeySet::from_pem(&text, algorithms)
             .map_err(|trouble| report_trouble(&trouble, &file.place, faults))
             .ok()
@@ -238,14 +233,15 @@ fn load_variable(
     variable: &At<String>,
     encoding: Encoding,
     algorithms: &[Algorithm],
+    sources: &Sources,
     faults: &Faults,
 ) -> Option<Secret> {
     let name = variable.value.as_str();
     // What does not look like a name may be the secret itself: it is not repeated.
     let shown = if is_variable(name) { name } else { "named here" };
     let is_name = !name.is_empty() && !name.contains(['=', '\0']);
-    let Some(text) = is_name.then(|| std::env::var_os(name)).flatten() else {
-        if is_name && faults.forgives_absent_secrets {
+    let Some(given) = sources.variable(name) else {
+        if is_name && sources.forgives_absent_secrets() {
             // One that nobody knows stands in for it.
             let mut unknown = vec![0; 64];
             SystemRandom::new().fill(&mut unknown).ok()?;
@@ -259,7 +255,7 @@ fn load_variable(
         return None;
     };
     let shown = format!("the variable `{shown}`");
-    read_secret(text.into_encoded_bytes(), encoding, algorithms, &variable.place, &shown, faults)
+    read_secret(given, encoding, algorithms, &variable.place, &shown, faults)
 }
 
 /// Editors and `echo` end a file with a newline, which is no part of the secret.
@@ -274,7 +270,7 @@ fn without_newline(mut text: Vec<u8>) -> Vec<u8> {
 }
 
 fn read_secret(
-    bytes: Vec<u8>,
+    text: Secret,
     encoding: Encoding,
     algorithms: &[Algorithm],
     place: &Place,
@@ -282,10 +278,9 @@ fn read_secret(
     faults: &Faults,
 ) -> Option<Secret> {
     let secret = match encoding {
-        Encoding::Text => Secret::new(bytes),
+        Encoding::Text => text,
         Encoding::Base64 => {
             let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
-            let text = Secret::new(bytes);
             let text = text.expose().trim_ascii();
             let Some(secret) = engines.iter().find_map(|engine| engine.decode(text).ok()) else {
                 faults.push(
@@ -319,9 +314,7 @@ fn report_trouble(trouble: &KeyTrouble, place: &Place, faults: &Faults) {
             Fault::at(place, message).label("cannot be used").with_help(*help)
         }
         KeyTrouble::Skipped(message) => {
-            Fault::doubt(place, message).label("cannot serve").with_help(
-                "tokens that are signed with it will be refused: correct the set, or `algorithms`",
-            )
+            Fault::warning(place, &Warning::SkippedKey { trouble: message.to_string() })
         }
     });
 }

@@ -1,7 +1,6 @@
 //! Reads `[[issuer]]`.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -12,19 +11,20 @@ use super::checks::{check_link, check_name, check_unique, check_word, parse_cred
 use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
 use super::issuer_keys::load_key_set;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern};
-use crate::limit::parse_duration;
 use crate::policy::fault::{Fault, Faults, Place, list, nearest};
 use crate::policy::section::{At, Section};
+use crate::policy::sources::Sources;
+use crate::policy::warning::Warning;
 use crate::verify::{Audiences, BoundTokens, Grants, Iss, IssName, Issuer, algorithm};
 
 /// Reads the issuers; `key_header` is where API keys are sent.
 pub(super) fn load_issuers(
     sections: Vec<Section<'_>>,
-    folder: &Path,
+    sources: &Sources,
     key_header: &str,
 ) -> Vec<Issuer> {
     let mut context = Context {
-        folder,
+        sources,
         key_header,
         names: HashSet::new(),
         isses: HashSet::new(),
@@ -46,7 +46,7 @@ pub(super) fn load_issuers(
 
 /// What issuers are checked against.
 struct Context<'a> {
-    folder: &'a Path,
+    sources: &'a Sources,
     key_header: &'a str,
     names: HashSet<String>,
     isses: HashSet<String>,
@@ -68,17 +68,13 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
     let iss = load_iss(&section, context, &claims);
     let audiences = load_audiences(&section);
     let algorithms = load_algorithms(&section);
-    let keys = load_key_set(&section, context.folder, algorithms.as_deref());
+    let keys = load_key_set(&section, context.sources, algorithms.as_deref());
     let header = load_header(&section, context);
-    let leeway = load_duration(&section, "leeway");
+    let leeway = section.duration("leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {
-        section.push(
-            Fault::doubt(&wide.place, "the leeway is wide")
-                .label("lets expired tokens in for that long")
-                .with_help("clocks seldom differ by more than a minute"),
-        );
+        section.push(Fault::warning(&wide.place, &Warning::WideLeeway));
     }
-    let max_lifetime = load_duration(&section, "max_lifetime");
+    let max_lifetime = section.duration("max_lifetime");
     let obtain = section.parse("obtain", "URI", |text| check_link(text, &["https", "http"], false));
     let types = section.list("types", "type", check_word);
     if types.as_ref().is_some_and(Vec::is_empty) {
@@ -152,13 +148,6 @@ fn load_header(section: &Section<'_>, context: &mut Context<'_>) -> Option<Heade
     Some(header.value)
 }
 
-fn load_duration(section: &Section<'_>, name: &'static str) -> Option<At<Duration>> {
-    section.parse(name, "duration", |text| parse_duration(text).ok_or_else(|| DURATION_HELP.into()))
-}
-
-const DURATION_HELP: &str =
-    "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`";
-
 /// What `iss` of the issuer's tokens is: a text, several, or `"any"`.
 fn load_iss<'a>(
     section: &Section<'a>,
@@ -168,11 +157,7 @@ fn load_iss<'a>(
     const HELP: &str = "write the `iss` of its tokens, byte by byte";
     let text = if section.is_text("iss") { section.text("iss") } else { None };
     if let Some(At { place, .. }) = text.filter(|iss| iss.value == "any") {
-        section.push(
-            Fault::doubt(&place, "tokens of this issuer may have any `iss`, or none")
-                .label("is not looked at")
-                .with_help("have the tokens name their issuer, and write that name here"),
-        );
+        section.push(Fault::warning(&place, &Warning::AnyIssuer));
         context.any = Some((place, section.faults()));
         return Some(Iss::Any);
     }
@@ -208,11 +193,7 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
     });
     let is_claim = |claim: &str| !claim.is_empty() && !claim.contains('{');
     let Some((before, claim, after)) = parts.filter(|(_, claim, _)| is_claim(claim)) else {
-        section.push(
-            Fault::doubt(&iss.place, "the braces in `iss` name no claim")
-                .label("is compared with its braces")
-                .with_help("a claim within it is written `{tid}`"),
-        );
+        section.push(Fault::warning(&iss.place, &Warning::BracesInIss));
         return exactly();
     };
     if after.contains(['{', '}']) {
@@ -235,14 +216,8 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
         }
     };
     if !claims.iter().any(|bound| bound.claim == path) {
-        let shown = claim.escape_debug();
-        section.push(
-            Fault::doubt(&iss.place, format!("every value of `{shown}` is accepted in `iss`"))
-                .label("takes the tokens of every tenant")
-                .with_help(format!(
-                    "list those that you mean: `claims = {{ {shown} = [\"...\"] }}`"
-                )),
-        );
+        let unbound = Warning::ClaimInIss { claim: claim.to_owned() };
+        section.push(Fault::warning(&iss.place, &unbound));
     }
     Some(IssName {
         written: iss.value.as_str().into(),
@@ -256,21 +231,13 @@ fn load_audiences(section: &Section<'_>) -> Option<Audiences> {
     if section.is_text("audiences") {
         let text = section.text("audiences")?;
         if text.value == "any" {
-            section.push(
-                Fault::doubt(&text.place, "tokens of this issuer may be for any audience")
-                    .label("is not looked at")
-                    .with_help("a token that was made for another API is accepted: name this one"),
-            );
+            section.push(Fault::warning(&text.place, &Warning::AnyAudience));
             return Some(Audiences::Any);
         }
     }
     let list = section.list("audiences", "audience", check_word);
     match &list {
-        None if !section.has("audiences") => section.push(
-            Fault::at(section.place(), "[[issuer]] needs `audiences`")
-                .label("is missing a key")
-                .with_help(HELP),
-        ),
+        None => section.require("audiences", HELP),
         Some(list) if list.is_empty() => section.push(
             Fault::at(&section.key_place("audiences"), "`audiences` is empty")
                 .label("accepts no token")

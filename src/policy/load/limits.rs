@@ -1,29 +1,41 @@
 //! Reads `[[limit]]`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::checks::{check_name, check_unique, load_quota, parse_header};
-use crate::limit::{KeyPart, Limit, MAX_TAGS, PlanQuota};
+use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_header};
+use crate::limit::{KeyPart, Limit, PlanQuota};
 use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 
 /// A limit and its place.
 pub(super) struct LoadedLimit {
     pub(super) limit: Limit,
     pub(super) place: Place,
+    /// Its plans, each where it is written.
+    pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether it could be read; one that could not still has a name to refer to.
     pub(super) whole: bool,
 }
 
-pub(super) fn load_limits(sections: Vec<Section<'_>>) -> Vec<LoadedLimit> {
+/// `max_buckets` bounds the limits that do not say it themselves.
+pub(super) fn load_limits(sections: Vec<Section<'_>>, max_buckets: usize) -> Vec<LoadedLimit> {
     let mut names = HashSet::new();
-    sections.into_iter().filter_map(|section| load_limit(section, &mut names)).collect()
+    sections
+        .into_iter()
+        .filter_map(|section| load_limit(section, max_buckets, &mut names))
+        .collect()
 }
 
-fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<LoadedLimit> {
+fn load_limit(
+    section: Section<'_>,
+    max_buckets: usize,
+    names: &mut HashSet<String>,
+) -> Option<LoadedLimit> {
     let name = section
         .required_text("name", "name the limit: `name = \"per-client\"`")
         .and_then(|_| section.parse("name", "name", check_name));
@@ -31,40 +43,31 @@ fn load_limit(section: Section<'_>, names: &mut HashSet<String>) -> Option<Loade
         check_unique(section.faults(), names, name, "limits");
     }
     let rate = section.required_text("rate", "say how fast it refills: `rate = \"100/minute\"`");
-    section.has("burst");
+    section.knows(&["burst"]);
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     let mut quotas = Vec::new();
     if let (Some(rate), Some(quota)) = (&rate, quota) {
         quotas.push(PlanQuota { plan: None, rate: rate.value.into(), quota });
     }
     let per = load_per(&section);
-    let mut plans_whole = true;
+    let (mut named, mut plans_whole) = (Vec::new(), true);
     if let Some(plans) = section.section("plans", "plans.<name> = { rate = \"...\", burst = ... }")
     {
         for (plan, value) in plans.entries() {
+            named.push(At { value: plan.value.into(), place: plan.place.clone() });
             match load_plan(&section, &plan, value) {
                 Some(plan) => quotas.push(plan),
                 None => plans_whole = false,
             }
         }
     }
-    if quotas.len() > MAX_TAGS {
-        section.push(
-            Fault::at(
-                &section.key_place("plans"),
-                format!("a limit has at most {} plans", MAX_TAGS - 1),
-            )
-            .label("are too many")
-            .with_help("give plans with equal quotas one name"),
-        );
-        quotas.truncate(MAX_TAGS);
-    }
+    let max_buckets = load_max_buckets(&section).unwrap_or(max_buckets);
     let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
     section.finish();
     let name = name?;
     let whole = quota.is_some() && per.is_some() && plans_whole;
-    let limit = Limit { name: name.value.into(), per: per.unwrap_or_default(), quotas };
-    Some(LoadedLimit { limit, place, whole })
+    let limit = Limit::new(name.value.into(), per.unwrap_or_default(), quotas, max_buckets);
+    Some(LoadedLimit { limit, place, plans: named, whole })
 }
 
 fn load_plan(
@@ -74,27 +77,17 @@ fn load_plan(
 ) -> Option<PlanQuota> {
     const FORM: &str = "write `plans.partner = { rate = \"1000/minute\", burst = 2000 }`";
     if let Err(help) = check_name(plan.value) {
-        limit.push(
-            Fault::at(&plan.place, "the plan's name cannot be used")
-                .label("is no name")
-                .with_help(help),
-        );
+        limit.push(Fault::of(&plan.place, &LimitFault::InvalidPlanName { help }));
     }
     let Some(table) = value.get_ref().as_table() else {
-        limit.push(
-            Fault::at(
-                &limit.at_span(value.span()),
-                format!("the plan `{}` is a table", plan.value.escape_debug()),
-            )
-            .label("is no table")
-            .with_help(FORM),
-        );
+        let not_a_table = LimitFault::PlanNotATable { plan: plan.value.to_owned(), form: FORM };
+        limit.push(Fault::of(&limit.at_span(value.span()), &not_a_table));
         return None;
     };
     let source = &plan.place.source;
     let section = Section::new("a plan", table, source, plan.place.span.clone(), limit.faults());
     let rate = section.required_text("rate", FORM);
-    section.has("burst");
+    section.knows(&["burst"]);
     let quota = rate.as_ref().and_then(|rate| load_quota(&section, rate.value, None));
     section.finish();
     Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
@@ -103,14 +96,7 @@ fn load_plan(
 fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
     const PARTS: [&str; 6] =
         ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
-    if !section.has("per") {
-        section.push(
-            Fault::at(section.place(), "[[limit]] needs `per`")
-                .label("is missing a key")
-                .with_help("say who has a bucket of its own: `per = [\"client\"]`"),
-        );
-        return None;
-    }
+    section.require("per", "say who has a bucket of its own: `per = [\"client\"]`");
     let written = section.texts("per")?.len();
     let per = section.list("per", "part of a bucket's key", |text| match text {
         "client" => Ok(KeyPart::Client),
@@ -124,13 +110,33 @@ fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
         },
     })?;
     if written == 0 {
-        section.push(
-            Fault::at(&section.key_place("per"), "`per` is empty")
-                .label("names no bucket")
-                .with_help("for one bucket that all share write `per = [\"global\"]`"),
-        );
+        section.push(Fault::of(&section.key_place("per"), &LimitFault::EmptyPer));
         return None;
     }
     let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
     (parts.len() == written).then_some(parts)
+}
+
+problems! {
+    /// What may be wrong with a [[limit]].
+    enum LimitFault: Fault {
+        /// A plan under a name that it cannot have.
+        InvalidPlanName { help: String } => {
+            message: "the name of the plan is not valid",
+            label: "is not a valid name",
+            help: "{help}",
+        }
+        /// A plan that is, say, a rate alone.
+        PlanNotATable { plan: String, form: &'static str } => {
+            message: ("the plan `{}` is not a table", plan.escape_debug()),
+            label: "is not a table",
+            help: "{form}",
+        }
+        /// `per = []`.
+        EmptyPer => {
+            message: "`per` is empty",
+            label: "names no bucket",
+            help: "for one bucket that all share write `per = [\"global\"]`",
+        }
+    }
 }

@@ -1,21 +1,25 @@
 //! Reads a policy file, table by table.
 
+mod across;
+mod allow;
 mod checks;
 mod claims;
 mod issuer_keys;
 mod issuers;
 mod keys;
 mod limits;
+mod rule_faults;
 mod rules;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use across::{warn_of_plans, warn_of_proxies};
+use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_quota, load_size, parse_cidr,
-    parse_header, report_syntax,
+    check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
+    load_size, parse_cidr, parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
@@ -23,19 +27,28 @@ use limits::load_limits;
 use rules::{RuleContext, load_rules};
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::problem::problems;
 use super::section::{At, Section};
+use super::sources::Sources;
+use super::warning::Warning;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
-const MAX_BUCKETS: u64 = 1_000_000;
+/// The keys at the top, in the order of the reference.
+const TABLES: [&str; 12] = [
+    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
+    "limit", "rule", "store",
+];
 
-/// Reads the policy `text`. Files that it names are relative to `folder`.
+const MAX_BUCKETS: usize = 1_000_000;
+
+/// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
 /// What could not be read is reported in `faults`; whoever calls refuses the policy when there are
 /// any. `None` where nothing can be made of the text.
-pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Option<Policy> {
+pub(crate) fn load(name: &str, text: &str, sources: &Sources, faults: &Faults) -> Option<Policy> {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let start = Place { source: source.clone(), span: 0..0 };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -44,8 +57,9 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
     }
     let lines = report_syntax(&errors, &source, faults)?;
     let root = Section::new("the policy", table.get_ref(), &source, 0..0, faults);
+    root.knows(&TABLES);
     check_version(&root);
-    let policy = load_root(&root, folder);
+    let policy = load_root(&root, sources);
     root.finish();
     if !lines.is_empty() {
         faults.drop_followers(&lines);
@@ -54,63 +68,66 @@ pub(crate) fn load(name: &str, text: &str, folder: &Path, faults: &Faults) -> Op
 }
 
 fn refuse_empty(start: &Place, faults: &Faults) -> Option<Policy> {
-    faults.push(Fault::at(start, "the policy is empty").label("nothing stands here").with_help(
-        "begin with `version = 1` and a [[rule]]: without rules every request is denied",
-    ));
+    faults.push(Fault::of(start, &PolicyFault::EmptyPolicy));
     None
 }
 
 fn check_version(root: &Section<'_>) {
-    let help = "this release reads version 1";
     if !root.has("version") {
-        root.push(
-            Fault::at(root.place(), "the policy has no `version`")
-                .label("`version` belongs here")
-                .with_help("begin with `version = 1`, above all tables"),
-        );
+        root.push(Fault::of(root.place(), &PolicyFault::NoVersion));
     }
     if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1)
     {
-        root.push(
-            Fault::at(&version.place, format!("version {} is unknown", version.value))
-                .label("is not 1")
-                .with_help(help),
-        );
+        let unknown = PolicyFault::UnknownVersion { version: version.value };
+        root.push(Fault::of(&version.place, &unknown));
     }
 }
 
-fn load_root(root: &Section<'_>, folder: &Path) -> Option<Policy> {
+fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (denial, codes) = load_denial(root.section("denial", "[denial]"));
-    let address = load_address(root.section("address", "[address]"));
+    let (address, address_whole) =
+        whole(root, || load_address(root.section("address", "[address]")));
     let failures = load_failures(root.section("failures", "[failures]"));
     let tokens = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
 
     let key_header = root.section("api_keys", "[api_keys]").and_then(|keys| keys.text("header"));
     let key_header = key_header.map_or("x-api-key", |header| header.value);
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), folder, key_header);
+    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources, key_header);
     let issuers = Issuers::new(issuers, tokens.max_bytes);
-    let takes_keys = root.has("api_keys");
+    // A table whose name is misspelt is reported as that alone, and not as one that is missing.
+    let keys_misspelt = root.misspells("api_keys") || root.misspells("key");
+    let takes_keys = root.has("api_keys") || root.has("key") || keys_misspelt;
     let (mut keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
-        load_keys(section, folder, issuers.take_bearer(), root.faults())
+        let plain = root.sections("key", "[[key]]");
+        load_keys(section, plain, sources, issuers.take_bearer(), root.faults())
     });
     keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
-    let (limits, limits_whole) = whole(root, || load_limits(sections));
-    let limit_names_known = limits.len() == written && (written > 0 || !any);
+    let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
+    let limit_names_known =
+        limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
         takes_keys,
-        takes_tokens: root.has("issuer"),
+        takes_tokens: root.has("issuer") || root.misspells("issuer"),
         granted: keys.granted(),
-        keys_whole,
+        granted_roles: keys.granted_roles(),
+        keys_whole: keys_whole && !keys.has_store && !keys_misspelt,
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
+    if context.keys_whole && context.limits_whole {
+        warn_of_plans(&limits, &keys, !context.takes_tokens, root.faults());
+    }
+    if address_whole {
+        warn_of_proxies(&address, &limits, root.faults());
+    }
+    load_allow(root.sections("allow", "`allow`"));
 
     Some(Policy {
         denial,
@@ -219,22 +236,18 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     if let Some(At { value: AddressSource::Single(name), place }) = &source
         && let Some(near) = nearest(name.as_str(), ["peer", "x-forwarded-for", "forwarded"])
     {
-        section.push(
-            Fault::doubt(place, format!("`{name}` is read as a header with one address"))
-                .label("is none of the lists that are understood")
-                .with_help(format!("did you mean `{near}`?")),
-        );
+        section.push(Fault::warning(
+            place,
+            &Warning::UnusualAddressSource { header: name.to_string(), near: near.into() },
+        ));
     }
     let trusted_nobody = !section.has("trusted") || section.is_empty("trusted");
     if let Some(trusted) = section.list("trusted", "range of addresses", parse_cidr) {
         for range in &trusted {
             let shortest = if range.value.addr().is_ipv4() { 8 } else { 16 };
             if range.value.prefix_len() < shortest {
-                section.push(
-                    Fault::at(&range.place, format!("`{}` trusts too many addresses", range.value))
-                        .label(format!("is shorter than /{shortest}"))
-                        .with_help("name the networks of your proxies: whoever is trusted can claim any address"),
-                );
+                let wide = PolicyFault::TrustedTooWide { range: range.value, shortest };
+                section.push(Fault::of(&range.place, &wide));
             }
         }
         address.trusted = trusted.into_iter().map(|range| range.value).collect();
@@ -244,21 +257,11 @@ fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
     }
     let believes = source.as_ref().is_some_and(|source| source.value != AddressSource::Peer);
     if !believes && !address.trusted.is_empty() {
-        section.push(
-            Fault::doubt(&section.key_place("trusted"), "`trusted` has no effect")
-                .label("only the peer's own address is looked at")
-                .with_help(
-                    "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
-                ),
-        );
+        section.push(Fault::warning(&section.key_place("trusted"), &Warning::TrustedWithoutEffect));
     }
     if let Some(source) = source {
         if believes && trusted_nobody {
-            section.push(
-                Fault::doubt(&source.place, "the header is never believed")
-                    .label("no proxy is trusted to send it")
-                    .with_help("list your proxies: `trusted = [\"10.0.0.0/8\"]`"),
-            );
+            section.push(Fault::warning(&source.place, &Warning::HeaderNeverBelieved));
         }
         address.source = source.value;
     }
@@ -300,20 +303,49 @@ fn load_tokens(section: Option<Section<'_>>) -> TokenPolicy {
 fn load_store(section: Option<Section<'_>>) -> usize {
     let max_buckets = section.and_then(|section| {
         if section.text("kind").is_some_and(|kind| kind.value == "redis") {
-            section.push(
-                Fault::at(&section.key_place("kind"), "the store `redis` is not in this release")
-                    .label("cannot be used yet")
-                    .with_help(
-                        "use `kind = \"memory\"`: every process then keeps buckets of its own",
-                    ),
-            );
+            section.push(Fault::of(&section.key_place("kind"), &PolicyFault::StoreNotInRelease));
         } else {
             section.one_of("kind", &[("memory", ())]);
         }
-        let max_buckets = section.number("max_buckets", 1..1 << 40);
+        let max_buckets = load_max_buckets(&section);
         section.finish();
         max_buckets
     });
-    let max_buckets = max_buckets.map_or(MAX_BUCKETS, |max_buckets| max_buckets.value);
-    usize::try_from(max_buckets).unwrap_or(usize::MAX)
+    max_buckets.unwrap_or(MAX_BUCKETS)
+}
+
+problems! {
+    /// What may be wrong with the policy as a whole, or with a table that is read here.
+    enum PolicyFault: Fault {
+        /// A file with nothing in it.
+        EmptyPolicy => {
+            message: "the policy is empty",
+            label: "is empty",
+            help: "begin with `version = 1` and a [[rule]]: without rules every request is denied",
+        }
+        /// No `version` above the tables.
+        NoVersion => {
+            message: "the policy has no `version`",
+            label: "`version` belongs here",
+            help: "begin with `version = 1`, above all tables",
+        }
+        /// A version that this release does not read.
+        UnknownVersion { version: u64 } => {
+            message: "version {version} is unknown",
+            label: "is not 1",
+            help: "this release reads version 1",
+        }
+        /// A range in `trusted` that holds more than the proxies of anybody.
+        TrustedTooWide { range: ipnet::IpNet, shortest: u8 } => {
+            message: "`{range}` trusts too many addresses",
+            label: "is shorter than /{shortest}",
+            help: "name the networks of your proxies: whoever is trusted can claim any address",
+        }
+        /// `kind = "redis"`.
+        StoreNotInRelease => {
+            message: "the store `redis` is not in this release",
+            label: "cannot be used yet",
+            help: "use `kind = \"memory\"`: every process then keeps buckets of its own",
+        }
+    }
 }

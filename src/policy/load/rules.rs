@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 
 use http::Method;
 
@@ -9,13 +10,15 @@ use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scop
 use super::claims::{Braces, load_claims};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use super::rule_faults::RuleFault;
 use crate::claims::ClaimMatch;
-use crate::limit::{KeyPart, ONE};
-use crate::policy::fault::{Fault, Place, list, nearest, suggest};
+use crate::limit::{KeyPart, Limit, ONE};
+use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::path::{check_path, normal};
 use crate::policy::rule::{Access, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
+use crate::policy::warning::Warning;
 
 /// What rules are checked against.
 pub(super) struct RuleContext<'a> {
@@ -25,6 +28,8 @@ pub(super) struct RuleContext<'a> {
     pub(super) takes_tokens: bool,
     /// The scopes that keys grant.
     pub(super) granted: BTreeSet<&'a str>,
+    /// The roles that keys grant.
+    pub(super) granted_roles: BTreeSet<&'a str>,
     /// Whether all keys could be read; otherwise it is not known what they grant.
     pub(super) keys_whole: bool,
     /// Whether all limits could be read.
@@ -45,12 +50,8 @@ pub(super) fn load_rules(
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     let mut used = vec![false; context.limits.len()];
     let before = root.faults().count();
-    if sections.is_empty() && !root.holds("rule") {
-        root.push(
-            Fault::doubt(root.place(), "the policy has no rules")
-                .label("every request will be denied")
-                .with_help("add a [[rule]] for each path that may be called"),
-        );
+    if sections.is_empty() && !root.holds("rule") && !root.misspells("rule") {
+        root.push(Fault::warning(root.place(), &Warning::NoRules));
     }
     for section in sections {
         let place = section.place().clone();
@@ -62,11 +63,8 @@ pub(super) fn load_rules(
     let whole = context.limits_whole && root.faults().count() == before;
     let unused = context.limits.iter().zip(&used).filter(|(_, used)| whole && !**used);
     for (limit, _) in unused {
-        root.push(
-            Fault::doubt(&limit.place, format!("no rule uses the limit `{}`", limit.limit.name))
-                .label("counts nothing")
-                .with_help(format!("add it to a rule: `limits = [\"{}\"]`", limit.limit.name)),
-        );
+        let unused = Warning::UnusedLimit { limit: limit.limit.name.clone() };
+        root.push(Fault::warning(&limit.place, &unused));
     }
     let table = RuleTable::new(rules, &places, root.faults());
     report_covered(&table, &places, root);
@@ -85,11 +83,8 @@ fn report_covered(table: &RuleTable, places: &[Place], root: &Section<'_>) {
             named.contains(&method) || (*method == Method::HEAD && named.contains(&&Method::GET))
         };
         if USUAL_METHODS.iter().all(is_taken) {
-            root.push(
-                Fault::doubt(place, format!("the rule `{}` is shadowed", rule.name))
-                    .label("other rules take every usual method on this path")
-                    .with_help("remove it, or leave some methods to it"),
-            );
+            let shadowed = Warning::ShadowedRule { rule: rule.name.clone() };
+            root.push(Fault::warning(place, &shadowed));
         }
     }
 }
@@ -118,13 +113,10 @@ fn load_rule(
     let addresses = section.list("addresses", "range of addresses", parse_cidr).unwrap_or_default();
     let cost = section.number("cost", 1..1 << 32);
     let limits = load_rule_limits(&section, context, public, cost.as_ref(), used);
+    report_unproven_limits(&section, context, &limits);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     if mode == Some(Mode::Shadow) {
-        section.push(
-            Fault::doubt(&section.key_place("mode"), "the rule denies nobody")
-                .label("decides and logs, and lets every request pass")
-                .with_help("set `mode = \"enforce\"` when the log shows that it decides as meant"),
-        );
+        section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
     let listed = section.flag("listed").unwrap_or(true);
     section.finish();
@@ -134,6 +126,8 @@ fn load_rule(
     let path = path?;
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
+        index: 0,
+        admitted: OnceLock::new(),
         name: name?.value.into(),
         methods: methods?,
         path: path.value.into(),
@@ -155,7 +149,7 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         return Some(Vec::new());
     }
     let written = section.texts("methods")?.len();
-    let methods = section.list("methods", "method of a rule", |text| {
+    let methods = section.list("methods", "method", |text| {
         let usual = known.iter().find(|method| method.eq_ignore_ascii_case(text));
         if matches!(text, "CONNECT" | "TRACE") {
             return Err(format!("{text} is never admitted"));
@@ -174,20 +168,14 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         }
     })?;
     if written == 0 {
-        section.push(
-            Fault::at(&section.key_place("methods"), "the rule can never match")
-                .label("covers no method")
-                .with_help("leave `methods` out to cover all of them"),
-        );
+        section.push(Fault::of(&section.key_place("methods"), &RuleFault::NoMethod));
         return None;
     }
     let whole = methods.len() == written;
     for odd in methods.iter().filter(|method| !known.contains(&method.value.as_str())) {
-        section.push(
-            Fault::doubt(&odd.place, format!("the method `{}` is unusual", odd.value))
-                .label("is none of the usual methods")
-                .with_help(suggest(odd.value.as_str(), "the usual methods are", known)),
-        );
+        let usual = USUAL_METHODS.iter().map(|method| method.as_str().to_owned()).collect();
+        let unusual = Warning::UnusualMethod { method: odd.value.to_string(), usual };
+        section.push(Fault::warning(&odd.place, &unusual));
     }
     let mut methods: Vec<Method> = methods.into_iter().map(|method| method.value).collect();
     let mut seen = Vec::new();
@@ -203,14 +191,8 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     if public {
         for name in ["scopes", "any_scopes", "roles", "claims"] {
             if section.has(name) && !section.is_empty(name) {
-                section.push(
-                    Fault::at(
-                        &section.key_place(name),
-                        format!("a public rule cannot ask for `{name}`"),
-                    )
-                    .label("needs to know who calls")
-                    .with_help(format!("remove `public = true`, or remove `{name}`")),
-                );
+                let demand = RuleFault::DemandOfPublicRule { key: name };
+                section.push(Fault::of(&section.key_place(name), &demand));
             }
         }
     }
@@ -225,21 +207,13 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
         demands.token = kinds.iter().any(|kind| !kind.value);
         check_kinds(section, context, public, &demands);
     } else if !public && !context.takes_keys && !context.takes_tokens {
-        section.push(
-            Fault::doubt(section.place(), "the rule admits nobody")
-                .label("no API key and no issuer is configured")
-                .with_help("add [api_keys] or an [[issuer]], or write `public = true`"),
-        );
+        section.push(Fault::warning(section.place(), &Warning::AdmitsNobody));
     }
     let keys_only = !demands.token || !context.takes_tokens;
     let has_no_key =
         context.takes_keys && context.keys_whole && context.keys.table.iter().next().is_none();
     if !public && keys_only && has_no_key {
-        section.push(
-            Fault::doubt(section.place(), "the rule admits nobody yet")
-                .label("there is no API key")
-                .with_help("`tollgate key new` makes one"),
-        );
+        section.push(Fault::warning(section.place(), &Warning::NoApiKey));
     }
     let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
     let any_scopes = section.list("any_scopes", "scope", parse_scope).unwrap_or_default();
@@ -249,16 +223,16 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     demands.scopes = scopes.into_iter().map(|scope| scope.value).collect();
     demands.any_scopes = any_scopes.into_iter().map(|scope| scope.value).collect();
     let roles = section.list("roles", "role", check_word).unwrap_or_default();
+    if !public && context.takes_keys {
+        report_unknown_roles(section, context, &demands, &roles);
+    }
     demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
     if let Some(claims) = section.section("claims", "claims") {
         demands.claims = load_claims(&claims, Braces::Parameters);
         report_parameters(section, &demands.claims);
         if !demands.claims.is_empty() && !public && (!demands.token || !context.takes_tokens) {
-            section.push(
-                Fault::doubt(&section.key_place("claims"), "the rule admits nobody")
-                    .label("only tokens have claims, and none are accepted here")
-                    .with_help("use `roles`, which keys have too, or accept tokens"),
-            );
+            section
+                .push(Fault::warning(&section.key_place("claims"), &Warning::ClaimsWithoutTokens));
         }
     }
     demands
@@ -293,29 +267,16 @@ fn report_parameters(section: &Section<'_>, claims: &[ClaimMatch]) {
 fn check_kinds(section: &Section<'_>, context: &RuleContext<'_>, public: bool, demands: &Demands) {
     let place = section.key_place("credentials");
     if public {
-        section.push(
-            Fault::doubt(&place, "`credentials` has no effect on a public rule")
-                .label("is never looked at")
-                .with_help("remove it, or remove `public = true`"),
-        );
+        section.push(Fault::warning(&place, &Warning::CredentialsOnPublicRule));
         return;
     }
-    let (message, help) = match (demands.api_key, demands.token) {
-        (false, false) if section.is_empty("credentials") => (
-            "the rule admits nobody: it accepts no kind of credential",
-            "leave `credentials` out to accept keys and tokens",
-        ),
-        (false, true) if !context.takes_tokens => (
-            "the rule accepts tokens only, and no issuer is configured",
-            "declare an [[issuer]], or accept `api_key`",
-        ),
-        (true, false) if !context.takes_keys => (
-            "the rule accepts API keys only, and none are configured",
-            "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
-        ),
+    let fault = match (demands.api_key, demands.token) {
+        (false, false) if section.is_empty("credentials") => RuleFault::NoCredentials,
+        (false, true) if !context.takes_tokens => RuleFault::TokensWithoutIssuer,
+        (true, false) if !context.takes_keys => RuleFault::KeysWithoutTable,
         _ => return,
     };
-    section.push(Fault::at(&place, message).label("can never be met").with_help(help));
+    section.push(Fault::of(&place, &fault));
 }
 
 /// A scope that no key has, where nothing but keys can grant it.
@@ -331,27 +292,50 @@ fn report_ungranted<'s>(
     }
     let granted = &context.granted;
     for scope in all.chain(any).filter(|scope| !granted.contains(scope.value.as_str())) {
-        section.push(
-            Fault::doubt(&scope.place, format!("no key grants the scope `{}`", scope.value))
-                .label("is granted to nobody")
-                .with_help(suggest(
-                    scope.value.as_str(),
-                    "the scopes of keys are",
-                    granted.iter().copied(),
-                )),
-        );
+        let unused = Warning::UnusedScope {
+            scope: scope.value.to_string(),
+            granted: granted.iter().map(|scope| (*scope).to_owned()).collect(),
+        };
+        section.push(Fault::warning(&scope.place, &unused));
     }
 }
 
-fn unknown_limit(name: &At<&str>, names: &[&str]) -> Fault {
-    let help = match nearest(name.value, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? limits are declared with [[limit]]"),
-        None if names.is_empty() => "declare it with [[limit]]".into(),
-        None => format!("the limits are {}; declare others with [[limit]]", list(names)),
-    };
-    Fault::at(&name.place, format!("unknown limit `{}`", name.value.escape_debug()))
-        .label("no limit has this name")
-        .with_help(help)
+/// A role that no key has, where nothing but keys can have it.
+fn report_unknown_roles(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    demands: &Demands,
+    roles: &[At<String>],
+) {
+    if (demands.token && context.takes_tokens) || !context.keys_whole {
+        return;
+    }
+    let granted = &context.granted_roles;
+    for role in roles.iter().filter(|role| !granted.contains(role.value.as_str())) {
+        let unknown = Warning::UnknownRole {
+            role: role.value.clone(),
+            granted: granted.iter().map(|role| (*role).to_owned()).collect(),
+        };
+        section.push(Fault::warning(&role.place, &unknown));
+    }
+}
+
+/// A rule none of whose limits is kept by what was proven of the client alone.
+fn report_unproven_limits(section: &Section<'_>, context: &RuleContext<'_>, limits: &[usize]) {
+    let limits: Vec<&Limit> = limits.iter().map(|limit| &context.limits[*limit].limit).collect();
+    let is_chosen = |limit: &&Limit| limit.per.iter().any(is_chosen_by_client);
+    if !limits.is_empty() && limits.iter().all(is_chosen) {
+        let limits = limits.iter().map(|limit| limit.name.clone()).collect();
+        section.push(Fault::warning(
+            &section.key_place("limits"),
+            &Warning::UnprovenLimitKey { limits },
+        ));
+    }
+}
+
+/// Whether a client can have another bucket by sending something else.
+fn is_chosen_by_client(part: &KeyPart) -> bool {
+    matches!(part, KeyPart::Header(_))
 }
 
 /// The limits of a rule, by index. A limit that could not be read counts as used.
@@ -367,18 +351,17 @@ fn load_rule_limits(
     for name in section.texts("limits").unwrap_or_default() {
         let Some(index) = names.iter().position(|known| *known == name.value) else {
             if context.limit_names_known {
-                section.push(unknown_limit(&name, &names));
+                let known = names.iter().map(|name| (*name).to_owned()).collect();
+                let unknown = RuleFault::UnknownLimit { limit: name.value.to_owned(), known };
+                section.push(Fault::of(&name.place, &unknown));
             }
             continue;
         };
         used[index] = true;
         let LoadedLimit { limit, whole, .. } = &context.limits[index];
         if limits.contains(&index) {
-            section.push(
-                Fault::at(&name.place, format!("the limit `{}` stands twice", limit.name))
-                    .label("is taken already")
-                    .with_help("name it once; `cost` says how many tokens a request takes"),
-            );
+            let twice = RuleFault::LimitUsedTwice { limit: limit.name.clone() };
+            section.push(Fault::of(&name.place, &twice));
             continue;
         }
         if !whole {
@@ -386,48 +369,27 @@ fn load_rule_limits(
         }
         if public && limit.needs_principal() {
             let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
-            section.push(
-                Fault::at(
-                    &name.place,
-                    format!("the limit `{}` is per {part}, and the rule is public", limit.name),
-                )
-                .label("needs to know who calls")
-                .with_help("limit public rules `per = [\"address\"]`"),
-            );
+            let limit = limit.name.clone();
+            section.push(Fault::of(&name.place, &RuleFault::LimitOfPublicRule { limit, part }));
         }
         let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
         if let (Some(cost), Some(tightest)) = (cost, tightest)
             && cost.value > u64::from(tightest.quota.burst())
         {
-            let plan = tightest
-                .plan
-                .as_deref()
-                .map_or(String::new(), |plan| format!(" for the plan `{plan}`"));
-            section.push(
-                Fault::at(
-                    &cost.place,
-                    format!(
-                        "the cost of {} is above the burst of `{}`{plan}",
-                        cost.value, limit.name
-                    ),
-                )
-                .label(format!("is above {}", tightest.quota.burst()))
-                .with_help(
-                    "such a request would be refused for ever: lower `cost`, or raise `burst`",
-                ),
-            );
+            let above = RuleFault::CostAboveBurst {
+                cost: cost.value,
+                burst: tightest.quota.burst().into(),
+                limit: limit.name.clone(),
+                plan: tightest.plan.clone(),
+            };
+            section.push(Fault::of(&cost.place, &above));
         }
         limits.push(index);
     }
     if limits.len() > MAX_LIMITS_OF_A_RULE {
-        section.push(
-            Fault::at(
-                &section.key_place("limits"),
-                format!("a rule has at most {MAX_LIMITS_OF_A_RULE} limits"),
-            )
-            .label("are too many")
-            .with_help(format!("drop some of {}", list(&names))),
-        );
+        let limits = limits.iter().map(|limit| context.limits[*limit].limit.name.clone()).collect();
+        let too_many = RuleFault::TooManyLimits { most: MAX_LIMITS_OF_A_RULE, limits };
+        section.push(Fault::of(&section.key_place("limits"), &too_many));
     }
     limits
 }

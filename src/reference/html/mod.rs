@@ -39,7 +39,7 @@ const FILES: [(&str, &str); 3] = [
 pub(super) fn csp() -> String {
     let hash = |text: &str| STANDARD.encode(digest(&SHA256, text.as_bytes()));
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+        "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
          form-action 'none'",
         hash(STYLE),
         hash(SCRIPT)
@@ -57,7 +57,7 @@ pub(super) struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     pub(super) fn new(api: &'a Api<'a>, links: Links) -> Self {
-        let handbook_href = api.gate.map(|_| links.page("handbook")).unwrap_or_default();
+        let handbook_href = api.snapshot.map(|_| links.page("handbook")).unwrap_or_default();
         let name = match &*api.denial.realm {
             "api" => "Errors of this API".to_owned(),
             realm => format!("Errors of {realm}"),
@@ -151,6 +151,7 @@ impl<'a> Pages<'a> {
                 status_standard: page.statuses.1,
                 retry: retry(code),
                 challenge: self.links.inline(page.challenge),
+                counts_as_failure: code.counts_as_failure,
                 summary: self.links.html(&prose.summary),
                 about: self.links.html(&prose.more),
                 steps: self.links.html(&prose.steps),
@@ -183,7 +184,7 @@ impl<'a> Pages<'a> {
 
     /// What each path asks for; `None` for any API.
     pub(super) fn handbook(&self) -> Option<String> {
-        let policy = &self.api.gate?.policy;
+        let policy = &self.api.snapshot?.policy;
         let book = handbook::Handbook::of(policy);
         let is_used = |limit: &&Limit| {
             let mut used = book.rules.iter().flat_map(|entry| &entry.limits);

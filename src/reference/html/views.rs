@@ -104,6 +104,7 @@ pub(super) struct Page {
     pub(super) status_standard: u16,
     pub(super) retry: &'static str,
     pub(super) challenge: String,
+    pub(super) counts_as_failure: bool,
     pub(super) summary: String,
     pub(super) about: String,
     pub(super) steps: String,

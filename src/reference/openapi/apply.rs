@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::components::{components, header, limit_headers};
 use super::operation::{METHODS, denials, security};
-use crate::denial::catalogue;
+use crate::denial::Code;
 use crate::gate::Tollgate;
 use crate::policy::{NoRule, Policy};
 use crate::reference::Api;
@@ -49,7 +49,8 @@ where
     if !matches!(json, Json::Object(_)) {
         return Err(ApplyError::NotAnObject);
     }
-    add(&Api::of(gate.gate()), &gate.gate().policy, &mut json);
+    let snapshot = gate.gate().current();
+    add(&Api::of(&snapshot), &snapshot.policy, &mut json);
     let text = serde_json::to_string(&json)
         .map_err(|error| ApplyError::CannotBeWritten { source: error.into() })?;
     *document = serde_json::from_str(&text)
@@ -127,8 +128,8 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
             }
             entry.codes.iter().map(|occurring| occurring.code).collect()
         }
-        Err(NoRule::Path) => vec![&catalogue::NO_MATCHING_RULE],
-        Err(NoRule::Method(_)) => vec![&catalogue::METHOD_NOT_ALLOWED],
+        Err(NoRule::Path) => vec![Code::NoMatchingRule.row()],
+        Err(NoRule::Method(_)) => vec![Code::MethodNotAllowed.row()],
     };
     let responses = operation.entry("responses");
     for (status, response) in denials(api, &codes) {

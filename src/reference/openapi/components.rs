@@ -137,7 +137,7 @@ fn examples(api: &Api<'_>) -> Json {
 
 /// The responses by status: those of the policy's mode, or of both modes for any API.
 fn responses(api: &Api<'_>) -> Json {
-    let modes = match api.gate {
+    let modes = match api.snapshot {
         Some(_) => vec![api.denial.status],
         None => vec![StatusMode::Uniform, StatusMode::Standard],
     };
@@ -278,7 +278,7 @@ fn headers(api: &Api<'_>) -> Json {
 }
 
 fn security_schemes(api: &Api<'_>) -> Json {
-    let forms = match api.gate {
+    let forms = match api.snapshot {
         Some(gate) => all_forms(&gate.policy),
         None => Form::usual(),
     };

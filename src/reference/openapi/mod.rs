@@ -16,19 +16,19 @@ use super::json::{Json, object};
 
 /// The document: components, and with a policy the paths of its rules.
 pub(super) fn document(api: &Api<'_>) -> Json {
-    let title = match api.gate {
+    let title = match api.snapshot {
         Some(_) => format!("Access to {}", api.denial.realm),
         None => "Denials".to_owned(),
     };
-    let about = match api.gate {
+    let about = match api.snapshot {
         Some(_) => {
             "What each path asks for, and how it denies. Made from the policy in force; what an admitted request is answered is for the application to say."
         }
         None => "How requests are denied: to be referred to by the document of an API.",
     };
     let mut paths = api
-        .gate
-        .map_or_else(|| Json::Object(Vec::new()), |gate| operation::paths(api, &gate.policy));
+        .snapshot
+        .map_or_else(|| Json::Object(Vec::new()), |of| operation::paths(api, &of.policy));
     let mut components = components::components(api);
     share(&mut paths, components.entry("responses"));
     object! {

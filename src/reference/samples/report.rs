@@ -1,8 +1,8 @@
-// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
+// In Cargo.toml: tollgate-client = "0.1"
 use std::error::Error;
 
 use reqwest::{Client, Response};
-use tollgate::client::Denial;
+use tollgate_client::Denial;
 
 /// The server is at fault: gives its people the name of this denial in their log.
 async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {

@@ -1,8 +1,8 @@
-// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
+// In Cargo.toml: tollgate-client = "0.1"
 use std::error::Error;
 
 use reqwest::{Client, Response};
-use tollgate::client::Denial;
+use tollgate_client::Denial;
 
 /// Gets a new token, once, and asks again with it.
 async fn list_orders(

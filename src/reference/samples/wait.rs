@@ -1,9 +1,9 @@
-// In Cargo.toml: tollgate = { version = "0.1", default-features = false, features = ["client"] }
+// In Cargo.toml: tollgate-client = "0.1"
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Client, Response};
-use tollgate::client::Denial;
+use tollgate_client::Denial;
 
 /// Waits as long as the denial says, but not for more than a minute, and asks again.
 async fn list_orders(client: &Client, api: &str, key: &str) -> Result<Response, Box<dyn Error>> {

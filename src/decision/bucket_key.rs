@@ -1,0 +1,75 @@
+//! What a bucket is kept for: the parts of the limit's key, as they are in this request.
+
+use super::pipeline::Caller;
+use crate::ask::Ask;
+use crate::claims;
+use crate::limit::{BucketName, KeyPart, Limit, Parts};
+use crate::policy::{Policy, Rule};
+use crate::principal::Principal;
+
+/// The bucket of a request, under one of its limits.
+pub(super) struct BucketKey<'k, 'r> {
+    pub(super) limit: &'k Limit,
+    pub(super) policy: &'k Policy,
+    pub(super) rule: &'k Rule,
+    pub(super) ask: &'k Ask<'r>,
+    pub(super) caller: &'k Caller,
+}
+
+impl BucketName for BucketKey<'_, '_> {
+    fn write(&self, parts: &mut impl Parts) {
+        for part in &self.limit.per {
+            match part {
+                KeyPart::Client => self.client(parts),
+                KeyPart::Address => self.address(parts),
+                KeyPart::Rule => parts.rule(&self.rule.name),
+                KeyPart::Global => {}
+                KeyPart::Claim(name) => self.claim(name, parts),
+                KeyPart::Header(name) => {
+                    let mut values = self.ask.headers.get_all(name).iter();
+                    match values.next() {
+                        Some(first) => {
+                            parts.header(first.as_bytes(), values.map(|value| value.as_bytes()));
+                        }
+                        None => self.caller(parts),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl BucketKey<'_, '_> {
+    fn client(&self, parts: &mut impl Parts) {
+        if let Some(principal) = &self.caller.principal {
+            parts.client(principal);
+        }
+    }
+
+    fn address(&self, parts: &mut impl Parts) {
+        if let Some(address) = self.caller.address {
+            parts.address(self.policy.address.bucket(address));
+        }
+    }
+
+    /// Who calls: the client, where one was proven, and otherwise the address.
+    fn caller(&self, parts: &mut impl Parts) {
+        match &self.caller.principal {
+            Some(principal) => parts.client(principal),
+            None => self.address(parts),
+        }
+    }
+
+    /// A claim of the caller's token. A caller without it has a bucket of its own.
+    fn claim(&self, name: &str, parts: &mut impl Parts) {
+        let principal = self.caller.principal.as_ref();
+        let claim = principal.and_then(Principal::claims).and_then(|claims| claims.get(name));
+        let Some(claim) = claim else { return self.caller(parts) };
+        let issuer = principal.and_then(Principal::issuer);
+        // Text is compared as text, however it was escaped.
+        match claims::text(claim) {
+            Some(text) => parts.claim_text(issuer, &text),
+            None => parts.claim_json(issuer, claim),
+        }
+    }
+}

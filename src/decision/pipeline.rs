@@ -1,0 +1,395 @@
+//! The way of a request: from its facts to a permit with its charges, or to a refusal.
+//!
+//! ```text
+//! rule → address → principal → permit → charges → admitted
+//!    └───────┴──────────┴─────────┴────────┴─────→ refused
+//! ```
+
+use std::sync::Arc;
+
+use super::bucket_key::BucketKey;
+use super::refused::{Refused, TooManyFailures};
+use super::trace::{Step, Trace};
+use crate::address::Address;
+use crate::ask::Ask;
+use crate::credential::{Credential, CredentialError, TokenPlace, Unsupported};
+use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
+use crate::policy::{Demands, Mode, Policy, Rule, is_preflight};
+use crate::principal::{CredentialKind, Principal};
+use crate::verify::TokenCache;
+
+/// What requests are judged by.
+#[derive(Clone, Copy)]
+pub(crate) struct Judge<'s> {
+    pub(crate) policy: &'s Policy,
+    pub(crate) tokens: &'s TokenCache,
+    pub(crate) store: &'s MemoryStore,
+    /// The tables of the policy's limits in the store.
+    pub(crate) tables: &'s Tables,
+    /// `None` where failures are not counted.
+    pub(crate) failures: Option<&'s Failures>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) caller: Caller,
+    pub(crate) outcome: Outcome,
+}
+
+/// How a decision ends.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A CORS preflight passes unjudged.
+    Preflight,
+    Admitted(Permit),
+    /// This rule would refuse the request, but is in shadow mode. Nothing was charged.
+    Shadowed(Arc<Rule>, Refused),
+    /// The rule refuses the request, or no rule covers it.
+    Refused(Option<Arc<Rule>>, Refused),
+}
+
+/// What lets a request pass: the rule that admits it, and what was charged for it.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) charges: Charges,
+}
+
+impl Decision {
+    /// The rule that covers the request.
+    pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
+        match &self.outcome {
+            Outcome::Preflight => None,
+            Outcome::Admitted(permit) => Some(&permit.rule),
+            Outcome::Shadowed(rule, _) => Some(rule),
+            Outcome::Refused(rule, _) => rule.as_ref(),
+        }
+    }
+}
+
+/// What was learnt of the caller, whatever the outcome.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) address: Option<Address>,
+    pub(crate) principal: Option<Principal>,
+}
+
+impl Judge<'_> {
+    /// Decides about a request.
+    pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
+        let mut caller = Caller::default();
+        if is_preflight(ask.method, ask.headers) {
+            return Decision { caller, outcome: Outcome::Preflight };
+        }
+        let rule = match self.policy.rules.find(ask.method, ask.path) {
+            Ok(id) => &self.policy.rules[id],
+            Err(reason) => {
+                return Decision { caller, outcome: Outcome::Refused(None, reason.into()) };
+            }
+        };
+        trace.note(|| Step::Rule(rule.clone()));
+        let outcome = match self.admit(rule, ask, &mut caller, trace) {
+            Ok(permit) => Outcome::Admitted(permit),
+            Err(refused) if rule.mode == Mode::Shadow => Outcome::Shadowed(rule.clone(), refused),
+            Err(refused) => Outcome::Refused(Some(rule.clone()), refused),
+        };
+        Decision { caller, outcome }
+    }
+
+    /// The stages, each taking what the last one made. What is learnt of the caller is kept for
+    /// those who want to know, also where a later stage says no.
+    fn admit(
+        &self,
+        rule: &Arc<Rule>,
+        ask: &Ask<'_>,
+        caller: &mut Caller,
+        trace: &mut impl Trace,
+    ) -> Result<Permit, Refused> {
+        caller.address = self.find_address(rule, ask)?;
+        trace.note(|| Step::Address(caller.address));
+        caller.principal = match rule.demands() {
+            Some(demands) => Some(self.prove(rule, demands, ask, caller.address, trace)?),
+            None => None,
+        };
+        rule.permit(caller.address, caller.principal.as_ref())?;
+        trace.note(|| Step::Permitted);
+        let charges = self.take(rule, ask, caller)?;
+        trace.note(|| Step::Charged);
+        Ok(Permit { rule: rule.clone(), charges })
+    }
+
+    fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<Address>, Refused> {
+        let address = self.policy.address.client(ask.peer, ask.headers);
+        if address.is_none() && rule.needs_address {
+            return Err(Refused::AddressUnknown);
+        }
+        Ok(address)
+    }
+
+    /// From the one credential of the request to a principal.
+    fn prove(
+        &self,
+        rule: &Rule,
+        demands: &Demands,
+        ask: &Ask<'_>,
+        address: Option<Address>,
+        trace: &mut impl Trace,
+    ) -> Result<Principal, Refused> {
+        let credential = Credential::from_fields(&ask.fields, &self.policy.credential)?;
+        let kind = credential.kind();
+        trace.note(|| Step::Presented(kind));
+        if !demands.accepts(kind) || !self.understands(kind) {
+            return Err(CredentialError::Unsupported(Unsupported::Kind(kind)).into());
+        }
+        let attempts = Attempts { judge: self, address, ask };
+        let principal = self
+            .verify(&credential, &attempts)
+            .map_err(|refused| attempts.account(refused, rule.mode))?;
+        trace.note(|| Step::Proven(principal.clone()));
+        Ok(principal)
+    }
+
+    /// Whether anything is configured that could prove this kind of credential.
+    fn understands(&self, kind: CredentialKind) -> bool {
+        match kind {
+            CredentialKind::ApiKey => self.policy.takes_keys,
+            CredentialKind::Token => !self.policy.issuers.is_empty(),
+        }
+    }
+
+    fn verify(
+        &self,
+        credential: &Credential<'_>,
+        attempts: &Attempts<'_, '_>,
+    ) -> Result<Principal, Refused> {
+        let moment = &attempts.ask.moment;
+        match credential {
+            Credential::ApiKey(key) => {
+                let record = self.policy.keys.verify(key, attempts.address, || moment.wall())?;
+                Ok(record.principal.clone())
+            }
+            Credential::Token(token) => {
+                let (now, place) = (moment.wall(), TokenPlace::Authorization);
+                let issuers = &self.policy.issuers;
+                let proven = match self.tokens.recall(token, place, now, issuers) {
+                    Some(answer) => answer?,
+                    None => {
+                        attempts.check()?;
+                        self.tokens.prove(token, place, now, issuers)?
+                    }
+                };
+                Ok(proven.principal)
+            }
+        }
+    }
+
+    /// Takes every limit of the rule together, or nothing.
+    fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
+        let mut charges = Charges::default();
+        if rule.limits.is_empty() {
+            return Ok(charges);
+        }
+        let plan = caller.principal.as_ref().and_then(Principal::plan);
+        for index in &rule.limits {
+            let limit = &self.policy.limits[*index];
+            let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
+            let bucket = self.store.bucket(&key);
+            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, rule.cost.get()));
+        }
+        match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
+            Settled::Granted => Ok(charges),
+            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
+        }
+    }
+}
+
+/// The failed attempts of the address that a request comes from.
+///
+/// While an address waits, what memory alone proves is judged as ever. Only what costs more is
+/// checked first: a guess must not keep the server busy with signatures.
+struct Attempts<'a, 'r> {
+    judge: &'a Judge<'a>,
+    address: Option<Address>,
+    ask: &'a Ask<'r>,
+}
+
+impl Attempts<'_, '_> {
+    /// Called before a proof that costs more than a look into memory.
+    fn check(&self) -> Result<(), Refused> {
+        let Some((failures, address)) = self.counted() else { return Ok(()) };
+        let now = self.ask.moment.steady();
+        match failures.check(address, now) {
+            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
+                Err(Refused::TooManyFailures(TooManyFailures { wait, failure: None }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Charges an attempt that proved nothing to its address; where that has to wait already, the
+    /// answer says so.
+    fn account(&self, refused: Refused, mode: Mode) -> Refused {
+        let Some((failures, address)) = self.counted().filter(|_| refused.proves_nothing()) else {
+            return refused;
+        };
+        let now = self.ask.moment.steady();
+        match failures.check(address, now) {
+            Err(MustWait(wait)) => {
+                let failure = Some(Box::new(refused));
+                Refused::TooManyFailures(TooManyFailures { wait, failure })
+            }
+            Ok(()) => {
+                // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either.
+                if mode == Mode::Enforce {
+                    failures.charge(address, now);
+                }
+                refused
+            }
+        }
+    }
+
+    fn counted(&self) -> Option<(&Failures, Address)> {
+        let address = self.judge.policy.address.bucket(self.address?);
+        Some((self.judge.failures?, address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::fields::Fields;
+    use crate::policy::{Faults, Refusal, Sources, load};
+    use crate::time::{ManualClock, Moment};
+    use crate::verify::{NewApiKey, TokenPolicy};
+
+    /// A judge of a small policy, on buckets of its own.
+    struct Court {
+        policy: Policy,
+        tokens: TokenCache,
+        store: MemoryStore,
+        tables: Tables,
+        failures: Failures,
+        clock: ManualClock,
+        key: String,
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let key = NewApiKey::generate("tg").unwrap();
+            let text = format!(
+                "version = 1\n[api_keys]\n[[api_keys.key]]\nid = \"one\"\nclient = \"billing\"\n\
+                 digest = \"{}\"\nscopes = [\"read\"]\n\
+                 [failures]\nrate = \"1/minute\"\nburst = 2\n\
+                 [[limit]]\nname = \"few\"\nrate = \"1/minute\"\nburst = 2\nper = [\"client\"]\n\
+                 [[rule]]\nname = \"read\"\npath = \"/read\"\nscopes = [\"read\"]\nlimits = [\"few\"]\n\
+                 [[rule]]\nname = \"write\"\npath = \"/write\"\nscopes = [\"write\"]\nlimits = [\"few\"]\n\
+                 [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\nscopes = [\"write\"]\n",
+                key.digest()
+            );
+            let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
+            let store = MemoryStore::default();
+            let tables = store.adopt(&policy.limits).tables;
+            let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
+            let (tokens, clock) =
+                (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
+            Self { policy, tokens, store, tables, failures, clock, key: key.reveal().to_owned() }
+        }
+
+        fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
+            let mut headers = HeaderMap::new();
+            if let Some(key) = key {
+                headers.insert("x-api-key", key.parse().unwrap());
+            }
+            let judge = Judge {
+                policy: &self.policy,
+                tokens: &self.tokens,
+                store: &self.store,
+                tables: &self.tables,
+                failures: Some(&self.failures),
+            };
+            let ask = Ask {
+                method: &Method::GET,
+                path,
+                headers: &headers,
+                fields: Fields::of(&headers, &self.policy.credential.key_header),
+                peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
+                moment: Moment::of(&self.clock),
+            };
+            judge.decide(&ask, trace)
+        }
+    }
+
+    #[test]
+    fn each_stage_adds_one_step() {
+        let court = Court::new();
+        let steps = |path: &str, key: Option<&str>| {
+            let mut journal = Vec::new();
+            court.decide(path, key, &mut journal);
+            journal.iter().map(|step: &Step| format!("{step:?}")).collect::<Vec<_>>()
+        };
+        let names = |steps: &[String]| -> Vec<String> {
+            let name = |step: &String| step.split('(').next().unwrap().to_owned();
+            steps.iter().map(name).collect()
+        };
+        let key = Some(&*court.key);
+        assert_eq!(names(&steps("/nowhere", key)), [""; 0]);
+        assert_eq!(names(&steps("/read", None)), ["Rule", "Address"]);
+        assert_eq!(
+            names(&steps("/write", key)),
+            ["Rule", "Address", "Presented", "Proven"],
+            "a scope is missing"
+        );
+        assert_eq!(
+            names(&steps("/read", key)),
+            ["Rule", "Address", "Presented", "Proven", "Permitted", "Charged"]
+        );
+    }
+
+    #[test]
+    fn a_refusal_carries_its_evidence_and_takes_nothing() {
+        let court = Court::new();
+        let decision = court.decide("/write", Some(&court.key), &mut ());
+        let Outcome::Refused(_, Refused::Permit(Refusal::Scope(gap))) = &decision.outcome else {
+            panic!("{decision:?}")
+        };
+        let missing: Vec<&str> = gap.missing().map(|scope| scope.as_str()).collect();
+        assert_eq!(missing, ["write"]);
+        assert_eq!(decision.caller.principal.unwrap().client(), "billing");
+        for _ in 0..2 {
+            let admitted = court.decide("/read", Some(&court.key), &mut ()).outcome;
+            assert!(matches!(admitted, Outcome::Admitted(_)), "the limit is still full");
+        }
+        let refused = court.decide("/read", Some(&court.key), &mut ()).outcome;
+        assert!(matches!(refused, Outcome::Refused(_, Refused::Limits(_))));
+    }
+
+    #[test]
+    fn a_rule_in_shadow_mode_refuses_nobody_and_says_why_it_would() {
+        let court = Court::new();
+        let decision = court.decide("/dark", None, &mut ());
+        assert!(matches!(
+            decision.outcome,
+            Outcome::Shadowed(_, Refused::Credential(CredentialError::Missing))
+        ));
+        assert_eq!(&*decision.rule().unwrap().name, "dark");
+    }
+
+    #[test]
+    fn an_address_that_waits_is_no_reason_to_refuse_what_proves_itself() {
+        let court = Court::new();
+        let unknown = NewApiKey::generate("tg").unwrap();
+        let guess = || court.decide("/read", Some(unknown.reveal()), &mut ()).outcome;
+        for _ in 0..2 {
+            assert!(matches!(guess(), Outcome::Refused(_, Refused::Key(_))));
+        }
+        let Outcome::Refused(_, Refused::TooManyFailures(waits)) = guess() else { panic!() };
+        assert_eq!(waits.wait, 60_000_000);
+        assert!(matches!(waits.failure.as_deref(), Some(Refused::Key(_))));
+        let good = court.decide("/read", Some(&court.key), &mut ()).outcome;
+        assert!(matches!(good, Outcome::Admitted(_)));
+    }
+}

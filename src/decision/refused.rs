@@ -1,0 +1,82 @@
+//! Why a request is refused: the error of the stage that said no, with its evidence.
+
+use crate::credential::CredentialError;
+use crate::limit::Balance;
+use crate::policy::{NoRule, Refusal};
+use crate::verify::{KeyError, TokenError};
+
+/// The error of a stage.
+#[derive(Clone, Debug)]
+pub(crate) enum Refused {
+    /// No rule covers the request.
+    NoRule(NoRule),
+    /// The decision needs the client's address, and the server does not know the peer's.
+    AddressUnknown,
+    /// The address has to wait, since too many attempts from it failed.
+    TooManyFailures(TooManyFailures),
+    /// The request does not carry exactly one credential that is accepted here.
+    Credential(CredentialError),
+    Key(KeyError),
+    Token(TokenError),
+    /// The caller is known, and may not do this.
+    Permit(Refusal),
+    /// A limit is short. This is how all limits of the rule stand.
+    Limits(Balance),
+}
+
+/// An address that has to wait.
+#[derive(Clone, Debug)]
+pub(crate) struct TooManyFailures {
+    /// Microseconds until the address may fail again.
+    pub(crate) wait: u64,
+    /// What failed now; `None` where the credential was not looked at.
+    pub(crate) failure: Option<Box<Refused>>,
+}
+
+impl Refused {
+    /// Whether a credential was presented and proved nothing: then the attempt is charged to the
+    /// address that it came from.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        match self {
+            Self::Key(error) => error.proves_nothing(),
+            Self::Token(error) => error.proves_nothing(),
+            _ => false,
+        }
+    }
+}
+
+impl From<NoRule> for Refused {
+    fn from(reason: NoRule) -> Self {
+        Self::NoRule(reason)
+    }
+}
+
+impl From<CredentialError> for Refused {
+    fn from(error: CredentialError) -> Self {
+        Self::Credential(error)
+    }
+}
+
+impl From<KeyError> for Refused {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::AddressUnknown => Self::AddressUnknown,
+            error => Self::Key(error),
+        }
+    }
+}
+
+impl From<TokenError> for Refused {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AddressUnknown => Self::AddressUnknown,
+            refusal => Self::Permit(refusal),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Puts another policy in force while the gate runs.
+//!
+//! 1. A thread of the gate looks at the files once a second ([`crate::watch`]); [`Gate::reload`]
+//!    reads them at once.
+//! 2. What was read is checked as a whole. A policy that is refused changes nothing: the old one
+//!    stays in force, and the log and [`Status`] say why.
+//! 3. Otherwise a new [`Snapshot`] takes the place of the old one. Buckets are kept, and restated
+//!    where quotas changed. The log says in words what changed.
+
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+
+use metrics::{counter, gauge};
+
+use super::builder::OpenError;
+use super::gate::Gate;
+use super::origin::{Loaded, Origin, Reload};
+use super::snapshot::{Lasting, Snapshot};
+use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
+use crate::policy::{Fault, Outline};
+use crate::time::{MICROS, rfc3339};
+use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
+
+/// How many changes the log lists.
+const MOST_CHANGES: usize = 20;
+
+/// What is remembered of the policy in force, and of the last one that was refused.
+#[derive(Debug)]
+pub(super) struct Record {
+    revision: Revision,
+    /// Unix seconds.
+    loaded_at: u64,
+    last_fault: Option<LastFault>,
+    outline: Outline,
+    /// The files that were read.
+    files: Taken,
+}
+
+impl Gate {
+    /// Reads the policy, puts it in force, and follows its files if `watches` is set.
+    pub(super) fn open(
+        origin: Origin,
+        lasting: Lasting,
+        watches: bool,
+    ) -> Result<Arc<Self>, OpenError> {
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
+        log_warnings(&warnings);
+        let snapshot = Snapshot::new(policy, registry, warnings, &lasting);
+        let record = Record {
+            revision: Revision::new(1, fingerprint),
+            loaded_at: lasting.clock.wall() / MICROS,
+            last_fault: None,
+            outline,
+            files: taken.clone(),
+        };
+        gauge!("tollgate_policy_revision").set(1.0);
+        let gate = Arc::new(Self::new(snapshot, lasting, origin, record));
+        if watches && !taken.paths().is_empty() {
+            let follower = Following { gate: Arc::downgrade(&gate) };
+            match Watch::start(&taken, RealDisk::new(), Pace::default(), follower) {
+                // INVARIANT: it is set here alone, once.
+                Ok(watch) => drop(gate.watch.set(watch)),
+                Err(error) => tracing::error!(
+                    target: "tollgate", %error,
+                    "the files of the policy are not followed: the system gives no thread"
+                ),
+            }
+        }
+        Ok(gate)
+    }
+
+    /// Reads the policy again, now, and puts it in force.
+    pub(super) fn reload(&self) -> Result<(), OpenError> {
+        let load = || match self.origin.open() {
+            Ok(loaded) => {
+                let (taken, read) = (loaded.taken.clone(), loaded.taken.paths());
+                self.put_in_force(loaded);
+                (taken, Next::InForce(read), Ok(()))
+            }
+            Err((error, taken)) => {
+                self.refuse(&error);
+                let read = taken.paths();
+                (taken, Next::Refused(read), Err(error))
+            }
+        };
+        match self.watch.get() {
+            Some(watch) => watch.reload(load),
+            None => {
+                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                load().2
+            }
+        }
+    }
+
+    fn put_in_force(&self, loaded: Loaded) {
+        let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
+        let mut record = self.record();
+        let changes = outline.changes_since(&record.outline, MOST_CHANGES);
+        let number = record.revision.number + 1;
+        log_warnings(&warnings);
+        let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
+        self.replace(snapshot);
+        if let Some(fault) = &mut record.last_fault {
+            fault.is_over();
+        }
+        record.revision = Revision::new(number, fingerprint);
+        record.loaded_at = self.lasting.clock.wall() / MICROS;
+        record.outline = outline;
+        record.files = taken;
+        counter!("tollgate_reloads_total", "outcome" => "loaded").increment(1);
+        gauge!("tollgate_policy_revision").set(number as f64);
+        tracing::info!(target: "tollgate", revision = %record.revision, %changes, "the policy is in force");
+    }
+
+    fn refuse(&self, error: &OpenError) {
+        let now = self.lasting.clock.wall() / MICROS;
+        let fault = match error.faults() {
+            [] => LastFault::of_text(error.to_string(), now),
+            faults => LastFault::of_policy(faults, now),
+        };
+        tracing::error!(
+            target: "tollgate", faults = fault.count,
+            "the policy that is in the files now is refused, and the one before stays in force: {error}"
+        );
+        counter!("tollgate_reloads_total", "outcome" => "refused").increment(1);
+        self.record().last_fault = Some(fault);
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let snapshot = self.current();
+        let record = self.record();
+        let sources = match self.watch.get() {
+            Some(watch) => {
+                let seen = watch.seen();
+                seen.iter().map(|(seen, age)| SourceStatus::of_file(seen, *age)).collect()
+            }
+            None => record.files.paths().iter().map(|path| SourceStatus::unwatched(path)).collect(),
+        };
+        Status {
+            revision: record.revision.clone(),
+            loaded_at: rfc3339(record.loaded_at),
+            last_fault: record.last_fault.clone(),
+            warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
+            sources,
+            stores: vec![StoreStatus::memory("buckets")],
+        }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Loads what the watcher took. It keeps no gate alive.
+struct Following {
+    gate: Weak<Gate>,
+}
+
+impl Follower for Following {
+    fn changed(&mut self, taken: Taken) -> Next {
+        let read = taken.paths();
+        let Some(gate) = self.gate.upgrade() else { return Next::Refused(read) };
+        let (reload, next) = gate.origin.reload(taken);
+        match reload {
+            Reload::Incomplete => {}
+            Reload::Loaded(loaded) => gate.put_in_force(*loaded),
+            Reload::Refused(error) => gate.refuse(&error),
+        }
+        next
+    }
+
+    fn restored(&mut self) {
+        let Some(gate) = self.gate.upgrade() else { return };
+        if let Some(fault) = &mut gate.record().last_fault {
+            fault.is_over();
+        }
+        tracing::info!(target: "tollgate", "the files hold the policy that is in force again");
+    }
+
+    fn looked(&mut self) {
+        let Some(gate) = self.gate.upgrade() else { return };
+        gate.lasting.gauge_buckets();
+    }
+}
+
+fn log_warnings(warnings: &[Fault]) {
+    for warning in warnings {
+        tracing::warn!(
+            target: "tollgate", warning = warning.name(), file = warning.file(),
+            line = warning.line(), help = warning.help(), "{}", warning.message()
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! What a reload replaces, whole: a policy in force, and what is made of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::Response;
+use http::header::{HeaderName, HeaderValue};
+use metrics::{SharedString, gauge};
+
+use super::observe::{Observer, Request};
+use crate::address::Address;
+use crate::ask::Ask;
+use crate::decision::{Caller, Decision, Judge, Trace};
+use crate::denial::{Denial, Media, Registry, Renderer};
+use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
+use crate::policy::{Fault, Policy};
+use crate::time::Clock;
+use crate::verify::{LastingTokens, TokenCache, TokenPolicy};
+
+/// A policy in force. A request ends with the one that it began with.
+pub(crate) struct Snapshot {
+    pub(crate) policy: Policy,
+    pub(crate) warnings: Arc<[Fault]>,
+    pub(crate) voice: Arc<Voice>,
+    tokens: Arc<TokenCache>,
+}
+
+/// What outlives every policy: buckets, the clock, and who is told.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    store: Arc<MemoryStore>,
+    /// Failures have a store of their own, so that no limit can fill it.
+    failures: Arc<MemoryStore>,
+    tokens: LastingTokens,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<Observer>,
+}
+
+impl Lasting {
+    pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
+        let (store, failures, tokens) = Default::default();
+        Self { store, failures, tokens, clock, observer }
+    }
+}
+
+/// How a policy is answered by: what an admission keeps of its snapshot, so that an open stream
+/// keeps neither the keys nor the rules of a policy that was replaced.
+pub(crate) struct Voice {
+    pub(crate) renderer: Renderer,
+    /// Which headers of a request decide about its response.
+    pub(super) vary: HeaderValue,
+    pub(super) store: Arc<MemoryStore>,
+    /// The tables of the policy's limits in the store.
+    pub(super) tables: Tables,
+    failures: Option<Failures>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<Observer>,
+}
+
+impl Snapshot {
+    /// Puts a policy in force. Buckets that were there before are kept.
+    pub(crate) fn new(
+        policy: Policy,
+        registry: Registry,
+        warnings: Vec<Fault>,
+        lasting: &Lasting,
+    ) -> Self {
+        let Lasting { store, failures, tokens, clock, observer } = lasting.clone();
+        let adopted = store.adopt(&policy.limits);
+        for limit in &adopted.renewed {
+            tracing::warn!(
+                target: "tollgate", limit = &**limit,
+                "the limit counts for another `per` now: its buckets are new, and full"
+            );
+        }
+        let tables = adopted.tables;
+        let failures =
+            policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
+        let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
+        let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
+        let voice = Voice {
+            renderer: Renderer::new(&policy, registry),
+            vary: vary_by_credential(&policy.credential.key_header),
+            store,
+            tables,
+            failures,
+            clock,
+            observer,
+        };
+        Self { policy, warnings: warnings.into(), voice: Arc::new(voice), tokens }
+    }
+
+    /// Decides about a request. Nobody is told of it.
+    pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
+        let judge = Judge {
+            policy: &self.policy,
+            tokens: &self.tokens,
+            store: &self.voice.store,
+            tables: &self.voice.tables,
+            failures: self.voice.failures.as_ref(),
+        };
+        judge.decide(ask, trace)
+    }
+}
+
+impl Voice {
+    /// Settles charges of an admitted request once more: takes more, looks, or gives back.
+    pub(super) fn settle(&self, charges: &mut Charges, how: Settle) {
+        // Neither a debt nor a look is ever refused.
+        let _settled = self.store.settle(&self.tables, charges, how, self.clock.steady());
+    }
+
+    /// Charges a failed attempt to an address.
+    pub(super) fn charge_failure(&self, address: Address) {
+        if let Some(failures) = &self.failures {
+            failures.charge(address, self.clock.steady());
+        }
+    }
+
+    /// Answers with a denial, and observes that it did.
+    pub(super) fn deny(
+        &self,
+        denial: &Denial,
+        caller: &Caller,
+        request: &Request<'_>,
+        media: Media,
+    ) -> Response<Body> {
+        self.observer.denied(&self.renderer, denial, caller, request);
+        self.renderer.render(denial, media)
+    }
+}
+
+/// Responses to keys in a header of their own are not protected from shared caches as those to
+/// `Authorization` are (RFC 9111 section 3.5): name both.
+fn vary_by_credential(key_header: &HeaderName) -> HeaderValue {
+    match key_header.as_str() {
+        "x-api-key" => HeaderValue::from_static("authorization, x-api-key"),
+        name => HeaderValue::try_from(format!("authorization, {name}"))
+            .unwrap_or(HeaderValue::from_static("*")),
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("store", &self.voice.store).finish_non_exhaustive()
+    }
+}
+
+impl Lasting {
+    /// Tells the metrics how many buckets there are.
+    pub(super) fn gauge_buckets(&self) {
+        for (limit, count) in self.store.counts() {
+            gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
+        }
+        let failures: usize = self.failures.counts().into_iter().map(|(_, count)| count).sum();
+        gauge!("tollgate_failure_buckets").set(failures as f64);
+    }
+}
+
+impl fmt::Debug for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lasting").field("store", &self.store).finish_non_exhaustive()
+    }
+}

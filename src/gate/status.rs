@@ -1,0 +1,286 @@
+//! How the gate is: which policy is in force, since when, and what stands behind it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::policy::{Fault, Severity};
+use crate::time::rfc3339;
+use crate::watch::{Seen, SeenState, Trouble};
+
+/// How the gate is, for health pages and monitoring.
+///
+/// It is a snapshot: it does not change after it was made. It holds paths of files and names of
+/// stores, and no secret; yet it is for operators, so do not serve it to clients.
+///
+/// Serialized, it is an object of the members below. Members that are absent are `null`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Which policy is in force.
+    pub revision: Revision,
+    /// When that policy came into force: RFC 3339, in UTC.
+    pub loaded_at: String,
+    /// The last reload that was refused; `None` where there was none since the gate opened.
+    pub last_fault: Option<LastFault>,
+    /// What is probably not meant in the policy in force, though it can be used.
+    pub warnings: Warnings,
+    /// Every file, and every address of a key set, that the policy in force is read from.
+    pub sources: Vec<SourceStatus>,
+    /// Where buckets and keys are stored.
+    pub stores: Vec<StoreStatus>,
+}
+
+/// Names the policy in force.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Revision {
+    /// 1 for the policy that the gate opened with, and one more for each that came into force
+    /// since then. Another process counts for itself.
+    pub number: u64,
+    /// 16 hexadecimal digits that follow from what the files hold, secrets aside: two processes
+    /// with the same files have the same digest.
+    pub digest: String,
+}
+
+/// Why a reload was refused.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LastFault {
+    /// The faults as the log has them: file, line, column, and help. Where there are many, the
+    /// first few.
+    pub text: String,
+    /// How many faults there are.
+    pub count: usize,
+    /// When the reload was refused: RFC 3339, in UTC.
+    pub at: String,
+    /// Whether that policy is still in the files: false once a later one came into force, or the
+    /// one in force is in the files again.
+    pub is_current: bool,
+}
+
+/// Warnings of the policy in force.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Warnings {
+    /// How many there are.
+    pub count: usize,
+    /// Their names, each once, sorted.
+    pub names: Vec<String>,
+}
+
+/// One file, or one key set by URL, that the policy is read from.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SourceStatus {
+    /// The path, as the policy names it from the working directory; or the URL.
+    pub name: String,
+    /// Whether what is there is in force.
+    pub state: SourceState,
+    /// Seconds since a change was last seen; `None` where there was none since the gate opened.
+    pub age_seconds: Option<u64>,
+    /// Why it is not `current`, in words.
+    pub detail: Option<String>,
+}
+
+/// Whether what a source holds is in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SourceState {
+    /// What is there is in force.
+    Current,
+    /// There is nothing there; what was read before is in force.
+    Missing,
+    /// What is there is not in force: it is faulty, empty, cannot be read, or is still changing.
+    Refused,
+}
+
+/// One store behind the gate.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StoreStatus {
+    /// What it keeps: `buckets`, `keys`.
+    pub name: String,
+    /// What kind of store it is: `memory`, `redis`, `sqlite`, `postgres`.
+    pub kind: String,
+    /// Whether it answered when it was last asked. The memory of this process always does.
+    pub is_available: bool,
+    /// Seconds since it last answered; `None` where it has not been asked, or is memory.
+    pub age_seconds: Option<u64>,
+    /// Why it is not available, in words.
+    pub detail: Option<String>,
+}
+
+impl Revision {
+    pub(crate) fn new(number: u64, digest: impl Into<String>) -> Self {
+        Self { number, digest: digest.into() }
+    }
+}
+
+/// `3 (9f86d081884c7d65)`.
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.number, self.digest)
+    }
+}
+
+impl LastFault {
+    /// A policy that was refused; what is only a warning of it is left out.
+    pub(crate) fn of_policy(faults: &[Fault], unix_seconds: u64) -> Self {
+        let faults = faults.iter().filter(|fault| fault.severity() == Severity::Fault);
+        let count = faults.clone().count();
+        let mut text = faults.take(MOST_FAULTS).map(Fault::to_string).collect::<Vec<_>>();
+        if count > MOST_FAULTS {
+            text.push(format!("and {} more", count - MOST_FAULTS));
+        }
+        Self::new(text.join("\n\n"), count, unix_seconds)
+    }
+
+    /// What is not about a place in a file: the policy cannot be read.
+    pub(crate) fn of_text(text: impl Into<String>, unix_seconds: u64) -> Self {
+        Self::new(text.into(), 1, unix_seconds)
+    }
+
+    fn new(text: String, count: usize, unix_seconds: u64) -> Self {
+        Self { text, count, at: rfc3339(unix_seconds), is_current: true }
+    }
+
+    /// The policy in force is in the files again, or a later one is.
+    pub(crate) fn is_over(&mut self) {
+        self.is_current = false;
+    }
+}
+
+const MOST_FAULTS: usize = 10;
+
+impl Warnings {
+    /// `names` has a name for each warning.
+    pub(crate) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut count = 0;
+        let names: BTreeSet<&str> = names.into_iter().inspect(|_| count += 1).collect();
+        Self { names: names.into_iter().map(str::to_owned).collect(), count }
+    }
+}
+
+impl SourceStatus {
+    /// A watched file, and how long ago it changed.
+    pub(crate) fn of_file(seen: &Seen, age: Option<Duration>) -> Self {
+        let (state, detail) = match &seen.state {
+            SeenState::InForce => (SourceState::Current, None),
+            SeenState::Other => (
+                SourceState::Refused,
+                Some("the file has changed, and what it holds now is not in force".into()),
+            ),
+            SeenState::Trouble(trouble @ Trouble::Missing) => {
+                (SourceState::Missing, Some(trouble.to_string()))
+            }
+            SeenState::Trouble(trouble) => (SourceState::Refused, Some(trouble.to_string())),
+        };
+        Self {
+            name: seen.path.display().to_string(),
+            state,
+            age_seconds: age.map(|age| age.as_secs()),
+            detail,
+        }
+    }
+
+    /// A file that nobody follows: it was read when the policy came into force.
+    pub(crate) fn unwatched(path: &Path) -> Self {
+        let (state, age_seconds, detail) = (SourceState::Current, None, None);
+        Self { name: path.display().to_string(), state, age_seconds, detail }
+    }
+}
+
+impl StoreStatus {
+    /// The memory of this process.
+    pub(crate) fn memory(name: &str) -> Self {
+        Self::of(name, "memory", None, None)
+    }
+
+    /// A store elsewhere: when it last answered, and why it did not since then.
+    pub(crate) fn of(
+        name: &str,
+        kind: &str,
+        age: Option<Duration>,
+        failure: Option<String>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            is_available: failure.is_none(),
+            age_seconds: age.map(|age| age.as_secs()),
+            detail: failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Faults, Sources, load};
+
+    #[test]
+    fn a_status_is_serialized_as_documented() {
+        let seen = |path: &str, state| Seen { path: path.into(), state, changed: None };
+        let status = Status {
+            revision: Revision::new(3, "9f86d081884c7d65"),
+            loaded_at: rfc3339(1_800_000_000),
+            last_fault: Some(LastFault::of_text("the file is empty", 1_800_000_100)),
+            warnings: Warnings::new(["wide-leeway", "unknown-plan", "wide-leeway"]),
+            sources: vec![
+                SourceStatus::of_file(
+                    &seen("tollgate.toml", SeenState::InForce),
+                    Some(Duration::from_millis(61_900)),
+                ),
+                SourceStatus::of_file(
+                    &seen("keys.toml", SeenState::Trouble(Trouble::Missing)),
+                    None,
+                ),
+                SourceStatus::of_file(&seen("a.pem", SeenState::Trouble(Trouble::Empty)), None),
+                SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
+            ],
+            stores: vec![StoreStatus::memory("buckets")],
+        };
+        let value = serde_json::to_value(&status).unwrap();
+        assert_eq!(value["revision"], json!({"number": 3, "digest": "9f86d081884c7d65"}));
+        assert_eq!(value["loaded_at"], "2027-01-15T08:00:00Z");
+        let fault = json!({
+            "text": "the file is empty", "count": 1, "at": "2027-01-15T08:01:40Z", "is_current": true
+        });
+        assert_eq!(value["last_fault"], fault);
+        let warnings = json!({"count": 3, "names": ["unknown-plan", "wide-leeway"]});
+        assert_eq!(value["warnings"], warnings);
+        let states: Vec<_> = status.sources.iter().map(|source| source.state).collect();
+        use SourceState::{Current, Missing, Refused};
+        assert_eq!(states, [Current, Missing, Refused, Refused]);
+        let policy = json!({
+            "name": "tollgate.toml", "state": "current", "age_seconds": 61, "detail": null
+        });
+        assert_eq!(value["sources"][0], policy);
+        assert_eq!(value["sources"][1]["detail"], "the file does not exist");
+        let store = json!({
+            "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
+            "detail": null
+        });
+        assert_eq!(value["stores"][0], store);
+    }
+
+    #[test]
+    fn the_last_fault_has_places_and_a_bound() {
+        let faults = Faults::default();
+        let wrong: String = (0..30).map(|n| format!("wrong{n} = 1\n")).collect();
+        load("p.toml", &format!("version = 1\n{wrong}"), &Sources::default(), &faults);
+        let mut fault = LastFault::of_policy(&faults.into_sorted(), 1_800_000_000);
+        assert!(fault.text.starts_with("p.toml:2:1: unknown key `wrong0`"), "{}", fault.text);
+        assert!(fault.text.ends_with("and 20 more"), "{}", fault.text);
+        assert_eq!(fault.count, 30);
+        fault.is_over();
+        assert!(!fault.is_current);
+    }
+}

@@ -1,0 +1,53 @@
+//! Warnings that need more than one table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::keys::Keys;
+use super::limits::LoadedLimit;
+use crate::address::{AddressPolicy, AddressSource};
+use crate::limit::KeyPart;
+use crate::policy::fault::{Fault, Faults};
+use crate::policy::section::At;
+use crate::policy::warning::{PlanHolder, Warning};
+
+/// Warns of plans that only keys or only limits name. `is_closed` says that nobody but these
+/// keys can have a plan.
+pub(super) fn warn_of_plans(limits: &[LoadedLimit], keys: &Keys, is_closed: bool, faults: &Faults) {
+    let names = |plans: &[At<Arc<str>>]| -> BTreeSet<Arc<str>> {
+        plans.iter().map(|plan| plan.value.clone()).collect()
+    };
+    let of_keys = names(&keys.plans);
+    let of_limits: BTreeSet<_> = limits.iter().flat_map(|limit| names(&limit.plans)).collect();
+    let warn = |plan: &At<Arc<str>>, holder, known: &BTreeSet<Arc<str>>| {
+        let known = known.iter().cloned().collect();
+        let unknown = Warning::UnknownPlan { plan: plan.value.clone(), holder, known };
+        faults.push(Fault::warning(&plan.place, &unknown));
+    };
+    // Where no limit names a plan at all, plans are for the handlers.
+    if !of_limits.is_empty() {
+        for plan in keys.plans.iter().filter(|plan| !of_limits.contains(&plan.value)) {
+            warn(plan, PlanHolder::Key, &of_limits);
+        }
+    }
+    if is_closed {
+        let plans = limits.iter().flat_map(|limit| &limit.plans);
+        for plan in plans.filter(|plan| !of_keys.contains(&plan.value)) {
+            warn(plan, PlanHolder::Limit, &of_keys);
+        }
+    }
+}
+
+/// Warns of limits per address where all clients have the address of a proxy.
+pub(super) fn warn_of_proxies(address: &AddressPolicy, limits: &[LoadedLimit], faults: &Faults) {
+    let believes = address.source != AddressSource::Peer;
+    // A trusted proxy is in front though the peer's own address counts, or nobody is trusted
+    // to send the header that counts.
+    if believes != address.trusted.is_empty() {
+        return;
+    }
+    for limit in limits.iter().filter(|limit| limit.limit.per.contains(&KeyPart::Address)) {
+        let per_proxy = Warning::LimitPerProxy { limit: limit.limit.name.clone(), believes };
+        faults.push(Fault::warning(&limit.place, &per_proxy));
+    }
+}

@@ -1,0 +1,88 @@
+//! What may be wrong with a `[[rule]]`.
+
+use std::sync::Arc;
+
+use crate::policy::fault::{list, nearest};
+use crate::policy::problem::problems;
+
+problems! {
+    /// A fault of a rule, with its evidence.
+    pub(super) enum RuleFault: Fault {
+        /// `methods = []`.
+        NoMethod => {
+            message: "the rule can never match",
+            label: "covers no method",
+            help: "leave `methods` out to cover all of them",
+        }
+        /// Scopes, roles or claims of a public rule.
+        DemandOfPublicRule { key: &'static str } => {
+            message: "a public rule cannot ask for `{key}`",
+            label: "needs to know who calls",
+            help: "remove `public = true`, or remove `{key}`",
+        }
+        /// `credentials = []`.
+        NoCredentials => {
+            message: "the rule admits nobody: it accepts no kind of credential",
+            label: "can never be met",
+            help: "leave `credentials` out to accept keys and tokens",
+        }
+        /// Tokens alone, where no issuer is configured.
+        TokensWithoutIssuer => {
+            message: "the rule accepts tokens only, and no issuer is configured",
+            label: "can never be met",
+            help: "declare an [[issuer]], or accept `api_key`",
+        }
+        /// API keys alone, where none are configured.
+        KeysWithoutTable => {
+            message: "the rule accepts API keys only, and none are configured",
+            label: "can never be met",
+            help: "add [api_keys] with a key (`tollgate key new` makes one), or accept `token`",
+        }
+        /// A claim that is compared with a float, a date, an array or a table.
+        IncomparableClaim { claim: String } => {
+            message: ("the claim `{}` cannot be compared with this", claim.escape_debug()),
+            label: "is not text, a whole number, true or false",
+            help: "write a value, or an array of the values that the claim may have",
+        }
+        /// A limit that is not declared.
+        UnknownLimit { limit: String, known: Vec<String> } => {
+            message: ("unknown limit `{}`", limit.escape_debug()),
+            label: "no limit has this name",
+            help: {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                match nearest(limit, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`? limits are declared with [[limit]]"),
+                    None if known.is_empty() => "declare it with [[limit]]".into(),
+                    None => format!("the limits are {}; declare others with [[limit]]", list(&known)),
+                }
+            },
+        }
+        /// One limit twice in `limits`.
+        LimitUsedTwice { limit: Arc<str> } => {
+            message: "the limit `{limit}` is used twice",
+            label: "is used already",
+            help: "name it once; `cost` says how many tokens a request takes",
+        }
+        /// A limit that needs to know who calls, on a public rule.
+        LimitOfPublicRule { limit: Arc<str>, part: &'static str } => {
+            message: "the limit `{limit}` is per {part}, and the rule is public",
+            label: "needs to know who calls",
+            help: "limit public rules `per = [\"address\"]`",
+        }
+        /// A cost that no bucket can ever hold.
+        CostAboveBurst { cost: u64, burst: u64, limit: Arc<str>, plan: Option<Box<str>> } => {
+            message: { match plan {
+                Some(plan) => format!("the cost of {cost} is above the burst of `{limit}` for the plan `{plan}`"),
+                None => format!("the cost of {cost} is above the burst of `{limit}`"),
+            } },
+            label: "is above {burst}",
+            help: "such a request would be refused for ever: lower `cost`, or raise `burst`",
+        }
+        /// More limits than a request can take together.
+        TooManyLimits { most: usize, limits: Vec<Arc<str>> } => {
+            message: "a rule has at most {most} limits",
+            label: "are too many",
+            help: ("remove some of {}", list(&limits.iter().map(|limit| &**limit).collect::<Vec<_>>())),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Warnings: what is probably not meant, though the policy can be used.
+//!
+//! Each has a name, and `allow = [{ warning = "unused-limit", reason = "..." }]` at the top of
+//! a policy silences those of that name. A new warning is a row here and a
+//! `Fault::warning(&place, Warning::ItsKind { .. })` where the policy is read.
+
+use std::sync::Arc;
+
+use super::fault::{list, suggest};
+use super::problem::problems;
+
+problems! {
+    /// A warning, with its evidence.
+    pub(crate) enum Warning: Warning {
+        // Rules.
+
+        /// No [[rule]] at all.
+        NoRules => {
+            message: "the policy has no rules",
+            label: "every request will be denied",
+            help: "add a [[rule]] for each path that may be called",
+        }
+        /// A rule on whose path other rules take every usual method.
+        ShadowedRule { rule: Arc<str> } => {
+            message: "the rule `{rule}` is shadowed",
+            label: "other rules take every usual method on this path",
+            help: "remove it, or leave some methods to it",
+        }
+        /// `mode = "shadow"`.
+        ShadowMode => {
+            message: "the rule denies nobody",
+            label: "decides and logs, and lets every request pass",
+            help: "set `mode = \"enforce\"` when the log shows that it decides as meant",
+        }
+        /// A method outside RFC 9110 and PATCH, which may be misspelt.
+        UnusualMethod { method: String, usual: Vec<String> } => {
+            message: "the method `{method}` is unusual",
+            label: "is not one of the usual methods",
+            help: { suggest(method, "the usual methods are", usual.iter().map(String::as_str)) },
+        }
+        /// A guarded rule where neither keys nor issuers are configured.
+        AdmitsNobody => {
+            message: "the rule admits nobody",
+            label: "no API key and no issuer is configured",
+            help: "add [api_keys] or an [[issuer]], or write `public = true`",
+        }
+        /// A rule for keys only, and `[api_keys]` without a key.
+        NoApiKey => {
+            message: "the rule admits nobody yet",
+            label: "there is no API key",
+            help: "`tollgate key new` makes one",
+        }
+        /// `claims` where no token can be.
+        ClaimsWithoutTokens => {
+            message: "the rule admits nobody",
+            label: "only tokens have claims, and none are accepted here",
+            help: "use `roles`, which keys have too, or accept tokens",
+        }
+        /// `credentials` on a public rule.
+        CredentialsOnPublicRule => {
+            message: "`credentials` has no effect on a public rule",
+            label: "is never looked at",
+            help: "remove it, or remove `public = true`",
+        }
+        /// A scope that no key grants, where nothing but keys can.
+        UnusedScope { scope: String, granted: Vec<String> } => {
+            message: "no key grants the scope `{scope}`",
+            label: "is granted to nobody",
+            help: { suggest(scope, "the scopes of keys are", granted.iter().map(String::as_str)) },
+        }
+        /// A role that no key grants, where nothing but keys can.
+        UnknownRole { role: String, granted: Vec<String> } => {
+            message: ("no key grants the role `{}`", role.escape_debug()),
+            label: "is granted to nobody",
+            help: { suggest(role, "the roles of keys are", granted.iter().map(String::as_str)) },
+        }
+
+        // Limits.
+
+        /// A limit that no rule names.
+        UnusedLimit { limit: Arc<str> } => {
+            message: "no rule uses the limit `{limit}`",
+            label: "counts nothing",
+            help: "add it to a rule: `limits = [\"{limit}\"]`",
+        }
+        /// A plan of a key that no limit names, or a plan of a limit that nobody has.
+        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>> } => {
+            message: { match holder {
+                PlanHolder::Key => format!("no limit names the plan `{plan}`"),
+                PlanHolder::Limit => format!("nobody has the plan `{plan}`"),
+            } },
+            label: { match holder {
+                PlanHolder::Key => "changes no limit",
+                PlanHolder::Limit => "no key has it, and there is no issuer",
+            } },
+            help: { match holder {
+                PlanHolder::Limit if known.is_empty() => {
+                    format!("give it to a key, `plan = \"{plan}\"`, or remove it")
+                }
+                PlanHolder::Key => {
+                    suggest(plan, "the plans of limits are", known.iter().map(|known| &**known))
+                }
+                PlanHolder::Limit => {
+                    suggest(plan, "the plans of keys are", known.iter().map(|known| &**known))
+                }
+            } },
+        }
+        /// A rule each of whose limits is kept by what the client chooses.
+        UnprovenLimitKey { limits: Vec<Arc<str>> } => {
+            message: "clients choose what the limits of this rule count by",
+            label: "each counts by what the client sends",
+            help: ("a client that sends another value has a full bucket again: beside {}, add a limit that is per client or per address", list(&limits.iter().map(|limit| &**limit).collect::<Vec<_>>())),
+        }
+        /// A limit per address where every client has the address of the proxy.
+        LimitPerProxy { limit: Arc<str>, believes: bool } => {
+            message: "the limit `{limit}` counts the proxy, not the clients behind it",
+            label: "all clients share one address",
+            help: { if *believes {
+                "list your proxies in [address], `trusted = [\"10.0.0.0/8\"]`, or limit `per = [\"client\"]`"
+            } else {
+                "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
+            } },
+        }
+
+        /// Nobody without a credential is counted.
+        #[allow(dead_code)]
+        NoAnonymousLimits { rule: Arc<str> } => {
+            message: "the rule `{rule}` has no limits for requests without a credential",
+            label: "counts none of them",
+            help: "name limits per address: `anonymous_limits = [\"per-address\"]`",
+        }
+        /// A range that is exempt from a limit, and holds proxies that are trusted.
+        #[allow(dead_code)]
+        ExemptProxy { limit: Arc<str>, range: String } => {
+            message: "the limit `{limit}` exempts proxies that are trusted",
+            label: "overlaps with `trusted`",
+            help: "exempt the clients alone: a request whose forwarded header cannot be read comes from {range}",
+        }
+
+        // Keys.
+
+        /// A key whose `expires` is in the past.
+        ExpiredKey { key: Arc<str> } => {
+            message: "the key `{key}` has expired",
+            label: "is in the past",
+            help: "remove the key, or set `expires` to a later moment",
+        }
+        /// A key that is valid for more than two more years.
+        LongLivedKey { key: Arc<str> } => {
+            message: "the key `{key}` is valid for more than two years from now",
+            label: "is far ahead",
+            help: "choose an earlier moment and rotate the key by then, or leave `expires` out if the key is meant to last",
+        }
+
+        // Addresses.
+
+        /// A source that looks like a misspelt list, and is read as the name of a header.
+        UnusualAddressSource { header: String, near: String } => {
+            message: "`{header}` is read as a header with one address",
+            label: "is not one of the lists that are understood",
+            help: "did you mean `{near}`?",
+        }
+        /// `trusted` while the peer's own address counts.
+        TrustedWithoutEffect => {
+            message: "`trusted` has no effect",
+            label: "only the peer's own address is looked at",
+            help: "set `source = \"x-forwarded-for\"`, or the header that your proxies send",
+        }
+        /// A header as source, and no proxy that may send it.
+        HeaderNeverBelieved => {
+            message: "the header is never believed",
+            label: "no proxy is trusted to send it",
+            help: "list your proxies: `trusted = [\"10.0.0.0/8\"]`",
+        }
+
+        // Paths.
+
+        /// A public rule for the rest of a path beside guarded paths under it.
+        #[allow(dead_code)]
+        PublicRest { rule: Arc<str>, guarded: Arc<str>, path: Arc<str> } => {
+            message: "the public rule `{rule}` takes what `{guarded}` does not",
+            label: "lies around the guarded path {path}",
+            help: "a path that is new, or spelt in another way, is open to everybody: name the public paths one by one, or move them under a path of their own",
+        }
+        /// A public rule for the rest of a path, and nothing counted.
+        #[allow(dead_code)]
+        PublicRestWithoutLimits { rule: Arc<str> } => {
+            message: "the public rule `{rule}` has no limits",
+            label: "is open to everybody, and nothing is counted",
+            help: "add a limit per address: `limits = [\"per-address\"]`",
+        }
+        /// Two rules that a client may take for one.
+        #[allow(dead_code)]
+        RulesDifferInCaseOrSlash { first: Arc<str>, second: Arc<str> } => {
+            message: "the paths of `{first}` and `{second}` differ in letter case or a last slash alone",
+            label: "is another path, with rights of its own",
+            help: "write both paths alike, or remove one of the rules",
+        }
+
+        // Issuers.
+
+        /// A claim in `iss` that nothing binds.
+        ClaimInIss { claim: String } => {
+            message: ("`iss` accepts any value of the claim `{}`", claim.escape_debug()),
+            label: "stands for the value in the token",
+            help: ("bind it with `claims = {{ {} = [\"...\"] }}`, unless every value is a client of yours", claim.escape_debug()),
+        }
+        /// Braces in `iss` that hold no claim.
+        BracesInIss => {
+            message: "the braces in `iss` name no claim",
+            label: "is compared with its braces",
+            help: { "a claim within it is written `{tid}`".to_owned() },
+        }
+        /// `iss = "any"`.
+        AnyIssuer => {
+            message: "the `iss` of tokens is not looked at",
+            label: "accepts every issuer that has the key",
+            help: "write the `iss` of its tokens, if they have one",
+        }
+        /// `audiences = "any"`.
+        AnyAudience => {
+            message: "the audience of tokens is not looked at",
+            label: "accepts tokens for other services too",
+            help: "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
+        }
+        /// Tokens beside `status = "uniform"`, where clients of OAuth look for 401 and 403.
+        #[allow(dead_code)]
+        UniformStatusForTokens => {
+            message: "clients that send tokens see 403 for every denial",
+            label: "hides 401, which OAuth clients renew tokens at",
+            help: "set `status = \"standard\"`, here or on the rules that take tokens",
+        }
+
+        /// A leeway of more than five minutes.
+        WideLeeway => {
+            message: "the leeway is wide",
+            label: "lets expired tokens in for that long",
+            help: "clocks seldom differ by more than a minute",
+        }
+        /// A key of a set that cannot verify a token.
+        SkippedKey { trouble: String } => {
+            message: "{trouble}",
+            label: "cannot verify a token",
+            help: "tokens that are signed with it will be refused: correct the set, or `algorithms`",
+        }
+        /// A `*_claim` that looks like a path, and is read as one name.
+        ClaimPath { claim: String, pointer: String } => {
+            message: ("`{}` is read as the name of one claim", claim.escape_debug()),
+            label: "looks like a path",
+            help: ("did you mean the place `{}`? a path begins with `/`", pointer.escape_debug()),
+        }
+
+        // The policy as a whole.
+
+        /// An entry of `allow` that silences nothing.
+        UnusedAllow { warning: String } => {
+            message: "the policy gives no warning `{warning}`",
+            label: "silences nothing",
+            help: "remove the entry",
+        }
+    }
+}
+
+/// Where a plan is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PlanHolder {
+    Key,
+    Limit,
+}

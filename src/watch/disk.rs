@@ -1,0 +1,260 @@
+//! Reads whole files, of a bounded size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+/// What a file held. Some files hold secrets, so that all are wiped when they are dropped.
+pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
+
+/// SHA-256 of a content.
+pub(crate) type Digest = [u8; 32];
+
+/// Why a file cannot be taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Trouble {
+    Missing,
+    /// Nothing but white space: a program may be about to write it.
+    Empty,
+    Directory,
+    /// A pipe, a socket or a device, which cannot be read again.
+    NotAFile,
+    TooLarge {
+        most: u64,
+    },
+    /// What the system says.
+    Unreadable(String),
+    /// The loader wants a file that was not looked at yet.
+    NotLookedAt,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the file does not exist"),
+            Self::Empty => f.write_str("the file is empty (a comment is enough to mean it)"),
+            Self::Directory => f.write_str("it is a directory, not a file"),
+            Self::NotAFile => f.write_str("it is not a regular file"),
+            Self::TooLarge { most } => write!(f, "the file is larger than {}", size(*most)),
+            Self::Unreadable(error) => f.write_str(error),
+            Self::NotLookedAt => f.write_str("the file was not read yet"),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::IsADirectory => Self::Directory,
+            _ => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
+impl From<Trouble> for io::Error {
+    fn from(trouble: Trouble) -> Self {
+        let kind = match trouble {
+            Trouble::Missing => io::ErrorKind::NotFound,
+            Trouble::Directory => io::ErrorKind::IsADirectory,
+            Trouble::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Trouble::Empty | Trouble::NotAFile | Trouble::NotLookedAt | Trouble::Unreadable(_) => {
+                io::ErrorKind::Other
+            }
+        };
+        Self::new(kind, trouble.to_string())
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const MEBIBYTE: u64 = 1 << 20;
+    if bytes >= MEBIBYTE && bytes.is_multiple_of(MEBIBYTE) {
+        format!("{} MiB", bytes / MEBIBYTE)
+    } else {
+        format!("{bytes} bytes")
+    }
+}
+
+/// Where files are read.
+pub(crate) trait Disk: Send + 'static {
+    /// Reads a regular file as a whole.
+    fn read(&self, path: &Path) -> Result<Content, Trouble>;
+
+    /// Reads what may also be a pipe, and says whether it can be read again.
+    fn read_once(&self, path: &Path) -> Result<(Content, bool), Trouble> {
+        self.read(path).map(|content| (content, true))
+    }
+}
+
+/// The file system.
+#[derive(Clone, Debug)]
+pub(crate) struct RealDisk {
+    /// Where relative paths begin: the working directory of the start, whatever it is later.
+    base: PathBuf,
+    most: u64,
+}
+
+impl RealDisk {
+    pub(crate) fn new() -> Self {
+        let base = std::env::current_dir().unwrap_or_default();
+        Self { base, most: MOST_BYTES }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_most(most: u64) -> Self {
+        Self { most, ..Self::new() }
+    }
+
+    fn open(&self, path: &Path, regular_only: bool) -> Result<(Content, bool), Trouble> {
+        let path = self.base.join(path);
+        // To open a pipe waits for its writer, so that what a path is must be known before.
+        check(&std::fs::metadata(&path)?, regular_only, self.most)?;
+        let file = File::open(&path)?;
+        let metadata = file.metadata()?;
+        check(&metadata, regular_only, self.most)?;
+        let room = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1);
+        let mut content = Zeroizing::new(Vec::with_capacity(room));
+        file.take(self.most.saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() as u64 > self.most {
+            return Err(Trouble::TooLarge { most: self.most });
+        }
+        Ok((Arc::new(content), metadata.is_file()))
+    }
+}
+
+fn check(metadata: &Metadata, regular_only: bool, most: u64) -> Result<(), Trouble> {
+    if metadata.is_dir() {
+        return Err(Trouble::Directory);
+    }
+    if regular_only && !metadata.is_file() {
+        return Err(Trouble::NotAFile);
+    }
+    if metadata.len() > most {
+        return Err(Trouble::TooLarge { most });
+    }
+    Ok(())
+}
+
+impl Disk for RealDisk {
+    fn read(&self, path: &Path) -> Result<Content, Trouble> {
+        self.open(path, true).map(|(content, _)| content)
+    }
+
+    fn read_once(&self, path: &Path) -> Result<(Content, bool), Trouble> {
+        self.open(path, false)
+    }
+}
+
+/// More than any policy or key file needs; all files are read once a second.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What a look found: every file that was looked at, whole, or why it cannot be taken.
+#[derive(Clone, Default)]
+pub(crate) struct Taken(pub(super) BTreeMap<PathBuf, Result<Content, Trouble>>);
+
+impl Taken {
+    /// Reads all `paths`.
+    pub(crate) fn read(paths: &BTreeSet<PathBuf>, disk: &dyn Disk) -> Self {
+        paths.iter().map(|path| (path.clone(), disk.read(path))).collect()
+    }
+
+    pub(crate) fn get(&self, path: &Path) -> Result<Content, Trouble> {
+        self.0.get(path).cloned().unwrap_or(Err(Trouble::NotLookedAt))
+    }
+
+    pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl FromIterator<(PathBuf, Result<Content, Trouble>)> for Taken {
+    fn from_iter<I: IntoIterator<Item = (PathBuf, Result<Content, Trouble>)>>(files: I) -> Self {
+        Self(files.into_iter().collect())
+    }
+}
+
+/// Files hold secrets: only their sizes are shown.
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |found: &Result<Content, Trouble>| found.as_ref().map(|text| text.len()).ok();
+        f.debug_map().entries(self.0.iter().map(|(path, found)| (path, size(found)))).finish()
+    }
+}
+
+pub(crate) fn digest_of(content: &[u8]) -> Digest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, content).as_ref());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_whole_up_to_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let disk = RealDisk::with_most(8);
+        std::fs::write(&path, "12345678").unwrap();
+        assert_eq!(disk.read(&path).unwrap().as_slice(), b"12345678");
+        std::fs::write(&path, "123456789").unwrap();
+        assert_eq!(disk.read(&path), Err(Trouble::TooLarge { most: 8 }));
+    }
+
+    #[test]
+    fn a_file_of_100_mb_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        // Sparse: it takes no room on the disk.
+        File::create(&path).unwrap().set_len(100_000_000).unwrap();
+        let trouble = RealDisk::new().read(&path).unwrap_err();
+        assert_eq!(trouble.to_string(), "the file is larger than 64 MiB");
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new();
+        assert_eq!(disk.read(&folder.path().join("absent")), Err(Trouble::Missing));
+        assert_eq!(disk.read(folder.path()), Err(Trouble::Directory));
+        assert_eq!(disk.read_once(folder.path()), Err(Trouble::Directory));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_read_at_the_start_alone() {
+        let disk = RealDisk::new();
+        assert_eq!(disk.read(Path::new("/dev/null")), Err(Trouble::NotAFile));
+        let (content, again) = disk.read_once(Path::new("/dev/null")).unwrap();
+        assert!(content.is_empty() && !again);
+        let endless = RealDisk::with_most(100).read_once(Path::new("/dev/zero"));
+        assert_eq!(endless, Err(Trouble::TooLarge { most: 100 }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_are_an_error_of_the_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loop");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(matches!(RealDisk::new().read(&path), Err(Trouble::Unreadable(_))));
+    }
+
+    #[test]
+    fn contents_are_not_shown() {
+        let disk = RealDisk::new();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "hunter2").unwrap();
+        let taken = Taken::read(&BTreeSet::from([path]), &disk);
+        let shown = format!("{taken:?}");
+        assert!(shown.contains("Some(7)") && !shown.contains("hunter2"), "{shown}");
+    }
+}

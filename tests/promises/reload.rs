@@ -1,0 +1,157 @@
+//! A policy changes while the gate runs: whole or not at all, and no bucket is refilled.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use tollgate::{ManualClock, SourceState, Tollgate};
+
+use super::support::{NOW, Server, bearer, issuer, key, serve};
+
+/// A gate that reads its policy from a file, without a thread that follows it.
+async fn open(path: &Path) -> (Tollgate, Server) {
+    let clock = ManualClock::at(NOW);
+    let builder = Tollgate::builder().policy_file(path).clock(clock.clone()).watch(false);
+    let gate = builder.build().await.unwrap();
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = serve(app, clock).await;
+    (gate, server)
+}
+
+fn policy(burst: u32, rest: &str) -> String {
+    format!(
+        "version = 1\n[api_keys]\nfile = \"keys.toml\"\n{}[[limit]]\nname = \"few\"\nrate = \"1/hour\"\n\
+         burst = {burst}\nper = [\"client\"]\n[[rule]]\nname = \"all\"\npath = \"/all\"\n\
+         limits = [\"few\"]\n{rest}",
+        issuer()
+    )
+}
+
+#[tokio::test]
+async fn a_reload_changes_rules_and_keys_and_refills_no_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let (one, entry) = key("one", "billing", "");
+    let (two, other) = key("two", "shipping", "");
+    write("keys.toml", &entry.replace("api_keys.key", "key"));
+    write("tollgate.toml", &policy(5, ""));
+    let (gate, server) = open(&path).await;
+    let get = async |path: &str, key: &str| server.get_http2(path, &[("x-api-key", key)]).await;
+
+    for _ in 0..3 {
+        assert_eq!(get("/all", &one).await.status, 200);
+    }
+    assert_eq!(get("/all", &two).await.code(), "api_key_unknown");
+    assert_eq!(get("/new", &one).await.code(), "no_matching_rule");
+
+    // A key is added, a rule is added, and the burst is lower than what is left.
+    write("keys.toml", &format!("{entry}{other}").replace("api_keys.key", "key"));
+    write("tollgate.toml", &policy(2, "[[rule]]\nname = \"new\"\npath = \"/new\"\n"));
+    assert_eq!(get("/new", &one).await.code(), "no_matching_rule", "nothing is in force yet");
+    let status = gate.reload().await.unwrap();
+    assert_eq!((status.revision.number, status.last_fault), (2, None));
+    assert_eq!(get("/all", &two).await.status, 200);
+    assert_eq!(get("/new", &one).await.status, 200);
+    let limited = get("/all", &one).await;
+    assert_eq!(limited.code(), "rate_limited", "three of five were spent: none of two is left");
+    assert_eq!(limited.json()["limits"][0]["quota"], 2);
+
+    // Raised again: what was spent stays spent, and the wait has not grown.
+    write("tollgate.toml", &policy(5, ""));
+    gate.reload().await.unwrap();
+    let mut admitted = 0;
+    while get("/all", &one).await.status == 200 {
+        admitted += 1;
+    }
+    assert!(admitted <= 3, "no bucket was refilled: {admitted}");
+    assert_eq!(get("/new", &one).await.code(), "no_matching_rule");
+
+    // A key that is revoked is refused on the connection that is open.
+    write("keys.toml", &format!("{entry}revoked = true\n{other}").replace("api_keys.key", "key"));
+    gate.reload().await.unwrap();
+    assert_eq!(get("/all", &one).await.code(), "api_key_revoked");
+    assert_eq!(get("/all", &two).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_faulty_policy_leaves_the_old_one_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let (one, entry) = key("one", "billing", "");
+    fs::write(folder.path().join("keys.toml"), entry.replace("api_keys.key", "key")).unwrap();
+    fs::write(&path, policy(100, "")).unwrap();
+    let (gate, server) = open(&path).await;
+    let works = async || server.get("/all", &[("x-api-key", &one)]).await.status == 200;
+    let digest = gate.status().revision.digest;
+
+    for broken in ["", "version = 1\n[[rule", "version = 1\nodd = true\n", "\u{0}"] {
+        fs::write(&path, broken).unwrap();
+        let error = gate.reload().await.unwrap_err().to_string();
+        assert!(!error.is_empty());
+        let status = gate.status();
+        assert_eq!((status.revision.number, &status.revision.digest), (1, &digest));
+        assert!(status.last_fault.unwrap().is_current, "{broken:?}");
+        assert!(works().await, "{broken:?}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(gate.reload().await.unwrap_err().to_string().contains("tollgate.toml"));
+    assert!(works().await);
+
+    fs::write(&path, policy(100, "")).unwrap();
+    let status = gate.reload().await.unwrap();
+    assert_eq!((status.revision.number, status.revision.digest), (2, digest));
+    assert!(!status.last_fault.unwrap().is_current);
+    let states: Vec<_> = status.sources.iter().map(|source| source.state).collect();
+    assert_eq!(states, [SourceState::Current, SourceState::Current]);
+    assert!(works().await);
+}
+
+/// The thread of the gate itself: a file that is replaced comes into force without a call.
+#[tokio::test]
+async fn a_gate_follows_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let (one, entry) = key("one", "billing", "");
+    fs::write(folder.path().join("keys.toml"), entry.replace("api_keys.key", "key")).unwrap();
+    fs::write(&path, policy(100, "")).unwrap();
+    let gate = Tollgate::open(&path).await.unwrap();
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = serve(app, ManualClock::at(NOW)).await;
+    assert_eq!(server.get("/all", &[("x-api-key", &one)]).await.status, 200);
+
+    let new = folder.path().join("keys.new");
+    fs::write(&new, format!("{entry}revoked = true\n").replace("api_keys.key", "key")).unwrap();
+    fs::rename(&new, folder.path().join("keys.toml")).unwrap();
+    // Three seconds where nothing else runs. A slow machine may take its time.
+    for _ in 0..600 {
+        if server.get("/all", &[("x-api-key", &one)]).await.status != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(server.get("/all", &[("x-api-key", &one)]).await.code(), "api_key_revoked");
+    assert_eq!(gate.status().revision.number, 2);
+}
+
+#[tokio::test]
+async fn tokens_that_were_proven_follow_their_issuer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    fs::write(folder.path().join("keys.toml"), "").unwrap();
+    let with = |audience: &str| policy(100, "").replace("https://api.example.com", audience);
+    fs::write(folder.path().join("keys.toml"), key("a", "b", "").1.replace("api_keys.key", "key"))
+        .unwrap();
+    fs::write(&path, with("https://api.example.com")).unwrap();
+    let (gate, server) = open(&path).await;
+    let token = bearer(|_| {});
+    let code = async || {
+        let answer = server.get("/all", &[("authorization", &token)]).await;
+        if answer.status == 200 { "ok".to_owned() } else { answer.code() }
+    };
+    assert_eq!(code().await, "ok");
+    fs::write(&path, with("https://other.example.com")).unwrap();
+    gate.reload().await.unwrap();
+    assert_eq!(code().await, "token_audience_mismatch", "the proof is of the old audience");
+}
