@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, TokenPlace, Unsupported};
 use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
-use crate::policy::{Demands, Mode, Policy, Rule, is_preflight};
+use crate::policy::{Demands, Mode, Policy, Preflights, Rule, requested_method};
 use crate::principal::{CredentialKind, Principal};
 use crate::verify::TokenCache;
 
@@ -40,8 +40,8 @@ pub(crate) struct Decision {
 /// How a decision ends.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// A CORS preflight passes unjudged.
-    Preflight,
+    /// A CORS preflight passes unjudged; this rule covers the request that it asks for.
+    Preflight(Arc<Rule>),
     Admitted(Permit),
     /// This rule would refuse the request, but is in shadow mode. Nothing was charged.
     Shadowed(Arc<Rule>, Refused),
@@ -60,9 +60,8 @@ impl Decision {
     /// The rule that covers the request.
     pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.outcome {
-            Outcome::Preflight => None,
             Outcome::Admitted(permit) => Some(&permit.rule),
-            Outcome::Shadowed(rule, _) => Some(rule),
+            Outcome::Preflight(rule) | Outcome::Shadowed(rule, _) => Some(rule),
             Outcome::Refused(rule, _) => rule.as_ref(),
         }
     }
@@ -79,16 +78,21 @@ impl Judge<'_> {
     /// Decides about a request.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
         let mut caller = Caller::default();
-        if is_preflight(ask.method, ask.headers) {
-            return Decision { caller, outcome: Outcome::Preflight };
-        }
-        let rule = match self.policy.rules.find(ask.method, ask.path) {
+        let requested = match self.policy.preflights {
+            Preflights::Pass => requested_method(ask.method, ask.headers),
+            Preflights::Judge => None,
+        };
+        let method = requested.as_ref().unwrap_or(ask.method);
+        let rule = match self.policy.rules.find(method, ask.path) {
             Ok(id) => &self.policy.rules[id],
             Err(reason) => {
                 return Decision { caller, outcome: Outcome::Refused(None, reason.into()) };
             }
         };
         trace.note(|| Step::Rule(rule.clone()));
+        if requested.is_some() {
+            return Decision { caller, outcome: Outcome::Preflight(rule.clone()) };
+        }
         let outcome = match self.admit(rule, ask, &mut caller, trace) {
             Ok(permit) => Outcome::Admitted(permit),
             Err(refused) if rule.mode == Mode::Shadow => Outcome::Shadowed(rule.clone(), refused),
@@ -112,7 +116,7 @@ impl Judge<'_> {
             Some(demands) => Some(self.prove(rule, demands, ask, caller.address, trace)?),
             None => None,
         };
-        rule.permit(caller.address, caller.principal.as_ref())?;
+        rule.permit(caller.address, caller.principal.as_ref(), ask.path)?;
         trace.note(|| Step::Permitted);
         let charges = self.take(rule, ask, caller)?;
         trace.note(|| Step::Charged);

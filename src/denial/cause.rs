@@ -19,7 +19,7 @@ use crate::verify::{ClaimFault, Issuer, KeyError, KeyRecord, TokenError, algorit
 /// The code of a refusal.
 pub(crate) fn code_of(refused: &Refused) -> Code {
     match refused {
-        Refused::NoRule(NoRule::Path) => Code::NoMatchingRule,
+        Refused::NoRule(NoRule::Path | NoRule::Ambiguous(_)) => Code::NoMatchingRule,
         Refused::NoRule(NoRule::Method(_)) => Code::MethodNotAllowed,
         Refused::AddressUnknown => Code::DecisionFailed,
         Refused::TooManyFailures(_) => Code::TooManyFailures,
@@ -62,6 +62,11 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
         Refused::Limits(_) => Code::RateLimited,
     }
 }
+
+/// A path that other software may read in another way than its rule does.
+const AMBIGUOUS: &str = "Servers may read this path as that of another rule.";
+
+const AMBIGUOUS_REMEDY: &str = "A path that can be read in more than one way is denied: send it without double slashes, dot segments and backslashes, and percent-encode only what must be: no letters and digits, and no slash in a part of the path[. Ask the provider at {support} if an id has one].";
 
 /// What denials say about the policy. It is read from the policy when that is loaded.
 #[derive(Debug)]
@@ -200,6 +205,9 @@ impl Known {
     fn refused(&self, refused: &Refused, draft: &Draft) -> Facts {
         match refused {
             Refused::NoRule(NoRule::Path) => Facts::default(),
+            Refused::NoRule(NoRule::Ambiguous(why)) => {
+                Facts::default().detail(AMBIGUOUS).remedy(AMBIGUOUS_REMEDY).because(why.to_string())
+            }
             Refused::NoRule(NoRule::Method(allowed)) => {
                 let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
                 let allow = HeaderValue::try_from(names.join(", ")).ok();

@@ -19,7 +19,7 @@ use super::json::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};
-use crate::policy::{NoRule, Refusal, Rule, ScopeGap};
+use crate::policy::{Ambiguity, NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
 use crate::verify::{KeyError, TokenError};
@@ -47,6 +47,8 @@ pub(super) enum Shape {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Evidence {
     NoRule,
+    /// The path can be read in more than one way.
+    Ambiguous,
     Missing,
     Unsupported(Unsupported),
     KeyMalformed(KeyFault),
@@ -65,6 +67,7 @@ impl Evidence {
         let index = |issuer| known.issuers.iter().position(|one| Arc::ptr_eq(one, issuer));
         Some(match refused {
             Refused::NoRule(NoRule::Path) => Self::NoRule,
+            Refused::NoRule(NoRule::Ambiguous(_)) => Self::Ambiguous,
             Refused::Credential(CredentialError::Missing) => Self::Missing,
             Refused::Credential(CredentialError::Unsupported(why)) => Self::Unsupported(*why),
             Refused::Key(KeyError::Malformed(fault)) => Self::KeyMalformed(*fault),
@@ -88,6 +91,9 @@ impl Evidence {
         let issuer = |index: usize| known.issuers.get(index).cloned();
         Some(match self {
             Self::NoRule => NoRule::Path.into(),
+            Self::Ambiguous => {
+                NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: "".into() }).into()
+            }
             Self::Missing => CredentialError::Missing.into(),
             Self::Unsupported(why) => CredentialError::Unsupported(why).into(),
             Self::KeyMalformed(fault) => KeyError::Malformed(fault).into(),
@@ -406,7 +412,8 @@ limits = ["large"]
             let number = |at: usize, below: usize| numbers[at] as usize % below;
             let issuer = || self.known.issuers[number(0, 2)].clone();
             match kind {
-                0 => NoRule::Path.into(),
+                0 if numbers[0].is_multiple_of(2) => NoRule::Path.into(),
+                0 => NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: rule.name.clone() }).into(),
                 1 => CredentialError::Missing.into(),
                 2 => {
                     let why = [

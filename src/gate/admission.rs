@@ -9,8 +9,9 @@ use http::{Method, Response};
 
 use super::observe::Request;
 use super::snapshot::Voice;
+use crate::credential::CredentialError;
 use crate::decision::Caller;
-use crate::denial::{Category, Denial, Media};
+use crate::denial::{Category, Denial, Media, Reason};
 use crate::limit::{Balance, Charges, Settle};
 use crate::policy::Rule;
 use crate::principal::Principal;
@@ -194,5 +195,38 @@ impl Admission {
         if !self.is_public() {
             headers.append(VARY, voice.vary.clone());
         }
+    }
+}
+
+/// A CORS preflight that passed the gate unjudged: what extractors find in place of an admission.
+#[derive(Clone, Debug)]
+pub(super) struct PassedPreflight {
+    /// Of nobody, with nothing taken.
+    admission: Admission,
+}
+
+impl PassedPreflight {
+    /// `rule` covers the request that the preflight asks for.
+    pub(super) fn new(voice: Arc<Voice>, rule: Arc<Rule>, request: &Request<'_>) -> Self {
+        let (caller, charges) = Default::default();
+        Self { admission: Admission::new(voice, rule, request, caller, charges, None) }
+    }
+
+    /// What a handler learns that is reached nevertheless, because no CORS layer answered before it:
+    /// on a public rule that nobody is known and nothing was taken. On others the credential is
+    /// missing, since a preflight has none.
+    pub(super) fn admission(&self) -> Result<&Admission, Denial> {
+        if self.admission.is_public() {
+            return Ok(&self.admission);
+        }
+        let missing = Reason::Refused(CredentialError::Missing.into());
+        Err(self.admission.place(Denial::because_of(missing)).because(
+            "a CORS preflight passed unjudged (`[cors] preflights = \"pass\"`), and reached a handler \
+             that asks for its caller: no CORS layer inside of the gate answered it",
+        ))
+    }
+
+    pub(super) fn deny(&self, denial: Denial, media: Media) -> Response<Body> {
+        self.admission.deny(denial, media)
     }
 }

@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::admission::Admission;
+use super::admission::{Admission, PassedPreflight};
 use super::observe;
 use crate::denial::{Denial, Reason};
 use crate::policy::{Refusal, ScopeGap};
@@ -216,10 +216,13 @@ fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> TokenError {
 }
 
 fn admission<'p>(parts: &'p Parts, extractor: &str) -> Result<&'p Admission, Denial> {
-    parts.extensions.get::<Admission>().ok_or_else(|| {
+    if let Some(admission) = parts.extensions.get::<Admission>() {
+        return Ok(admission);
+    }
+    parts.extensions.get::<PassedPreflight>().map(PassedPreflight::admission).unwrap_or_else(|| {
         let denial = Denial::decision_failed("the gate did not run before this handler");
         observe::gate_did_not_run(&denial, extractor);
-        denial
+        Err(denial)
     })
 }
 

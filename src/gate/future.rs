@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request};
+use http::Request;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::admission::Admission;
-use super::observe;
+use super::admission::{Admission, PassedPreflight};
 use super::replace::{replace, taken};
-use super::snapshot::Voice;
-use crate::decision::Caller;
 use crate::denial::Media;
 
 pin_project! {
@@ -32,7 +28,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Denied { response: Option<Response> },
-        Passed { #[pin] inner: F, media: Media, voice: Arc<Voice> },
+        Passed { #[pin] inner: F, media: Media, passed: PassedPreflight },
         Admitted { #[pin] inner: F, media: Media, admission: Admission },
     }
 }
@@ -45,8 +41,8 @@ where
         Self { state: State::Denied { response: Some(response) } }
     }
 
-    pub(super) fn passed(inner: S::Future, media: Media, voice: Arc<Voice>) -> Self {
-        Self { state: State::Passed { inner, media, voice } }
+    pub(super) fn passed(inner: S::Future, media: Media, passed: PassedPreflight) -> Self {
+        Self { state: State::Passed { inner, media, passed } }
     }
 
     pub(super) fn admitted(inner: S::Future, media: Media, admission: Admission) -> Self {
@@ -67,12 +63,10 @@ where
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Passed { inner, media, voice } => {
+            StateProjection::Passed { inner, media, passed } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 if let Some(denial) = taken(&mut response) {
-                    let request = observe::Request { method: &Method::OPTIONS, path: "", id: None };
-                    let denied = voice.deny(&denial, &Caller::default(), &request, *media);
-                    replace(&mut response, denied);
+                    replace(&mut response, passed.deny(denial, *media));
                 }
                 Poll::Ready(Ok(response))
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::{ArcSwap, Guard};
 use axum::response::Response;
 
-use super::admission::Admission;
+use super::admission::{Admission, PassedPreflight};
 use super::origin::Origin;
 use super::reload::Record;
 use super::snapshot::{Lasting, Snapshot};
@@ -14,6 +14,7 @@ use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
+use crate::policy::requested_method;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -31,7 +32,7 @@ pub(crate) struct Gate {
 /// What the gate does with a request.
 pub(super) enum Verdict {
     /// A CORS preflight passes unjudged.
-    Preflight,
+    Preflight(PassedPreflight),
     Admitted(Admission),
     Denied(Response),
 }
@@ -87,7 +88,10 @@ impl Snapshot {
         let denial =
             |rule, refused| Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
         match outcome {
-            Outcome::Preflight => Verdict::Preflight,
+            Outcome::Preflight(rule) => {
+                let request = voice.observer.request(ask);
+                Verdict::Preflight(PassedPreflight::new(voice.clone(), rule, &request))
+            }
             Outcome::Admitted(Permit { rule, charges }) => {
                 voice.observer.admitted(&rule);
                 let request = voice.observer.request(ask);
@@ -105,6 +109,9 @@ impl Snapshot {
             Outcome::Refused(rule, refused) => {
                 let denial = denial(rule, refused);
                 let request = voice.observer.request(ask);
+                if requested_method(ask.method, ask.headers).is_some() {
+                    voice.observer.preflight_denied();
+                }
                 Verdict::Denied(voice.deny(&denial, &caller, &request, media))
             }
         }

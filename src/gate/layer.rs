@@ -79,9 +79,9 @@ where
         };
         match verdict {
             Verdict::Denied(response) => TollgateFuture::denied(response),
-            Verdict::Preflight => {
-                let voice = snapshot.voice.clone();
-                TollgateFuture::passed(self.inner.call(request), media, voice)
+            Verdict::Preflight(passed) => {
+                request.extensions_mut().insert(passed.clone());
+                TollgateFuture::passed(self.inner.call(request), media, passed)
             }
             Verdict::Admitted(admission) => {
                 request.extensions_mut().insert(admission.clone());

@@ -115,8 +115,9 @@ impl Tollgate {
     /// - `Router::route_layer` leaves unknown paths to axum's 404.
     /// - Rules see the path as the client sent it, under `nest` too.
     /// - Put request id, trace and CORS outside of the gate (after it, with `Router::layer`), so
-    ///   that denials have their headers; CORS preflights pass the gate in any case, and
-    ///   [`exposed_headers`](Self::exposed_headers) are what scripts want to read.
+    ///   that denials have their headers, and preflights are answered before the gate judges them;
+    ///   [`exposed_headers`](Self::exposed_headers) are what scripts want to read. Where CORS has to
+    ///   stand inside, the policy says `[cors] preflights = "pass"`.
     pub fn layer(&self) -> TollgateLayer {
         TollgateLayer::new(self.0.clone())
     }

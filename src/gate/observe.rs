@@ -20,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Span, field};
 
 use crate::ask::Ask;
-use crate::decision::{Caller, Decision, Step};
+use crate::decision::{Caller, Decision, Outcome, Step};
 use crate::denial::{Category, Denial, Reason, Renderer};
 use crate::policy::{Mode, Rule};
 use crate::principal::Principal;
@@ -34,6 +34,7 @@ pub(crate) struct Observer {
     /// The header in which another layer puts the id of the request.
     pub(crate) request_id: HeaderName,
     missing_peer: Once,
+    preflight: Once,
     /// Codes that were not registered, each of which is said once.
     unregistered: DashSet<&'static str>,
 }
@@ -67,7 +68,8 @@ impl Observer {
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
         });
-        Self { request_id, missing_peer: Once::default(), unregistered: DashSet::new() }
+        let (missing_peer, preflight) = Default::default();
+        Self { request_id, missing_peer, preflight, unregistered: DashSet::new() }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
@@ -97,7 +99,12 @@ impl Observer {
     /// What every decision is observed for.
     pub(crate) fn decided(&self, decision: &Decision) {
         let rule = decision.rule();
-        if rule.is_some() && decision.caller.address.is_none() && self.missing_peer.is_first() {
+        let is_judged = !matches!(decision.outcome, Outcome::Preflight(_));
+        if is_judged
+            && rule.is_some()
+            && decision.caller.address.is_none()
+            && self.missing_peer.is_first()
+        {
             tracing::error!(
                 target: "tollgate",
                 "the address of the peer is not known: serve the app with \
@@ -148,6 +155,18 @@ impl Observer {
         self.count(denial, Mode::Shadow);
         if is_heard() {
             log(renderer, denial, caller, request, Mode::Shadow);
+        }
+    }
+
+    /// A CORS preflight was denied, which no browser can help.
+    pub(crate) fn preflight_denied(&self) {
+        if self.preflight.is_first() {
+            tracing::error!(
+                target: "tollgate",
+                "a CORS preflight was denied: put the CORS layer outside of the gate (after it, with \
+                 `Router::layer`), where it answers preflights; if it has to be inside, write \
+                 `[cors] preflights = \"pass\"` in the policy. Further ones are not reported"
+            );
         }
     }
 

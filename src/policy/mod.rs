@@ -12,7 +12,9 @@ mod load;
 #[allow(dead_code)]
 mod outline;
 mod path;
+mod path_table;
 pub(crate) mod problem;
+mod reading;
 mod rule;
 mod rule_table;
 mod section;
@@ -28,8 +30,8 @@ pub(crate) use load::load;
 #[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
-pub(crate) use rule::{Demands, Mode, Refusal, Rule, ScopeGap, is_preflight};
-pub(crate) use rule_table::{NoRule, RuleTable};
+pub(crate) use rule::{Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method};
+pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 
@@ -53,6 +55,7 @@ pub(crate) struct Policy {
     pub(crate) failures: Option<Quota>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) rules: RuleTable,
+    pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,

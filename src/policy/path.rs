@@ -1,6 +1,8 @@
-//! Paths: what a pattern may be, how patterns are ordered, and which paths are too odd to match.
+//! Patterns: what they may be, how they are ordered, and what their parameters stand for.
 
 use matchit::Router;
+
+use super::reading::{Oddity, Semicolon, oddity, read_pattern};
 
 /// Checks a path pattern.
 ///
@@ -19,10 +21,15 @@ pub(super) fn check_path(pattern: &str) -> Result<(), String> {
             odd.escape_debug()
         ));
     }
-    if is_odd(pattern) {
-        return Err(
-            "empty and dot segments, backslashes and NULs match no request, encoded or not".into(),
-        );
+    if let Some(oddity) = oddity(pattern) {
+        let what = match oddity {
+            Oddity::EmptySegment => "empty segments (`//`)",
+            Oddity::Backslash => "backslashes",
+            Oddity::DotSegment => "`.` and `..` segments, encoded or not,",
+            Oddity::NotUtf8 => "encoded octets that are not UTF-8",
+            Oddity::ControlCharacter => "encoded control characters",
+        };
+        return Err(format!("requests with {what} are always denied: leave them out"));
     }
     if let Some(old) = pattern.split('/').find(|segment| segment.starts_with([':', '*'])) {
         return Err(format!(
@@ -30,11 +37,24 @@ pub(super) fn check_path(pattern: &str) -> Result<(), String> {
             old.escape_debug()
         ));
     }
-    match Router::new().insert(pattern, ()) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(
+    let is_pattern = |pattern: &str| Router::new().insert(pattern, ()).is_ok();
+    let has_slash_within =
+        |name: &str| name.split('}').next().is_some_and(|name| name.contains('/'));
+    if !is_pattern(pattern) || pattern.replace("{{", "").split('{').skip(1).any(has_slash_within) {
+        return Err(
             "a parameter is a whole segment, `/orders/{id}`, and `{*rest}` stands last; write `{{` and `}}` for the characters themselves".into(),
-        ),
+        );
+    }
+    // Without what follows the `;`, the pattern would no longer match what it matched.
+    let ends_open = |pattern: &str| before_rest(pattern).is_some();
+    let loses_rest = |kind| ends_open(pattern) && !ends_open(&read_pattern(pattern, kind));
+    if Semicolon::ALL.into_iter().any(loses_rest) {
+        return Err("a `;` cannot stand in the segment of `{*rest}`".into());
+    }
+    match Semicolon::ALL.into_iter().all(|semicolon| is_pattern(&read_pattern(pattern, semicolon)))
+    {
+        true => Ok(()),
+        false => Err("percent-decoded, it is not a path pattern".into()),
     }
 }
 
@@ -68,6 +88,15 @@ pub(super) fn specificity(pattern: &str) -> Vec<u8> {
     order
 }
 
+/// What stands before the `{*rest}` of a pattern that has one.
+pub(super) fn before_rest(pattern: &str) -> Option<&str> {
+    let last = pattern.rfind('/')? + 1;
+    match parameter(&pattern[last..])? {
+        (at, Parameter::Rest) => Some(&pattern[..last + at]),
+        (_, Parameter::One) => None,
+    }
+}
+
 enum Parameter {
     One,
     Rest,
@@ -89,66 +118,38 @@ fn parameter(segment: &str) -> Option<(usize, Parameter)> {
     None
 }
 
-/// Whether other software may read the path in another way than the router does.
-pub(super) fn is_odd(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    // One pass over the bytes finds whether any of the rest is worth looking for. Letters, digits
-    // and most of what else stands in a path come after the slash.
-    let mut previous = 0;
-    let suspicious = bytes.iter().any(|byte| {
-        let is_odd = match *byte {
-            b'%' | b'\\' => true,
-            b'.' | b'/' => previous == b'/',
-            _ => false,
+/// The parameters of a pattern and what they stand for in a path that it matches, as it is there.
+pub(super) fn values<'p>(
+    pattern: &'p str,
+    path: &'p str,
+) -> impl Iterator<Item = (&'p str, &'p str)> {
+    let mut rest = Some(path);
+    pattern.split('/').filter_map(move |segment| {
+        let (value, behind) = match rest?.split_once('/') {
+            Some((value, behind)) => (value, Some(behind)),
+            None => (rest?, None),
         };
-        previous = *byte;
-        is_odd
-    });
-    suspicious
-        && (bytes.contains(&b'\\')
-            || path.contains("//")
-            || path.split('/').any(is_dot_segment)
-            || has_encoded_oddity(bytes))
-}
-
-/// `.` or `..`, with dots encoded or not.
-fn is_dot_segment(segment: &str) -> bool {
-    let mut rest = segment;
-    let mut dots = 0;
-    while !rest.is_empty() {
-        rest = match rest.strip_prefix('.') {
-            Some(rest) => rest,
-            None if rest.len() >= 3
-                && rest.is_char_boundary(3)
-                && rest[..3].eq_ignore_ascii_case("%2e") =>
-            {
-                &rest[3..]
+        let (at, kind) = match parameter(segment) {
+            Some(found) => found,
+            None => {
+                rest = behind;
+                return None;
             }
-            None => return false,
         };
-        dots += 1;
-    }
-    dots == 1 || dots == 2
-}
-
-fn has_encoded_oddity(path: &[u8]) -> bool {
-    encoded(path).any(|byte| matches!(byte, 0 | b'\\'))
-}
-
-/// Whether a part of the path is encoded that need not be (RFC 3986 section 6.2.2.2), or a slash
-/// is: decoded, the path may be that of another rule.
-pub(super) fn is_ambiguous(path: &str) -> bool {
-    encoded(path.as_bytes())
-        .any(|byte| matches!(byte, b'/' | b'-' | b'.' | b'_') || byte.is_ascii_alphanumeric())
-}
-
-/// The bytes that stand in a path percent-encoded.
-fn encoded(path: &[u8]) -> impl Iterator<Item = u8> {
-    path.windows(3).filter(|window| window[0] == b'%').filter_map(|window| {
-        let digit = |at: usize| char::from(window[at]).to_digit(16);
-        // In range: two hex digits.
-        digit(1).zip(digit(2)).map(|(high, low)| (high * 16 + low) as u8)
+        let prefix = literal_length(&segment[..at]);
+        let name = segment[at..].trim_matches(['{', '*', '}']);
+        let value = match kind {
+            Parameter::One => value.get(prefix..),
+            Parameter::Rest => rest?.get(prefix..),
+        };
+        rest = behind;
+        Some((name, value?))
     })
+}
+
+/// How long the text of a pattern is in a path.
+fn literal_length(text: &str) -> usize {
+    text.len() - text.matches("{{").count() - text.matches("}}").count()
 }
 
 #[cfg(test)]
@@ -158,13 +159,58 @@ mod tests {
     #[test]
     fn patterns_that_can_never_match_are_refused() {
         for bad in [
-            "", "orders", "/a//b", "/a/../b", "/a?b", "/a#b", "/ä", "/a b", "/{", "/{}", "/{a}{b}",
-            "/{*a}/b", "/{a}x", "/a%5cb", "/a\\b",
+            "",
+            "orders",
+            "/a//b",
+            "/a/../b",
+            "/a?b",
+            "/a#b",
+            "/ä",
+            "/a b",
+            "/{",
+            "/{}",
+            "/{a}{b}",
+            "/{*a}/b",
+            "/{a}x",
+            "/a\\b",
+            "/a%00",
+            "/a%ff",
+            "/a/%2e/b",
+            "/a%2f..",
+            "/{a/b}",
+            "/a;{*rest}",
+            "/a%3b{*rest}",
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
-        for good in ["/", "/a", "/a/", "/{a}/{b}", "/a/{*rest}", "/{{a}}", "/a%20b", "/v{n}"] {
+        for good in [
+            "/",
+            "/a",
+            "/a/",
+            "/{a}/{b}",
+            "/a/{*rest}",
+            "/{{a}}",
+            "/a%20b",
+            "/v{n}",
+            "/a%5cb",
+            "/a%2f{*rest}",
+            "/a;v={n}",
+        ] {
             assert!(check_path(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn parameters_stand_for_what_they_match() {
+        for (pattern, path, expected) in [
+            ("/", "/", &[][..]),
+            ("/a/{id}", "/a/7", &[("id", "7")]),
+            ("/{a}/x/{b}/", "/1/x/2/", &[("a", "1"), ("b", "2")]),
+            ("/v{n}/{*rest}", "/v2/a/b/", &[("n", "2"), ("rest", "a/b/")]),
+            ("/{{x}}{n}", "/{x}7", &[("n", "7")]),
+            ("/f{*rest}", "/f1/2", &[("rest", "1/2")]),
+        ] {
+            assert_eq!(values(pattern, path).collect::<Vec<_>>(), expected, "{pattern}");
         }
     }
 }

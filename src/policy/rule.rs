@@ -1,16 +1,20 @@
 //! Rules: who may call what, and which limits count it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use metrics::Counter;
 use smallvec::SmallVec;
 
+use super::path::values;
+use super::reading::decode;
 use crate::address::{Address, is_within};
-use crate::claims::{ClaimMatch, Mismatch};
+use crate::claims::{ClaimMatch, Mismatch, Parameters};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
 
@@ -35,6 +39,10 @@ pub(crate) struct Rule {
     pub(crate) listed: bool,
     /// Whether a decision needs the client's address.
     pub(crate) needs_address: bool,
+    /// Whether paths with an encoded `/` or `\` are admitted.
+    pub(crate) encoded_slashes: bool,
+    /// The parameters of the path that decide, by name: those that claims or limits name.
+    pub(crate) path_parameters: Vec<Box<str>>,
 }
 
 /// Who may call.
@@ -143,12 +151,22 @@ impl Rule {
         &self,
         address: Option<Address>,
         principal: Option<&Principal>,
+        path: &str,
     ) -> Result<(), Refusal> {
         self.check_address(address)?;
         match (self.demands(), principal) {
-            (Some(demands), Some(principal)) => demands.check(principal),
+            (Some(demands), Some(principal)) => {
+                demands.check(principal, &|name| self.parameter(path, name))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// What a parameter of the rule's path stands for in a path that the rule covers: as the raw
+    /// path is matched, percent-decoded once.
+    pub(crate) fn parameter<'p>(&'p self, path: &'p str, name: &str) -> Option<Cow<'p, str>> {
+        let (_, value) = values(&self.path, path).find(|(known, _)| *known == name)?;
+        Some(if value.contains('%') { decode(value).into() } else { value.into() })
     }
 
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
@@ -179,7 +197,7 @@ impl Demands {
     }
 
     /// Scopes, then roles, then claims: the first that is not met is the answer.
-    fn check(&self, principal: &Principal) -> Result<(), Refusal> {
+    fn check(&self, principal: &Principal, parameter: &Parameters<'_>) -> Result<(), Refusal> {
         let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());
         if let Some(gap) = ScopeGap::of(&self.scopes, &self.any_scopes, holds) {
             return Err(Refusal::Scope(gap));
@@ -191,18 +209,31 @@ impl Demands {
         }
         for demand in &self.claims {
             let met = principal.claims().ok_or(Mismatch::ApiKey);
-            met.and_then(|claims| demand.check(claims)).map_err(|mismatch| Refusal::Claim {
-                claim: demand.claim.name().clone(),
-                mismatch,
+            met.and_then(|claims| demand.check_with(claims, parameter)).map_err(|mismatch| {
+                Refusal::Claim { claim: demand.claim.name().clone(), mismatch }
             })?;
         }
         Ok(())
     }
 }
 
-/// Whether the request is a CORS preflight, which carries no credentials (Fetch section 3.3).
-pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(http::header::ORIGIN)
-        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+/// What is done with CORS preflights.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Preflights {
+    /// They are judged like any request.
+    Judge,
+    /// Those whose path and requested method have a rule pass, unjudged and unmetered.
+    Pass,
+}
+
+/// The method that a CORS preflight asks for (Fetch section 3.3.2); `None` where the request is no preflight.
+pub(crate) fn requested_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if *method != Method::OPTIONS || !headers.contains_key(ORIGIN) {
+        return None;
+    }
+    let mut lines = headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => Method::from_bytes(only.as_bytes()).ok(),
+        _ => None,
+    }
 }

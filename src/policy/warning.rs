@@ -176,21 +176,18 @@ problems! {
         // Paths.
 
         /// A public rule for the rest of a path beside guarded paths under it.
-        #[allow(dead_code)]
         PublicRest { rule: Arc<str>, guarded: Arc<str>, path: Arc<str> } => {
             message: "the public rule `{rule}` takes what `{guarded}` does not",
             label: "lies around the guarded path {path}",
             help: "a path that is new, or spelt in another way, is open to everybody: name the public paths one by one, or move them under a path of their own",
         }
         /// A public rule for the rest of a path, and nothing counted.
-        #[allow(dead_code)]
         PublicRestWithoutLimits { rule: Arc<str> } => {
             message: "the public rule `{rule}` has no limits",
             label: "is open to everybody, and nothing is counted",
             help: "add a limit per address: `limits = [\"per-address\"]`",
         }
         /// Two rules that a client may take for one.
-        #[allow(dead_code)]
         RulesDifferInCaseOrSlash { first: Arc<str>, second: Arc<str> } => {
             message: "the paths of `{first}` and `{second}` differ in letter case or a last slash alone",
             label: "is another path, with rights of its own",

@@ -358,7 +358,8 @@ fn pem(tag: &str, der: &[u8]) -> String {
 #[tokio::test]
 async fn the_trial_server_tells_how_it_judged() {
     let folder = folder(
-        "version = 1\n[[limit]]\nname = \"few\"\nrate = \"5/minute\"\nper = [\"address\"]\n\
+        "version = 1\n[cors]\npreflights = \"pass\"\n\
+         [[limit]]\nname = \"few\"\nrate = \"5/minute\"\nper = [\"address\"]\n\
          [[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\nlimits = [\"few\"]\n\
          [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n",
     );
@@ -371,7 +372,11 @@ async fn the_trial_server_tells_how_it_judged() {
     );
     assert_eq!(server.get("/dark", &[]).await.json()["shadow"], "credentials_missing");
     let asked = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
-    assert_eq!(server.call(http::Method::OPTIONS, "/nowhere", &asked).await.status.as_u16(), 204);
+    let preflight = async |path| server.call(http::Method::OPTIONS, path, &asked).await;
+    for path in ["/open", "/dark"] {
+        assert_eq!(preflight(path).await.status.as_u16(), 204, "{path}");
+    }
+    assert_eq!(preflight("/nowhere").await.code(), "no_matching_rule");
     assert_eq!(server.get_http2("/open", &[]).await.json()["rule"], "open");
 }
 

@@ -565,6 +565,33 @@ async fn claims_of_rules_are_lists_and_patterns_and_say_how_they_differ() {
 }
 
 #[tokio::test]
+async fn a_claim_may_be_bound_to_a_parameter_of_the_path() {
+    let rule = "[[rule]]\nname = \"tenant\"\npath = \"/t/{id}/x\"\nclaims = { tenant = \"{id}\" }\n\
+                [[rule]]\nname = \"group\"\npath = \"/g/{name}\"\nclaims = { tenant = 'a\\{b', groups = \"g-{name}-*\" }\n";
+    let server = trial(&format!("{}{rule}", policy(&[], ""))).await;
+    let mismatch = "claim_mismatch tenant";
+    for (path, claims, expected) in [
+        ("/t/acme/x", json!({"tenant": "acme"}), "ok"),
+        ("/t/acme/x", json!({"tenant": ["x", "acme"]}), "ok"),
+        ("/t/7/x", json!({"tenant": 7}), "ok"),
+        ("/t/%61cme/x", json!({"tenant": "acme"}), "ok"),
+        ("/t/acme/x", json!({"tenant": "acme2"}), mismatch),
+        ("/t/acme/x", json!({"tenant": "*"}), mismatch),
+        // The parameter is a value, and never a pattern.
+        ("/t/*/x", json!({"tenant": "acme"}), mismatch),
+        ("/t/*/x", json!({"tenant": "*"}), "ok"),
+        ("/t/acme/x", json!({}), mismatch),
+        ("/g/n", json!({"tenant": "a{b", "groups": ["g-n-1"]}), "ok"),
+        ("/g/n", json!({"tenant": "a{b", "groups": ["g-m-1"]}), "claim_mismatch groups"),
+        ("/g/n", json!({"tenant": "anb", "groups": ["g-n-1"]}), mismatch),
+    ] {
+        let headers = [("authorization", bearer(with(&claims)))];
+        let answer = server.get(path, &[(headers[0].0, &headers[0].1)]).await;
+        assert_eq!(outcome(&answer), expected, "{path} {claims}");
+    }
+}
+
+#[tokio::test]
 async fn the_size_of_tokens_is_the_operators() {
     let filler = |bytes: usize| json!({"groups": "g".repeat(bytes)});
     for (size, fits, too_large) in [

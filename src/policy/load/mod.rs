@@ -8,6 +8,7 @@ mod issuer_keys;
 mod issuers;
 mod keys;
 mod limits;
+mod paths;
 mod rule_faults;
 mod rules;
 
@@ -31,15 +32,17 @@ use super::problem::problems;
 use super::section::{At, Section};
 use super::sources::Sources;
 use super::warning::Warning;
-use super::{CodeEntry, DenialPolicy, Disclosure, Policy, RateLimitHeaders, StatusMode};
+use super::{
+    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
+};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "store",
+    "limit", "rule", "cors", "store",
 ];
 
 const MAX_BUCKETS: usize = 1_000_000;
@@ -90,6 +93,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let failures = load_failures(root.section("failures", "[failures]"));
     let tokens = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
+    let preflights = load_cors(root.section("cors", "[cors]"));
 
     let key_header = root.section("api_keys", "[api_keys]").and_then(|keys| keys.text("header"));
     let key_header = key_header.map_or("x-api-key", |header| header.value);
@@ -140,6 +144,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
+        preflights,
         max_buckets,
         codes,
     })
@@ -298,6 +303,16 @@ fn load_tokens(section: Option<Section<'_>>) -> TokenPolicy {
     }
     section.finish();
     tokens
+}
+
+fn load_cors(section: Option<Section<'_>>) -> Preflights {
+    let preflights = section.and_then(|section| {
+        let words = [("judge", Preflights::Judge), ("pass", Preflights::Pass)];
+        let preflights = section.one_of("preflights", &words);
+        section.finish();
+        preflights
+    });
+    preflights.unwrap_or(Preflights::Judge)
 }
 
 fn load_store(section: Option<Section<'_>>) -> usize {

@@ -10,6 +10,7 @@ use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scop
 use super::claims::{Braces, load_claims};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use super::paths::report_paths;
 use super::rule_faults::RuleFault;
 use crate::claims::ClaimMatch;
 use crate::limit::{KeyPart, Limit, ONE};
@@ -68,6 +69,7 @@ pub(super) fn load_rules(
     }
     let table = RuleTable::new(rules, &places, root.faults());
     report_covered(&table, &places, root);
+    report_paths(&table, &places, root);
     table
 }
 
@@ -119,10 +121,13 @@ fn load_rule(
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
     let listed = section.flag("listed").unwrap_or(true);
+    let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
     section.finish();
 
     let needs_address = !addresses.is_empty()
         || limits.iter().any(|limit| context.limits[*limit].limit.needs_address());
+    let claims = demands.claims.iter();
+    let path_parameters = claims.flat_map(ClaimMatch::parameters).map(Into::into).collect();
     let path = path?;
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
@@ -138,6 +143,8 @@ fn load_rule(
         mode: mode.unwrap_or(Mode::Enforce),
         listed,
         needs_address,
+        encoded_slashes,
+        path_parameters,
     };
     Some((rule, Some(path.place)))
 }
@@ -244,23 +251,13 @@ fn report_parameters(section: &Section<'_>, claims: &[ClaimMatch]) {
     let holds = |name: &str| {
         path.contains(&format!("{{{name}}}")) || path.contains(&format!("{{*{name}}}"))
     };
-    for name in claims.iter().flat_map(ClaimMatch::parameters) {
+    for name in claims.iter().flat_map(ClaimMatch::parameters).filter(|name| !holds(name)) {
         let shown = name.escape_debug();
-        let (message, label, help) = if holds(name) {
-            (
-                "claims by parameters of the path are not in this release".to_owned(),
-                "cannot be checked yet",
-                "compare the claim in the handler, which has both",
-            )
-        } else {
-            (
-                format!("the path has no parameter `{shown}`"),
-                "names no parameter of the path",
-                "a brace itself is written `\\{`",
-            )
-        };
-        let place = section.key_place("claims");
-        section.push(Fault::at(&place, message).label(label).with_help(help));
+        section.push(
+            Fault::at(&section.key_place("claims"), format!("the path has no parameter `{shown}`"))
+                .label("names no parameter of the path")
+                .with_help("a brace itself is written `\\{`"),
+        );
     }
 }
 

@@ -128,7 +128,7 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
             }
             entry.codes.iter().map(|occurring| occurring.code).collect()
         }
-        Err(NoRule::Path) => vec![Code::NoMatchingRule.row()],
+        Err(NoRule::Path | NoRule::Ambiguous(_)) => vec![Code::NoMatchingRule.row()],
         Err(NoRule::Method(_)) => vec![Code::MethodNotAllowed.row()],
     };
     let responses = operation.entry("responses");

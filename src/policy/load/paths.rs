@@ -1,0 +1,84 @@
+//! Warnings about rules whose paths lie close together.
+
+use std::collections::HashMap;
+
+use crate::policy::fault::{Fault, Place};
+use crate::policy::path::{before_rest, normal};
+use crate::policy::rule::Rule;
+use crate::policy::rule_table::{RuleTable, have_common_method};
+use crate::policy::section::Section;
+use crate::policy::warning::Warning;
+
+/// Warns of public rules for all that follows, and of paths that are easily taken for each other.
+pub(super) fn report_paths(table: &RuleTable, places: &[Place], root: &Section<'_>) {
+    let is_guarded = |rule: &Rule| rule.demands().is_some();
+    let guarded: Vec<&Rule> =
+        table.iter().map(|rule| &**rule).filter(|rule| is_guarded(rule)).collect();
+    let mut alike: HashMap<String, &Rule> = HashMap::new();
+    for (rule, place) in table.iter().zip(places) {
+        let open = before_rest(&rule.path).filter(|_| !is_guarded(rule));
+        if let Some(before) = open {
+            let is_under =
+                |other: &&&Rule| is_under(&other.path, before) && have_common_method(rule, other);
+            if let Some(other) = guarded.iter().find(is_under) {
+                let (guarded, path) = (other.name.clone(), other.path.as_ref().into());
+                let warning = Warning::PublicRest { rule: rule.name.clone(), guarded, path };
+                root.push(Fault::warning(place, &warning));
+            }
+            if rule.limits.is_empty() {
+                let warning = Warning::PublicRestWithoutLimits { rule: rule.name.clone() };
+                root.push(Fault::warning(place, &warning));
+            }
+        }
+        let path = normal(&rule.path);
+        let folded = path.trim_end_matches('/').to_ascii_lowercase();
+        let first = *alike.entry(folded).or_insert(rule);
+        if normal(&first.path) != path {
+            let (first, second) = (first.name.clone(), rule.name.clone());
+            let warning = Warning::RulesDifferInCaseOrSlash { first, second };
+            root.push(Fault::warning(place, &warning));
+        }
+    }
+}
+
+/// Whether a path of the pattern may begin with `before`, which stands before `{*rest}`.
+fn is_under(pattern: &str, before: &str) -> bool {
+    let (pattern, before) = (normal(pattern), normal(before));
+    let mut segments = pattern.split('/');
+    let mut open = before.split('/').peekable();
+    while let Some(prefix) = open.next() {
+        let Some(segment) = segments.next() else { return false };
+        let has_parameter = |text: &str| text.replace("{{", "").contains('{');
+        let fits = match open.peek() {
+            // The last one is the text right before the parameter, mostly none.
+            None => segment.starts_with(prefix) || segment.starts_with('{'),
+            Some(_) => segment == prefix || has_parameter(segment) || has_parameter(prefix),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_lie_under_a_prefix_if_a_path_of_theirs_does() {
+        for (pattern, before, expected) in [
+            ("/open/admin", "/open/", true),
+            ("/open/{*rest}", "/open/", true),
+            ("/open", "/open/", false),
+            ("/opened/x", "/open/", false),
+            ("/{a}/x", "/open/", true),
+            ("/a/b", "/{x}/", true),
+            ("/a", "/", true),
+            ("/a/b", "/c/{x}/", false),
+            ("/v1/x", "/v", true),
+        ] {
+            assert_eq!(is_under(pattern, before), expected, "{pattern} under {before}");
+        }
+    }
+}
