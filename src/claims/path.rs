@@ -31,6 +31,11 @@ impl ClaimPath {
         Ok(Self { written: text.into(), steps })
     }
 
+    /// The member of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { written: name.into(), steps: Box::default() }
+    }
+
     /// As the policy writes it.
     pub(crate) fn as_str(&self) -> &str {
         &self.written

@@ -205,9 +205,7 @@ impl ClaimNames {
 
     /// The claim of this name.
     fn of(name: &'static str) -> Self {
-        // INVARIANT: only what begins with `/` is a pointer and can be unsound, and no default does.
-        let first = ClaimPath::parse(name).unwrap_or_else(|_| unreachable!("`{name}` is a name"));
-        Self { first, others: Box::default() }
+        Self { first: ClaimPath::named(name), others: Box::default() }
     }
 
     /// The one that is named where all of them are absent.

@@ -592,6 +592,23 @@ async fn a_claim_may_be_bound_to_a_parameter_of_the_path() {
 }
 
 #[tokio::test]
+async fn a_limit_counts_by_a_claim_within_another() {
+    let limit = "[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"claim:/org/id\"]\n";
+    let server = trial(&format!("{}limits = [\"one\"]\n", policy(&[], limit))).await;
+    for (changes, expected) in [
+        (json!({"sub": "x", "org": {"id": "a"}}), "ok"),
+        (json!({"sub": "y", "org": {"id": "a"}}), "rate_limited"),
+        (json!({"sub": "x", "org": {"id": "b"}}), "ok"),
+        // Who has no such claim is counted as itself; `null` is absent.
+        (json!({"sub": "x", "org": {"id": null}}), "ok"),
+        (json!({"sub": "x"}), "rate_limited"),
+        (json!({"sub": "y", "org": "a"}), "ok"),
+    ] {
+        assert_eq!(outcome(&send(&server, with(&changes)).await), expected, "{changes}");
+    }
+}
+
+#[tokio::test]
 async fn the_size_of_tokens_is_the_operators() {
     let filler = |bytes: usize| json!({"groups": "g".repeat(bytes)});
     for (size, fits, too_large) in [
