@@ -248,7 +248,8 @@ impl Attempts<'_, '_> {
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
     /// answer says so.
     fn account(&self, refused: Refused, mode: Mode) -> Refused {
-        let Some((failures, address)) = self.counted().filter(|_| refused.proves_nothing()) else {
+        let is_failure = refused.proves_nothing() && !refused.may_ask_again();
+        let Some((failures, address)) = self.counted().filter(|_| is_failure) else {
             return refused;
         };
         let now = self.ask.moment.steady();

@@ -45,6 +45,13 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// Whether the keys that a token was judged by may have changed: then this is no failed attempt.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        matches!(self, Self::Token(error) if error.may_ask_again())
+    }
+}
+
 impl From<NoRule> for Refused {
     fn from(reason: NoRule) -> Self {
         Self::NoRule(reason)

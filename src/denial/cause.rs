@@ -49,7 +49,8 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
             TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
             TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
-            TokenError::SignatureInvalid(_) => Code::TokenSignatureInvalid,
+            TokenError::SignatureInvalid(..) => Code::TokenSignatureInvalid,
+            TokenError::KeySourceUnavailable(_) => Code::KeySourceUnavailable,
             TokenError::Expired { .. } => Code::TokenExpired,
             TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
             TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
@@ -85,6 +86,10 @@ pub(super) struct Known {
     /// Whether API keys are configured.
     takes_keys: bool,
 }
+
+/// In seconds: keys that are out of reach are fetched again within a second at first, and within a
+/// minute later.
+const KEYS_RETRY_AFTER: u64 = 5;
 
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 
@@ -374,8 +379,14 @@ impl Known {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
             TokenError::IssuerUnknown => accepting(self.issuers.iter()),
-            TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer) => {
+            TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer, _) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
+            }
+            TokenError::KeySourceUnavailable(issuer) => {
+                let trouble = issuer.keys.remote().and_then(|keys| keys.trouble());
+                let trouble = trouble.unwrap_or_else(|| "they are not fetched yet".into());
+                let cause = format!("{}, which has no keys: {trouble}", of_issuer(issuer));
+                Facts::default().wait(KEYS_RETRY_AFTER).because(cause)
             }
             TokenError::AlgorithmNotAllowed(issuer) => Facts::default()
                 .texts(

@@ -22,7 +22,7 @@ use crate::limit::{Balance, Charge, Standing, Wait};
 use crate::policy::{Ambiguity, NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
-use crate::verify::{KeyError, TokenError};
+use crate::verify::{ChosenBy, KeyError, TokenError};
 
 /// How many forms are kept. Others are written anew each time.
 const MOST: usize = 4096;
@@ -81,7 +81,7 @@ impl Evidence {
                 Self::AlgorithmNotAllowed(index(issuer)?)
             }
             Refused::Token(TokenError::KeyUnknown(issuer)) => Self::TokenKeyUnknown(index(issuer)?),
-            Refused::Token(TokenError::SignatureInvalid(issuer)) => {
+            Refused::Token(TokenError::SignatureInvalid(issuer, _)) => {
                 Self::SignatureInvalid(index(issuer)?)
             }
             _ => return None,
@@ -110,7 +110,9 @@ impl Evidence {
                 TokenError::AlgorithmNotAllowed(issuer(index)?).into()
             }
             Self::TokenKeyUnknown(index) => TokenError::KeyUnknown(issuer(index)?).into(),
-            Self::SignatureInvalid(index) => TokenError::SignatureInvalid(issuer(index)?).into(),
+            Self::SignatureInvalid(index) => {
+                TokenError::SignatureInvalid(issuer(index)?, ChosenBy::Kid).into()
+            }
         })
     }
 }
@@ -446,7 +448,7 @@ limits = ["large"]
                 7 => TokenError::IssuerUnknown.into(),
                 8 => TokenError::AlgorithmNotAllowed(issuer()).into(),
                 9 => TokenError::KeyUnknown(issuer()).into(),
-                10 => TokenError::SignatureInvalid(issuer()).into(),
+                10 => TokenError::SignatureInvalid(issuer(), ChosenBy::Kid).into(),
                 11 | 12 => {
                     let failure = (kind == 12)
                         .then(|| Box::new(self.refused(number(1, 8) + 3, numbers, rule)));

@@ -38,6 +38,7 @@ pub struct TollgateBuilder {
     secrets: Secrets,
     unwatched: bool,
     for_documents: bool,
+    unserved: bool,
 }
 
 impl TollgateBuilder {
@@ -133,7 +134,17 @@ impl TollgateBuilder {
         self
     }
 
+    /// Opens a gate that serves nobody: it fetches no keys, and follows no files.
+    pub(crate) fn unserved(mut self) -> Self {
+        self.unserved = true;
+        self
+    }
+
     /// Reads and checks the policy, and opens the gate.
+    ///
+    /// Key sets over the network are fetched by a task of the runtime that this is called in (with
+    /// its drivers for time and I/O: `enable_all`), for as long as the gate lives. This does not
+    /// wait for them, unless the policy says so (`at_start`).
     ///
     /// # Errors
     ///
@@ -146,12 +157,15 @@ impl TollgateBuilder {
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: self.for_documents,
+            fetches: !self.unserved && !self.for_documents,
             clock: clock.clone(),
         };
         let observer = Arc::new(Observer::new(request_id));
         let lasting = Lasting::new(clock, observer);
-        let watches = !self.unwatched && !self.for_documents;
-        Gate::open(origin, lasting, watches).map(Tollgate)
+        let watches = !self.unwatched && !self.unserved && !self.for_documents;
+        let gate = Gate::open(origin, lasting, watches)?;
+        gate.started().await?;
+        Ok(Tollgate(gate))
     }
 
     /// Reads and checks the policy without the environment: a secret that is not set is no fault.
@@ -179,6 +193,7 @@ impl TollgateBuilder {
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: true,
+            fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
         };
         let loaded = origin.open().map_err(|(error, _)| error)?;
@@ -210,13 +225,21 @@ pub enum OpenError {
         /// Every fault and warning, in the order of their places.
         faults: Vec<Fault>,
     },
+    /// The keys of an issuer could not be fetched, and the policy says that the gate is not to open
+    /// without them (`at_start = "fail"`).
+    NoKeys {
+        /// The policy's name of the issuer.
+        issuer: String,
+        /// What was fetched, and why it could not be.
+        error: String,
+    },
 }
 
 impl OpenError {
     /// Every fault and warning of a refused policy, in the order of their places.
     pub fn faults(&self) -> &[Fault] {
         match self {
-            Self::Unreadable { .. } => &[],
+            Self::Unreadable { .. } | Self::NoKeys { .. } => &[],
             Self::Refused { faults } => faults,
         }
     }
@@ -227,6 +250,9 @@ impl fmt::Display for OpenError {
         match self {
             Self::Unreadable { path, error } => {
                 write!(f, "cannot read the policy `{}`: {error}", path.display())
+            }
+            Self::NoKeys { issuer, error } => {
+                write!(f, "the keys of the issuer `{issuer}` cannot be fetched: {error}")
             }
             Self::Refused { faults } => {
                 let count =
@@ -252,7 +278,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable { error, .. } => Some(error),
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::NoKeys { .. } => None,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::denial::{Denial, Media, Registry, Renderer};
 use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
-use crate::verify::{LastingTokens, TokenCache, TokenPolicy};
+use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
@@ -34,14 +34,20 @@ pub(crate) struct Lasting {
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<MemoryStore>,
     tokens: LastingTokens,
+    keys: LastingRemoteKeys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures, tokens) = Default::default();
-        Self { store, failures, tokens, clock, observer }
+        let (store, failures, tokens, keys) = Default::default();
+        Self { store, failures, tokens, keys, clock, observer }
+    }
+
+    /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
+    pub(super) fn start_keys(&self, policy: &Policy) {
+        self.keys.start(&policy.issuers, &self.clock);
     }
 }
 
@@ -68,7 +74,7 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, clock, observer } = lasting.clone();
+        let Lasting { store, failures, tokens, clock, observer, .. } = lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(

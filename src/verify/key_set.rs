@@ -5,6 +5,23 @@
 //! round, whatever a token's header says (RFC 8725 sections 3.1 and 3.2). Public keys are
 //! parsed once, here, and not for each token.
 
+mod discovery;
+mod fetch;
+mod lifetime;
+mod refresher;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
+mod source;
+
+pub(crate) use discovery::check_address;
+pub(crate) use fetch::{IS_AVAILABLE, check_ca};
+pub(crate) use remote::{
+    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
+};
+pub(crate) use source::IssuerKeys;
+pub(super) use source::KeyVersion;
+
 use std::fmt;
 
 use aws_lc_rs::hmac;
@@ -101,6 +118,10 @@ impl KeySet {
     ) -> Result<(Self, Vec<KeyTrouble>), KeyTrouble> {
         let (keys, troubles) = jwk::read(text, algorithms)?;
         Ok((Self { keys, by_id: true }, troubles))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Adds the keys of another file.

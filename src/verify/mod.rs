@@ -25,7 +25,12 @@ pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::Issuers;
-pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
-pub(crate) use token::{ClaimFault, TokenError};
+#[allow(unused_imports, reason = "named where requests wait")]
+pub(crate) use key_set::Wait;
+pub(crate) use key_set::{
+    AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, KeyTrouble, LastingRemoteKeys,
+    MAX_TRIED_KEYS, RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
+};
+pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};

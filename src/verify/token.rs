@@ -23,7 +23,7 @@ use memchr::{memchr, memrchr};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Issuers, ProvenBy};
-use super::key_set::KeySetError;
+use super::key_set::{KeySetError, KeyVersion, Wait};
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
 use crate::principal::Principal;
@@ -62,7 +62,9 @@ pub(crate) enum TokenError {
     IssuerUnknown,
     AlgorithmNotAllowed(Arc<Issuer>),
     KeyUnknown(Arc<Issuer>),
-    SignatureInvalid(Arc<Issuer>),
+    SignatureInvalid(Arc<Issuer>, ChosenBy),
+    /// The keys of the issuer are fetched, and could not be: nothing is known of the token.
+    KeySourceUnavailable(Arc<Issuer>),
     Expired {
         at: u64,
     },
@@ -91,6 +93,15 @@ pub(crate) enum TokenError {
         claim: Arc<str>,
         why: ClaimFault,
     },
+}
+
+/// How the key was chosen that a signature does not fit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ChosenBy {
+    /// The token names it.
+    Kid,
+    /// It is the only one that fits the algorithm, or all that do were tried.
+    Algorithm,
 }
 
 /// What is wrong with a claim.
@@ -142,27 +153,33 @@ impl Issuers {
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
         let chosen = self.choose(&claims, place).ok_or(TokenError::IssuerUnknown)?;
-        chosen.issuer.check_signature(&header, parts.signed, signature)?;
-        let by = self.remembered(chosen.index);
+        let keys = chosen.issuer.check_signature(&header, parts.signed, signature)?;
+        let by = self.remembered(chosen.index, keys);
         chosen.check_claims(&header, &claims, by, now)
     }
 }
 
 impl Issuer {
+    /// Checks the signature by the keys of now; which these are.
     fn check_signature(
         self: &Arc<Self>,
         header: &Header<'_>,
         signed: &[u8],
         signature: &[u8],
-    ) -> Result<(), TokenError> {
+    ) -> Result<KeyVersion, TokenError> {
         let algorithm = (header.algorithm)
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        self.keys.verify(algorithm, header.kid.as_deref(), signed, signature).map_err(|error| {
-            match error {
-                KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
-                KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-                KeySetError::Signature => TokenError::SignatureInvalid(self.clone()),
+        let current = self.keys.current();
+        let current = current.ok_or_else(|| TokenError::KeySourceUnavailable(self.clone()))?;
+        let kid = header.kid.as_deref();
+        let verified = current.keys().verify(algorithm, kid, signed, signature);
+        verified.map(|()| current.version()).map_err(|error| match error {
+            KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
+            KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
+            KeySetError::Signature => {
+                let by = if kid.is_some() { ChosenBy::Kid } else { ChosenBy::Algorithm };
+                TokenError::SignatureInvalid(self.clone(), by)
             }
         })
     }
@@ -178,8 +195,32 @@ impl TokenError {
                 | Self::IssuerUnknown
                 | Self::AlgorithmNotAllowed(_)
                 | Self::KeyUnknown(_)
-                | Self::SignatureInvalid(_)
+                | Self::SignatureInvalid(..)
         )
+    }
+
+    /// Whether the keys of the issuer are fetched and may have changed, and a refresh may begin or
+    /// has begun: then the refusal is not the last word, and no failed attempt.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        self.source().and_then(|issuer| issuer.keys.remote()).is_some_and(|keys| keys.may_ask())
+    }
+
+    /// Begins a refresh of the issuer's keys, or joins the one that has begun, where other keys
+    /// could change the refusal. The future ends with the refresh, or after half a second; then the
+    /// token is to be judged once more. `None` where there is nothing to wait for.
+    #[cfg_attr(not(test), allow(dead_code, reason = "read where requests wait"))]
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        self.source()?.keys.remote()?.ask()
+    }
+
+    /// The issuer whose keys, were they others, could change the refusal.
+    fn source(&self) -> Option<&Arc<Issuer>> {
+        match self {
+            Self::KeyUnknown(issuer)
+            | Self::KeySourceUnavailable(issuer)
+            | Self::SignatureInvalid(issuer, ChosenBy::Algorithm) => Some(issuer),
+            _ => None,
+        }
     }
 }
 

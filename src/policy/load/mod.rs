@@ -9,6 +9,7 @@ mod issuers;
 mod keys;
 mod limits;
 mod paths;
+mod remote_keys;
 mod rule_faults;
 mod rules;
 
