@@ -346,7 +346,7 @@ denial_codes! {
 
     /// What verifies this credential cannot be reached at the moment.
     KeySourceUnavailable => "key_source_unavailable", Server, 503, Challenge::None,
-        group: TemporarilyUnavailable, occurs: Later, action: Wait, actor: Client, counts_as_failure: false,
+        group: TemporarilyUnavailable, occurs: RemoteKeys, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always)],
         title: "Key source unavailable",

@@ -280,6 +280,10 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Guarded => demands.is_some(),
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),
+        Occurs::RemoteKeys => {
+            let mut issuers = policy.issuers.iter();
+            accepts(Kind::Token) && issuers.any(|issuer| issuer.keys.remote().is_some())
+        }
         Occurs::Failures => demands.is_some() && policy.failures.is_some(),
         Occurs::Scopes => {
             asks(|demands| !demands.scopes.is_empty() || !demands.any_scopes.is_empty())

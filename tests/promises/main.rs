@@ -26,6 +26,7 @@ mod pages;
 mod paths;
 mod preflights;
 mod reload;
+mod remote_keys;
 mod retry;
 mod schema;
 mod support;
