@@ -10,8 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tollgate::{ManualClock, OpenError, SourceState, SourceStatus, Tollgate};
 
 use super::log::Log;
@@ -78,7 +80,7 @@ impl Trial {
 async fn keys_rotate_and_every_good_token_is_admitted() {
     let issuer = TestIssuer::start().await;
     let trial = Trial::with_keys(&issuer).await;
-    let forever = |claims: &mut serde_json::Value| claims["exp"] = (NOW + 1_000_000).into();
+    let forever = |claims: &mut Value| claims["exp"] = (NOW + 1_000_000).into();
     let (one, two) = (issuer.bearer("one", forever), issuer.bearer("two", forever));
     let forged = issuer.bearer_as(Some("one"), "two", forever);
     assert_eq!(trial.outcome(&one).await, "ok");
@@ -107,10 +109,8 @@ async fn keys_rotate_and_every_good_token_is_admitted() {
 
 #[tokio::test]
 async fn a_bad_day_of_the_issuer_is_none_of_the_gate() {
-    let issuer = TestIssuer::start().await;
-    let trial = Trial::with_keys(&issuer).await;
-    trial.server.clock.advance(HOUR);
-    for (number, (day, error)) in [
+    let mut days = JoinSet::new();
+    for (day, error) in [
         (Day::Status(500), "the answer has the status 500"),
         (Day::Redirect, "the answer is a redirect (302), which is not followed"),
         (Day::Text("<html>Service unavailable</html>"), "not JSON"),
@@ -120,39 +120,56 @@ async fn a_bad_day_of_the_issuer_is_none_of_the_gate() {
         (Day::Endless, "the answer is larger than 1048576 bytes"),
         (Day::Hangs, "no answer within 2 s"),
         (Day::Slow, "no answer within 2 s"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        issuer.day(day.clone());
-        trial.server.clock.advance(PAUSE);
-        let is_seen = |source: &SourceStatus| {
-            source.detail.as_ref().is_some_and(|detail| detail.contains(error))
-        };
-        let source = trial.until(is_seen).await;
-        assert_eq!((source.state, source.keys), (SourceState::Refused, Some(1)), "{day:?}");
-        let good = issuer.bearer("one", |claims| {
-            claims["exp"] = (NOW + 100_000).into();
-            claims["jti"] = number.into();
-        });
-        assert_eq!(trial.outcome(&good).await, "ok", "{day:?}");
-        let forged = issuer.bearer_as(Some("one"), "two", |_| {});
-        assert_eq!(trial.outcome(&forged).await, "token_signature_invalid", "{day:?}");
-        let old = issuer.bearer("one", |claims| claims["exp"] = NOW.into());
-        assert_eq!(trial.outcome(&old).await, "token_expired", "{day:?}");
+    ] {
+        days.spawn(bad_day(day, error));
+    }
+    days.join_all().await;
+}
+
+async fn bad_day(day: Day, error: &str) {
+    let issuer = TestIssuer::start().await;
+    let trial = Trial::with_keys(&issuer).await;
+    let forever = |claims: &mut Value| claims["exp"] = (NOW + 1_000_000).into();
+    let remembered = issuer.bearer("one", forever);
+    assert_eq!(trial.outcome(&remembered).await, "ok");
+
+    issuer.day(day.clone());
+    trial.server.clock.advance(HOUR);
+    let is_seen =
+        |source: &SourceStatus| source.detail.as_ref().is_some_and(|it| it.contains(error));
+    let source = trial.until(is_seen).await;
+    assert_eq!((source.state, source.keys), (SourceState::Refused, Some(1)), "{day:?}");
+    let good = issuer.bearer("one", |claims| {
+        forever(claims);
+        claims["jti"] = "not seen before".into();
+    });
+    let forged = issuer.bearer_as(Some("one"), "two", forever);
+    let old = issuer.bearer("one", |claims| claims["exp"] = NOW.into());
+    for (token, expected) in [
+        (&remembered, "ok"),
+        (&good, "ok"),
+        (&forged, "token_signature_invalid"),
+        (&old, "token_expired"),
+    ] {
+        assert_eq!(trial.outcome(token).await, expected, "{day:?}");
     }
     assert!(issuer.requests().iter().all(|path| path == "/jwks.json"), "no redirect is followed");
 
     issuer.day(Day::Good);
     let source = trial.refreshed_after(PAUSE).await;
-    assert_eq!((source.state, source.detail), (SourceState::Current, None));
+    assert_eq!((source.state, source.detail), (SourceState::Current, None), "{day:?}");
+}
 
-    // After a day without the issuer its keys count no longer.
+#[tokio::test]
+async fn after_a_day_without_the_issuer_its_keys_count_no_longer() {
+    let issuer = TestIssuer::start().await;
+    let trial = Trial::with_keys(&issuer).await;
+    let good = issuer.bearer("one", |claims| claims["exp"] = (NOW + 1_000_000).into());
+    assert_eq!(trial.outcome(&good).await, "ok");
     issuer.day(Day::Status(503));
     trial.server.clock.advance(24 * HOUR);
     trial.until(|source| source.keys == Some(0)).await;
-    let good = issuer.bearer("one", |claims| claims["exp"] = (NOW + 1_000_000).into());
-    assert_eq!(trial.outcome(&good).await, "key_source_unavailable");
+    assert_eq!(trial.outcome(&good).await, "key_source_unavailable", "remembered or not");
     issuer.day(Day::Good);
     trial.refreshed_after(PAUSE).await;
     assert_eq!(trial.outcome(&good).await, "ok");
