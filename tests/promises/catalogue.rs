@@ -332,6 +332,7 @@ async fn modes_differ_in_the_status_alone() {
         ("rate_limited", 429),
         ("too_many_failures", 429),
         ("decision_failed", 503),
+        ("key_source_unavailable", 503),
         ("api_key_address_not_allowed", 403),
         ("insufficient_scope", 403),
         ("insufficient_role", 403),
@@ -344,7 +345,7 @@ async fn modes_differ_in_the_status_alone() {
     let servers = (serve(&uniform.policy).await, serve(&standard.policy).await);
     for (one, other) in uniform.requests.iter().zip(&standard.requests) {
         let (first, second) = (provoke(&servers.0, one).await, provoke(&servers.1, other).await);
-        let is_ours = one.code == "decision_failed";
+        let is_ours = ["decision_failed", "key_source_unavailable"].contains(&one.code);
         assert_eq!(first.status.as_u16(), if is_ours { 503 } else { 403 }, "{}", one.code);
         // The forgotten route is outside of the gate, so the mode does not reach it.
         let expected = statuses.get(one.code).copied().unwrap_or(401);

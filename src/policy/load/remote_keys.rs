@@ -186,3 +186,25 @@ problems! {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "remote-keys")))]
+mod tests {
+    use super::*;
+    use crate::policy::load;
+
+    #[test]
+    fn without_the_feature_the_policy_is_refused_and_the_feature_named() {
+        for keys in ["jwks_url = \"https://id.example.com/jwks.json\"", "discovery = true"] {
+            let policy = format!(
+                "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+                 audiences = [\"api\"]\nalgorithms = [\"ES256\"]\nkeys = {{ {keys} }}\n\
+                 [[rule]]\nname = \"all\"\npath = \"/\"\n"
+            );
+            let faults = Faults::default();
+            load("p.toml", &policy, &Sources::default(), &faults);
+            let faults = faults.into_sorted();
+            let [fault] = &faults[..] else { panic!("{faults:?}") };
+            assert!(fault.help().contains("`remote-keys`"), "{fault}");
+        }
+    }
+}
