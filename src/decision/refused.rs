@@ -3,7 +3,7 @@
 use crate::credential::CredentialError;
 use crate::limit::Balance;
 use crate::policy::{NoRule, Refusal};
-use crate::verify::{KeyError, TokenError};
+use crate::verify::{KeyError, TokenError, Wait};
 
 /// The error of a stage.
 #[derive(Clone, Debug)]
@@ -49,6 +49,15 @@ impl Refused {
     /// Whether the keys that a token was judged by may have changed: then this is no failed attempt.
     pub(crate) fn may_ask_again(&self) -> bool {
         matches!(self, Self::Token(error) if error.may_ask_again())
+    }
+
+    /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
+    /// where other keys could change the refusal.
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        match self {
+            Self::Token(error) => error.asks_again(),
+            _ => None,
+        }
     }
 }
 

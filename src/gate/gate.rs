@@ -89,6 +89,10 @@ impl Snapshot {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
+        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &outcome {
+            // The refresh begins; the request does not wait for it.
+            drop(refused.asks_again());
+        }
         let denial =
             |rule, refused| Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
         match outcome {

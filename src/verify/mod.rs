@@ -25,7 +25,6 @@ pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::Issuers;
-#[allow(unused_imports, reason = "named where requests wait")]
 pub(crate) use key_set::Wait;
 pub(crate) use key_set::{
     AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, KeyTrouble, LastingRemoteKeys,

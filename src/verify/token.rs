@@ -208,7 +208,6 @@ impl TokenError {
     /// Begins a refresh of the issuer's keys, or joins the one that has begun, where other keys
     /// could change the refusal. The future ends with the refresh, or after half a second; then the
     /// token is to be judged once more. `None` where there is nothing to wait for.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where requests wait"))]
     pub(crate) fn asks_again(&self) -> Option<Wait> {
         self.source()?.keys.remote()?.ask()
     }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,6 +109,62 @@ async fn keys_rotate_and_every_good_token_is_admitted() {
 }
 
 #[tokio::test]
+async fn an_unknown_kid_asks_for_the_keys_once_in_thirty_seconds() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let trial = Trial::of(&issuer.policy(&keys, "[failures]\nenabled = false")).await;
+    issuer.publish(&["one", "two"]);
+    let two = issuer.bearer("two", |_| {});
+    trial.send(&two).await;
+    trial.until(|source| source.keys == Some(2)).await;
+    assert_eq!(trial.outcome(&two).await, "ok");
+    let flood = async |round: usize| {
+        for number in 0..50 {
+            let invented = issuer.bearer_as(Some(&format!("{round}-{number}")), "one", |_| {});
+            assert_eq!(trial.outcome(&invented).await, "token_key_unknown");
+        }
+    };
+    flood(0).await;
+    assert_eq!(issuer.requests().len(), 2);
+    for round in 1..3 {
+        trial.server.clock.advance(Duration::from_secs(31));
+        flood(round).await;
+        trial.until(|source| source.age_seconds == Some(0)).await;
+        flood(round).await;
+        assert_eq!(issuer.requests().len(), 2 + round);
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_fits_the_only_key_no_more_asks_for_the_keys() {
+    let issuer = TestIssuer::start().await;
+    let trial = Trial::with_keys(&issuer).await;
+    issuer.publish(&["two"]);
+    let two = issuer.bearer_as(None, "two", |_| {});
+    trial.server.clock.advance(Duration::from_secs(1));
+    trial.send(&two).await;
+    trial.until(|source| source.age_seconds == Some(0)).await;
+    assert_eq!(trial.outcome(&two).await, "ok");
+    assert_eq!(issuer.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn invented_kids_are_failures_once_the_keys_are_fresh() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let failures = "[failures]\nrate = \"1/hour\"\nburst = 2";
+    let trial = Trial::of(&issuer.policy(&keys, failures)).await;
+    let invented = || issuer.bearer_as(Some("three"), "one", |_| {});
+    trial.server.clock.advance(Duration::from_secs(1));
+    assert_eq!(trial.outcome(&invented()).await, "token_key_unknown");
+    trial.until(|source| source.age_seconds == Some(0)).await;
+    trial.send(&invented()).await;
+    trial.send(&invented()).await;
+    assert_eq!(trial.outcome(&invented()).await, "too_many_failures");
+    assert_eq!(trial.outcome(&issuer.bearer("one", |_| {})).await, "ok");
+}
+
+#[tokio::test]
 async fn a_bad_day_of_the_issuer_is_none_of_the_gate() {
     let mut days = JoinSet::new();
     for (day, error) in [
@@ -158,6 +215,53 @@ async fn bad_day(day: Day, error: &str) {
     issuer.day(Day::Good);
     let source = trial.refreshed_after(PAUSE).await;
     assert_eq!((source.state, source.detail), (SourceState::Current, None), "{day:?}");
+}
+
+#[tokio::test]
+async fn under_load_no_good_token_is_refused_and_no_forged_one_admitted() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let trial =
+        Trial::of(&issuer.policy(&keys, "[failures]\nenabled = false\n[tokens]\ncache = 0")).await;
+    let forever = |claims: &mut Value| claims["exp"] = (NOW + 1_000_000).into();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for (named, kid, expected) in [
+        ("one", "one", "ok"),
+        ("one", "one", "ok"),
+        ("one", "two", "token_signature_invalid"),
+        ("three", "two", "token_key_unknown"),
+    ] {
+        let token = issuer.bearer_as(Some(named), kid, forever);
+        let (server, is_over) = (trial.server.from("127.0.0.1"), is_over.clone());
+        callers.spawn(async move {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = server.get("/", &[("authorization", &token)]).await;
+                let outcome = if answer.status.is_success() { answer.text } else { answer.code() };
+                assert_eq!(outcome, expected, "{named}, signed with {kid}");
+                count += 1;
+            }
+            count
+        });
+    }
+    for day in [Day::Closes, Day::Good, Day::Text("[]"), Day::Good] {
+        let is_good = matches!(day, Day::Good);
+        issuer.publish(if is_good { &["one", "two"] } else { &["one"] });
+        issuer.day(day);
+        trial.server.clock.advance(HOUR);
+        trial
+            .until(|source| {
+                source.detail.is_none() == is_good && (!is_good || source.age_seconds == Some(0))
+            })
+            .await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let counts = callers.join_all().await;
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    // One when the gate opened, and no more than the schedule and one unknown kid in 30 s of the
+    // clock, which was moved four times, cause.
+    assert!(issuer.requests().len() <= 1 + 2 * 4, "{:?}", issuer.requests());
 }
 
 #[tokio::test]

@@ -177,6 +177,55 @@ mod tests {
     }
 
     #[test]
+    fn metadata_of_known_providers_are_read() {
+        // Their documented shape: OpenID Connect Discovery 1.0 section 3, with members of their own.
+        const MORE: &str = r#""authorization_endpoint":"https://x/authorize","response_types_supported":["code","id_token"],
+            "claims_parameter_supported":false,"request_parameter_supported":true,"mtls_endpoint_aliases":{"token_endpoint":"https://x/token"},
+            "tls_client_certificate_bound_access_tokens":true,"cloud_graph_host_name":"graph.windows.net","tenant_region_scope":null"#;
+        for (iss, keys, metadata) in [
+            (
+                "https://accounts.google.com",
+                "https://www.googleapis.com/oauth2/v3/certs",
+                "https://accounts.google.com/.well-known/openid-configuration",
+            ),
+            (
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/discovery/v2.0/keys",
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0/.well-known/openid-configuration",
+            ),
+            (
+                "https://tenant.eu.auth0.com/",
+                "https://tenant.eu.auth0.com/.well-known/jwks.json",
+                "https://tenant.eu.auth0.com/.well-known/openid-configuration",
+            ),
+            (
+                "https://keycloak.example.com/realms/shop",
+                "https://keycloak.example.com/realms/shop/protocol/openid-connect/certs",
+                "https://keycloak.example.com/realms/shop/.well-known/openid-configuration",
+            ),
+            (
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf",
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/jwks.json",
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/openid-configuration",
+            ),
+            (
+                "https://dev-1.okta.com/oauth2/default",
+                "https://dev-1.okta.com/oauth2/default/v1/keys",
+                "https://dev-1.okta.com/oauth2/default/.well-known/openid-configuration",
+            ),
+            (
+                "https://token.actions.githubusercontent.com",
+                "https://token.actions.githubusercontent.com/.well-known/jwks",
+                "https://token.actions.githubusercontent.com/.well-known/openid-configuration",
+            ),
+        ] {
+            assert_eq!(addresses(iss)[0], metadata);
+            let document = format!(r#"{{{MORE},"issuer":"{iss}","jwks_uri":"{keys}"}}"#);
+            assert_eq!(read(document.as_bytes(), iss).unwrap(), keys);
+        }
+    }
+
+    #[test]
     fn servers_are_compared_by_scheme_host_and_port() {
         let base = "https://id.example.com/a";
         for same in ["https://id.example.com", "https://ID.example.com:443/b"] {
