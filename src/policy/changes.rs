@@ -155,8 +155,9 @@ fn field(name: &str, old: Option<&str>, new: Option<&str>) -> String {
 
 /// Whether the values of a key may stand in a log. What is not listed may hold a secret.
 fn is_harmless(name: &str) -> bool {
-    const NAMES: [&str; 30] = [
+    const NAMES: [&str; 32] = [
         "algorithms",
+        "anonymous_limits",
         "audiences",
         "burst",
         "cache",
@@ -168,6 +169,7 @@ fn is_harmless(name: &str) -> bool {
         "failures",
         "header",
         "ipv6_prefix",
+        "issuers",
         "leeway",
         "limits",
         "listed",
