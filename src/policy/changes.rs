@@ -128,6 +128,7 @@ fn changed(kind: Kind, title: &str, old: &Fields, new: &Fields) -> String {
     let effect = match kind {
         Kind::Issuer => ": its proven tokens are dropped",
         Kind::Limit if has("per") => ": its buckets are new and full",
+        Kind::Section if title == "[scopes]" => ": all proven tokens are dropped",
         Kind::Section if has("header") && title == "[api_keys]" => CORS,
         Kind::Section if has("ratelimit_headers") => CORS,
         _ => "",
@@ -283,6 +284,12 @@ mod tests {
                 LIMIT.into(),
                 LIMIT.replace("per-client", "each"),
                 &["limit `each` added: its buckets are full", "limit `per-client` removed"],
+            ),
+            (
+                "what a scope implies",
+                "[scopes]\n\"a:b\" = [\"c\"]\n".into(),
+                "[scopes]\n\"a:b\" = [\"d\"]\n".into(),
+                &["[scopes]: a:b changed: all proven tokens are dropped"],
             ),
             ("a key", "[api_keys]\n".into(), KEY.into(), &["key `billing-2026` added"]),
             (

@@ -81,6 +81,13 @@ problems! {
             help: "accept `token`, or remove `issuers`",
         }
 
+        /// A claim that `may_grant` bounds as scopes, roles or plans, and a rule compares as it is.
+        ClaimBesideMayGrant { claim: String, issuer: Arc<str> } => {
+            message: ("`may_grant` of the issuer `{issuer}` does not bound the claim `{}` here", claim.escape_debug()),
+            label: "is compared as the token says it",
+            help: "ask for `scopes` or `roles`, which `may_grant` bounds, or accept tokens of other issuers only, by `issuers`",
+        }
+
         // Limits.
 
         /// A limit that no rule names.
@@ -90,13 +97,14 @@ problems! {
             help: "add it to a rule: `limits = [\"{limit}\"]`",
         }
         /// A plan of a key that no limit names, or a plan of a limit that nobody has.
-        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>> } => {
+        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>>, issuers: bool } => {
             message: { match holder {
                 PlanHolder::Key => format!("no limit names the plan `{plan}`"),
                 PlanHolder::Limit => format!("nobody has the plan `{plan}`"),
             } },
             label: { match holder {
                 PlanHolder::Key => "changes no limit",
+                PlanHolder::Limit if *issuers => "no key has it, and no issuer may grant it",
                 PlanHolder::Limit => "no key has it, and there is no issuer",
             } },
             help: { match holder {

@@ -133,8 +133,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         limit_names_known,
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
-    if context.keys_whole && context.limits_whole {
-        warn_of_plans(&limits, &keys, !context.takes_tokens, root.faults());
+    if context.keys_whole && context.limits_whole && context.issuers_whole {
+        warn_of_plans(&limits, &keys, &issuers, root.faults());
     }
     if address_whole {
         warn_of_proxies(&address, &limits, root.faults());

@@ -6,7 +6,7 @@ use super::checks::{check_word, parse_scope};
 use super::claims::{Braces, load_claims};
 use super::rule_faults::RuleFault;
 use super::rules::RuleContext;
-use crate::claims::ClaimMatch;
+use crate::claims::{ClaimMatch, ClaimPath};
 use crate::credential::Kinds;
 use crate::policy::fault::{Fault, suggest};
 use crate::policy::needs::Needs;
@@ -41,6 +41,7 @@ pub(super) fn load_needs(section: &Section<'_>, asked: &Asked<'_>) -> Needs {
     let claims = section.section("claims", "claims");
     let claims = claims.map(|claims| load_claims(&claims, Braces::Parameters)).unwrap_or_default();
     asked.report_parameters(section, &claims);
+    asked.report_unbounded(section, &claims);
     Needs {
         scopes: scopes.into_iter().map(|scope| scope.value).collect(),
         any_scopes: any_scopes.into_iter().map(|scope| scope.value).collect(),
@@ -133,6 +134,24 @@ impl Asked<'_> {
         }
     }
 
+    /// Claims that an issuer says its scopes, roles or plans by, where it may not grant all of them:
+    /// compared as claims, they are what its tokens say.
+    fn report_unbounded(&self, section: &Section<'_>, claims: &[ClaimMatch]) {
+        let grants = |issuer: &Issuer, claim: &ClaimPath| {
+            [&issuer.scope_claim, &issuer.roles_claim, &issuer.plan_claim]
+                .into_iter()
+                .any(|names| names.iter().any(|path| overlap(path, claim)))
+        };
+        for claim in claims.iter().map(|demand| &demand.claim).filter(|_| !self.public) {
+            let mut bounded = self.issuers().filter(|issuer| issuer.may_grant.is_some());
+            if let Some(issuer) = bounded.find(|issuer| grants(issuer, claim)) {
+                let (claim, issuer) = (claim.as_str().to_owned(), issuer.name.clone());
+                let unbounded = Warning::ClaimBesideMayGrant { claim, issuer };
+                section.push(Fault::warning(&section.key_place("claims"), &unbounded));
+            }
+        }
+    }
+
     /// Claims that are bound to parameters of the path: they must be there.
     fn report_parameters(&self, section: &Section<'_>, claims: &[ClaimMatch]) {
         let holds = |name: &str| values(self.path, self.path).any(|(held, _)| held == name);
@@ -148,6 +167,11 @@ impl Asked<'_> {
             );
         }
     }
+}
+
+/// Whether one of the places is the other, or lies within it.
+fn overlap(one: &ClaimPath, other: &ClaimPath) -> bool {
+    one.steps().zip(other.steps()).all(|(one, other)| one == other)
 }
 
 /// Reads `issuers` of a rule: names of issuers that exist.
