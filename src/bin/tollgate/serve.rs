@@ -41,6 +41,8 @@ impl Serve {
                 |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
             let listener =
                 tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
+            #[cfg(unix)]
+            reload_at_hangup(gate.clone());
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
             listen::serve(listener, app(&gate), stop()).await;
             Ok(ExitCode::SUCCESS)
@@ -90,6 +92,27 @@ async fn answer(request: Request) -> Response {
     add("limits", (!limits.is_empty()).then(|| limits.into()));
     add("shadow", admission.shadow().map(Into::into));
     Json(body).into_response()
+}
+
+/// Reads the policy again at each SIGHUP, without waiting for the next look at the files. The gate
+/// logs what became of it.
+#[cfg(unix)]
+fn reload_at_hangup(gate: Tollgate) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            tokio::spawn(async move {
+                while hangup.recv().await.is_some() {
+                    tracing::info!(target: "tollgate", "SIGHUP: the policy is read again");
+                    // Both outcomes are in the log by now.
+                    let _logged = gate.reload().await;
+                }
+            });
+        }
+        Err(error) => tracing::error!(
+            target: "tollgate", %error, "SIGHUP is not handled: the system refuses"
+        ),
+    }
 }
 
 /// Waits for the signal to stop.
