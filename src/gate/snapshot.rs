@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::Response;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
 use super::observe::{Observer, Request};
@@ -91,6 +91,21 @@ impl Snapshot {
             observer,
         };
         Self { policy, warnings: warnings.into(), voice: Arc::new(voice), tokens }
+    }
+
+    /// The headers that hold credentials.
+    pub(super) fn credential_headers(&self) -> Vec<HeaderName> {
+        let credential = &self.policy.credential;
+        let mut names = vec![AUTHORIZATION, credential.key_header.clone()];
+        names.extend(credential.token_headers.iter().cloned());
+        names
+    }
+
+    /// The headers of responses that scripts want to read.
+    pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
+        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
+        names.extend(self.voice.renderer.rate_limit.names());
+        names
     }
 
     /// Decides about a request. Nobody is told of it.
