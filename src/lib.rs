@@ -51,6 +51,7 @@
 //! | --- | --- | --- |
 //! | `reference` | yes | what client developers are handed: `Tollgate::catalogue` and `openapi::apply` |
 //! | `cli` | no | the `tollgate` command: `cargo install tollgate --features cli` |
+//! | `test-util` | no | [`test_util`]: callers and admissions without a gate, for `[dev-dependencies]` |
 //! | `client` | no | `tollgate::client`: the crate `tollgate-client`, which programs that call an API depend on alone |
 //!
 //! # Metrics
@@ -97,6 +98,9 @@ pub mod openapi {
     pub use crate::reference::openapi::{ApplyError, apply};
 }
 
+#[cfg(feature = "test-util")]
+#[doc(inline)]
+pub use gate::test_util;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod workbench;

@@ -27,6 +27,8 @@ mod reload;
 mod replace;
 mod snapshot;
 mod status;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
 use std::path::Path;
 use std::sync::Arc;

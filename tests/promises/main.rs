@@ -29,5 +29,6 @@ mod reload;
 mod retry;
 mod schema;
 mod support;
+mod test_util;
 mod tokens;
 mod warnings;
