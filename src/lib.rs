@@ -113,7 +113,9 @@ pub use gate::{
 };
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
-pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+#[doc(hidden)]
+pub use scope::private as __private;
+pub use scope::{InvalidScope, RequiredScopes, Scope, Scopes};
 pub use time::{Clock, ManualClock};
 #[cfg(feature = "client")]
 #[doc(inline)]

@@ -75,6 +75,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gate =
         Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
     let app = app(&gate, demo.issuer.clone())?;
+    #[cfg(unix)]
+    tokio::spawn(reload_at_hangup(gate.clone()));
 
     let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
         format!("cannot listen on {listen}: {error}; name another address, such as `cargo run --example orders_api 127.0.0.1:3001`")
@@ -98,6 +100,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     tokio::select! { end = server => end?, () = patience => {} }
     Ok(())
+}
+
+/// The gate follows its files by itself. SIGHUP is for whoever does not want to wait a second.
+#[cfg(unix)]
+async fn reload_at_hangup(gate: Tollgate) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        // What became of it is in the log.
+        let _logged = gate.reload().await;
+    }
 }
 
 /// Waits for the signal to stop.

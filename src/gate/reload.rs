@@ -113,6 +113,7 @@ impl Gate {
         gauge!("tollgate_policy_revision").set(number as f64);
         tracing::info!(target: "tollgate", revision = %record.revision, %changes, "the policy is in force");
         drop(record);
+        self.lasting.gauge();
         self.tell_followers();
     }
 
@@ -128,6 +129,7 @@ impl Gate {
         );
         counter!("tollgate_reloads_total", "outcome" => "refused").increment(1);
         self.record().last_fault = Some(fault);
+        self.lasting.gauge();
     }
 
     pub(super) fn status(&self) -> Status {
@@ -183,7 +185,7 @@ impl Follower for Following {
 
     fn looked(&mut self) {
         let Some(gate) = self.gate.upgrade() else { return };
-        gate.lasting.gauge_buckets();
+        gate.lasting.gauge();
     }
 }
 

@@ -289,6 +289,7 @@ impl From<Principal> for TestAdmission {
 /// with the least of policies answers them. The buckets of an admission are shared by all requests
 /// that pass one layer and its clones.
 #[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is a layer of a router or a service"]
 pub struct TestLayer(Arc<Prepared>);
 
 impl TestLayer {

@@ -5,7 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
-use tollgate::{ManualClock, SourceState, Tollgate};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::{SinkExt as _, StreamExt as _};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tollgate::{Admission, ManualClock, SourceState, Tollgate};
 
 use super::log::Log;
 use super::support::{NOW, Server, bearer, issuer, key, serve};
@@ -254,6 +260,73 @@ async fn the_log_warns_of_headers_that_other_layers_do_not_know() {
     fs::write(&path, with("x-fourth", "legacy")).unwrap();
     gate.reload().await.unwrap();
     let said = log.take();
+    let said = said.lines().find(|line| line.contains("WARN")).unwrap();
     assert!(said.contains("headers=\"x-ratelimit-limit, x-ratelimit-remaining"), "{said}");
     assert!(said.contains("`exposed_headers()`") && !said.contains("x-fourth"), "{said}");
+}
+
+/// A connection that stays open holds its admission, and with it neither the keys nor the rules of a
+/// policy that was replaced. Its buckets are those that everybody else takes from.
+#[test]
+fn an_open_web_socket_keeps_no_policy() {
+    let recorder = DebuggingRecorder::new();
+    let metrics = recorder.snapshotter();
+    let snapshots = || {
+        let (_, _, _, value) = (metrics.snapshot().into_vec().into_iter())
+            .find(|(key, _, _, _)| key.key().name() == "tollgate_snapshots")
+            .unwrap();
+        let DebugValue::Gauge(count) = value else { panic!("{value:?}") };
+        count.0 as u64
+    };
+    // The recorder is this thread's, so the runtime stays on it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(hold_a_web_socket(&snapshots)));
+}
+
+async fn hold_a_web_socket(snapshots: &dyn Fn() -> u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let (one, mut keys) = key("one", "billing", "");
+    for n in 0..200 {
+        keys +=
+            &format!("[[key]]\nid = \"k{n}\"\nclient = \"c{n}\"\ndigest = \"sha256:{n:064x}\"\n");
+    }
+    fs::write(folder.path().join("keys.toml"), keys.replace("api_keys.key", "key")).unwrap();
+    fs::write(&path, policy(100_000, "")).unwrap();
+
+    let answer = async |mut socket: WebSocket, admission: Admission| {
+        while let Some(Ok(Message::Text(_))) = socket.recv().await {
+            admission.charge(1);
+            let left = admission.limits().next().unwrap().remaining;
+            socket.send(Message::text(left.to_string())).await.unwrap();
+        }
+    };
+    let upgrade = async move |upgrade: WebSocketUpgrade, admission: Admission| -> Response {
+        upgrade.on_upgrade(move |socket| answer(socket, admission))
+    };
+    let clock = ManualClock::at(NOW);
+    let builder = Tollgate::builder().policy_file(&path).clock(clock.clone()).watch(false);
+    let gate = builder.build().await.unwrap();
+    let server = serve(Router::new().route("/all", any(upgrade)).layer(gate.layer()), clock).await;
+    let mut request = format!("ws://{}/all", server.address).into_client_request().unwrap();
+    request.headers_mut().insert("x-api-key", one.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut left = async || {
+        socket.send("charge".into()).await.unwrap();
+        socket.next().await.unwrap().unwrap().to_text().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(left().await, 99_998, "one for the request, one for the message");
+
+    for n in 0..100 {
+        let text = match n % 3 {
+            0 => policy(100_000, &format!("[[rule]]\nname = \"r{n}\"\npath = \"/r{n}\"\n")),
+            1 => policy(100_000, ""),
+            _ => "version = 1\n[[rule".to_owned(),
+        };
+        fs::write(&path, text).unwrap();
+        assert_eq!(gate.reload().await.is_ok(), n % 3 != 2);
+        assert_eq!(left().await, 99_997 - n, "no bucket is refilled, and the stream takes from it");
+        assert_eq!(snapshots(), 1, "the policy in force alone is in memory");
+    }
+    assert_eq!(gate.status().revision.number, 1 + 67);
 }
