@@ -56,8 +56,18 @@
 //!
 //! # Metrics
 //!
-//! Counters go to the recorder of the `metrics` facade that the application installs:
-//! `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`).
+//! They go to the recorder of the `metrics` facade that the application installs. Labels are names of
+//! the policy and of the catalogue.
+//!
+//! | metric | labels | what it is |
+//! | --- | --- | --- |
+//! | `tollgate_admitted_total` | `rule` | requests that were admitted |
+//! | `tollgate_denied_total` | `code`, `rule`, `mode` | denials; `mode` is `enforce` or `shadow` |
+//! | `tollgate_reloads_total` | `outcome` | changes of the policy: `loaded` or `refused` |
+//! | `tollgate_policy_revision` | | the number of the policy in force, from 1 |
+//! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
+//! | `tollgate_buckets` | `limit` | buckets that are kept |
+//! | `tollgate_failure_buckets` | | addresses whose failures are counted |
 //!
 //! # Reading the code
 //!

@@ -84,8 +84,8 @@ use crate::policy::Fault;
 ///
 /// # What it does not do
 ///
-/// Buckets are lost when the process ends: a restart gives every client a full bucket.
-/// Several processes do not share them.
+/// Buckets are lost when the process ends: a restart gives every client a full bucket. A change of the
+/// policy needs none: see [`reload`](Self::reload). Several processes do not share buckets.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 
