@@ -41,10 +41,12 @@ impl Serve {
                 |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
             let listener =
                 tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
+            let no_signals = |error| Failure::Usage(format!("cannot listen for signals: {error}"));
+            let stop = stop().map_err(no_signals)?;
             #[cfg(unix)]
-            reload_at_hangup(gate.clone());
+            reload_at_hangup(gate.clone()).map_err(no_signals)?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
-            listen::serve(listener, app(&gate), stop()).await;
+            listen::serve(listener, app(&gate), stop).await;
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -97,34 +99,33 @@ async fn answer(request: Request) -> Response {
 /// Reads the policy again at each SIGHUP, without waiting for the next look at the files. The gate
 /// logs what became of it.
 #[cfg(unix)]
-fn reload_at_hangup(gate: Tollgate) {
+fn reload_at_hangup(gate: Tollgate) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::hangup()) {
-        Ok(mut hangup) => {
-            tokio::spawn(async move {
-                while hangup.recv().await.is_some() {
-                    tracing::info!(target: "tollgate", "SIGHUP: the policy is read again");
-                    // Both outcomes are in the log by now.
-                    let _logged = gate.reload().await;
-                }
-            });
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(target: "tollgate", "SIGHUP: the policy is read again");
+            // Both outcomes are in the log by now.
+            let _logged = gate.reload().await;
         }
-        Err(error) => tracing::error!(
-            target: "tollgate", %error, "SIGHUP is not handled: the system refuses"
-        ),
-    }
+    });
+    Ok(())
 }
 
-/// Waits for the signal to stop.
-async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// The signal to stop. It is listened for from now on, not from when it is first waited for: who
+/// stops the server as soon as it says that it listens is heard.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
-            return;
-        }
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
