@@ -24,11 +24,10 @@ pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric}
 pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
-pub(crate) use issuers::Issuers;
-pub(crate) use key_set::Wait;
+pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{
     AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, KeyTrouble, LastingRemoteKeys,
-    MAX_TRIED_KEYS, RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
+    MAX_TRIED_KEYS, RemoteKeys, RemoteSettings, RemoteStatus, Wait, check_address, check_ca,
 };
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
 
