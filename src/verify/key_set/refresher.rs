@@ -122,13 +122,24 @@ impl Refresher {
         self.shared.current.load().as_ref().map(|fetched| fetched.version)
     }
 
+    /// Whether nobody fetches any more: the runtime has ended, or has no timer.
+    fn is_over(&self) -> bool {
+        self.task.get().is_some_and(AbortHandle::is_finished)
+    }
+
     pub(super) fn may_ask(&self) -> bool {
+        if self.is_over() {
+            return false;
+        }
         let state = self.shared.state();
         state.is_running || state.may_begin(self.shared.clock.steady())
     }
 
     pub(super) fn ask(&self) -> Option<Wait> {
         self.start(None);
+        if self.is_over() {
+            return None;
+        }
         let shared = &self.shared;
         let place = shared.waiting.clone().try_acquire_owned().ok()?;
         // Before looking whether one is running, so that its end is not missed.

@@ -322,6 +322,24 @@ async fn the_task_ends_with_the_set() {
     }
 }
 
+#[test]
+fn nobody_waits_where_the_task_has_ended() {
+    let server = Server::default();
+    server.publishes(&["one"]);
+    // It has no timer, so the task ends when it is about to wait.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let kept = runtime.block_on(async {
+        let kept = Kept::started(&server).await;
+        tokio::task::yield_now().await;
+        assert!(!kept.refresher.may_ask());
+        assert!(kept.refresher.ask().is_none());
+        kept
+    });
+    drop(runtime);
+    assert_eq!(kept.kids(), ["one"]);
+    assert!(kept.refresher.ask().is_none());
+}
+
 /// The issuers of a policy with these settings.
 fn issuers(settings: RemoteSettings) -> Issuers {
     let keys = IssuerKeys::Remote(Arc::new(RemoteKeys::new(settings)));
