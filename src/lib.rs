@@ -110,7 +110,7 @@ pub use gate::{
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
 pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
-pub use time::{Clock, ManualClock};
+pub use time::{Clock, ManualClock, Steady, Wall};
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use tollgate_client as client;

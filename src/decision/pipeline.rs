@@ -181,7 +181,7 @@ impl Judge<'_> {
         let key =
             |key: &KeyText<'_>| self.policy.keys.verify(key, attempts.address, || moment.wall());
         let token = |token: &[u8]| {
-            let now = moment.wall();
+            let now = moment.wall().micros();
             let proven = self.tokens.verify(token, now, || {
                 attempts.check()?;
                 Ok::<_, Refused>(self.policy.issuers.verify(token, now)?)

@@ -16,7 +16,7 @@ use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
-use crate::time::{MICROS, rfc3339, seconds_up};
+use crate::time::{Wall, rfc3339, seconds_up};
 use crate::verify::{Issuer, KeyError, MAX_TOKEN_BYTES, TokenError, algorithm_name};
 
 /// The code of a refusal.
@@ -307,12 +307,12 @@ impl Known {
         }
     }
 
-    fn key(&self, error: &KeyError, now: u64) -> Facts {
+    fn key(&self, error: &KeyError, now: Wall) -> Facts {
         let about = |key: &KeyRecord| {
             let cause = format!("key {} of client {}", key.id, key.client);
             Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
         };
-        let server_time = || rfc3339(now / MICROS);
+        let server_time = || rfc3339(now.seconds());
         match error {
             KeyError::Malformed(malformed) => self.malformed_key(*malformed),
             KeyError::Unknown => Facts::naming_accepted(),
@@ -323,7 +323,7 @@ impl Known {
             KeyError::NotYetValid(key, from) => about(key)
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(from.saturating_mul(MICROS).saturating_sub(now))),
+                .wait(seconds_up(Wall::from_seconds(*from).micros().saturating_sub(now.micros()))),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
                 .texts("allowed_addresses", &key.terms.addresses),
@@ -362,8 +362,8 @@ impl Known {
         facts
     }
 
-    fn token(&self, error: &TokenError, now: u64) -> Facts {
-        let server_time = || rfc3339(now / MICROS);
+    fn token(&self, error: &TokenError, now: Wall) -> Facts {
+        let server_time = || rfc3339(now.seconds());
         match error {
             TokenError::TooLarge => Facts::default().number("max_bytes", MAX_TOKEN_BYTES as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),

@@ -14,7 +14,7 @@ use crate::decision::Refused;
 use crate::limit::Balance;
 use crate::policy::Rule;
 use crate::principal::{CredentialKind, Principal};
-use crate::time::seconds_up;
+use crate::time::{Wall, seconds_up};
 
 /// A refusal, with its reason: what the gate answers with, and what handlers may return.
 ///
@@ -47,8 +47,8 @@ pub(crate) struct Draft {
     pub(crate) principal: Option<Principal>,
     /// The kind of credential that the caller came with, where one was proven.
     pub(crate) kind: Option<CredentialKind>,
-    /// When it was decided, in Unix microseconds.
-    pub(crate) now: u64,
+    /// When it was decided; 1970 where no gate placed the denial.
+    pub(crate) now: Wall,
     /// How the limits stood when the request was admitted, where a handler refused it.
     pub(crate) balance: Balance,
     /// What a handler added.
@@ -235,7 +235,7 @@ impl Denial {
         refused: Refused,
         rule: Option<Arc<Rule>>,
         principal: Option<Principal>,
-        now: u64,
+        now: Wall,
     ) -> Self {
         let mut denial = Self::because_of(Reason::Refused(refused));
         denial.0.kind = principal.as_ref().map(Principal::credential);
@@ -255,7 +255,7 @@ impl Denial {
             rule: None,
             principal: None,
             kind: None,
-            now: 0,
+            now: Wall::from_micros(0),
             balance: Balance::default(),
             own: Own::default(),
         }))

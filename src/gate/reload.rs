@@ -17,7 +17,7 @@ use super::origin::{Loaded, Origin, Reload};
 use super::snapshot::{Lasting, Snapshot};
 use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
 use crate::policy::{Fault, Outline};
-use crate::time::{MICROS, rfc3339};
+use crate::time::{Wall, rfc3339};
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
 
 /// How many changes the log lists.
@@ -27,8 +27,7 @@ const MOST_CHANGES: usize = 20;
 #[derive(Debug)]
 pub(super) struct Record {
     revision: Revision,
-    /// Unix seconds.
-    loaded_at: u64,
+    loaded_at: Wall,
     last_fault: Option<LastFault>,
     outline: Outline,
     /// The files that were read.
@@ -48,7 +47,7 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &lasting);
         let record = Record {
             revision: Revision::new(1, fingerprint),
-            loaded_at: lasting.clock.wall() / MICROS,
+            loaded_at: lasting.clock.wall(),
             last_fault: None,
             outline,
             files: taken.clone(),
@@ -104,7 +103,7 @@ impl Gate {
             fault.is_over();
         }
         record.revision = Revision::new(number, fingerprint);
-        record.loaded_at = self.lasting.clock.wall() / MICROS;
+        record.loaded_at = self.lasting.clock.wall();
         record.outline = outline;
         record.files = taken;
         counter!("tollgate_reloads_total", "outcome" => "loaded").increment(1);
@@ -113,7 +112,7 @@ impl Gate {
     }
 
     fn refuse(&self, error: &OpenError) {
-        let now = self.lasting.clock.wall() / MICROS;
+        let now = self.lasting.clock.wall();
         let fault = match error.faults() {
             [] => LastFault::of_text(error.to_string(), now),
             faults => LastFault::of_policy(faults, now),
@@ -138,7 +137,7 @@ impl Gate {
         };
         Status {
             revision: record.revision.clone(),
-            loaded_at: rfc3339(record.loaded_at),
+            loaded_at: rfc3339(record.loaded_at.seconds()),
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,

@@ -15,6 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::address::{Address, ClientAddress, Outside};
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
+use crate::time::Wall;
 
 /// Why a key is refused.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl KeyTable {
         self.slots.iter().flatten()
     }
 
-    /// Proves the key that was presented, from `address` at `now` (Unix microseconds).
+    /// Proves the key that was presented, from `address` at `now`.
     ///
     /// # Errors
     ///
@@ -89,7 +90,7 @@ impl KeyTable {
         &self,
         key: &KeyText<'_>,
         address: Option<ClientAddress>,
-        now: impl FnOnce() -> u64,
+        now: impl FnOnce() -> Wall,
     ) -> Result<Principal, KeyError> {
         let record = match key {
             KeyText::One(key) => self.find(key)?,
@@ -133,14 +134,14 @@ impl fmt::Debug for KeyTable {
 fn check(
     record: &Arc<KeyRecord>,
     address: Option<ClientAddress>,
-    now: impl FnOnce() -> u64,
+    now: impl FnOnce() -> Wall,
 ) -> Result<(), KeyError> {
     if record.revoked {
         return Err(KeyError::Revoked(record.clone()));
     }
     let (expires, not_before) = (record.expires(), record.not_before());
     if expires.is_some() || not_before.is_some() {
-        let now = now() / crate::time::MICROS;
+        let now = now().seconds();
         if let Some(expires) = expires.filter(|expires| now >= *expires) {
             return Err(KeyError::Expired(record.clone(), expires));
         }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match table.verify(key, None, || 0) {
+        match table.verify(key, None, || Wall::from_seconds(0)) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
