@@ -14,14 +14,28 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+mod claim_match;
+mod path;
+mod pattern;
+
+pub(crate) use claim_match::{ClaimMatch, Mismatch, Wanted};
+pub(crate) use path::ClaimPath;
+pub(crate) use pattern::{Parameters, Pattern, Template};
+
 /// Objects and arrays inside each other: more is no token that anyone issues.
 const MAX_DEPTH: usize = 16;
 
-/// The largest whole number that every JSON reader keeps: 2^53 - 1.
-const MAX_SAFE: u64 = (1 << 53) - 1;
+/// The last second of the year 9999: no time in a token is later.
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Few tokens have more claims.
 const USUAL_MEMBERS: usize = 16;
+
+/// What has claims: a payload that is being checked, or one that was proven.
+pub(crate) trait Claims {
+    /// A member of the payload, as JSON text.
+    fn claim(&self, name: &str) -> Option<&str>;
+}
 
 /// The members of a JSON object, read strictly.
 pub(crate) struct StrictObject<'a> {
@@ -44,22 +58,69 @@ impl<'a> StrictObject<'a> {
         self.members.0.iter().find(|(held, _)| held == name).map(|(_, value)| value.get())
     }
 
-    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.get(name).is_some())
+    /// A member that is there and not `null`.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a str> {
+        self.get(name).filter(|value| *value != "null")
     }
+
+    /// How many members there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.0.len()
+    }
+
+    /// The whole object, as JSON text.
+    pub(crate) fn text(&self) -> &str {
+        self.text
+    }
+}
+
+impl Claims for StrictObject<'_> {
+    fn claim(&self, name: &str) -> Option<&str> {
+        self.get(name)
+    }
+}
+
+/// The members of a JSON object, none of them twice. What is in them is not looked at.
+pub(crate) fn members(text: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    let members: Members<'_> = serde_json::from_slice(text).ok()?;
+    members.are_unique().then_some(members.0)
+}
+
+/// The names of a JSON object's members, in their order.
+pub(crate) fn names(value: &str) -> Option<impl Iterator<Item = Cow<'_, str>>> {
+    let members: Members<'_> = serde_json::from_str(value).ok()?;
+    Some(members.0.into_iter().map(|(name, _)| name))
+}
+
+/// The items of a JSON array; `None` for anything else.
+pub(crate) fn items(value: &str) -> Option<Vec<&RawValue>> {
+    if value.starts_with('[') { serde_json::from_str(value).ok() } else { None }
+}
+
+/// What an object has under this name, or an array in this place (RFC 6901 section 4).
+fn step_into<'a>(value: &'a str, step: &str) -> Option<&'a str> {
+    if value.starts_with('{') {
+        let members: Members<'a> = serde_json::from_str(value).ok()?;
+        return members.0.iter().find(|(name, _)| name == step).map(|(_, value)| value.get());
+    }
+    let is_index = step == "0" || !step.starts_with(['0', '+']);
+    let index: usize = step.parse().ok().filter(|_| is_index)?;
+    items(value)?.get(index).map(|item| item.get())
 }
 
 impl<'a> Members<'a> {
     /// Reads an object that stands in so many others, and those in it.
     fn read(text: &'a str, depth: usize) -> Option<Self> {
         let members: Self = serde_json::from_str(text).ok()?;
-        let names = members.0.iter().map(|(name, _)| &**name);
+        let are_strict = || members.0.iter().all(|(_, value)| is_strict(value.get(), depth + 1));
+        (members.are_unique() && are_strict()).then_some(members)
+    }
+
+    fn are_unique(&self) -> bool {
+        let names = self.0.iter().map(|(name, _)| &**name);
         let mut names: SmallVec<[&str; USUAL_MEMBERS]> = names.collect();
         names.sort_unstable();
-        let are_unique = names.windows(2).all(|pair| pair[0] != pair[1]);
-        drop(names);
-        let are_strict = || members.0.iter().all(|(_, value)| is_strict(value.get(), depth + 1));
-        (are_unique && are_strict()).then_some(members)
+        names.windows(2).all(|pair| pair[0] != pair[1])
     }
 }
 
@@ -148,6 +209,12 @@ impl ClaimSet {
     }
 }
 
+impl Claims for ClaimSet {
+    fn claim(&self, name: &str) -> Option<&str> {
+        self.get(name)
+    }
+}
+
 impl fmt::Debug for ClaimSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClaimSet(..)")
@@ -176,19 +243,47 @@ pub(crate) fn texts(value: &str) -> Option<SmallVec<[Cow<'_, str>; 2]>> {
     }
 }
 
-/// A NumericDate (RFC 7519 section 2) in seconds: rounded down and rounded up. `None` for
-/// anything but a JSON number from 0 to 2^53 - 1.
-pub(crate) fn numeric_date(value: &str) -> Option<(u64, u64)> {
-    if let Ok(whole) = value.parse::<u64>() {
-        return (whole <= MAX_SAFE).then_some((whole, whole));
+/// Whether JSON text is a whole number: no fraction, no exponent, from -2^63 to 2^64 - 1.
+pub(crate) fn is_whole(value: &str) -> bool {
+    value.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && (value.parse::<u64>().is_ok() || value.parse::<i64>().is_ok())
+}
+
+/// A NumericDate (RFC 7519 section 2) in whole seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NumericDate {
+    pub(crate) rounded_down: u64,
+    pub(crate) rounded_up: u64,
+}
+
+/// Why a value is not a NumericDate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotADate {
+    /// It is not a number.
+    Type,
+    /// It is negative, or later than [`LAST_SECOND`].
+    Range,
+    /// It is out of range, and would be in range as milliseconds.
+    Milliseconds,
+}
+
+/// Reads a JSON number from 0 to [`LAST_SECOND`]; the range is checked before rounding.
+pub(crate) fn numeric_date(value: &str) -> Result<NumericDate, NotADate> {
+    let last = LAST_SECOND as f64;
+    if let Some(whole) = value.parse().ok().filter(|whole| *whole <= LAST_SECOND) {
+        return Ok(NumericDate { rounded_down: whole, rounded_up: whole });
     }
     if !value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return None;
+        return Err(NotADate::Type);
     }
-    let number: f64 = value.parse().ok()?;
-    let in_range = (0.0..=MAX_SAFE as f64).contains(&number);
-    // Lossless: whole numbers up to 2^53 - 1 stand exactly in an f64.
-    in_range.then_some((number.floor() as u64, number.ceil() as u64))
+    let number: f64 = value.parse().map_err(|_| NotADate::Type)?;
+    if (0.0..=last).contains(&number) {
+        // Lossless: an f64 holds all whole numbers up to 2^53.
+        let (rounded_down, rounded_up) = (number.floor() as u64, number.ceil() as u64);
+        return Ok(NumericDate { rounded_down, rounded_up });
+    }
+    let is_milliseconds = (0.0..=last * 1000.0).contains(&number);
+    Err(if is_milliseconds { NotADate::Milliseconds } else { NotADate::Range })
 }
 
 #[cfg(test)]
@@ -238,19 +333,28 @@ mod tests {
 
     #[test]
     fn times_are_numbers_in_range_only() {
+        let date = |rounded_down, rounded_up| Ok(NumericDate { rounded_down, rounded_up });
         for (text, expected) in [
-            ("0", Some((0, 0))),
-            ("1800000000", Some((1_800_000_000, 1_800_000_000))),
-            ("1.5", Some((1, 2))),
-            ("1e3", Some((1000, 1000))),
-            ("9007199254740991", Some((MAX_SAFE, MAX_SAFE))),
-            ("9007199254740992", None),
-            ("-1", None),
-            ("1e400", None),
-            ("\"1800000000\"", None),
-            ("null", None),
-            ("true", None),
-            ("[1]", None),
+            ("0", date(0, 0)),
+            ("-0", date(0, 0)),
+            ("1800000000", date(1_800_000_000, 1_800_000_000)),
+            ("1.5", date(1, 2)),
+            ("1e3", date(1000, 1000)),
+            ("253402300799", date(LAST_SECOND, LAST_SECOND)),
+            ("253402300798.5", date(LAST_SECOND - 1, LAST_SECOND)),
+            ("253402300799.5", Err(NotADate::Milliseconds)),
+            ("253402300800", Err(NotADate::Milliseconds)),
+            ("1800000000000", Err(NotADate::Milliseconds)),
+            ("1800000000000.5", Err(NotADate::Milliseconds)),
+            ("1800000000000000", Err(NotADate::Range)),
+            ("99999999999999999999", Err(NotADate::Range)),
+            ("-1", Err(NotADate::Range)),
+            ("-0.5", Err(NotADate::Range)),
+            ("1e400", Err(NotADate::Range)),
+            ("\"1800000000\"", Err(NotADate::Type)),
+            ("null", Err(NotADate::Type)),
+            ("true", Err(NotADate::Type)),
+            ("[1]", Err(NotADate::Type)),
         ] {
             assert_eq!(numeric_date(text), expected, "{text}");
         }

@@ -109,7 +109,7 @@ impl FromIterator<Scope> for Scopes {
 impl FromStr for Scopes {
     type Err = InvalidScope;
 
-    /// Reads scopes parted by spaces, as in the `scope` claim. No other white space parts them.
+    /// Reads scopes separated by spaces, as in the `scope` claim. No other white space separates them.
     fn from_str(text: &str) -> Result<Self, InvalidScope> {
         text.split(' ').filter(|part| !part.is_empty()).map(str::parse).collect()
     }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_space_parts_scopes() {
+    fn only_a_space_separates_scopes() {
         let scopes: Scopes = "b a  b".parse().unwrap();
         assert_eq!(scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!("a\tb".parse::<Scopes>(), Err(InvalidScope::Byte { at: 1 }));

@@ -62,6 +62,14 @@ impl Wall {
     pub const fn micros(self) -> u64 {
         self.0
     }
+
+    pub(crate) fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(micros(time)))
+    }
+
+    pub(crate) fn minus(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(time)))
+    }
 }
 
 /// A moment of steady time, in whole microseconds since the start of its clock.

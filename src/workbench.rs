@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::claims::ClaimPath;
 use crate::limit::{
     BucketName, Charge, Charges, KeyPart, Limit, MemoryStore, Parts, PlanQuota, Quota, Settle,
     Settled, Tables, parse_duration,
@@ -29,7 +30,7 @@ use crate::limit::{
 use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
-use crate::verify::{Issuer, algorithm, algorithm_name, is_symmetric};
+use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
 use crate::{OpenError, Tollgate};
 
 pub use crate::reference::Format;
@@ -192,7 +193,7 @@ pub struct TokenOrder {
     pub plan: Option<String>,
     /// From now; negative times are not possible, 0 is a token that has expired.
     pub expires: Duration,
-    /// Further claims; they replace those above.
+    /// Further claims, by name or JSON Pointer; they replace those above.
     pub claims: BTreeMap<String, Value>,
     /// `kid` of the header.
     pub kid: Option<String>,
@@ -273,26 +274,56 @@ fn claims(issuer: &Issuer, order: &TokenOrder) -> Result<Value, String> {
     SystemRandom::new().fill(&mut id).map_err(|_| "the system gave no random bytes")?;
     let now = unix_now();
     let mut claims = json!({
-        "iss": issuer.iss,
-        "aud": issuer.audiences,
         "iat": now,
         "exp": now.saturating_add(order.expires.as_secs()),
         "jti": URL_SAFE_NO_PAD.encode(id),
     });
-    claims[&*issuer.client_claim] = order.client.as_str().into();
+    match issuer.audiences.names() {
+        [] => {}
+        names => put(&mut claims, issuer.audience_claim.first(), json!(names)),
+    }
+    put(&mut claims, issuer.client_claim.first(), order.client.as_str().into());
     if !order.scopes.is_empty() {
-        claims[&*issuer.scope_claim] = order.scopes.join(" ").into();
+        put(&mut claims, issuer.scope_claim.first(), order.scopes.join(" ").into());
     }
     if !order.roles.is_empty() {
-        claims[&*issuer.roles_claim] = order.roles.clone().into();
+        put(&mut claims, issuer.roles_claim.first(), order.roles.clone().into());
     }
     if let Some(plan) = &order.plan {
-        claims[&*issuer.plan_claim] = plan.as_str().into();
+        put(&mut claims, issuer.plan_claim.first(), plan.as_str().into());
     }
     for (name, value) in &order.claims {
-        claims[name] = value.clone();
+        put(&mut claims, &ClaimPath::parse(name)?, value.clone());
+    }
+    if let (Iss::Named(names), None) = (&issuer.iss, claims.get("iss")) {
+        let name = names.first().ok_or("the issuer has no name")?;
+        claims["iss"] = match &name.claim {
+            None => name.written.as_ref().into(),
+            Some((before, claim, after)) => {
+                let tenant = claims.pointer(&claim.pointer()).and_then(Value::as_str);
+                let tenant = tenant.ok_or_else(|| {
+                    format!(
+                        "the issuer is named by the claim `{0}`: give it with --claim {0}=...",
+                        claim.as_str()
+                    )
+                })?;
+                format!("{before}{tenant}{after}").into()
+            }
+        };
     }
     Ok(claims)
+}
+
+/// Sets a claim, with the objects around it that are not there yet.
+fn put(claims: &mut Value, path: &ClaimPath, value: Value) {
+    let mut place = claims;
+    for step in path.steps() {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[step];
+    }
+    *place = value;
 }
 
 fn choose(

@@ -127,6 +127,8 @@ words! {
         TokenAudienceMismatch => "token_audience_mismatch",
         /// The token is genuine, and is of another type: its `typ` is not accepted.
         TokenTypeMismatch => "token_type_mismatch",
+        /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
+        TokenProofRequired => "token_proof_required",
         /// The token is genuine, and lacks a claim that is needed.
         TokenClaimMissing => "token_claim_missing",
         /// The token is genuine, and a claim is of the wrong type or out of range.

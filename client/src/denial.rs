@@ -106,6 +106,9 @@ pub struct Denial {
     /// The claim of the token that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
+    /// In which way the claim does not match: `absent`, `different` or `api_key`; others may be added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<String>,
     /// What the token seems to be instead: `id_token`; others may be added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<String>,

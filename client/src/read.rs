@@ -90,6 +90,7 @@ impl<'de> Deserialize<'de> for Denial {
             expected_audience: members.take("expected_audience"),
             expected_type: members.take("expected_type"),
             claim: members.take("claim"),
+            mismatch: members.take("mismatch"),
             looks_like: members.take("looks_like"),
             required_scopes: members.take("required_scopes"),
             missing_scopes: members.take("missing_scopes"),

@@ -26,6 +26,7 @@ export const DENIAL_CODES = [
   "token_not_yet_valid",
   "token_audience_mismatch",
   "token_type_mismatch",
+  "token_proof_required",
   "token_claim_missing",
   "token_claim_invalid",
   "token_revoked",
@@ -412,7 +413,7 @@ export interface TokenIssuerUnknownDenial extends DenialBase {
   readonly category: "token";
   readonly detail: string;
   /** Whose tokens are accepted. */
-  readonly accepted_issuers: readonly AcceptedIssuer[];
+  readonly accepted_issuers?: readonly AcceptedIssuer[];
 }
 
 /**
@@ -430,7 +431,7 @@ export interface TokenKeyUnknownDenial extends DenialBase {
   readonly category: "token";
   readonly detail: string;
   /** Whose tokens are accepted. */
-  readonly accepted_issuers: readonly AcceptedIssuer[];
+  readonly accepted_issuers?: readonly AcceptedIssuer[];
 }
 
 /**
@@ -447,7 +448,7 @@ export interface TokenSignatureInvalidDenial extends DenialBase {
   readonly category: "token";
   readonly detail: string;
   /** Whose tokens are accepted. */
-  readonly accepted_issuers: readonly AcceptedIssuer[];
+  readonly accepted_issuers?: readonly AcceptedIssuer[];
 }
 
 /**
@@ -499,8 +500,8 @@ export interface TokenNotYetValidDenial extends DenialBase {
  * The token is genuine, and was issued for another API: its `aud` does not name this one. This
  * keeps an API from using its callers' tokens at another.
  *
- * What to do: Ask the issuer for an access token whose `aud` is `expected_audience`. An ID token
- * is for the app that signed its user in: send the access token instead.
+ * What to do: Ask the issuer for an access token for `expected_audience`: its ``claim`` must say
+ * so. An ID token is for the app that signed its user in: send the access token instead.
  */
 export interface TokenAudienceMismatchDenial extends DenialBase {
   readonly code: "token_audience_mismatch";
@@ -508,6 +509,8 @@ export interface TokenAudienceMismatchDenial extends DenialBase {
   readonly detail: string;
   /** What `aud` of a token may be: one of these is enough. */
   readonly expected_audience: readonly string[];
+  /** The claim of the token that is at fault. */
+  readonly claim: string;
   /** What the token seems to be instead: it has claims that only ID tokens have. */
   readonly looks_like?: "id_token" | (string & {});
 }
@@ -532,6 +535,22 @@ export interface TokenTypeMismatchDenial extends DenialBase {
 }
 
 /**
+ * `token_proof_required`: Token bound to a key.
+ *
+ * The token is genuine, and is bound to a key that its client holds: it has the claim `cnf` (RFC
+ * 7800). Whoever sends such a token must prove the key with each request, and this API does not
+ * check such proofs. Taken without proof, a stolen token would serve like any other.
+ *
+ * What to do: Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP
+ * or mutual TLS for this client.
+ */
+export interface TokenProofRequiredDenial extends DenialBase {
+  readonly code: "token_proof_required";
+  readonly category: "token";
+  readonly detail: string;
+}
+
+/**
  * `token_claim_missing`: Token claim missing.
  *
  * The token is genuine, and lacks a claim that is needed; `claim` names it. Others may be missing
@@ -545,6 +564,8 @@ export interface TokenClaimMissingDenial extends DenialBase {
   readonly detail: string;
   /** The claim of the token that is at fault. */
   readonly claim: string;
+  /** What the token seems to be instead: it has claims that only ID tokens have. */
+  readonly looks_like?: "id_token" | (string & {});
 }
 
 /**
@@ -621,8 +642,8 @@ export interface InsufficientRoleDenial extends DenialBase {
  * `claim_mismatch`: Claim does not match.
  *
  * The caller is known, and a claim of its token does not have the value that is needed here.
- * `claim` names it; the value is not told. API keys have no claims, so they are always refused
- * here.
+ * `claim` names it, and `mismatch` says whether it is `absent` or `different`; the value is not
+ * told. API keys have no claims, so they are always refused here: then `mismatch` is `api_key`.
  *
  * What to do: Use an account whose tokens carry the claim `claim` with the value that is needed
  * here, and send a token, not an API key. Ask the provider for the value at `support`.
@@ -633,6 +654,11 @@ export interface ClaimMismatchDenial extends DenialBase {
   readonly detail: string;
   /** The claim of the token that is at fault. */
   readonly claim: string;
+  /**
+   * In which way the claim does not match: it is absent, it has another value, or the caller sent
+   * an API key, which has no claims.
+   */
+  readonly mismatch: "absent" | "different" | "api_key" | (string & {});
 }
 
 /**
@@ -869,6 +895,7 @@ export type KnownDenial =
   | TokenNotYetValidDenial
   | TokenAudienceMismatchDenial
   | TokenTypeMismatchDenial
+  | TokenProofRequiredDenial
   | TokenClaimMissingDenial
   | TokenClaimInvalidDenial
   | TokenRevokedDenial

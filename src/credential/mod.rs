@@ -11,7 +11,7 @@ mod secret;
 mod way;
 
 pub(crate) use extract::{
-    Credential, CredentialError, CredentialPolicy, KeyText, Place, Scheme, Unsupported,
+    Credential, CredentialError, CredentialPolicy, KeyText, Place, Scheme, TokenPlace, Unsupported,
 };
 pub(crate) use key_format::{KeyFault, KeyFormat, MalformedKey, is_key_prefix, new_key};
 pub(crate) use kinds::Kinds;

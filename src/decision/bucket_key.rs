@@ -2,7 +2,7 @@
 
 use super::pipeline::Caller;
 use crate::ask::Ask;
-use crate::claims;
+use crate::claims::{self, ClaimPath};
 use crate::limit::{BucketName, KeyPart, Limit, Parts};
 use crate::policy::{Policy, Rule};
 use crate::principal::Principal;
@@ -24,7 +24,7 @@ impl BucketName for BucketKey<'_, '_> {
                 KeyPart::Address => self.address(parts),
                 KeyPart::Rule => parts.rule(&self.rule.name),
                 KeyPart::Global => {}
-                KeyPart::Claim(name) => self.claim(name, parts),
+                KeyPart::Claim(claim) => self.claim(claim, parts),
                 KeyPart::Header(name) => {
                     let mut values = self.ask.headers.get_all(name).iter();
                     match values.next() {
@@ -61,9 +61,9 @@ impl BucketKey<'_, '_> {
     }
 
     /// A claim of the caller's token. A caller without it has a bucket of its own.
-    fn claim(&self, name: &str, parts: &mut impl Parts) {
+    fn claim(&self, path: &ClaimPath, parts: &mut impl Parts) {
         let principal = self.caller.principal.as_ref();
-        let claim = principal.and_then(Principal::claims).and_then(|claims| claims.get(name));
+        let claim = principal.and_then(Principal::claims).and_then(|claims| path.find(claims));
         let Some(claim) = claim else { return self.caller(parts) };
         let issuer = principal.and_then(Principal::issuer);
         // Text is compared as text, however it was escaped.

@@ -12,7 +12,7 @@ use super::refused::{Refused, TooManyFailures};
 use super::trace::{Step, Trace};
 use crate::address::{Address, ClientAddress};
 use crate::ask::Ask;
-use crate::credential::{Credential, CredentialError, KeyText, Unsupported};
+use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
 use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
 use crate::policy::{Anonymous, Demands, Mode, Policy, Preflights, Rule, requested_method};
 use crate::principal::{CredentialKind, Principal};
@@ -116,7 +116,7 @@ impl Judge<'_> {
             Some(demands) => self.prove(rule, demands, ask, caller.address, trace)?,
             None => None,
         };
-        rule.permit(caller.address, caller.principal.as_ref())?;
+        rule.permit(caller.address, caller.principal.as_ref(), ask.path)?;
         trace.note(|| Step::Permitted);
         let charges = self.take(rule, ask, caller)?;
         trace.note(|| Step::Charged);
@@ -180,21 +180,24 @@ impl Judge<'_> {
         let moment = &attempts.ask.moment;
         let key =
             |key: &KeyText<'_>| self.policy.keys.verify(key, attempts.address, || moment.wall());
-        let token = |token: &[u8]| {
-            let now = moment.wall().micros();
-            let proven = self.tokens.verify(token, now, || {
-                attempts.check()?;
-                Ok::<_, Refused>(self.policy.issuers.verify(token, now)?)
-            })?;
+        let token = |token: &[u8], place: TokenPlace| {
+            let (now, issuers) = (moment.wall(), &self.policy.issuers);
+            let proven = match self.tokens.recall(token, place, now, issuers) {
+                Some(answer) => answer?,
+                None => {
+                    attempts.check()?;
+                    self.tokens.prove(token, place, now, issuers)?
+                }
+            };
             Ok::<_, Refused>(proven.principal)
         };
         match credential {
             Credential::ApiKey(text) => Ok(key(text)?),
-            Credential::Token { value, .. } => token(value),
+            Credential::Token { value, place } => token(value, *place),
             // The key is judged first.
-            Credential::Both { key: text, value, .. } => {
+            Credential::Both { key: text, value, place } => {
                 let application = key(text)?;
-                Ok(token(value)?.with_application(&application))
+                Ok(token(value, *place)?.with_application(&application))
             }
         }
     }
@@ -278,7 +281,7 @@ mod tests {
     use super::*;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
-    use crate::verify::NewApiKey;
+    use crate::verify::{NewApiKey, TokenPolicy};
 
     /// A judge of a small policy, on buckets of its own.
     struct Court {
@@ -308,7 +311,8 @@ mod tests {
             let store = MemoryStore::default();
             let tables = store.adopt(&policy.limits).tables;
             let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
-            let (tokens, clock) = (TokenCache::new(10), ManualClock::at(1_800_000_000));
+            let (tokens, clock) =
+                (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
             Self { policy, tokens, store, tables, failures, clock, key: key.reveal().to_owned() }
         }
 

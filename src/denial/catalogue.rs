@@ -176,28 +176,28 @@ denial_codes! {
     TokenIssuerUnknown => "token_issuer_unknown", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: true,
         retryable: false,
-        members: [("accepted_issuers", Always)],
+        members: [("accepted_issuers", Sometimes)],
         title: "Token issuer unknown",
         detail: "The token names no issuer whose tokens are accepted here.",
-        remedy: "Get a token from an accepted issuer: {accepted_issuers}. `iss` is compared byte by byte, with any slash at its end.";
+        remedy: "Get a token from an accepted issuer[: {accepted_issuers}]. `iss` is compared byte by byte, with any slash at its end.";
 
     /// No key of the issuer fits the token's `kid` or, without one, its algorithm.
     TokenKeyUnknown => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: true,
         retryable: false,
-        members: [("accepted_issuers", Always)],
+        members: [("accepted_issuers", Sometimes)],
         title: "Token key unknown",
         detail: "No key of the token's issuer fits the token.",
-        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token from {accepted_issuers}. If new tokens are refused too, report it, quoting `instance`.";
+        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it, quoting `instance`.";
 
     /// The signature does not fit the token.
     TokenSignatureInvalid => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: true,
         retryable: false,
-        members: [("accepted_issuers", Always)],
+        members: [("accepted_issuers", Sometimes)],
         title: "Token signature invalid",
         detail: "The signature of the token is not valid.",
-        remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token from {accepted_issuers}.";
+        remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token[ from {accepted_issuers}].";
 
     /// The token is genuine, and its `exp` lies in the past.
     TokenExpired => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
@@ -221,10 +221,10 @@ denial_codes! {
     TokenAudienceMismatch => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
-        members: [("expected_audience", Always), ("looks_like", Sometimes)],
+        members: [("expected_audience", Always), ("claim", Always), ("looks_like", Sometimes)],
         title: "Token for another audience",
         detail: "The token was not issued for this API[, and looks like an {looks_like}].",
-        remedy: "Ask the issuer for an access token whose `aud` is {expected_audience}. An ID token is for the app that signed its user in: send the access token instead.";
+        remedy: "Ask the issuer for an access token for {expected_audience}: its `{claim}` must say so. An ID token is for the app that signed its user in: send the access token instead.";
 
     /// The token is genuine, and is of another type: its `typ` is not accepted.
     TokenTypeMismatch => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -235,13 +235,22 @@ denial_codes! {
         detail: "The token's `typ` is not accepted here[, and it looks like an {looks_like}].",
         remedy: "Send an access token whose header has the `typ` {expected_type}. An ID token is for the app that signed its user in: send the access token instead.";
 
+    /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
+    TokenProofRequired => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),
+        group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
+        retryable: false,
+        members: [],
+        title: "Token bound to a key",
+        detail: "The token has a claim `cnf`: it is bound to a key of its client, and proofs of such keys are not checked here.",
+        remedy: "Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP or mutual TLS for this client.";
+
     /// The token is genuine, and lacks a claim that is needed.
     TokenClaimMissing => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: Ask, actor: Provider, counts_as_failure: false,
         retryable: false,
-        members: [("claim", Always)],
+        members: [("claim", Always), ("looks_like", Sometimes)],
         title: "Token claim missing",
-        detail: "The token has no claim {claim}.",
+        detail: "The token has no claim {claim}[, and looks like an {looks_like}].",
         remedy: "Have the issuer add the claim {claim} to its tokens, then get a new one.";
 
     /// The token is genuine, and a claim is of the wrong type or out of range.
@@ -285,7 +294,7 @@ denial_codes! {
     ClaimMismatch => "claim_mismatch", Authorization, 403, Challenge::None,
         group: AccessDenied, occurs: Claims, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
-        members: [("claim", Always)],
+        members: [("claim", Always), ("mismatch", Always)],
         title: "Claim does not match",
         detail: "The claim {claim} is absent, or does not have the value that is needed here.",
         remedy: "Use an account whose tokens carry the claim {claim} with the value that is needed here, and send a token, not an API key. Ask the provider for the value[ at {support}].";

@@ -17,7 +17,7 @@ use crate::limit::{Balance, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::time::{Wall, rfc3339, seconds_up};
-use crate::verify::{Issuer, KeyError, MAX_TOKEN_BYTES, TokenError, algorithm_name};
+use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
 /// The code of a refusal.
 pub(crate) fn code_of(refused: &Refused) -> Code {
@@ -54,15 +54,16 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
             TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
             TokenError::TypeMismatch { .. } => Code::TokenTypeMismatch,
-            TokenError::ClaimMissing(_) => Code::TokenClaimMissing,
-            TokenError::ClaimInvalid(_) => Code::TokenClaimInvalid,
+            TokenError::ProofRequired(_) => Code::TokenProofRequired,
+            TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
+            TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
         },
         Refused::Permit(refusal) => match refusal {
             Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
             Refusal::AddressUnknown => Code::DecisionFailed,
             Refusal::Scope(_) => Code::InsufficientScope,
             Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim(_) => Code::ClaimMismatch,
+            Refusal::Claim { .. } => Code::ClaimMismatch,
         },
         Refused::Limits(_) => Code::RateLimited,
     }
@@ -79,6 +80,8 @@ pub(super) struct Known {
     credential: CredentialPolicy,
     format: KeyFormat,
     pub(super) issuers: Vec<Arc<Issuer>>,
+    /// How large tokens may be.
+    max_bytes: usize,
     /// Whether API keys are configured.
     takes_keys: bool,
 }
@@ -180,6 +183,7 @@ impl Known {
             credential: policy.credential.clone(),
             format: policy.keys.format().clone(),
             issuers: policy.issuers.iter().cloned().collect(),
+            max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
         }
     }
@@ -190,6 +194,7 @@ impl Known {
             credential: CredentialPolicy::default(),
             format: KeyFormat::Any,
             issuers: Vec::new(),
+            max_bytes: 0,
             takes_keys: false,
         }
     }
@@ -260,8 +265,9 @@ impl Known {
             Refused::Permit(Refusal::Role(roles)) => {
                 Facts::default().texts("required_roles", roles.iter())
             }
-            Refused::Permit(Refusal::Claim(claim)) => {
-                Facts::default().text("claim", claim.to_string())
+            Refused::Permit(Refusal::Claim { claim, mismatch }) => {
+                let facts = Facts::default().text("claim", claim.to_string());
+                facts.text("mismatch", mismatch.as_str())
             }
             Refused::Limits(balance) => rate_limited(balance),
         }
@@ -365,7 +371,7 @@ impl Known {
     fn token(&self, error: &TokenError, now: Wall) -> Facts {
         let server_time = || rfc3339(now.seconds());
         match error {
-            TokenError::TooLarge => Facts::default().number("max_bytes", MAX_TOKEN_BYTES as u64),
+            TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
             TokenError::IssuerUnknown => accepting(self.issuers.iter()),
             TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer) => {
@@ -384,17 +390,24 @@ impl Known {
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
                 .wait(seconds_up(*wait)),
-            TokenError::AudienceMismatch { issuer, looks_like_id_token } => {
-                let facts = Facts::default().texts("expected_audience", issuer.audiences.iter());
+            TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => {
+                let facts = Facts::default()
+                    .texts("expected_audience", issuer.audiences.names())
+                    .text("claim", claim.to_string());
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
             TokenError::TypeMismatch { issuer, looks_like_id_token } => {
                 let facts = Facts::default().texts("expected_type", issuer.types.iter());
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
-            TokenError::ClaimMissing(claim) | TokenError::ClaimInvalid(claim) => {
-                Facts::default().text("claim", claim.to_string())
+            TokenError::ProofRequired(issuer) => Facts::default().because(of_issuer(issuer)),
+            TokenError::ClaimMissing { claim, looks_like_id_token } => {
+                looks_like(Facts::default().text("claim", claim.to_string()), *looks_like_id_token)
             }
+            TokenError::ClaimInvalid { claim, why } => Facts::default()
+                .text("claim", claim.to_string())
+                .detail(about_claim(*why))
+                .because(format!("{why:?}")),
         }
     }
 }
@@ -486,13 +499,17 @@ fn rate_limited(balance: &Balance) -> Facts {
     }
 }
 
-fn accepting<'i>(issuers: impl Iterator<Item = &'i Arc<Issuer>> + Clone) -> Facts {
-    let text = |issuer: &Arc<Issuer>| match &issuer.obtain {
+/// Lists the names of these issuers, where they have any.
+fn accepting<'i>(issuers: impl Iterator<Item = &'i Arc<Issuer>>) -> Facts {
+    let items: Vec<_> = issuers.flat_map(|issuer| AcceptedIssuer::of(issuer)).collect();
+    let text = |issuer: &AcceptedIssuer<'_>| match issuer.obtain {
         Some(obtain) => format!("{} (see {obtain})", issuer.iss),
-        None => issuer.iss.to_string(),
+        None => issuer.iss.to_owned(),
     };
-    let text = issuers.clone().take(8).map(text).collect::<Vec<_>>().join(" or ");
-    let items: Vec<_> = issuers.map(|issuer| AcceptedIssuer::of(issuer)).collect();
+    let text = items.iter().take(8).map(text).collect::<Vec<_>>().join(" or ");
+    if items.is_empty() {
+        return Facts::default();
+    }
     Facts::default().with("accepted_issuers", Fact::items(&items, text))
 }
 
@@ -515,8 +532,47 @@ struct AcceptedIssuer<'i> {
 }
 
 impl<'i> AcceptedIssuer<'i> {
-    fn of(issuer: &'i Issuer) -> Self {
-        Self { iss: &issuer.iss, obtain: issuer.obtain.as_deref() }
+    /// One for each name of the issuer.
+    fn of(issuer: &'i Issuer) -> impl Iterator<Item = Self> {
+        issuer.iss.names().map(|iss| Self { iss, obtain: issuer.obtain.as_deref() })
+    }
+}
+
+/// What is wrong with a claim, in a sentence.
+fn about_claim(why: ClaimFault) -> &'static str {
+    match why {
+        ClaimFault::NotATime => {
+            "The claim {claim} of the token is not a number: a time is a JSON number of seconds since 1970."
+        }
+        ClaimFault::OutOfRange => {
+            "The claim {claim} of the token is not a time from 1970 to 9999, in seconds since 1970."
+        }
+        ClaimFault::Milliseconds => {
+            "The claim {claim} of the token looks like milliseconds: a time is in seconds since 1970."
+        }
+        ClaimFault::Lifetime => {
+            "The claim {claim} of the token is further ahead than tokens may live here."
+        }
+        ClaimFault::NotAnAudience => {
+            "The claim {claim} of the token is neither text nor an array of texts."
+        }
+        ClaimFault::NotAClient => {
+            "The claim {claim} of the token is neither text nor a whole number."
+        }
+        ClaimFault::Empty => "The claim {claim} of the token is empty.",
+        ClaimFault::NotScopes => {
+            "The claim {claim} of the token is not a list of scopes: text with spaces between, or an array of texts."
+        }
+        ClaimFault::NotRoles => {
+            "The claim {claim} of the token is neither text, nor an array of texts, nor an object."
+        }
+        ClaimFault::NotAPlan => "The claim {claim} of the token is not text.",
+        ClaimFault::NotAccepted => {
+            "The claim {claim} of the token does not have a value that is accepted from its issuer."
+        }
+        ClaimFault::NotAsTheHandlerAsks => {
+            "The claim {claim} of the token does not have the type that is needed here."
+        }
     }
 }
 
@@ -531,6 +587,7 @@ fn of_issuer(issuer: &Issuer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims::Mismatch;
 
     /// What counts is said by the error; the row says the same to those who read about the code.
     #[test]
@@ -543,11 +600,11 @@ mod tests {
             TokenError::IssuerUnknown.into(),
             TokenError::Expired { at: 0 }.into(),
             TokenError::NotYetValid { from: 0, wait: 1 }.into(),
-            TokenError::ClaimMissing("sub".into()).into(),
-            TokenError::ClaimInvalid("sub".into()).into(),
+            TokenError::ClaimMissing { claim: "sub".into(), looks_like_id_token: true }.into(),
+            TokenError::ClaimInvalid { claim: "sub".into(), why: ClaimFault::Empty }.into(),
             CredentialError::Missing.into(),
             NoRule::Path.into(),
-            Refusal::Claim("a".into()).into(),
+            Refusal::Claim { claim: "a".into(), mismatch: Mismatch::Absent }.into(),
         ];
         for refused in refused {
             let row = code_of(&refused).row();

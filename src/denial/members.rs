@@ -135,6 +135,8 @@ members! {
         "What `typ` in the header of a token may be.";
     "claim": r#"{"type":"string","minLength":1}"#,
         "The claim of the token that is at fault.";
+    "mismatch": r#"{"type":"string","anyOf":[{"enum":["absent","different","api_key"]},{"type":"string"}]}"#,
+        "In which way the claim does not match: it is absent, it has another value, or the caller sent an API key, which has no claims.";
     "looks_like": r#"{"type":"string","anyOf":[{"enum":["id_token"]},{"type":"string"}]}"#,
         "What the token seems to be instead: it has claims that only ID tokens have.";
     "required_scopes": r#"{"type":"array","items":{"type":"string","minLength":1},"minItems":1}"#,

@@ -18,7 +18,7 @@ use crate::denial::{Denial, Reason};
 use crate::policy::{Refusal, ScopeGap};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::{RequiredScopes, Scope};
-use crate::verify::TokenError;
+use crate::verify::{ClaimFault, TokenError};
 
 impl<S: Sync> FromRequestParts<S> for Admission {
     type Rejection = Denial;
@@ -205,9 +205,13 @@ fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> TokenError {
         |name: &String| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
     let claim = error.path().iter().next().map(ToString::to_string).filter(plain);
     match (claim, missing) {
-        (None, Some(name)) => TokenError::ClaimMissing(name.into()),
-        (Some(claim), _) => TokenError::ClaimInvalid(claim.into()),
-        (None, None) => TokenError::ClaimInvalid("payload".into()),
+        (None, Some(name)) => {
+            TokenError::ClaimMissing { claim: name.into(), looks_like_id_token: false }
+        }
+        (claim, _) => TokenError::ClaimInvalid {
+            claim: claim.as_deref().unwrap_or("payload").into(),
+            why: ClaimFault::NotAsTheHandlerAsks,
+        },
     }
 }
 

@@ -17,14 +17,14 @@ use crate::denial::{Denial, Media, Registry, Renderer};
 use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
-use crate::verify::TokenCache;
+use crate::verify::{LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
     pub(crate) policy: Policy,
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
-    tokens: TokenCache,
+    tokens: Arc<TokenCache>,
 }
 
 /// What outlives every policy: buckets, the clock, and who is told.
@@ -33,14 +33,15 @@ pub(crate) struct Lasting {
     store: Arc<MemoryStore>,
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<MemoryStore>,
+    tokens: LastingTokens,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures) = Default::default();
-        Self { store, failures, clock, observer }
+        let (store, failures, tokens) = Default::default();
+        Self { store, failures, tokens, clock, observer }
     }
 }
 
@@ -67,7 +68,7 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, clock, observer } = lasting.clone();
+        let Lasting { store, failures, tokens, clock, observer } = lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -78,8 +79,8 @@ impl Snapshot {
         let tables = adopted.tables;
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
-        let tokens =
-            TokenCache::new(if policy.issuers.is_empty() { 0 } else { policy.token_cache });
+        let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
+        let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
         let voice = Voice {
             renderer: Renderer::new(&policy, registry),
             address: policy.address.clone(),

@@ -48,6 +48,8 @@ pub(crate) use quota::{Quota, parse_duration, parse_rate};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use crate::claims::ClaimPath;
+
 /// A limit of the policy: one bucket for each value of its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {
@@ -79,7 +81,7 @@ pub(crate) enum KeyPart {
     Address,
     Rule,
     Global,
-    Claim(Box<str>),
+    Claim(ClaimPath),
     Header(http::HeaderName),
 }
 
@@ -91,7 +93,7 @@ impl KeyPart {
             Self::Address => "address".into(),
             Self::Rule => "rule".into(),
             Self::Global => "global".into(),
-            Self::Claim(name) => format!("claim:{name}"),
+            Self::Claim(claim) => format!("claim:{}", claim.as_str()),
             Self::Header(name) => format!("header:{name}"),
         }
     }

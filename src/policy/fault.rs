@@ -312,7 +312,11 @@ fn secret_part(line: &str) -> Range<usize> {
         let text = text.split(['"', '\'']).next().unwrap_or_default();
         let harmless = match name {
             "digest" => is_digest(text),
-            "secret_env" => is_variable(text),
+            "secret_env" => {
+                let names = value.split(']').next().unwrap_or_default().trim_start_matches('[');
+                is_variable(text)
+                    || (value.starts_with('[') && names.split(',').all(is_quoted_variable))
+            }
             "keys" => value.starts_with('{'),
             _ => false,
         };
@@ -321,6 +325,11 @@ fn secret_part(line: &str) -> Range<usize> {
         }
     }
     0..0
+}
+
+/// Whether an item of an array is the name of a variable.
+fn is_quoted_variable(item: &str) -> bool {
+    is_variable(item.trim().trim_matches(['"', '\'']))
 }
 
 fn is_digest(text: &str) -> bool {

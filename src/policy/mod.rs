@@ -40,7 +40,7 @@ pub(crate) use sources::{Secrets, Sources};
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota};
-use crate::verify::{Issuers, KeyTable};
+use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) struct Policy {
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
     pub(crate) issuers: Issuers,
-    pub(crate) token_cache: usize,
+    pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
     pub(crate) failures: Option<Quota>,
     pub(crate) limits: Vec<Limit>,

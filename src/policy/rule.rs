@@ -1,5 +1,6 @@
 //! Rules: who may call what, and which limits count it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -8,10 +9,12 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use metrics::Counter;
-use serde_json::Value;
 use smallvec::SmallVec;
 
+use super::path::values;
+use super::reading::decode;
 use crate::address::{Address, ClientAddress, Outside};
+use crate::claims::{ClaimMatch, Mismatch, Parameters};
 use crate::credential::Kinds;
 use crate::principal::Principal;
 use crate::scope::Scope;
@@ -65,7 +68,7 @@ pub(crate) struct Demands {
     /// Roles of which the caller needs at least one; empty where none is needed.
     pub(crate) roles: Arc<[Box<str>]>,
     /// Claims that the caller's token needs, all of them, with their values.
-    pub(crate) claims: Vec<(Box<str>, Value)>,
+    pub(crate) claims: Vec<ClaimMatch>,
 }
 
 /// What comes of a request without a credential, where a rule asks for one.
@@ -98,7 +101,10 @@ pub(crate) enum Refusal {
     /// The caller has none of these roles.
     Role(Arc<[Box<str>]>),
     /// This claim is absent, or has another value.
-    Claim(Box<str>),
+    Claim {
+        claim: Arc<str>,
+        mismatch: Mismatch,
+    },
 }
 
 /// The scopes that are needed, and which of them the caller lacks.
@@ -160,12 +166,22 @@ impl Rule {
         &self,
         address: Option<ClientAddress>,
         principal: Option<&Principal>,
+        path: &str,
     ) -> Result<(), Refusal> {
         self.check_address(address)?;
         match (self.demands(), principal) {
-            (Some(demands), Some(principal)) => demands.check(principal),
+            (Some(demands), Some(principal)) => {
+                demands.check(principal, &|name| self.parameter(path, name))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// What a parameter of the rule's path stands for in a path that the rule covers: as the raw
+    /// path is matched, percent-decoded once.
+    pub(crate) fn parameter<'p>(&'p self, path: &'p str, name: &str) -> Option<Cow<'p, str>> {
+        let (_, value) = values(&self.path, path).find(|(known, _)| *known == name)?;
+        Some(if value.contains('%') { decode(value).into() } else { value.into() })
     }
 
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
@@ -191,7 +207,7 @@ impl Rule {
 
 impl Demands {
     /// Scopes, then roles, then claims: the first that is not met is the answer.
-    fn check(&self, principal: &Principal) -> Result<(), Refusal> {
+    fn check(&self, principal: &Principal, parameter: &Parameters<'_>) -> Result<(), Refusal> {
         let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());
         if let Some(gap) = ScopeGap::of(&self.scopes, &self.any_scopes, holds) {
             return Err(Refusal::Scope(gap));
@@ -201,22 +217,13 @@ impl Demands {
         {
             return Err(Refusal::Role(self.roles.clone()));
         }
-        for (name, wanted) in &self.claims {
-            if !claim_is(principal, name, wanted) {
-                return Err(Refusal::Claim(name.clone()));
-            }
+        for demand in &self.claims {
+            let met = principal.claims().ok_or(Mismatch::ApiKey);
+            met.and_then(|claims| demand.check_with(claims, parameter)).map_err(|mismatch| {
+                Refusal::Claim { claim: demand.claim.name().clone(), mismatch }
+            })?;
         }
         Ok(())
-    }
-}
-
-/// Whether a claim equals `wanted`, or is an array that holds it.
-fn claim_is(principal: &Principal, name: &str, wanted: &Value) -> bool {
-    let held = principal.claims().and_then(|claims| claims.get(name));
-    match held.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-        Some(Value::Array(held)) => held.contains(wanted),
-        Some(held) => held == *wanted,
-        None => false,
     }
 }
 

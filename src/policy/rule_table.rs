@@ -22,8 +22,7 @@ use super::path::{normal, values};
 use super::path_table::{PathTables, Patterns};
 use super::problem::problems;
 use super::reading::{
-    Oddity, Semicolon, decode, has_encoded_slash, has_semicolon, is_plain, oddity, read_path,
-    read_pattern,
+    Oddity, Semicolon, has_encoded_slash, has_semicolon, is_plain, oddity, read_path, read_pattern,
 };
 use super::rule::Rule;
 
@@ -174,15 +173,14 @@ impl RuleTable {
     }
 
     /// What a parameter of the rule's path stands for in a path that [`find`](Self::find) found the
-    /// rule for: as the raw path is matched, percent-decoded once.
+    /// rule for.
     pub(crate) fn parameter<'p>(
         &'p self,
         id: RuleId,
         path: &'p str,
         name: &str,
     ) -> Option<Cow<'p, str>> {
-        let (_, value) = values(&self[id].path, path).find(|(known, _)| *known == name)?;
-        Some(if value.contains('%') { decode(value).into() } else { value.into() })
+        self[id].parameter(path, name)
     }
 
     #[inline]

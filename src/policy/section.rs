@@ -263,6 +263,24 @@ impl<'a> Section<'a> {
         Some(texts.iter().filter_map(|text| self.parsed(text, what, &parse)).collect())
     }
 
+    /// One text, or each text of an array, read by `parse`. `None` where the key is absent.
+    pub(crate) fn one_or_more<T>(
+        &self,
+        name: &'static str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<At<T>>> {
+        match self.value(name)?.get_ref() {
+            DeValue::Array(_) => self.list(name, what, parse),
+            _ => self.parse(name, what, parse).map(|one| vec![one]),
+        }
+    }
+
+    /// Whether the key has a text.
+    pub(crate) fn is_text(&self, name: &'static str) -> bool {
+        self.value(name).is_some_and(|value| value.get_ref().is_str())
+    }
+
     /// The table `name` in this one.
     pub(crate) fn section(&self, name: &'static str, title: &'static str) -> Option<Section<'a>> {
         let value = self.value(name)?;
@@ -375,6 +393,7 @@ fn form(title: &str, name: &str) -> String {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
         "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
+        "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),
         title if title.starts_with('[') => format!("begin it with a line `{title}`"),
         _ => format!("write `{name} = {{ ... }}`"),
     }

@@ -196,22 +196,25 @@ problems! {
 
         // Issuers.
 
-        /// Braces in `iss` that name no claim, or one that nothing binds.
-        #[allow(dead_code)]
+        /// A claim in `iss` that nothing binds.
         ClaimInIss { claim: String } => {
             message: ("`iss` accepts any value of the claim `{}`", claim.escape_debug()),
             label: "stands for the value in the token",
             help: ("bind it with `claims = {{ {} = [\"...\"] }}`, unless every value is a client of yours", claim.escape_debug()),
         }
+        /// Braces in `iss` that hold no claim.
+        BracesInIss => {
+            message: "the braces in `iss` name no claim",
+            label: "is compared with its braces",
+            help: { "a claim within it is written `{tid}`".to_owned() },
+        }
         /// `iss = "any"`.
-        #[allow(dead_code)]
         AnyIssuer => {
             message: "the `iss` of tokens is not looked at",
             label: "accepts every issuer that has the key",
             help: "write the `iss` of its tokens, if they have one",
         }
         /// `audiences = "any"`.
-        #[allow(dead_code)]
         AnyAudience => {
             message: "the audience of tokens is not looked at",
             label: "accepts tokens for other services too",

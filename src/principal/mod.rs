@@ -122,7 +122,9 @@ impl Principal {
         }
     }
 
-    /// The client's name: of the key's `client`, or the token's client claim (`sub` by default).
+    /// The client's name: the key's `client`, or the token's client claim (`sub` by default).
+    /// Where the issuer's `iss` has a claim in it, such as a tenant's id, that claim's value
+    /// stands before the name: `<claim>/<client>`.
     ///
     /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
     /// two clients: use [`issuer`](Self::issuer) to tell them apart.

@@ -238,6 +238,13 @@ fn vector(stage: &Stage, code: Code) -> Option<Vector> {
             let token = stage.token(|header, _| header["typ"] = "logout+jwt".into());
             read(bearer(&token, "a token for logging out"))
         }
+        Code::TokenProofRequired => {
+            let token = stage.token(|_, claims| {
+                claims["cnf"] =
+                    serde_json::json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"});
+            });
+            read(bearer(&token, "a token that is bound to a key of its client"))
+        }
         Code::TokenClaimMissing => {
             let token = stage.token(|_, claims| {
                 if let Some(claims) = claims.as_object_mut() {

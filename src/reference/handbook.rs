@@ -87,9 +87,29 @@ pub(crate) enum Kind {
 /// Whose tokens are accepted, and what they must say.
 #[derive(Debug)]
 pub(crate) struct Tokens<'p> {
-    pub(crate) iss: &'p str,
+    /// None where any is accepted.
+    pub(crate) iss: Vec<&'p str>,
+    /// None where any is accepted.
     pub(crate) audiences: Vec<&'p str>,
     pub(crate) obtain: Option<&'p str>,
+}
+
+impl Tokens<'_> {
+    /// What is accepted, in Markdown.
+    pub(crate) fn sentence(&self) -> String {
+        let list =
+            |names: &[&str]| names.iter().map(super::text::code).collect::<Vec<_>>().join(" or ");
+        let of = match &self.iss[..] {
+            [] => "Tokens of the API's own issuer are accepted".to_owned(),
+            names => format!("Tokens of {} are accepted", list(names)),
+        };
+        let audience = match &self.audiences[..] {
+            [] => String::new(),
+            names => format!(", for the audience {}", list(names)),
+        };
+        let obtain = self.obtain.map(|obtain| format!(" They are to be had at <{obtain}>."));
+        format!("{of}{audience}.{}", obtain.unwrap_or_default())
+    }
 }
 
 /// A rule.
@@ -135,8 +155,8 @@ impl<'p> Handbook<'p> {
         let issuers = (policy.issuers.iter())
             .filter(|_| takes_tokens)
             .map(|issuer| Tokens {
-                iss: &issuer.iss,
-                audiences: issuer.audiences.iter().map(AsRef::as_ref).collect(),
+                iss: issuer.iss.names().collect(),
+                audiences: issuer.audiences.names().iter().map(AsRef::as_ref).collect(),
                 obtain: issuer.obtain.as_deref(),
             })
             .collect();
@@ -149,9 +169,9 @@ impl<'p> Entry<'p> {
         let is_detailed = policy.denial.disclosure == Disclosure::Detailed;
         let demands = rule.demands();
         let claims = demands.map_or(&[][..], |demands| &demands.claims).iter();
-        let claims = claims.map(|(name, value)| match is_detailed {
-            true => format!("{name} = {value}"),
-            false => name.to_string(),
+        let claims = claims.map(|demand| match is_detailed {
+            true => demand.to_string(),
+            false => demand.claim.as_str().to_owned(),
         });
         let networks = match (&rule.addresses[..], is_detailed) {
             ([], _) => String::new(),

@@ -5,7 +5,7 @@ use super::text::{Known, code, fill, prose};
 use crate::credential::Kinds;
 use crate::denial::{DenialCode, remedy_for};
 use crate::policy::{Policy, Rule};
-use crate::verify::{Issuer, MAX_TOKEN_BYTES, algorithm_name};
+use crate::verify::{Issuer, algorithm_name};
 
 /// The remedy of a code at a rule, in Markdown.
 pub(super) fn heals(policy: &Policy, rule: &Rule, row: &DenialCode) -> String {
@@ -65,15 +65,16 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
             let length = policy.keys.format().expected_length();
             length.map_or(Known::Absent, |length| Known::Value(length.to_string()))
         }
-        "max_bytes" => Known::Value(MAX_TOKEN_BYTES.to_string()),
+        "max_bytes" => Known::Value(policy.tokens.max_bytes.to_string()),
         "accepted_issuers" => {
-            list(policy.issuers.iter().map(|issuer| issuer.iss.to_string()).collect(), " or ")
+            let names = policy.issuers.iter().flat_map(|issuer| issuer.iss.names());
+            list(names.map(str::to_owned).collect(), " or ")
         }
         "accepted_algorithms" => of_issuer(|issuer| {
             issuer.algorithms.iter().map(|one| algorithm_name(*one).to_owned()).collect()
         }),
         "expected_audience" => {
-            of_issuer(|issuer| issuer.audiences.iter().map(ToString::to_string).collect())
+            of_issuer(|issuer| issuer.audiences.names().iter().map(ToString::to_string).collect())
         }
         "expected_type" => {
             of_issuer(|issuer| issuer.types.iter().map(ToString::to_string).collect())

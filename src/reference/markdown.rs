@@ -216,15 +216,7 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
         }
     }
     for issuer in &book.issuers {
-        let audiences: Vec<String> = issuer.audiences.iter().map(text::code).collect();
-        let _ = write!(
-            text,
-            "\nTokens of {} are accepted, for the audience {}.",
-            text::code(issuer.iss),
-            audiences.join(" or ")
-        );
-        let obtain = issuer.obtain.map(|obtain| format!(" They are to be had at <{obtain}>."));
-        let _ = writeln!(text, "{}", obtain.unwrap_or_default());
+        let _ = writeln!(text, "\n{}", issuer.sentence());
     }
     let mut of_credentials: Vec<&Occurrence> = Vec::new();
     for occurring in book.rules.iter().flat_map(|entry| &entry.codes) {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -20,7 +19,7 @@ use crate::denial::{Denial, Media, Registry};
 use crate::gate::{Lasting, Observer, Snapshot};
 use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
 use crate::time::{ManualClock, Moment};
-use crate::verify::{Issuer, Issuers, KeySet, NewApiKey};
+use crate::verify::{Audiences, Iss, Issuer, Issuers, KeySet, NewApiKey, TokenPolicy};
 
 /// 2027-01-15T08:00:00Z.
 const NOW: u64 = 1_800_000_000;
@@ -152,7 +151,7 @@ impl Stage {
         change(&mut header, &mut claims);
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let issuer = self.snapshot.policy.issuers.by_iss(ISSUER);
+        let issuer = self.snapshot.policy.issuers.by_name("main");
         let tag = issuer.and_then(|issuer| issuer.keys.sign(Algorithm::HS256, signed.as_bytes()));
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.unwrap_or_default()))
     }
@@ -213,24 +212,19 @@ pub(super) fn at_once<F: Future>(future: F) -> Option<F::Output> {
 
 fn issuers() -> Issuers {
     let issuer = |name: &str, iss: &str, algorithm, keys| Issuer {
-        name: name.into(),
-        iss: iss.into(),
-        audiences: vec!["https://api.example.com".into()],
-        algorithms: vec![algorithm],
-        keys,
-        leeway: Duration::from_secs(30),
         obtain: Some(format!("{iss}docs/tokens").into()),
-        types: vec!["at+jwt".into(), "JWT".into()],
-        client_claim: "sub".into(),
-        scope_claim: "scope".into(),
-        roles_claim: "roles".into(),
-        plan_claim: "plan".into(),
-        required_claims: Vec::new(),
+        ..Issuer::new(
+            name.into(),
+            Iss::exactly(iss),
+            Audiences::Named(vec!["https://api.example.com".into()]),
+            vec![algorithm],
+            keys,
+        )
     };
-    let secret = KeySet::from_secret(SECRET, &[Algorithm::HS256]);
+    let secret = KeySet::from_secrets([SECRET], &[Algorithm::HS256]);
     let mut issuers = vec![issuer("main", ISSUER, Algorithm::HS256, secret)];
     if let Ok((keys, _)) = KeySet::from_jwks(PARTNER_KEYS, &[Algorithm::ES256]) {
         issuers.push(issuer("partner", PARTNER, Algorithm::ES256, keys));
     }
-    Issuers::new(issuers)
+    Issuers::new(issuers, TokenPolicy::default().max_bytes)
 }

@@ -3,21 +3,29 @@
 //! Verifiers know nothing of HTTP. They answer with a [`Principal`], or with an error that
 //! says what was wrong and carries the evidence; `denial/` chooses what a client hears of it.
 
+mod algorithm;
 mod api_key;
-mod base64url;
 mod cache;
+mod fingerprint;
 mod header;
 mod issuer;
+mod issuers;
+mod jwk;
 mod key_set;
 mod new_api_key;
+mod pem;
+mod public_key;
 mod token;
+mod token_claims;
+#[cfg(test)]
+mod vectors;
 
+pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
 pub(crate) use api_key::{KeyError, KeyTable};
-pub(crate) use cache::TokenCache;
-pub(crate) use issuer::{Issuer, Issuers};
-pub(crate) use key_set::{
-    KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
-};
-pub(crate) use token::{MAX_TOKEN_BYTES, TokenError};
+pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
+pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
+pub(crate) use issuers::Issuers;
+pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
+pub(crate) use token::{ClaimFault, TokenError};
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};

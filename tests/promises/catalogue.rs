@@ -171,6 +171,11 @@ credentials = ["token"]
             &[(auth, &of_header(json!({"alg": "HS256", "typ": "id+jwt"})))],
         ),
         vector(
+            "token_proof_required",
+            "/orders",
+            &[(auth, &with(&|c| c["cnf"] = json!({"jkt": "x"})))],
+        ),
+        vector(
             "token_claim_missing",
             "/orders",
             &[(
@@ -371,11 +376,12 @@ async fn members_of_each_code() {
         ("token_expired", &["expired_at", "server_time"]),
         ("token_not_yet_valid", &["retry_after", "server_time", "valid_from"]),
         ("token_type_mismatch", &["expected_type"]),
+        ("token_proof_required", &[]),
         ("token_claim_missing", &["claim"]),
         ("token_claim_invalid", &["claim"]),
         ("insufficient_scope", &["missing_scopes", "required_scopes"]),
         ("insufficient_role", &["required_roles"]),
-        ("claim_mismatch", &["claim"]),
+        ("claim_mismatch", &["claim", "mismatch"]),
         ("address_not_allowed", &["address"]),
         ("no_matching_rule", &[]),
         ("method_not_allowed", &["allowed_methods"]),

@@ -16,6 +16,7 @@ mod direction;
 mod disclosure;
 mod extractors;
 mod faults;
+mod issuers;
 mod log;
 mod metrics;
 mod mounting;

@@ -174,6 +174,61 @@ async fn kid_chooses_the_key_of_a_set() {
 }
 
 #[tokio::test]
+async fn one_kid_may_name_keys_of_different_algorithms() {
+    let folder = TempDir::new().unwrap();
+    let (small, large, other) = (p256(), p384(), p256());
+    let mut encryption = other.member("one");
+    encryption["use"] = "enc".into();
+    let keys = json!({"keys": [small.member("one"), large.member("one"), encryption]}).to_string();
+    let set = file(folder.path(), "jwks.json", &keys);
+    let server = serve("\"ES256\", \"ES384\"", &format!("jwks_file = \"{set}\"")).await;
+    for (token, expected) in [
+        (small.token(Algorithm::ES256, Some("one")), "ok"),
+        (large.token(Algorithm::ES384, Some("one")), "ok"),
+        (small.token(Algorithm::ES256, None), "ok"),
+        (other.token(Algorithm::ES256, Some("one")), "token_signature_invalid"),
+        (p384().token(Algorithm::ES384, Some("one")), "token_signature_invalid"),
+    ] {
+        assert_eq!(answer(&server, &token).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn every_block_of_every_pem_file_counts() {
+    let folder = TempDir::new().unwrap();
+    let (one, two, three, stranger) = (rsa(), rsa(), p256(), rsa());
+    let both = format!("some words\n{}\n{}", one.public_pem, two.public_pem);
+    let both = file(folder.path(), "both.pem", &both);
+    let other = file(folder.path(), "other.pem", &three.public_pem);
+    let keys = format!("pem_file = [\"{both}\", \"{other}\"]");
+    let server = serve("\"RS256\", \"ES256\"", &keys).await;
+    for (token, expected) in [
+        (one.token(Algorithm::RS256, None), "ok"),
+        (two.token(Algorithm::RS256, Some("whatever")), "ok"),
+        (three.token(Algorithm::ES256, None), "ok"),
+        (stranger.token(Algorithm::RS256, None), "token_signature_invalid"),
+        (p384().token(Algorithm::ES384, None), "token_algorithm_not_allowed"),
+    ] {
+        assert_eq!(answer(&server, &token).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_for_its_key() {
+    let folder = TempDir::new().unwrap();
+    let certificate = file(folder.path(), "certificate.pem", CERTIFICATE);
+    let server = serve("\"ES256\"", &format!("pem_file = \"{certificate}\"")).await;
+    let private = EncodingKey::from_ec_pem(CERTIFIED_KEY.as_bytes()).unwrap();
+    let header = Header { typ: Some("at+jwt".into()), ..Header::new(Algorithm::ES256) };
+    let token = jsonwebtoken::encode(&header, &claims(), &private).unwrap();
+    assert_eq!(answer(&server, &token).await, "ok");
+    assert_eq!(
+        answer(&server, &p256().token(Algorithm::ES256, None)).await,
+        "token_signature_invalid"
+    );
+}
+
+#[tokio::test]
 async fn the_signature_of_a_token_that_was_seen_proves_no_other() {
     let folder = TempDir::new().unwrap();
     let pair = p256();
@@ -254,3 +309,24 @@ async fn base64url_is_strict() {
         assert_eq!(answer(&server, &odd).await, expected, "{}", odd.len());
     }
 }
+
+/// A self-signed certificate, as some issuers publish their keys, and its key. For tests alone.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBHTCBxaADAgECAgEHMAoGCCqGSM49BAMCMBkxFzAVBgNVBAMMDmlkLmV4YW1w\n\
+bGUuY29tMB4XDTI2MDEwMTAwMDAwMFoXDTQ2MDEwMTAwMDAwMFowGTEXMBUGA1UE\n\
+AwwOaWQuZXhhbXBsZS5jb20wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS0Yl6o\n\
+TiuVNEvyCVsXAXwUqVaVYV/LlZMqL6pa3hjrl8v3C+8QAG7y1gXU3uuzKw5mmhcN\n\
+yreiCMjgciWpF0dpMAoGCCqGSM49BAMCA0cAMEQCIHPQQcWvXDaPl3b3AdAabv1Z\n\
+ezJWfK0vizT+iNtRb19EAiAsFg9a+vyF8bzTGt5rvZ/SBH6NbeutMe7flKGJ6HLy\n\
+hg==\n\
+-----END CERTIFICATE-----\n\
+";
+
+const CERTIFIED_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqYkJusaToFWMSyZF\n\
+BxF4G494XWkztqh4rpuY1pZrOT2hRANCAAS0Yl6oTiuVNEvyCVsXAXwUqVaVYV/L\n\
+lZMqL6pa3hjrl8v3C+8QAG7y1gXU3uuzKw5mmhcNyreiCMjgciWpF0dp\n\
+-----END PRIVATE KEY-----\n\
+";

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderName, Uri};
@@ -15,9 +16,8 @@ use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::value_fault::SyntaxFault;
-use crate::policy::warning::Warning;
 use crate::scope::{InvalidScope, Scope};
-use crate::watch::Content;
+use crate::watch::{Content, Trouble};
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
 ///
@@ -83,18 +83,37 @@ pub(super) fn load_quota(section: &Section<'_>, rate: &str, default: Option<u32>
     }
 }
 
-/// Warns of a claim's name such as `realm_access.roles`, which is read as one name. Names that
-/// are URIs or begin with a domain are common, and meant.
-pub(super) fn warn_of_claim_path(section: &Section<'_>, claim: &At<String>) {
-    let name = claim.value.as_str();
-    let first = name.split('/').next().unwrap_or_default();
-    let has_domain = name.contains('/') && (first.is_empty() || first.contains(['.', ':']));
-    let segments: Vec<&str> = name.split(['.', '/']).collect();
-    if segments.len() > 1 && !has_domain && segments.iter().all(|segment| !segment.is_empty()) {
-        let pointer = format!("/{}", segments.join("/"));
-        let path = Warning::ClaimPath { claim: name.to_owned(), pointer };
-        section.push(Fault::warning(&claim.place, &path));
+/// Reads a size in bytes: a whole number, or text such as `64MiB`.
+pub(super) fn load_size(
+    section: &Section<'_>,
+    name: &'static str,
+    range: std::ops::Range<u64>,
+) -> Option<At<u64>> {
+    if !section.is_text(name) {
+        return section.number(name, range);
     }
+    let (least, most) = (range.start, range.end - 1);
+    section.parse(name, "size", |text| {
+        let size = parse_size(text)
+            .ok_or("a size is a whole number of bytes, or such as `64KiB` or `64MiB`")?;
+        if range.contains(&size) {
+            Ok(size)
+        } else {
+            Err(format!("it is from {least} to {most} bytes"))
+        }
+    })
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Checks a link that goes into denials.
@@ -279,13 +298,24 @@ pub(super) fn read_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    sources
-        .read(&path)
-        .map_err(|trouble| {
-            let (path, error) = (path.display().to_string(), trouble.to_string());
-            faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
-        })
-        .ok()
+    sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+}
+
+/// The same for a file that holds a secret.
+pub(super) fn read_secret_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    let read = sources.read_secret(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+}
+
+fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Faults) {
+    let (path, error) = (path.display().to_string(), trouble.to_string());
+    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
 }
 
 pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {

@@ -1,61 +1,80 @@
-//! Reads `[[issuer]]` and the keys of issuers.
+//! Reads `[[issuer]]`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use http::HeaderName;
+use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 
-use super::checks::{
-    check_link, check_name, check_unique, check_word, read_file, warn_of_claim_path,
-};
-use crate::credential::Secret;
-use crate::policy::fault::{Fault, Faults, Place, is_variable, list, nearest};
+use super::checks::{check_link, check_name, check_unique, check_word, parse_credential_header};
+use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
+use super::issuer_keys::load_key_set;
+use crate::claims::{ClaimMatch, ClaimPath, Pattern};
+use crate::policy::fault::{Fault, Faults, Place, list, nearest};
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
-use crate::verify::{
-    Issuer, KeySet, KeyTrouble, algorithm, algorithm_name, hash_length, is_symmetric,
-};
+use crate::verify::{Audiences, BoundTokens, Grants, Iss, IssName, Issuer, algorithm};
 
-pub(super) fn load_issuers(sections: Vec<Section<'_>>, sources: &Sources) -> Vec<Issuer> {
-    let (mut names, mut isses) = (HashSet::new(), HashSet::new());
-    let load = |section| load_issuer(section, sources, &mut names, &mut isses);
-    sections.into_iter().filter_map(load).collect()
+/// Reads the issuers; `key_header` is where API keys are sent.
+pub(super) fn load_issuers(
+    sections: Vec<Section<'_>>,
+    sources: &Sources,
+    key_header: &str,
+) -> Vec<Issuer> {
+    let mut context = Context {
+        sources,
+        key_header,
+        names: HashSet::new(),
+        isses: HashSet::new(),
+        headers: HashSet::new(),
+        any: None,
+    };
+    let count = sections.len();
+    let load = |section| load_issuer(section, &mut context);
+    let issuers = sections.into_iter().filter_map(load).collect();
+    if let Some((place, faults)) = context.any.filter(|_| count > 1) {
+        faults.push(
+            Fault::at(&place, "`iss = \"any\"` is for a sole issuer")
+                .label("takes the tokens of every issuer")
+                .with_help("name this issuer as its tokens do, or remove the other [[issuer]]"),
+        );
+    }
+    issuers
 }
 
-fn load_issuer(
-    section: Section<'_>,
-    sources: &Sources,
-    names: &mut HashSet<String>,
-    isses: &mut HashSet<String>,
-) -> Option<Issuer> {
+/// What issuers are checked against.
+struct Context<'a> {
+    sources: &'a Sources,
+    key_header: &'a str,
+    names: HashSet<String>,
+    isses: HashSet<String>,
+    headers: HashSet<HeaderName>,
+    /// Where an issuer goes by any name.
+    any: Option<(Place, &'a Faults)>,
+}
+
+fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Issuer> {
     let name = section
         .required_text("name", "name the issuer: `name = \"main\"`")
         .and_then(|_| section.parse("name", "name", check_name));
     if let Some(name) = &name {
-        check_unique(section.faults(), names, name, "issuers");
+        check_unique(section.faults(), &mut context.names, name, "issuers");
     }
-    let iss = section.required_text("iss", "write the `iss` of its tokens, byte by byte");
-    let iss = iss.and_then(|_| section.parse("iss", "issuer", check_word));
-    if let Some(iss) = &iss {
-        check_unique(section.faults(), isses, iss, "values of `iss`");
-    }
-    let audiences = required_list(
-        &section,
-        "audiences",
-        "audience",
-        "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
-    );
+    let claims =
+        section.section("claims", "claims").map(|claims| load_claims(&claims, Braces::Plain));
+    let claims = claims.unwrap_or_default();
+    let iss = load_iss(&section, context, &claims);
+    let audiences = load_audiences(&section);
     let algorithms = load_algorithms(&section);
-    let keys = load_key_set(&section, sources, algorithms.as_deref());
+    let keys = load_key_set(&section, context.sources, algorithms.as_deref());
+    let header = load_header(&section, context);
     let leeway = section.duration("leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {
         section.push(Fault::warning(&wide.place, &Warning::WideLeeway));
     }
+    let max_lifetime = section.duration("max_lifetime");
     let obtain = section.parse("obtain", "URI", |text| check_link(text, &["https", "http"], false));
     let types = section.list("types", "type", check_word);
     if types.as_ref().is_some_and(Vec::is_empty) {
@@ -65,58 +84,183 @@ fn load_issuer(
                 .with_help("leave it out for `[\"at+jwt\", \"JWT\"]`"),
         );
     }
-    let claim = |name: &'static str| {
-        let claim = section.parse(name, "name of a claim", check_word)?;
-        warn_of_claim_path(&section, &claim);
-        Some(claim)
-    };
-    let (client, scope, roles, plan) =
-        (claim("client_claim"), claim("scope_claim"), claim("roles_claim"), claim("plan_claim"));
+    let bound_tokens = section.one_of(
+        "bound_tokens",
+        &[("refuse", BoundTokens::Refuse), ("accept", BoundTokens::Accept)],
+    );
+    let claim = |name: &'static str| load_claim(&section, name);
+    let (audience, client) = (claim("audience_claim"), claim("client_claim"));
+    let (scope, roles, plan) = (claim("scope_claim"), claim("roles_claim"), claim("plan_claim"));
+    let separator = section.parse("roles_separator", "separator of roles", check_word);
     let required =
-        section.list("required_claims", "name of a claim", check_word).unwrap_or_default();
+        section.list("required_claims", "name of a claim", parse_claim).unwrap_or_default();
+    report_dotted(&section, &required);
+    let may_grant = section.section("may_grant", "may_grant").map(load_grants);
     section.finish();
 
-    let named = |claim: Option<At<String>>, default: &str| -> Arc<str> {
-        claim.map_or_else(|| default.into(), |claim| claim.value.into())
-    };
-    let types = types.map_or_else(
-        || vec!["at+jwt".into(), "JWT".into()],
-        |types| types.into_iter().map(|typ| typ.value.into()).collect(),
-    );
+    let plain = Issuer::new(name?.value.into(), iss?, audiences?, algorithms?, keys?);
+    let needs_type = types.is_some();
+    let types = types.map(|types| types.into_iter().map(|typ| typ.value.into()).collect());
     Some(Issuer {
-        name: name?.value.into(),
-        iss: iss?.value.into(),
-        audiences: audiences?,
-        algorithms: algorithms?,
-        keys: keys?,
-        leeway: leeway.map_or(Duration::from_secs(30), |leeway| leeway.value),
+        header,
+        leeway: leeway.map_or(plain.leeway, |leeway| leeway.value),
+        max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
         obtain: obtain.map(|obtain| obtain.value.into()),
-        types,
-        client_claim: named(client, "sub"),
-        scope_claim: named(scope, "scope"),
-        roles_claim: named(roles, "roles"),
-        plan_claim: named(plan, "plan"),
-        required_claims: required.into_iter().map(|claim| claim.value.into()).collect(),
+        types: types.unwrap_or(plain.types),
+        needs_type,
+        bound_tokens: bound_tokens.unwrap_or(plain.bound_tokens),
+        audience_claim: audience.unwrap_or(plain.audience_claim),
+        client_claim: client.unwrap_or(plain.client_claim),
+        scope_claim: scope.unwrap_or(plain.scope_claim),
+        roles_claim: roles.unwrap_or(plain.roles_claim),
+        roles_separator: separator.map(|separator| separator.value.into()),
+        plan_claim: plan.unwrap_or(plain.plan_claim),
+        required_claims: required.into_iter().map(|claim| claim.value).collect(),
+        claims,
+        may_grant,
+        ..plain
     })
 }
 
-fn required_list(
-    section: &Section<'_>,
-    name: &'static str,
-    what: &str,
-    help: &str,
-) -> Option<Vec<Box<str>>> {
-    let list = section.list(name, what, check_word);
-    match &list {
-        None => section.require(name, help),
-        Some(list) if list.is_empty() => section.push(
-            Fault::at(&section.key_place(name), format!("`{name}` is empty"))
+/// How many headers may hold tokens: each is looked for in each request.
+const MAX_HEADERS: usize = 32;
+
+/// The header that holds the issuer's tokens; `None` for `Authorization: Bearer`.
+fn load_header(section: &Section<'_>, context: &mut Context<'_>) -> Option<HeaderName> {
+    let header = section.parse("header", "name of a header for tokens", |text| {
+        let header = parse_credential_header(text)?;
+        if header.as_str().eq_ignore_ascii_case(context.key_header) {
+            return Err("API keys are sent in this header: name another one".into());
+        }
+        Ok(header)
+    })?;
+    if header.value == AUTHORIZATION {
+        return None;
+    }
+    context.headers.insert(header.value.clone());
+    if context.headers.len() > MAX_HEADERS {
+        section.push(
+            Fault::at(&header.place, format!("at most {MAX_HEADERS} headers hold tokens"))
+                .label("is one too many")
+                .with_help("have the proxies send their tokens in one header"),
+        );
+    }
+    Some(header.value)
+}
+
+/// What `iss` of the issuer's tokens is: a text, several, or `"any"`.
+fn load_iss<'a>(
+    section: &Section<'a>,
+    context: &mut Context<'a>,
+    claims: &[ClaimMatch],
+) -> Option<Iss> {
+    const HELP: &str = "write the `iss` of its tokens, byte by byte";
+    let text = if section.is_text("iss") { section.text("iss") } else { None };
+    if let Some(At { place, .. }) = text.filter(|iss| iss.value == "any") {
+        section.push(Fault::warning(&place, &Warning::AnyIssuer));
+        context.any = Some((place, section.faults()));
+        return Some(Iss::Any);
+    }
+    if !section.has("iss") {
+        section.required_text("iss", HELP);
+        return None;
+    }
+    let written = section.one_or_more("iss", "issuer", check_word)?;
+    if written.is_empty() && section.is_empty("iss") {
+        section.push(
+            Fault::at(&section.key_place("iss"), "`iss` is empty")
                 .label("accepts no token")
-                .with_help(help),
+                .with_help(HELP),
+        );
+    }
+    let mut names = Vec::new();
+    for iss in written {
+        check_unique(section.faults(), &mut context.isses, &iss, "values of `iss`");
+        names.push(read_iss(section, &iss, claims)?);
+    }
+    (!names.is_empty()).then_some(Iss::Named(names))
+}
+
+/// One name, with the claim that stands in it in braces.
+fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> Option<IssName> {
+    let exactly = || Some(IssName { written: iss.value.as_str().into(), claim: None });
+    if !iss.value.contains(['{', '}']) {
+        return exactly();
+    }
+    let parts = iss.value.split_once('{').and_then(|(before, rest)| {
+        let (claim, after) = rest.split_once('}')?;
+        Some((before, claim, after))
+    });
+    let is_claim = |claim: &str| !claim.is_empty() && !claim.contains('{');
+    let Some((before, claim, after)) = parts.filter(|(_, claim, _)| is_claim(claim)) else {
+        section.push(Fault::warning(&iss.place, &Warning::BracesInIss));
+        return exactly();
+    };
+    if after.contains(['{', '}']) {
+        section.push(
+            Fault::at(&iss.place, "`iss` holds more than one claim")
+                .label("names its issuer by several claims")
+                .with_help("put one claim into it, and bind others with `claims`"),
+        );
+        return None;
+    }
+    let path = match ClaimPath::parse(claim) {
+        Ok(path) => path,
+        Err(help) => {
+            section.push(
+                Fault::at(&iss.place, format!("`{}` is no name of a claim", claim.escape_debug()))
+                    .label("holds no name of a claim")
+                    .with_help(help),
+            );
+            return None;
+        }
+    };
+    if !claims.iter().any(|bound| bound.claim == path) {
+        let unbound = Warning::ClaimInIss { claim: claim.to_owned() };
+        section.push(Fault::warning(&iss.place, &unbound));
+    }
+    Some(IssName {
+        written: iss.value.as_str().into(),
+        claim: Some((before.into(), path, after.into())),
+    })
+}
+
+/// What the audience of the issuer's tokens is: one of a list, or `"any"`.
+fn load_audiences(section: &Section<'_>) -> Option<Audiences> {
+    const HELP: &str = "name this API as tokens do: `audiences = [\"https://api.example.com\"]`";
+    if section.is_text("audiences") {
+        let text = section.text("audiences")?;
+        if text.value == "any" {
+            section.push(Fault::warning(&text.place, &Warning::AnyAudience));
+            return Some(Audiences::Any);
+        }
+    }
+    let list = section.list("audiences", "audience", check_word);
+    match &list {
+        None => section.require("audiences", HELP),
+        Some(list) if list.is_empty() => section.push(
+            Fault::at(&section.key_place("audiences"), "`audiences` is empty")
+                .label("accepts no token")
+                .with_help(HELP),
         ),
         _ => {}
     }
-    list.map(|list| list.into_iter().map(|item| item.value.into()).collect())
+    Some(Audiences::Named(list?.into_iter().map(|item| item.value.into()).collect()))
+}
+
+/// What an issuer may grant. What is left out is `[]`.
+fn load_grants(section: Section<'_>) -> Grants {
+    let patterns = |name: &'static str, what: &str| -> Vec<Pattern> {
+        let list = section.list(name, what, check_word).unwrap_or_default();
+        list.iter().map(|pattern| Pattern::new(&pattern.value)).collect()
+    };
+    let grants = Grants {
+        scopes: patterns("scopes", "scope"),
+        roles: patterns("roles", "role"),
+        plans: patterns("plans", "plan"),
+    };
+    section.finish();
+    grants
 }
 
 fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
@@ -154,191 +298,4 @@ fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
         is_new
     });
     Some(algorithms)
-}
-
-/// Where an issuer's keys come from, as the policy names it.
-enum KeySource<'a> {
-    Secret { variable: At<&'a str>, base64: bool },
-    Pem(At<&'a str>),
-    Jwks(At<&'a str>),
-}
-
-const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_file = \"public.pem\" }`, `{ secret_env = \"JWT_SECRET\" }`";
-
-fn load_key_set(
-    issuer: &Section<'_>,
-    sources: &Sources,
-    algorithms: Option<&[Algorithm]>,
-) -> Option<KeySet> {
-    issuer.require("keys", KEY_SOURCES);
-    let keys = issuer.section("keys", "keys")?;
-    let (place, faults) = (keys.place().clone(), keys.faults());
-    let source = load_key_source(keys);
-    let (source, algorithms) = (source?, algorithms?);
-    let place = match &source {
-        KeySource::Secret { .. } => place,
-        KeySource::Pem(file) | KeySource::Jwks(file) => file.place.clone(),
-    };
-    if !check_family(issuer, matches!(source, KeySource::Secret { .. }), &place, algorithms) {
-        return None;
-    }
-    match source {
-        KeySource::Secret { variable, base64 } => {
-            load_secret(&variable, base64, algorithms, sources, faults)
-        }
-        KeySource::Pem(file) => {
-            let text = read_file(file.value, &place, sources, faults)?;
-            KeySet::from_pem(&text, algorithms)
-                .map_err(|trouble| report_trouble(&trouble, &place, faults))
-                .ok()
-        }
-        KeySource::Jwks(file) => {
-            let text = read_file(file.value, &place, sources, faults)?;
-            let (keys, troubles) = match KeySet::from_jwks(&text, algorithms) {
-                Ok((keys, troubles)) => (Some(keys), troubles),
-                Err(troubles) => (None, troubles),
-            };
-            troubles.iter().for_each(|trouble| report_trouble(trouble, &place, faults));
-            keys
-        }
-    }
-}
-
-/// The one source that `keys = { ... }` names.
-fn load_key_source<'a>(keys: Section<'a>) -> Option<KeySource<'a>> {
-    const NAMES: [&str; 4] = ["secret_env", "pem_file", "jwks_file", "jwks_url"];
-    let named = NAMES.iter().filter(|name| keys.has(name)).count();
-    let is_known = |name: &str| name == "encoding" || NAMES.contains(&name);
-    // An unknown key may be a misspelt source: then it is reported as that alone.
-    let misspelt = named == 0 && keys.entries().iter().any(|(key, _)| !is_known(key.value));
-    if named != 1 && !misspelt {
-        keys.push(
-            Fault::at(keys.place(), "`keys` names one source of keys")
-                .label(if named == 0 { "names none" } else { "names several" })
-                .with_help(KEY_SOURCES),
-        );
-    }
-    if let Some(url) = keys.text("jwks_url") {
-        keys.push(
-            Fault::at(&url.place, "key sets by URL are not in this release")
-                .label("cannot be fetched yet")
-                .with_help("fetch the set when you deploy, and name it with `jwks_file`"),
-        );
-    }
-    let encoding = keys.one_of("encoding", &[("base64", true), ("text", false)]);
-    if encoding.is_some() && !keys.has("secret_env") {
-        keys.push(
-            Fault::at(&keys.key_place("encoding"), "`encoding` belongs to `secret_env`")
-                .label("has no effect here")
-                .with_help("leave it out"),
-        );
-    }
-    let base64 = encoding.unwrap_or(false);
-    let secret = keys.text("secret_env").map(|variable| KeySource::Secret { variable, base64 });
-    let source = (secret)
-        .or_else(|| keys.text("pem_file").map(KeySource::Pem))
-        .or_else(|| keys.text("jwks_file").map(KeySource::Jwks));
-    keys.finish();
-    source.filter(|_| named == 1)
-}
-
-/// HMAC goes with a secret, and all else with public keys; otherwise what one side publishes
-/// would be what the other signs with (RFC 8725 section 3.1).
-fn check_family(
-    issuer: &Section<'_>,
-    secret: bool,
-    keys: &Place,
-    algorithms: &[Algorithm],
-) -> bool {
-    let odd = algorithms.iter().find(|algorithm| is_symmetric(**algorithm) != secret);
-    if let Some(odd) = odd {
-        let (message, help) = if secret {
-            (
-                "needs a public key, not a secret",
-                "name a `jwks_file` or `pem_file`, or list HS256, HS384 or HS512",
-            )
-        } else {
-            (
-                "needs a secret, not a public key",
-                "name a `secret_env`, or list the algorithm of the key",
-            )
-        };
-        let written = issuer.texts("algorithms").unwrap_or_default();
-        let place = written.iter().find(|text| algorithm(text.value) == Some(*odd));
-        issuer.push(
-            Fault::at(
-                place.map_or(keys, |text| &text.place),
-                format!("{} {message}", algorithm_name(*odd)),
-            )
-            .label("does not go with `keys`")
-            .with_help(help),
-        );
-    }
-    odd.is_none()
-}
-
-fn load_secret(
-    variable: &At<&str>,
-    base64: bool,
-    algorithms: &[Algorithm],
-    sources: &Sources,
-    faults: &Faults,
-) -> Option<KeySet> {
-    // What does not look like a name may be the secret itself: it is not repeated.
-    let shown = if is_variable(variable.value) { variable.value } else { "named here" };
-    let is_name = !variable.value.is_empty() && !variable.value.contains(['=', '\0']);
-    let Some(given) = sources.variable(variable.value) else {
-        if is_name && sources.forgives_absent_secrets() {
-            // One that nobody knows stands in for it.
-            let mut unknown = [0; 64];
-            SystemRandom::new().fill(&mut unknown).ok()?;
-            return Some(KeySet::from_secret(&unknown, algorithms));
-        }
-        faults.push(
-            Fault::at(&variable.place, format!("the environment has no variable `{shown}`"))
-                .label("is not set")
-                .with_help("name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"),
-        );
-        return None;
-    };
-    let secret = if base64 {
-        let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
-        let Some(secret) =
-            engines.iter().find_map(|engine| engine.decode(given.expose().trim_ascii()).ok())
-        else {
-            faults.push(
-                Fault::at(&variable.place, format!("the variable `{shown}` is not base64"))
-                    .label("does not hold base64")
-                    .with_help("leave out `encoding` if the secret is plain text"),
-            );
-            return None;
-        };
-        Secret::new(secret)
-    } else {
-        given
-    };
-    let needed = algorithms.iter().copied().max_by_key(|algorithm| hash_length(*algorithm))?;
-    if secret.expose().len() < hash_length(needed) {
-        faults.push(
-            Fault::at(&variable.place, format!("the secret is shorter than the hash of {}", algorithm_name(needed)))
-                .label(format!("holds fewer than {} bytes", hash_length(needed)))
-                .with_help(format!(
-                    "use {} random bytes or more (RFC 7518 section 3.2): `openssl rand -base64 {}`, with `encoding = \"base64\"`",
-                    hash_length(needed), hash_length(needed)
-                )),
-        );
-        return None;
-    }
-    Some(KeySet::from_secret(secret.expose(), algorithms))
-}
-
-fn report_trouble(trouble: &KeyTrouble, place: &Place, faults: &Faults) {
-    faults.push(match trouble {
-        KeyTrouble::Refused(message, help) => {
-            Fault::at(place, message).label("cannot be used").with_help(*help)
-        }
-        KeyTrouble::Skipped(message) => {
-            Fault::warning(place, &Warning::SkippedKey { trouble: message.to_string() })
-        }
-    });
 }

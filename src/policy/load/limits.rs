@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_header};
+use crate::claims::ClaimPath;
 use crate::limit::{KeyPart, Limit, PlanQuota};
 use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::problem::problems;
@@ -104,7 +105,7 @@ fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
         "rule" => Ok(KeyPart::Rule),
         "global" => Ok(KeyPart::Global),
         _ => match text.split_once(':') {
-            Some(("claim", name)) if !name.is_empty() => Ok(KeyPart::Claim(name.into())),
+            Some(("claim", name)) if !name.is_empty() => ClaimPath::parse(name).map(KeyPart::Claim),
             Some(("header", name)) => parse_header(name).map(KeyPart::Header),
             _ => Err(suggest(text, "the parts are", PARTS)),
         },

@@ -3,6 +3,8 @@
 mod across;
 mod allow;
 mod checks;
+mod claims;
+mod issuer_keys;
 mod issuers;
 mod keys;
 mod limits;
@@ -18,7 +20,7 @@ use across::{warn_of_plans, warn_of_proxies};
 use allow::load_allow;
 use checks::{
     check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
-    parse_cidr, parse_header, report_syntax,
+    load_size, parse_cidr, parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
@@ -35,6 +37,7 @@ use super::{
 };
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
+use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
 const TABLES: [&str; 13] = [
@@ -43,7 +46,6 @@ const TABLES: [&str; 13] = [
 ];
 
 const MAX_BUCKETS: usize = 1_000_000;
-const TOKEN_CACHE: u64 = 100_000;
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
@@ -89,19 +91,23 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (address, address_whole) =
         whole(root, || load_address(root.section("address", "[address]")));
     let failures = load_failures(root.section("failures", "[failures]"));
-    let token_cache = load_tokens(root.section("tokens", "[tokens]"));
+    let tokens = load_tokens(root.section("tokens", "[tokens]"));
     let max_buckets = load_store(root.section("store", "[store]"));
     let preflights = load_cors(root.section("cors", "[cors]"));
 
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources);
+    let key_header = root.section("api_keys", "[api_keys]").and_then(|keys| keys.text("header"));
+    let key_header = key_header.map_or("x-api-key", |header| header.value);
+    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources, key_header);
+    let issuers = Issuers::new(issuers, tokens.max_bytes);
     // A table whose name is misspelt is reported as that alone, and not as one that is missing.
     let keys_misspelt = root.misspells("api_keys") || root.misspells("key");
     let takes_keys = root.has("api_keys") || root.has("key") || keys_misspelt;
-    let (keys, keys_whole) = whole(root, || {
+    let (mut keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
         let plain = root.sections("key", "[[key]]");
-        load_keys(section, plain, sources, !issuers.is_empty(), root.faults())
+        load_keys(section, plain, sources, issuers.take_bearer(), root.faults())
     });
+    keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
     let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
@@ -133,8 +139,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
-        issuers: crate::verify::Issuers::new(issuers),
-        token_cache,
+        issuers,
+        tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
@@ -283,13 +289,20 @@ fn quota_of(rate: &str, burst: Option<u32>) -> Option<Quota> {
     Quota::new(tokens, period, burst.and_then(std::num::NonZeroU32::new).unwrap_or(tokens)).ok()
 }
 
-fn load_tokens(section: Option<Section<'_>>) -> usize {
-    let cache = section.and_then(|section| {
-        let cache = section.number("cache", 0..100_000_001);
-        section.finish();
-        cache
-    });
-    usize::try_from(cache.map_or(TOKEN_CACHE, |cache| cache.value)).unwrap_or(0)
+fn load_tokens(section: Option<Section<'_>>) -> TokenPolicy {
+    let mut tokens = TokenPolicy::default();
+    let Some(section) = section else { return tokens };
+    if let Some(cache) = section.number("cache", 0..100_000_001) {
+        tokens.cache = usize::try_from(cache.value).unwrap_or(tokens.cache);
+    }
+    if let Some(bytes) = load_size(&section, "cache_bytes", 0..(1 << 50) + 1) {
+        tokens.cache_bytes = bytes.value;
+    }
+    if let Some(bytes) = load_size(&section, "max_bytes", 1..65_537) {
+        tokens.max_bytes = usize::try_from(bytes.value).unwrap_or(tokens.max_bytes);
+    }
+    section.finish();
+    tokens
 }
 
 fn load_cors(section: Option<Section<'_>>) -> Preflights {

@@ -78,7 +78,7 @@ problems! {
         IncomparableClaim { claim: String } => {
             message: ("the claim `{}` cannot be compared with this", claim.escape_debug()),
             label: "is not text, a whole number, true or false",
-            help: "an array claim that holds the value matches too: write the value alone",
+            help: "write a value, or an array of the values that the claim may have",
         }
         /// A limit that is not declared.
         UnknownLimit { limit: String, known: Vec<String> } => {

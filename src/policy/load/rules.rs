@@ -5,14 +5,14 @@ use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
 use http::Method;
-use serde_json::Value;
-use toml::de::DeValue;
 
 use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
+use super::claims::{Braces, load_claims};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
 use super::paths::report_paths;
 use super::rule_faults::RuleFault;
+use crate::claims::ClaimMatch;
 use crate::credential::Kinds;
 use crate::limit::{KeyPart, Limit, ONE};
 use crate::policy::fault::{Fault, Place, suggest};
@@ -134,6 +134,8 @@ fn load_rule(
 
     let needs_address = !addresses.is_empty()
         || limits.iter().any(|limit| context.limits[*limit].limit.needs_address());
+    let claims = demands.claims.iter();
+    let path_parameters = claims.flat_map(ClaimMatch::parameters).map(Into::into).collect();
     let path = path?;
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
@@ -150,8 +152,7 @@ fn load_rule(
         listed,
         needs_address,
         encoded_slashes,
-        // No claim and no limit names a parameter yet.
-        path_parameters: Vec::new(),
+        path_parameters,
     };
     Some((rule, Some(path.place)))
 }
@@ -236,7 +237,8 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     }
     demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
     if let Some(claims) = section.section("claims", "claims") {
-        demands.claims = load_claims(&claims);
+        demands.claims = load_claims(&claims, Braces::Parameters);
+        report_parameters(section, &demands.claims);
         if !demands.claims.is_empty() && !public && !takes_tokens {
             section
                 .push(Fault::warning(&section.key_place("claims"), &Warning::ClaimsWithoutTokens));
@@ -246,6 +248,22 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
         refuse_demands_beside_none(section);
     }
     demands
+}
+
+/// Claims that are bound to parameters of the path: they must be there.
+fn report_parameters(section: &Section<'_>, claims: &[ClaimMatch]) {
+    let path = section.text("path").map_or("", |path| path.value);
+    let holds = |name: &str| {
+        path.contains(&format!("{{{name}}}")) || path.contains(&format!("{{*{name}}}"))
+    };
+    for name in claims.iter().flat_map(ClaimMatch::parameters).filter(|name| !holds(name)) {
+        let shown = name.escape_debug();
+        section.push(
+            Fault::at(&section.key_place("claims"), format!("the path has no parameter `{shown}`"))
+                .label("names no parameter of the path")
+                .with_help("a brace itself is written `\\{`"),
+        );
+    }
 }
 
 /// Whoever leaves the credential out would get in without what the rule asks for.
@@ -359,26 +377,6 @@ fn report_unproven_limits(section: &Section<'_>, context: &RuleContext<'_>, limi
 /// Whether a client can have another bucket by sending something else.
 fn is_chosen_by_client(part: &KeyPart) -> bool {
     matches!(part, KeyPart::Header(_))
-}
-
-fn load_claims(section: &Section<'_>) -> Vec<(Box<str>, Value)> {
-    let mut claims = Vec::new();
-    for (name, value) in section.entries() {
-        let wanted = match value.get_ref() {
-            DeValue::String(text) => Some(Value::from(text.as_ref())),
-            DeValue::Boolean(flag) => Some(Value::from(*flag)),
-            DeValue::Integer(number) => number.as_str().parse::<i64>().ok().map(Value::from),
-            _ => None,
-        };
-        match wanted {
-            Some(wanted) => claims.push((name.value.into(), wanted)),
-            None => {
-                let odd = RuleFault::IncomparableClaim { claim: name.value.to_owned() };
-                section.push(Fault::of(&section.at_span(value.span()), &odd));
-            }
-        }
-    }
-    claims
 }
 
 /// What a rule knows of its callers.

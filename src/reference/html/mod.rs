@@ -297,13 +297,7 @@ fn credentials(book: &handbook::Handbook<'_>) -> String {
         text += &format!("- {}\n", text::code(&form.header));
     }
     for issuer in &book.issuers {
-        let audiences: Vec<String> = issuer.audiences.iter().map(text::code).collect();
-        let (iss, audiences) = (text::code(issuer.iss), audiences.join(" or "));
-        text += &format!("\nTokens of {iss} are accepted, for the audience {audiences}.");
-        if let Some(obtain) = issuer.obtain {
-            text += &format!(" They are to be had at <{obtain}>.");
-        }
-        text.push('\n');
+        text += &format!("\n{}\n", issuer.sentence());
     }
     text
 }

@@ -192,7 +192,7 @@ fn counted_by(part: &KeyPart) -> String {
         KeyPart::Address => "for each address".into(),
         KeyPart::Rule => "for each rule".into(),
         KeyPart::Global => "for all together".into(),
-        KeyPart::Claim(name) => format!("for each value of the claim {name}"),
+        KeyPart::Claim(claim) => format!("for each value of the claim {}", claim.as_str()),
         KeyPart::Header(name) => format!("for each value of the header {name}"),
     }
 }
