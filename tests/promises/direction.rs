@@ -261,9 +261,9 @@ fn no_room_reaches_back() {
             edges.insert((room, used));
             assert!(
                 used <= room,
-                "{} is above {}, which names `{named}`: {}",
-                ROOMS[used],
+                "{} is above {}, and names `{named}`: {}",
                 ROOMS[room],
+                ROOMS[used],
                 path.display()
             );
         }
