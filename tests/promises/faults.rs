@@ -19,7 +19,7 @@ fn check(name: &str) -> (Option<i32>, String) {
 }
 
 /// Whether the first line of a finding says so, after its place.
-fn is_warning(finding: &&str) -> bool {
+fn is_warning(finding: &str) -> bool {
     finding.lines().next().is_some_and(|line| line.contains(": warning: "))
 }
 
@@ -45,7 +45,7 @@ fn every_report_is_as_it_was_approved() {
         assert!(!report.contains("sk_live_"), "{name} shows a secret:\n{report}");
         let mut findings: Vec<&str> = report.trim_end().split("\n\n").collect();
         let verdict = findings.pop().unwrap();
-        let warnings = findings.iter().filter(is_warning).count();
+        let warnings = findings.iter().filter(|finding| is_warning(finding)).count();
         let faults = findings.len() - warnings;
         assert_eq!(status, Some(i32::from(faults > 0)), "{name}:\n{report}");
         assert_eq!(verdict, verdict_of(name, faults, warnings), "{name}:\n{report}");
