@@ -7,6 +7,7 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::catalogue::Code;
+use super::code_of::code_of;
 use super::document::{Draft, Fact, Reason};
 use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
@@ -18,56 +19,6 @@ use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::time::{Wall, rfc3339, seconds_up};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
-
-/// The code of a refusal.
-pub(crate) fn code_of(refused: &Refused) -> Code {
-    match refused {
-        Refused::NoRule(NoRule::Path | NoRule::Ambiguous(_)) => Code::NoMatchingRule,
-        Refused::NoRule(NoRule::Method(_)) => Code::MethodNotAllowed,
-        Refused::AddressUnknown => Code::DecisionFailed,
-        Refused::TooManyFailures(_) => Code::TooManyFailures,
-        Refused::Credential(error) => match error {
-            CredentialError::Missing | CredentialError::MissingPart(_) => Code::CredentialsMissing,
-            CredentialError::Multiple(_) => Code::CredentialsMultiple,
-            CredentialError::Unsupported(_) => Code::CredentialsUnsupported,
-        },
-        Refused::Key(error) => match error {
-            KeyError::Malformed(_) => Code::ApiKeyMalformed,
-            KeyError::Unknown => Code::ApiKeyUnknown,
-            KeyError::Revoked(_) => Code::ApiKeyRevoked,
-            KeyError::Expired(..) => Code::ApiKeyExpired,
-            KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
-            KeyError::Two => Code::CredentialsMultiple,
-            KeyError::AddressNotAllowed(..) | KeyError::AddressUnread(_) => {
-                Code::ApiKeyAddressNotAllowed
-            }
-            KeyError::AddressUnknown => Code::DecisionFailed,
-        },
-        Refused::Token(error) => match error {
-            TokenError::TooLarge => Code::TokenTooLarge,
-            TokenError::Malformed(_) => Code::TokenMalformed,
-            TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
-            TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
-            TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
-            TokenError::SignatureInvalid(_) => Code::TokenSignatureInvalid,
-            TokenError::Expired { .. } => Code::TokenExpired,
-            TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
-            TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
-            TokenError::TypeMismatch { .. } => Code::TokenTypeMismatch,
-            TokenError::ProofRequired(_) => Code::TokenProofRequired,
-            TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
-            TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
-        },
-        Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
-            Refusal::AddressUnknown => Code::DecisionFailed,
-            Refusal::Scope(_) => Code::InsufficientScope,
-            Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim { .. } => Code::ClaimMismatch,
-        },
-        Refused::Limits(_) => Code::RateLimited,
-    }
-}
 
 /// A path that other software may read in another way than its rule does.
 const AMBIGUOUS: &str = "Servers may read this path as that of another rule.";

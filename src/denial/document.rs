@@ -8,8 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::catalogue::Code;
-use super::cause::code_of;
 use super::code::{Category, DenialCode};
+use super::code_of::code_of;
 use crate::decision::Refused;
 use crate::limit::Balance;
 use crate::policy::Rule;

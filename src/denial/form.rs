@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::catalogue::Code;
 use super::cause::Known;
 use super::document::{Denial, Draft, Reason};
-use super::json::{Hole, Written};
+use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};

@@ -7,8 +7,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use super::json::{Hole, Json};
+use super::json::Json;
 use super::template::Text;
+use super::written::Hole;
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::RateLimitHeaders;
 use crate::time::seconds_up;

@@ -14,11 +14,12 @@ use super::cause::{Facts, Known};
 use super::code::{Challenge, DenialCode};
 use super::document::{Denial, Draft, Fact};
 use super::form::{Composed, Forms, Shape, Values};
-use super::json::{Hole, Json, Written};
+use super::json::Json;
 use super::media::Media;
 use super::rate_limit::RateLimitWriter;
 use super::registry::Registry;
 use super::template::Text;
+use super::written::{Hole, Written};
 use crate::credential::{CredentialPolicy, Kinds};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
 

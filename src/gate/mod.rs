@@ -20,7 +20,9 @@ mod future;
 mod gate;
 mod layer;
 mod observe;
+mod open_error;
 mod origin;
+mod record;
 mod reload;
 mod replace;
 mod snapshot;
@@ -33,12 +35,13 @@ use http::HeaderName;
 use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 
 pub use admission::{Admission, LimitBalance};
-pub use builder::{OpenError, TollgateBuilder};
+pub use builder::TollgateBuilder;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::Gate;
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
+pub use open_error::OpenError;
 pub(crate) use snapshot::{Lasting, Snapshot};
 pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::builder::OpenError;
+use super::open_error::OpenError;
 use crate::denial::{DenialCode, Registry};
 use crate::policy::{Fault, Faults, Outline, Policy, Secrets, Severity, Sources, load};
 use crate::time::Clock;

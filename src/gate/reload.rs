@@ -11,28 +11,18 @@ use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
 use metrics::{counter, gauge};
 
-use super::builder::OpenError;
 use super::gate::Gate;
+use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
+use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
-use crate::policy::{Fault, Outline};
-use crate::time::{Wall, rfc3339};
+use crate::policy::Fault;
+use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
 
 /// How many changes the log lists.
 const MOST_CHANGES: usize = 20;
-
-/// What is remembered of the policy in force, and of the last one that was refused.
-#[derive(Debug)]
-pub(super) struct Record {
-    revision: Revision,
-    loaded_at: Wall,
-    last_fault: Option<LastFault>,
-    outline: Outline,
-    /// The files that were read.
-    files: Taken,
-}
 
 impl Gate {
     /// Reads the policy, puts it in force, and follows its files if `watches` is set.

@@ -13,7 +13,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use super::issuers::Issuers;
-use super::token::{ProvenToken, TokenError};
+use super::proven_token::ProvenToken;
+use super::token::TokenError;
 use crate::credential::TokenPlace;
 use crate::time::Wall;
 

@@ -5,14 +5,12 @@
 //! round, whatever a token's header says (RFC 8725 sections 3.1 and 3.2). Public keys are
 //! parsed once, here, and not for each token.
 
-use std::fmt;
-
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::ParsedPublicKey;
 use jsonwebtoken::Algorithm;
 
 use super::algorithm::hmac_hash;
 use super::fingerprint::Fingerprint;
+use super::verifying_key::{Check, KeyTrouble, VerifyingKey};
 use super::{jwk, pem};
 
 /// What an issuer's tokens are verified with.
@@ -27,19 +25,6 @@ pub(crate) struct KeySet {
 /// How many keys without ids may fit one algorithm: each of them is tried.
 pub(crate) const MAX_TRIED_KEYS: usize = 8;
 
-/// One key, ready for each algorithm that it may be used with.
-pub(super) struct VerifyingKey {
-    pub(super) id: Option<Box<str>>,
-    pub(super) ready: Vec<(Algorithm, Check)>,
-    /// Over the key itself.
-    pub(super) fingerprint: Option<Fingerprint>,
-}
-
-pub(super) enum Check {
-    Hmac(Box<hmac::Key>),
-    Public(ParsedPublicKey),
-}
-
 /// Why a set proves nothing about a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum KeySetError {
@@ -49,15 +34,6 @@ pub(crate) enum KeySetError {
     Unknown,
     /// The signature does not fit the key, or any of those that were tried.
     Signature,
-}
-
-/// What is wrong with a file of keys.
-#[derive(Clone, Debug)]
-pub(crate) enum KeyTrouble {
-    /// The key or the file cannot be used at all, and what to do.
-    Refused(String, &'static str),
-    /// One key of a set cannot be used and was skipped.
-    Skipped(String),
 }
 
 impl KeySet {
@@ -160,28 +136,6 @@ impl KeySet {
         let described = format!("{self:?}");
         let keys = keys.iter().map(Fingerprint::as_bytes);
         Fingerprint::of(keys.chain([described.as_bytes()]))
-    }
-}
-
-impl VerifyingKey {
-    fn check(&self, algorithm: Algorithm) -> Option<&Check> {
-        self.ready.iter().find(|(ready, _)| *ready == algorithm).map(|(_, check)| check)
-    }
-}
-
-impl Check {
-    fn passes(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
-        }
-    }
-}
-
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let algorithms: Vec<_> = self.ready.iter().map(|(algorithm, _)| algorithm).collect();
-        f.debug_struct("VerifyingKey").field("id", &self.id).field("for", &algorithms).finish()
     }
 }
 

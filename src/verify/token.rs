@@ -13,7 +13,6 @@
 //! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
 //! policy alone.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -22,36 +21,12 @@ use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
-use super::issuers::{Issuers, ProvenBy};
+use super::issuers::Issuers;
 use super::key_set::KeySetError;
-use crate::claims::{StrictObject, text};
+use super::proven_token::ProvenToken;
+use crate::claims::StrictObject;
 use crate::credential::TokenPlace;
-use crate::principal::Principal;
 use crate::time::Wall;
-
-/// A token that was proven.
-#[derive(Clone, Debug)]
-pub(crate) struct ProvenToken {
-    pub(crate) principal: Principal,
-    /// When it ends, leeway included.
-    pub(crate) ends: Wall,
-    /// Unix seconds of `exp`.
-    pub(crate) expires: u64,
-    /// Unix seconds of `iat`, rounded down.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) issued_at: Option<u64>,
-    pub(super) issuer: ProvenBy,
-    /// About how much memory it takes.
-    pub(super) bytes: u32,
-}
-
-impl ProvenToken {
-    /// The token's id, where it has one.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) fn jti(&self) -> Option<Cow<'_, str>> {
-        self.principal.claims()?.get("jti").and_then(text)
-    }
-}
 
 /// Why a token is refused.
 #[derive(Clone, Debug)]

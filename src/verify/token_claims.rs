@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::header::Header;
 use super::issuer::{Audiences, BoundTokens, Issuer};
-use super::issuers::{Chosen, ProvenBy};
-use super::token::{ClaimFault, ProvenToken, TokenError};
+use super::issuers::Chosen;
+use super::proven_token::{ProvenBy, ProvenToken};
+use super::token::{ClaimFault, TokenError};
 use crate::claims::{
     ClaimPath, NotADate, NumericDate, StrictObject, is_whole, items, names, numeric_date, text,
     texts,
