@@ -9,7 +9,8 @@ use crate::credential::Kinds;
 use crate::denial::DenialCode;
 use crate::policy::{Policy, Rule};
 use crate::reference::Api;
-use crate::reference::handbook::{Entry, Form, Kind, all_forms};
+use crate::reference::forms::{Form, Kind, all_forms};
+use crate::reference::handbook::Entry;
 use crate::reference::json::{Json, object};
 
 /// The methods that a path of OpenAPI can have.
