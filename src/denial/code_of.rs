@@ -51,6 +51,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             Refusal::Scope(_) => Code::InsufficientScope,
             Refusal::Role(_) => Code::InsufficientRole,
             Refusal::Claim { .. } => Code::ClaimMismatch,
+            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
         },
         Refused::Limits(_) => Code::RateLimited,
     }

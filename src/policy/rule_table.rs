@@ -398,15 +398,17 @@ mod tests {
             check_path(path).unwrap();
             Rule {
                 index: 0,
-                admitted: Default::default(),
+                counters: Default::default(),
                 name: (*name).into(),
                 methods: methods.to_vec(),
                 path: (*path).into(),
                 access: Access::Public,
                 addresses: vec![],
                 limits: vec![],
+                anonymous_limits: None,
                 cost: crate::limit::ONE,
                 mode: Mode::Enforce,
+                description: None,
                 listed: true,
                 needs_address: false,
                 encoded_slashes: !name.starts_with("no-slash"),

@@ -21,11 +21,10 @@ use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
-use super::issuers::Issuers;
+use super::issuers::{Accepts, Issuers};
 use super::key_set::KeySetError;
 use super::proven_token::ProvenToken;
 use crate::claims::StrictObject;
-use crate::credential::TokenPlace;
 use crate::time::Wall;
 
 /// Why a token is refused.
@@ -100,11 +99,11 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token that was sent in `place`, at `now`.
+    /// Proves a token, where it is one that `accepts` names, at `now`.
     pub(crate) fn verify(
         &self,
         token: &[u8],
-        place: TokenPlace,
+        accepts: Accepts<'_>,
         now: Wall,
     ) -> Result<ProvenToken, TokenError> {
         if token.len() > self.max_bytes() {
@@ -117,7 +116,7 @@ impl Issuers {
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
-        let chosen = self.choose(&claims, place).ok_or(TokenError::IssuerUnknown)?;
+        let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
         chosen.issuer.check_signature(&header, parts.signed, signature)?;
         let by = self.remembered(chosen.index);
         chosen.check_claims(&header, &claims, by, now)
@@ -203,15 +202,16 @@ const PARTS: TokenError =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::TokenPlace;
 
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization, Wall::from_seconds(0));
+            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), Wall::from_seconds(0));
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization, Wall::from_seconds(0));
+            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), Wall::from_seconds(0));
         }
 
         #[test]

@@ -27,6 +27,7 @@ mod paths;
 mod preflights;
 mod reload;
 mod retry;
+mod rules;
 mod schema;
 mod support;
 mod tokens;
