@@ -7,6 +7,7 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::catalogue::Code;
+use super::code_of::code_of;
 use super::document::{Draft, Fact, Reason};
 use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
@@ -17,59 +18,8 @@ use crate::limit::{Balance, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::ScopeHierarchy;
-use crate::time::{MICROS, rfc3339, seconds_up};
+use crate::time::{Wall, rfc3339, seconds_up};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
-
-/// The code of a refusal.
-pub(crate) fn code_of(refused: &Refused) -> Code {
-    match refused {
-        Refused::NoRule(NoRule::Path | NoRule::Ambiguous(_)) => Code::NoMatchingRule,
-        Refused::NoRule(NoRule::Method(_)) => Code::MethodNotAllowed,
-        Refused::AddressUnknown => Code::DecisionFailed,
-        Refused::TooManyFailures(_) => Code::TooManyFailures,
-        Refused::Credential(error) => match error {
-            CredentialError::Missing | CredentialError::MissingPart(_) => Code::CredentialsMissing,
-            CredentialError::Multiple(_) => Code::CredentialsMultiple,
-            CredentialError::Unsupported(_) => Code::CredentialsUnsupported,
-        },
-        Refused::Key(error) => match error {
-            KeyError::Malformed(_) => Code::ApiKeyMalformed,
-            KeyError::Unknown => Code::ApiKeyUnknown,
-            KeyError::Revoked(_) => Code::ApiKeyRevoked,
-            KeyError::Expired(..) => Code::ApiKeyExpired,
-            KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
-            KeyError::Two => Code::CredentialsMultiple,
-            KeyError::AddressNotAllowed(..) | KeyError::AddressUnread(_) => {
-                Code::ApiKeyAddressNotAllowed
-            }
-            KeyError::AddressUnknown => Code::DecisionFailed,
-        },
-        Refused::Token(error) => match error {
-            TokenError::TooLarge => Code::TokenTooLarge,
-            TokenError::Malformed(_) => Code::TokenMalformed,
-            TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
-            TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
-            TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
-            TokenError::SignatureInvalid(_) => Code::TokenSignatureInvalid,
-            TokenError::Expired { .. } => Code::TokenExpired,
-            TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
-            TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
-            TokenError::TypeMismatch { .. } => Code::TokenTypeMismatch,
-            TokenError::ProofRequired(_) => Code::TokenProofRequired,
-            TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
-            TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
-        },
-        Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
-            Refusal::AddressUnknown => Code::DecisionFailed,
-            Refusal::Scope(_) => Code::InsufficientScope,
-            Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim { .. } => Code::ClaimMismatch,
-            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
-        },
-        Refused::Limits(_) => Code::RateLimited,
-    }
-}
 
 /// A path that other software may read in another way than its rule does.
 const AMBIGUOUS: &str = "Servers may read this path as that of another rule.";
@@ -323,12 +273,12 @@ impl Known {
         }
     }
 
-    fn key(&self, error: &KeyError, now: u64) -> Facts {
+    fn key(&self, error: &KeyError, now: Wall) -> Facts {
         let about = |key: &KeyRecord| {
             let cause = format!("key {} of client {}", key.id, key.client);
             Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
         };
-        let server_time = || rfc3339(now / MICROS);
+        let server_time = || rfc3339(now.seconds());
         match error {
             KeyError::Malformed(malformed) => self.malformed_key(*malformed),
             KeyError::Unknown => Facts::naming_accepted(),
@@ -339,7 +289,7 @@ impl Known {
             KeyError::NotYetValid(key, from) => about(key)
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(from.saturating_mul(MICROS).saturating_sub(now))),
+                .wait(seconds_up(Wall::from_seconds(*from).micros().saturating_sub(now.micros()))),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
                 .texts("allowed_addresses", &key.terms.addresses),
@@ -379,7 +329,7 @@ impl Known {
     }
 
     fn token(&self, error: &TokenError, draft: &Draft) -> Facts {
-        let server_time = || rfc3339(draft.now / MICROS);
+        let server_time = || rfc3339(draft.now.seconds());
         match error {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
@@ -649,5 +599,85 @@ mod tests {
         assert_eq!(missing(&["b", "x"]), ["a"]);
         assert_eq!(missing(&["a", "b"]), [""; 0], "one of the others is missing");
         assert_eq!(missing(&[]), ["a", "b"]);
+    }
+
+    fn explained(refused: impl Into<Refused>, now: u64) -> Facts {
+        let denial = super::super::Denial::of(refused.into(), None, None, Wall::from_seconds(now));
+        Known::nothing().explain(denial.draft())
+    }
+
+    fn member(facts: &Facts, name: &str) -> Option<String> {
+        let (_, fact) = facts.members.iter().find(|(held, _)| *held == name)?;
+        Some(match fact {
+            Fact::Text(text) => text.to_string(),
+            Fact::Texts(texts) => texts.join(" "),
+            Fact::Items { text, .. } => text.to_string(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    fn record() -> KeyRecord {
+        KeyRecord::new("id", "billing".into(), [7; 32], Arc::default())
+    }
+
+    #[test]
+    fn dates_of_a_key_are_told_beside_the_time_of_the_server() {
+        let key = Arc::new(record());
+        let expired = explained(KeyError::Expired(key.clone(), 1_800_000_000), 1_800_000_060);
+        assert_eq!(member(&expired, "expired_at").as_deref(), Some("2027-01-15T08:00:00Z"));
+        assert_eq!(member(&expired, "server_time").as_deref(), Some("2027-01-15T08:01:00Z"));
+        assert_eq!(expired.retry_after, None, "waiting does not help");
+        assert_eq!(expired.cause, "key id of client billing");
+
+        let wait = |from| explained(KeyError::NotYetValid(key.clone(), from), 100).retry_after;
+        assert_eq!(wait(160), Some(60));
+        assert_eq!(wait(100), Some(1), "never zero");
+    }
+
+    #[test]
+    fn what_waits_rounds_up_and_says_why() {
+        let failures = |failure| explained(Refused::TooManyFailures(failure), 0);
+        let looked_at = failures(TooManyFailures {
+            wait: 1_000_001,
+            failure: Some(Box::new(KeyError::Unknown.into())),
+        });
+        assert_eq!((looked_at.retry_after, looked_at.retryable), (Some(2), Some(false)));
+        assert_eq!(member(&looked_at, "last_failure").as_deref(), Some("api_key_unknown"));
+        let unseen = failures(TooManyFailures { wait: 1, failure: None });
+        assert_eq!((unseen.retry_after, unseen.retryable), (Some(1), None));
+        assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
+    }
+
+    #[test]
+    fn two_keys_in_one_header_are_two_credentials() {
+        let facts = explained(KeyError::Two, 0);
+        assert_eq!(code_of(&KeyError::Two.into()), Code::CredentialsMultiple);
+        let presented = member(&facts, "presented").unwrap();
+        assert_eq!(presented, "authorization (Basic), authorization (Basic)");
+    }
+
+    #[test]
+    fn methods_that_are_allowed_are_a_header_too() {
+        let facts = explained(NoRule::Method(vec![Method::GET, Method::PUT]), 0);
+        assert_eq!(facts.allow, Some(HeaderValue::from_static("GET, PUT")));
+        assert_eq!(member(&facts, "allowed_methods").as_deref(), Some("GET PUT"));
+    }
+
+    #[test]
+    fn a_key_that_is_bound_to_addresses_says_which() {
+        let ranges = |record: &mut KeyRecord| {
+            let addresses = Box::new(["192.0.2.0/24".parse().unwrap()]);
+            record.terms = Arc::new(crate::principal::Terms { addresses, ..Default::default() });
+        };
+        let mut key = record();
+        ranges(&mut key);
+        let key = Arc::new(key);
+        let address = std::net::IpAddr::from([198, 51, 100, 1]).into();
+        let outside = explained(KeyError::AddressNotAllowed(key.clone(), address), 0);
+        assert_eq!(member(&outside, "address").as_deref(), Some("198.51.100.1"));
+        assert_eq!(member(&outside, "allowed_addresses").as_deref(), Some("192.0.2.0/24"));
+        let unread = explained(KeyError::AddressUnread(key), 0);
+        assert_eq!(member(&unread, "address"), None, "it is the proxy's");
+        assert_eq!(unread.detail, Some(UNREAD_ADDRESS));
     }
 }
