@@ -25,6 +25,7 @@ mod openapi;
 mod pages;
 mod paths;
 mod preflights;
+mod providers;
 mod reload;
 mod retry;
 mod schema;
