@@ -27,6 +27,7 @@ mod paths;
 mod preflights;
 mod providers;
 mod reload;
+mod remedies;
 mod retry;
 mod schema;
 mod support;

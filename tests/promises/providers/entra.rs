@@ -266,6 +266,24 @@ pub(super) fn policies() -> Vec<Provider> {
                     &[],
                 ),
                 refused(
+                    "a user without the scope",
+                    user.with(json!({"scp": "User.Read"})),
+                    WIDGETS,
+                    "insufficient_scope",
+                ),
+                refused(
+                    "a user without the scope",
+                    user.with(json!({"scp": "User.Read"})),
+                    "GET /tenants/22222222-2222-4222-8222-222222222222/widgets",
+                    "insufficient_scope",
+                ),
+                refused(
+                    "a daemon with another role",
+                    daemon.with(json!({"roles": ["Widgets.Read.All"]})),
+                    EXPORT,
+                    "insufficient_role",
+                ),
+                refused(
                     "a user of another tenant there",
                     of(OTHER),
                     "GET /tenants/22222222-2222-4222-8222-222222222222/widgets",
