@@ -305,7 +305,7 @@ impl Provider {
     }
 
     /// Opens the gate in a folder of its own, with the keys beside the policy.
-    async fn open(&self, page: &str, folder: &TempDir) -> Server {
+    async fn open(&self, page: &str, folder: &TempDir) -> (Tollgate, Server) {
         let policy = self.policy(page);
         let path = folder.path().join("tollgate.toml");
         fs::write(&path, &policy).unwrap();
@@ -326,7 +326,8 @@ impl Provider {
             let roles: Vec<&str> = caller.roles().collect();
             json!({"client": caller.client(), "scopes": scopes, "roles": roles}).to_string()
         };
-        serve(Router::new().fallback(any(whoami)).layer(gate.layer()), clock).await
+        let app = Router::new().fallback(any(whoami)).layer(gate.layer());
+        (gate, serve(app, clock).await)
     }
 
     async fn send(&self, case: &Case, server: &Server) -> Answer {
@@ -424,7 +425,7 @@ async fn each_policy_admits_who_it_says_and_nobody_else() {
         let path = root().join(format!("docs/providers/{}.md", provider.page));
         let page = fs::read_to_string(&path).unwrap();
         let folder = TempDir::new().unwrap();
-        let server = provider.open(&page, &folder).await;
+        let (_, server) = provider.open(&page, &folder).await;
         let table = answers
             .entry(provider.page)
             .or_insert_with(|| "| sent | request | answer |\n| --- | --- | --- |\n".to_owned());
@@ -498,4 +499,39 @@ fn each_page_says_how_its_keys_are_fetched() {
         assert!(page == "README" || pages.contains(&page), "{page} is not tested");
         assert!(page == "README" || readme.contains(&format!("]({name})")), "{page} is not listed");
     }
+}
+
+#[tokio::test]
+async fn keys_that_are_fetched_again_need_no_restart() {
+    let provider = auth0::policies().swap_remove(0);
+    let page = fs::read_to_string(root().join("docs/providers/auth0.md")).unwrap();
+    let folder = TempDir::new().unwrap();
+    let (gate, server) = provider.open(&page, &folder).await;
+    let case = |forged: bool| {
+        let Sent::Signed(token) = &provider.cases[0].sent else { panic!("a token is sent") };
+        // From now on the provider signs with another key.
+        let sent =
+            if forged { Sent::Forged(token.headed(json!({"kid": "a0-2"}))) } else { token.into() };
+        Case { name: "rotated", sent, ..admitted("", "", "GET /orders", "", &[], &[]) }
+    };
+    let (before, after) = (case(false), case(true));
+    assert_eq!(provider.send(&after, &server).await.code(), "token_key_unknown");
+    let file = folder.path().join("auth0.json");
+    let member = |key: &Keys, kid: &str| changed(&key.public, &json!({"kid": kid, "use": "sig"}));
+    let both =
+        json!({"keys": [member(keys(Algorithm::RS256), "a0-1"), member(stranger(), "a0-2")]});
+
+    // A fetch that was cut off is not taken, and says so.
+    fs::write(&file, &both.to_string()[..300]).unwrap();
+    gate.reload().await.unwrap_err();
+    assert!(provider.send(&before, &server).await.status.is_success(), "the keys before it stay");
+
+    fs::write(&file, both.to_string()).unwrap();
+    gate.reload().await.unwrap();
+    for case in [&before, &after] {
+        assert!(provider.send(case, &server).await.status.is_success());
+    }
+    fs::write(&file, json!({"keys": [member(stranger(), "a0-2")]}).to_string()).unwrap();
+    gate.reload().await.unwrap();
+    assert_eq!(provider.send(&before, &server).await.code(), "token_key_unknown");
 }

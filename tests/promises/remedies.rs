@@ -177,7 +177,7 @@ async fn what_the_issuer_or_the_policy_decides_is_the_providers() {
             let asks = told("remedy").to_lowercase().contains("ask the provider");
             assert!(asks, "{code}, {lines}: {}", told("remedy"));
         }
-        assert!(answer.text.len() <= 900, "{code}: {} bytes: {}", answer.text.len(), answer.text);
+        assert!(answer.text.len() <= 700, "{code}: {} bytes: {}", answer.text.len(), answer.text);
     }
 }
 
@@ -191,6 +191,6 @@ async fn a_token_that_cannot_be_read_is_one_to_ask_for_otherwise() {
         for part in ["opaque or encrypted, name this API", "ask the provider"] {
             assert!(remedy.contains(part), "{remedy}");
         }
-        assert!(answer.text.len() <= 900, "{} bytes: {}", answer.text.len(), answer.text);
+        assert!(answer.text.len() <= 700, "{} bytes: {}", answer.text.len(), answer.text);
     }
 }
