@@ -16,6 +16,7 @@ use super::catalogue::Code;
 use super::cause::Known;
 use super::document::{Denial, Draft, Reason};
 use super::json::{Hole, Written};
+use super::rate_limit::decimal;
 use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};
@@ -126,6 +127,13 @@ impl Shape {
         if !draft.own.is_empty() || !draft.balance.is_empty() {
             return None;
         }
+        // Which issuers are accepted depends on the rule, and a form is shared by all rules.
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        if demands.is_some_and(|demands| !demands.issuers.is_empty())
+            && matches!(refused, Refused::Token(TokenError::IssuerUnknown))
+        {
+            return None;
+        }
         match refused {
             Refused::TooManyFailures(TooManyFailures { failure: None, .. }) => {
                 Some(Self::Waits(None))
@@ -149,8 +157,8 @@ impl Shape {
                 let rule = draft.rule.as_ref()?;
                 // What an extractor asks for is not of the rule.
                 let demands = rule.demands()?;
-                let is_of_rule = Arc::ptr_eq(&demands.scopes, &gap.required)
-                    && Arc::ptr_eq(&demands.any_scopes, &gap.any);
+                let is_of_rule = Arc::ptr_eq(&demands.needs.scopes, &gap.required)
+                    && Arc::ptr_eq(&demands.needs.any_scopes, &gap.any);
                 let (kind, missing) = (draft.kind?, gap.missing.clone());
                 is_of_rule.then_some(Self::Scopes { rule: rule.index, missing, kind })
             }
@@ -176,7 +184,8 @@ impl Shape {
             }
             Self::Scopes { missing, .. } => {
                 let demands = rule?.demands()?;
-                let (required, any) = (demands.scopes.clone(), demands.any_scopes.clone());
+                let (required, any) =
+                    (demands.needs.scopes.clone(), demands.needs.any_scopes.clone());
                 let gap = ScopeGap { required, any, missing: missing.clone() };
                 Reason::Refused(Refusal::Scope(gap).into())
             }
@@ -286,7 +295,7 @@ pub(super) struct Form {
 
 impl Form {
     fn new(composed: Composed) -> Self {
-        let Composed { status, headers, written } = composed;
+        let Composed { status, mut headers, written } = composed;
         let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
         for (begin, end, hole) in written.holes {
             text.extend_from_slice(&written.bytes[from..begin]);
@@ -294,6 +303,8 @@ impl Form {
             from = end;
         }
         text.extend_from_slice(&written.bytes[from..]);
+        // Its place: in a copy of these headers there is no room for another one.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         Self { status, headers, text: text.into(), holes: holes.into() }
     }
 
@@ -317,11 +328,12 @@ impl Form {
 
         let mut headers = self.headers.clone();
         for (name, value) in &mut headers {
-            if let Some(changed) = values.header(name) {
+            if *name == CONTENT_LENGTH {
+                *value = decimal(body.len() as u64);
+            } else if let Some(changed) = values.header(name) {
                 *value = changed;
             }
         }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         respond(self.status, headers, body)
     }
 }
@@ -459,7 +471,7 @@ limits = ["large"]
                         let at = scope.as_str().bytes().next().unwrap() % 8;
                         numbers[0] >> at & 1 == 1
                     };
-                    match ScopeGap::of(&demands.scopes, &demands.any_scopes, holds) {
+                    match ScopeGap::of(&demands.needs.scopes, &demands.needs.any_scopes, holds) {
                         Some(gap) => Refusal::Scope(gap).into(),
                         None => KeyError::Unknown.into(),
                     }
@@ -570,8 +582,8 @@ limits = ["large"]
             let rule = press.rule(0);
             let demands = rule.demands().unwrap();
             let gap = ScopeGap {
-                required: demands.scopes.clone(),
-                any: demands.any_scopes.clone(),
+                required: demands.needs.scopes.clone(),
+                any: demands.needs.any_scopes.clone(),
                 missing: SmallVec::from_elem(missing, 1),
             };
             let principal = Some(press.principal.clone());

@@ -29,6 +29,7 @@ mod providers;
 mod reload;
 mod remedies;
 mod retry;
+mod rules;
 mod schema;
 mod support;
 mod tokens;
