@@ -65,6 +65,7 @@ fn provider(
 
 pub(super) fn policies() -> Vec<Provider> {
     const WIDGETS: &str = "GET /widgets";
+    const REPORTS: &str = "GET /reports";
     const EXPORT: &str = "POST /export";
     const ONE: &str = "Microsoft Entra, one tenant";
     const ANY: &str = "Microsoft Entra, any tenant";
@@ -138,6 +139,29 @@ pub(super) fn policies() -> Vec<Provider> {
                     "insufficient_role",
                 ),
                 refused("a daemon at a user's path", &daemon, WIDGETS, "insufficient_scope"),
+                admitted(
+                    "a user at a path for either",
+                    user.with(json!({"scp": "Reports.Read"})),
+                    REPORTS,
+                    USER,
+                    &["Reports.Read"],
+                    &[],
+                ),
+                admitted(
+                    "a daemon at a path for either",
+                    daemon.with(json!({"roles": ["Reports.Read.All"]})),
+                    REPORTS,
+                    DAEMON,
+                    &[],
+                    &["Reports.Read.All"],
+                ),
+                refused(
+                    "a user with the name of the role among her scopes",
+                    user.with(json!({"scp": "Reports.Read.All"})),
+                    REPORTS,
+                    "insufficient_scope",
+                ),
+                refused("a daemon with neither", &daemon, REPORTS, "insufficient_scope"),
                 refused(
                     "a daemon with another role",
                     daemon.with(json!({"roles": ["Widgets.Read.All"]})),
