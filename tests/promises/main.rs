@@ -32,5 +32,6 @@ mod retry;
 mod rules;
 mod schema;
 mod support;
+mod test_util;
 mod tokens;
 mod warnings;
