@@ -44,6 +44,21 @@ const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the a
 
 const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote `instance`.";
 
+const ID_TOKEN: &str = "The token looks like an {looks_like}, and an access token is wanted.";
+
+const NO_TYPE: &str = "The token's header has no `typ`, and {expected_type} is wanted.";
+
+/// Who sends a token cannot choose what its header says.
+const NO_TYPE_REMEDY: &str = "Nothing in the request has to change if this is the issuer's access token: its issuer writes no `typ`, and this API has to accept that. Ask the provider[ at {support}], quoting `instance`.";
+
+/// Where another claim than `aud` says whom a token is for, it is mostly the app that asked for it.
+const OTHER_APP: &str = "Tokens with {expected_audience} in `{claim}` are accepted here. Use an app for which that is so, or have yours added: ask the provider[ at {support}].";
+
+const OTHER_TOKEN: &str = "Use an account, an app or a kind of token for which {claim} has a value that is accepted. If yours should be, ask the provider[ at {support}], quoting `instance`.";
+
+const SHORTER_TOKEN: &str =
+    "Get a token that lives less long. If you cannot choose that, ask the provider[ at {support}].";
+
 /// The remedy of a code where these kinds are asked for, if the row's own does not fit.
 pub(crate) fn remedy_for(kinds: Kinds, code: Code) -> Option<&'static str> {
     match (kinds, code) {
@@ -366,20 +381,31 @@ impl Known {
                 let facts = Facts::default()
                     .texts("expected_audience", issuer.audiences.names())
                     .text("claim", claim.to_string());
+                let facts = if &**claim == "aud" { facts } else { facts.remedy(OTHER_APP) };
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
-            TokenError::TypeMismatch { issuer, looks_like_id_token } => {
+            TokenError::TypeMismatch { issuer, has_type, looks_like_id_token } => {
                 let facts = Facts::default().texts("expected_type", issuer.types.iter());
+                let facts = match (has_type, looks_like_id_token) {
+                    (_, true) => facts.detail(ID_TOKEN),
+                    (false, false) => facts.detail(NO_TYPE).remedy(NO_TYPE_REMEDY),
+                    (true, false) => facts,
+                };
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
             TokenError::ProofRequired(issuer) => Facts::default().because(of_issuer(issuer)),
             TokenError::ClaimMissing { claim, looks_like_id_token } => {
                 looks_like(Facts::default().text("claim", claim.to_string()), *looks_like_id_token)
             }
-            TokenError::ClaimInvalid { claim, why } => Facts::default()
-                .text("claim", claim.to_string())
-                .detail(about_claim(*why))
-                .because(format!("{why:?}")),
+            TokenError::ClaimInvalid { claim, why } => {
+                let facts = Facts::default().text("claim", claim.to_string());
+                let facts = match why {
+                    ClaimFault::NotAccepted => facts.remedy(OTHER_TOKEN),
+                    ClaimFault::Lifetime => facts.remedy(SHORTER_TOKEN),
+                    _ => facts,
+                };
+                facts.detail(about_claim(*why)).because(format!("{why:?}"))
+            }
         }
     }
 
@@ -549,8 +575,14 @@ fn about_claim(why: ClaimFault) -> &'static str {
     }
 }
 
+/// Says that it looks like an ID token, for which there is one remedy.
 fn looks_like(facts: Facts, id_token: bool) -> Facts {
-    if id_token { facts.text("looks_like", "id_token") } else { facts }
+    if !id_token {
+        return facts;
+    }
+    facts.text("looks_like", "id_token").remedy(
+        "Send the access token instead[, one for {expected_audience}]: an ID token is for the app that signed its user in. If yours is an access token, ask the provider[ at {support}], quoting `instance`.",
+    )
 }
 
 fn of_issuer(issuer: &Issuer) -> String {

@@ -54,6 +54,8 @@ pub(crate) enum TokenError {
     },
     TypeMismatch {
         issuer: Arc<Issuer>,
+        /// Whether there is a `typ` at all.
+        has_type: bool,
         looks_like_id_token: bool,
     },
     /// It is bound to a key of its client, and nothing proves that key.
@@ -109,9 +111,10 @@ impl Issuers {
         if token.len() > self.max_bytes() {
             return Err(TokenError::TooLarge);
         }
-        let parts = Parts::split(token).ok_or(PARTS)?;
+        let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
-        let end = parts.decode(&mut decoded_header, &mut decoded).ok_or(PARTS)?;
+        let end =
+            (parts.decode(&mut decoded_header, &mut decoded)).ok_or_else(|| no_parts(token))?;
         let (payload, signature) = decoded.split_at(end);
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
@@ -196,8 +199,16 @@ impl<'t> Parts<'t> {
     }
 }
 
-const PARTS: TokenError =
-    TokenError::Malformed("a token is three parts of unpadded base64url with dots between");
+/// What a text that cannot be decoded is instead, for the log.
+#[cold]
+fn no_parts(token: &[u8]) -> TokenError {
+    TokenError::Malformed(match token.iter().filter(|byte| **byte == b'.').count() {
+        _ if token.is_empty() => "it is empty",
+        0 => "it has no dots: an opaque token, or no token",
+        4 => "it has four dots: an encrypted token, which only its issuer can read",
+        _ => "a token is three parts of unpadded base64url with dots between",
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -151,6 +151,7 @@ impl Issuer {
         }
         Err(TokenError::TypeMismatch {
             issuer: self.clone(),
+            has_type: header.typ.is_some(),
             looks_like_id_token: looks_like_id_token(claims),
         })
     }
