@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use super::catalogue::Code;
 use super::cause::Known;
 use super::document::{Denial, Draft, Reason};
-use super::json::{Hole, Written};
 use super::rate_limit::decimal;
+use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};
@@ -351,7 +351,10 @@ mod tests {
     use crate::denial::{Media, Registry, Renderer};
     use crate::policy::{Faults, Policy, Sources, load};
     use crate::principal::Principal;
+    use crate::time::Wall;
     use crate::verify::NewApiKey;
+
+    const NOW: Wall = Wall::from_seconds(1_800_000_000);
 
     const POLICY: &str = r#"
 [failures]
@@ -545,7 +548,7 @@ limits = ["large"]
                     let rule = press.rule(if kind == 13 { 0 } else { rule });
                     let refused = press.refused(kind, &numbers, &rule);
                     let mut denial =
-                        Denial::of(refused, Some(rule), Some(press.principal.clone()), numbers[3]);
+                        Denial::of(refused, Some(rule), Some(press.principal.clone()), Wall::from_micros(numbers[3]));
                     if by_token {
                         denial.draft_mut().kind = Some(CredentialKind::Token);
                     }
@@ -563,16 +566,16 @@ limits = ["large"]
         let press = Press::new("");
         let address: IpAddr = [203, 0, 113, 9].into();
         let of_handlers = [
-            Denial::of(Refusal::Address(address.into()).into(), Some(press.rule(1)), None, 0),
-            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0).detail("Mine."),
-            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0).member("own", 1),
+            Denial::of(Refusal::Address(address.into()).into(), Some(press.rule(1)), None, NOW),
+            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).detail("Mine."),
+            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).member("own", 1),
             Denial::new(Code::CredentialsMissing.row()),
         ];
         for denial in of_handlers {
             let (filled, composed) = press.both(&denial);
             assert_eq!(filled, None, "{composed}");
         }
-        let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0);
+        let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW);
         assert!(!press.both(&plain).0.unwrap().contains("Mine."));
         assert_eq!(press.renderer.render(&plain, Media::Document).status(), 403);
     }
@@ -589,7 +592,7 @@ limits = ["large"]
                 missing: SmallVec::from_elem(missing, 1),
             };
             let principal = Some(press.principal.clone());
-            let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, 0);
+            let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, NOW);
             let (filled, composed) = press.both(&denial);
             assert!(filled.is_none_or(|filled| filled == composed));
         }

@@ -14,11 +14,13 @@ mod jwk;
 mod key_set;
 mod new_api_key;
 mod pem;
+mod proven_token;
 mod public_key;
 mod token;
 mod token_claims;
 #[cfg(test)]
 mod vectors;
+mod verifying_key;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
 pub(crate) use api_key::{KeyError, KeyTable};
@@ -26,9 +28,10 @@ pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{
-    AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, KeyTrouble, LastingRemoteKeys,
-    MAX_TRIED_KEYS, RemoteKeys, RemoteSettings, RemoteStatus, Wait, check_address, check_ca,
+    AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
+    RemoteKeys, RemoteSettings, RemoteStatus, Wait, check_address, check_ca,
 };
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
+pub(crate) use verifying_key::KeyTrouble;
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};

@@ -14,12 +14,13 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
 use super::lifetime::{refresh_after, retry_after};
 use super::remote::{RemoteSettings, RemoteStatus, Wait};
 use super::source::{FetchedKeys, KeyVersion};
-use super::{KeySet, KeyTrouble};
-use crate::time::Clock;
+use crate::time::{Clock, Steady, micros};
+use crate::verify::KeyTrouble;
 
 /// How long a request waits for a refresh.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -51,19 +52,18 @@ struct Shared {
     waiting: Arc<Semaphore>,
 }
 
-/// Times are microseconds of steady time.
 #[derive(Debug)]
 struct State {
     /// Whether a refresh has begun, or is to begin at once, and has not ended.
     is_running: bool,
     /// When the next refresh is due.
-    due: u64,
+    due: Steady,
     /// How many refreshes have failed since one succeeded.
     failures: u32,
     /// When a request last began one.
-    asked: Option<u64>,
+    asked: Option<Steady>,
     /// When the set was last fetched.
-    fetched: Option<u64>,
+    fetched: Option<Steady>,
     error: Option<FetchError>,
 }
 
@@ -83,7 +83,7 @@ impl Refresher {
         });
         let state = State {
             is_running: true,
-            due: 0,
+            due: Steady::default(),
             failures: 0,
             asked: None,
             fetched: former.as_ref().and_then(|(_, fetched)| *fetched),
@@ -181,7 +181,7 @@ impl Refresher {
         RemoteStatus {
             issuer: shared.settings.issuer.clone(),
             address: shared.settings.address(),
-            age: state.fetched.map(|fetched| Duration::from_micros(now.saturating_sub(fetched))),
+            age: state.fetched.map(|fetched| now.since(fetched)),
             keys: shared.current.load().as_ref().map_or(0, |fetched| fetched.keys.len()),
             error: state.error.as_ref().map(FetchError::to_string),
         }
@@ -225,18 +225,18 @@ impl Shared {
                 if state.is_running {
                     return;
                 }
-                Duration::from_micros(state.due - now).min(LOOK_EVERY)
+                state.due.since(now).min(LOOK_EVERY)
             };
             let _asked_or_due = timeout(wait, self.asked.notified()).await;
         }
     }
 
     /// Keys that could not be refreshed for too long prove nothing more: they may be withdrawn.
-    fn drop_old(&self, now: u64) {
+    fn drop_old(&self, now: Steady) {
         let is_old = {
             let state = self.state();
-            let age = state.fetched.map(|fetched| now.saturating_sub(fetched));
-            state.failures > 0 && age.is_some_and(|age| age >= micros(self.settings.keep))
+            let age = state.fetched.map(|fetched| now.since(fetched));
+            state.failures > 0 && age.is_some_and(|age| age >= self.settings.keep)
         };
         if is_old && self.current.swap(None).is_some() {
             tracing::error!(
@@ -303,7 +303,7 @@ impl Shared {
         Ok(true)
     }
 
-    fn note_success(&self, now: u64, next: Duration) {
+    fn note_success(&self, now: Steady, next: Duration) {
         let mut state = self.state();
         if state.failures > 0 {
             tracing::info!(
@@ -314,13 +314,13 @@ impl Shared {
         state.failures = 0;
         state.error = None;
         state.fetched = Some(now);
-        state.due = now.saturating_add(micros(next));
+        state.due = now.plus_micros(micros(next));
         state.is_running = false;
     }
 
-    fn note_failure(&self, now: u64, error: FetchError) {
+    fn note_failure(&self, now: Steady, error: FetchError) {
         let mut state = self.state();
-        let age = state.fetched.map(|fetched| now.saturating_sub(fetched) / 1_000_000);
+        let age = state.fetched.map(|fetched| now.since(fetched).as_secs());
         let consequence = match self.current.load().is_some() {
             true => "the last good ones count until then",
             false => "its tokens are answered with `key_source_unavailable` until then",
@@ -334,7 +334,7 @@ impl Shared {
             next.as_millis()
         );
         state.error = Some(error);
-        state.due = now.saturating_add(micros(next));
+        state.due = now.plus_micros(micros(next));
         state.is_running = false;
     }
 
@@ -345,8 +345,8 @@ impl Shared {
 
 impl State {
     /// Whether a request may begin a refresh.
-    fn may_begin(&self, now: u64) -> bool {
-        self.asked.is_none_or(|asked| now >= asked.saturating_add(micros(ASKED_EVERY)))
+    fn may_begin(&self, now: Steady) -> bool {
+        self.asked.is_none_or(|asked| now.since(asked) >= ASKED_EVERY)
     }
 }
 
@@ -375,10 +375,6 @@ fn read(
     }
     let (fingerprint, version) = (keys.fingerprint(), KeyVersion::next());
     Ok((FetchedKeys { keys, version, fingerprint, text: text.to_vec() }, troubles))
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn describe() {
