@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
@@ -32,9 +31,10 @@ pub(crate) struct Rule {
     pub(crate) access: Access,
     /// Where requests may come from; anywhere when empty.
     pub(crate) addresses: Vec<IpNet>,
-    /// Indices of the policy's limits.
-    pub(crate) limits: Vec<usize>,
-    pub(crate) cost: NonZeroU32,
+    /// The limits that count it, each at its own cost.
+    pub(crate) limits: Vec<RuleLimit>,
+    /// Whether an address that failed too often waits, though nobody is asked for a credential.
+    pub(crate) waits: bool,
     pub(crate) mode: Mode,
     /// Whether client developers are told of it: in the handbook and in OpenAPI documents.
     pub(crate) listed: bool,
@@ -44,6 +44,15 @@ pub(crate) struct Rule {
     pub(crate) encoded_slashes: bool,
     /// The parameters of the path that decide, by name: those that claims or limits name.
     pub(crate) path_parameters: Vec<Box<str>>,
+}
+
+/// A limit of a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RuleLimit {
+    /// Its index among the policy's limits.
+    pub(crate) limit: usize,
+    /// The tokens that a request takes of it. 0 takes none, and is refused while there is none.
+    pub(crate) cost: u32,
 }
 
 /// Who may call.

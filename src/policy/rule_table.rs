@@ -379,7 +379,7 @@ mod tests {
                 access: Access::Public,
                 addresses: vec![],
                 limits: vec![],
-                cost: crate::limit::ONE,
+                waits: false,
                 mode: Mode::Enforce,
                 listed: true,
                 needs_address: false,

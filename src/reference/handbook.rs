@@ -8,7 +8,7 @@ use super::heal::heals;
 use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
 use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
-use crate::policy::{Anonymous, Demands, Disclosure, Mode, Policy, Rule};
+use crate::policy::{Anonymous, Demands, Disclosure, Mode, Policy, Rule, RuleLimit};
 
 /// What is told of a policy.
 #[derive(Debug)]
@@ -112,6 +112,14 @@ impl Tokens<'_> {
     }
 }
 
+/// A limit that counts a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedBy<'p> {
+    pub(crate) limit: &'p Limit,
+    /// How many tokens a request takes.
+    pub(crate) cost: u32,
+}
+
 /// A rule.
 #[derive(Debug)]
 pub(crate) struct Entry<'p> {
@@ -126,7 +134,8 @@ pub(crate) struct Entry<'p> {
     pub(crate) claims: Vec<String>,
     /// Where calls may come from, in words; empty for anywhere.
     pub(crate) networks: String,
-    pub(crate) limits: Vec<&'p Limit>,
+    /// Those that clients are told of.
+    pub(crate) limits: Vec<CountedBy<'p>>,
     /// The codes that can occur, in the order of the catalogue.
     pub(crate) codes: Vec<Occurrence>,
 }
@@ -185,7 +194,7 @@ impl<'p> Entry<'p> {
             demands,
             claims: claims.collect(),
             networks,
-            limits: rule.limits.iter().map(|limit| &policy.limits[*limit]).collect(),
+            limits: published_limits(policy, rule),
             codes: (codes_of(policy, rule).into_iter())
                 .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
                 .collect(),
@@ -224,10 +233,34 @@ impl<'p> Entry<'p> {
         credentials
     }
 
+    /// What a request takes of the limits, in words. `code` sets names off from words.
+    pub(crate) fn cost(&self, code: impl Fn(&str) -> String) -> String {
+        let costs = || self.limits.iter().map(|counted| counted.cost);
+        match costs().next() {
+            Some(one) if one > 0 && costs().all(|cost| cost == one) => {
+                format!("counts as {one} in each limit")
+            }
+            _ => {
+                let cost = |counted: &CountedBy<'_>| match (&*counted.limit.name, counted.cost) {
+                    (name, 0) => format!("nothing in {}, which must not be empty", code(name)),
+                    (name, cost) => format!("{cost} in {}", code(name)),
+                };
+                let costs: Vec<String> = self.limits.iter().map(cost).collect();
+                format!("counts as {}", costs.join(", "))
+            }
+        }
+    }
+
     /// Whether the rule decides and logs, and lets every request pass.
     pub(crate) fn is_on_trial(&self) -> bool {
         self.rule.mode == Mode::Shadow
     }
+}
+
+/// The limits of a rule that clients are told of.
+fn published_limits<'p>(policy: &'p Policy, rule: &Rule) -> Vec<CountedBy<'p>> {
+    let counted = |of: &RuleLimit| CountedBy { limit: &policy.limits[of.limit], cost: of.cost };
+    rule.limits.iter().map(counted).filter(|counted| counted.limit.published).collect()
 }
 
 /// The methods of a rule, in words. One that names none leaves those to others of its path.
@@ -280,7 +313,7 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Guarded => demands.is_some(),
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),
-        Occurs::Failures => demands.is_some() && policy.failures.is_some(),
+        Occurs::Failures => (demands.is_some() || rule.waits) && policy.failures.is_some(),
         Occurs::Scopes => {
             asks(|demands| !demands.scopes.is_empty() || !demands.any_scopes.is_empty())
         }

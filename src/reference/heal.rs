@@ -89,7 +89,8 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
             list(demands.map(|demands| texts(&demands.roles)).unwrap_or_default(), ", ")
         }
         "limits" => {
-            let names = rule.limits.iter().map(|limit| policy.limits[*limit].name.to_string());
+            let limits = rule.limits.iter().map(|limit| &policy.limits[limit.limit]);
+            let names = limits.filter(|limit| limit.published).map(|limit| limit.name.to_string());
             list(names.collect(), " and ")
         }
         _ => Known::Told,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Api;
-use super::handbook::{Entry, Handbook, Occurrence};
+use super::handbook::{CountedBy, Entry, Handbook, Occurrence};
 use super::json::Json;
 use super::page::{HEADINGS, Page, Row, rows};
 use super::sample::Sample;
@@ -263,9 +263,9 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
     row("Claims of the token", quoted(&entry.claims));
     row("Networks", entry.networks.clone());
     if !entry.limits.is_empty() {
-        row("Cost", format!("counts as {} in each limit", rule.cost));
+        row("Cost", entry.cost(|name| text::code(name)));
         text += "\n| limit | counted for | plan | refills | at once |\n| --- | --- | --- | --- | --- |\n";
-        for limit in &entry.limits {
+        for CountedBy { limit, .. } in &entry.limits {
             limit.quotas.iter().for_each(|plan| text += &quota(limit, plan));
         }
     }
@@ -297,11 +297,13 @@ fn is_of_credentials(occurring: &Occurrence) -> bool {
 }
 
 fn quota(limit: &Limit, plan: &PlanQuota) -> String {
+    let unit = limit.other_unit().map_or(String::new(), |unit| format!(", in {unit}"));
     let per: Vec<String> = limit.per.iter().map(|part| part.text()).collect();
     format!(
-        "| `{}` | {} | {} | {} | {} |\n",
+        "| `{}` | {}{} | {} | {} | {} |\n",
         limit.name,
         per.join(" and "),
+        unit,
         plan.plan.as_deref().unwrap_or("any other"),
         plan.rate,
         plan.quota.burst()

@@ -188,7 +188,7 @@ impl<'a> Pages<'a> {
         let book = handbook::Handbook::of(policy);
         let is_used = |limit: &&Limit| {
             let mut used = book.rules.iter().flat_map(|entry| &entry.limits);
-            used.any(|one| one.name == limit.name)
+            used.any(|one| one.limit.name == limit.name)
         };
         let page = HandbookPage {
             title: format!("Handbook: {}", self.site.name),
@@ -220,8 +220,8 @@ impl<'a> Pages<'a> {
             roles: demands.map(|demands| texts(&demands.roles)).unwrap_or_default(),
             claims: entry.claims.clone(),
             networks: entry.networks.clone(),
-            cost: rule.cost.get(),
-            limits: entry.limits.iter().map(|limit| LimitTable::of(limit)).collect(),
+            cost: entry.cost(str::to_owned),
+            limits: entry.limits.iter().map(|counted| LimitTable::of(counted.limit)).collect(),
             groups: Category::ALL.into_iter().filter_map(|of| self.heals(entry, of)).collect(),
         }
     }

@@ -9,8 +9,9 @@ use crate::credential::Kinds;
 use crate::denial::DenialCode;
 use crate::policy::{Policy, Rule};
 use crate::reference::Api;
-use crate::reference::handbook::{Entry, Form, Kind, all_forms};
+use crate::reference::handbook::{CountedBy, Entry, Form, Kind, all_forms};
 use crate::reference::json::{Json, object};
+use crate::reference::text;
 
 /// The methods that a path of OpenAPI can have.
 pub(super) const METHODS: [Method; 8] = [
@@ -169,16 +170,17 @@ fn about(entry: &Entry<'_>) -> String {
     if !entry.networks.is_empty() {
         lines.push(format!("From: {}.", entry.networks));
     }
-    for limit in &entry.limits {
+    for CountedBy { limit, .. } in &entry.limits {
         let plan = |plan: &crate::limit::PlanQuota| {
             let name = plan.plan.as_ref().map_or(String::new(), |plan| format!("plan `{plan}`: "));
             format!("{name}{}, at most {} at once", plan.rate, plan.quota.burst())
         };
         let plans: Vec<String> = limit.quotas.iter().map(plan).collect();
-        lines.push(format!("Limit `{}`: {}.", limit.name, plans.join("; ")));
+        let unit = limit.other_unit().map_or(String::new(), |unit| format!(", in {unit}"));
+        lines.push(format!("Limit `{}`{unit}: {}.", limit.name, plans.join("; ")));
     }
-    if entry.rule.cost.get() > 1 && !entry.limits.is_empty() {
-        lines.push(format!("A request takes {} from each limit.", entry.rule.cost));
+    if entry.limits.iter().any(|counted| counted.cost != 1) {
+        lines.push(format!("A request {}.", entry.cost(|name| text::code(name))));
     }
     lines.join("\n\n")
 }
