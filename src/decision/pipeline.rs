@@ -195,8 +195,8 @@ impl Judge<'_> {
             let proven = match self.tokens.recall(token, place, now, issuers) {
                 Some(answer) => answer?,
                 None => {
-                    attempts.check(CredentialKind::Token)?;
-                    self.tokens.prove(token, place, now, issuers)?
+                    let before = || attempts.check(CredentialKind::Token);
+                    self.tokens.prove(token, place, now, issuers, before)?
                 }
             };
             Ok::<_, Refused>(proven.principal)
