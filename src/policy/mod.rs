@@ -31,7 +31,8 @@ pub(crate) use load::load;
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use rule::{
-    Anonymous, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, ScopeGap, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, ScopeGap,
+    requested_method,
 };
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
