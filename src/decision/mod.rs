@@ -22,5 +22,5 @@ mod refused;
 mod trace;
 
 pub(crate) use pipeline::{Caller, Decision, Judge, Outcome, Permit};
-pub(crate) use refused::{Refused, TooManyFailures};
+pub(crate) use refused::{Refused, TooManyFailures, WaitCause};
 pub(crate) use trace::{Step, Trace};

@@ -32,7 +32,9 @@ pub(crate) use needs::{Needs, ScopeGap};
 #[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
-pub(crate) use rule::{Anonymous, Demands, Mode, Preflights, Refusal, Rule, requested_method};
+pub(crate) use rule::{
+    Anonymous, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
+};
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
