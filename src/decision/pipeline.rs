@@ -197,8 +197,8 @@ impl Judge<'_> {
             let proven = match self.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
-                    attempts.check(CredentialKind::Token)?;
-                    self.tokens.prove(token, accepts, now, known)?
+                    let before = || attempts.check(CredentialKind::Token);
+                    self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
             Ok::<_, Refused>(proven.principal)

@@ -2,7 +2,8 @@
 //!
 //! Guessing keys is slowed by the address it comes from: each failed authentication takes a
 //! token from the address's bucket, and while there is none the address waits. A second bucket of the same
-//! size bounds what an address that waits may ask of others: signatures, queries, fetches.
+//! size bounds what an address that waits may ask of others: signatures, queries, fetches, and looks at keys that
+//! people choose.
 //!
 //! Keys that were proven in the last hour are remembered, so that an address that waits is never a
 //! reason to refuse them. That matters for keys that people choose; those with check digits are

@@ -134,15 +134,17 @@ impl TokenCache {
         Some(Err(TokenError::Expired { at: proven.expires }))
     }
 
-    /// Verifies a token, and remembers it where it is proven.
-    pub(crate) fn prove(
+    /// Verifies a token, and remembers it where it is proven. `before` is asked before its signature
+    /// is verified, and may refuse.
+    pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
         now: u64,
         issuers: &Issuers,
-    ) -> Result<ProvenToken, TokenError> {
-        let proven = issuers.verify(token, accepts, now)?;
+        before: impl FnOnce() -> Result<(), E>,
+    ) -> Result<ProvenToken, E> {
+        let proven = issuers.prove(token, accepts, now, before)?;
         if let Some(tokens) = &self.tokens {
             tokens.insert(Whole(token.into()), proven.clone());
         }
@@ -229,7 +231,7 @@ mod tests {
             issuers: &Issuers,
         ) -> Result<ProvenToken, TokenError> {
             let recalled = self.recall(token, place.into(), now, issuers);
-            recalled.unwrap_or_else(|| self.prove(token, place.into(), now, issuers))
+            recalled.unwrap_or_else(|| self.prove(token, place.into(), now, issuers, || Ok(())))
         }
     }
 
@@ -244,7 +246,7 @@ mod tests {
             cache.recall(&token, place.into(), NOW * MICROS, &issuers).is_some_and(|it| it.is_ok())
         };
         let first = lasting.adopt(&policy, &issuers);
-        first.prove(&token, place.into(), NOW * MICROS, &issuers).unwrap();
+        first.verify(&token, place, NOW * MICROS, &issuers).unwrap();
         assert!(known(&lasting.adopt(&policy, &issuers)));
         assert!(!known(&lasting.adopt(&TokenPolicy { cache: 10, ..policy }, &issuers)));
     }

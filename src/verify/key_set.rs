@@ -10,6 +10,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
 use jsonwebtoken::Algorithm;
+use smallvec::SmallVec;
 
 use super::algorithm::hmac_hash;
 use super::fingerprint::Fingerprint;
@@ -47,8 +48,6 @@ pub(crate) enum KeySetError {
     AlgorithmDoesNotFit,
     /// No key has this `kid`; or the token names none and not exactly one key fits.
     Unknown,
-    /// The signature does not fit the key, or any of those that were tried.
-    Signature,
 }
 
 /// What is wrong with a file of keys.
@@ -124,34 +123,38 @@ impl KeySet {
         }
     }
 
-    /// Checks the signature of a token with this `alg` and `kid`.
-    pub(crate) fn verify(
+    /// The keys that a token with this `alg` and `kid` may be signed with.
+    ///
+    /// # Errors
+    ///
+    /// When no key fits, or more than one without a `kid` to choose by.
+    pub(super) fn fitting(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), KeySetError> {
-        let passes = |check: &Check| check.passes(message, signature);
+    ) -> Result<Fitting<'_>, KeySetError> {
         let mut fitting = self.keys.iter().filter_map(|key| key.check(algorithm));
-        let is_signed = match (self.by_id, kid) {
+        match (self.by_id, kid) {
             (false, _) => {
-                let first = fitting.next().ok_or(KeySetError::AlgorithmDoesNotFit)?;
-                passes(first) || fitting.any(passes)
+                let fitting: SmallVec<_> = fitting.collect();
+                match fitting.is_empty() {
+                    true => Err(KeySetError::AlgorithmDoesNotFit),
+                    false => Ok(Fitting(fitting)),
+                }
             }
             (true, Some(kid)) => {
                 let has_id = |key: &&VerifyingKey| key.id.as_deref() == Some(kid);
                 let mut named = self.keys.iter().filter(has_id).peekable();
                 named.peek().ok_or(KeySetError::Unknown)?;
                 let check = named.find_map(|key| key.check(algorithm));
-                passes(check.ok_or(KeySetError::AlgorithmDoesNotFit)?)
+                let check = check.ok_or(KeySetError::AlgorithmDoesNotFit)?;
+                Ok(Fitting(SmallVec::from_slice(&[check])))
             }
             (true, None) => match (fitting.next(), fitting.next()) {
-                (Some(only), None) => passes(only),
-                _ => return Err(KeySetError::Unknown),
+                (Some(only), None) => Ok(Fitting(SmallVec::from_slice(&[only]))),
+                _ => Err(KeySetError::Unknown),
             },
-        };
-        if is_signed { Ok(()) } else { Err(KeySetError::Signature) }
+        }
     }
 
     /// Over all keys, their ids and what they are used for.
@@ -160,6 +163,15 @@ impl KeySet {
         let described = format!("{self:?}");
         let keys = keys.iter().map(Fingerprint::as_bytes);
         Fingerprint::of(keys.chain([described.as_bytes()]))
+    }
+}
+
+/// Keys that fit a token, of which one has to have signed it.
+pub(super) struct Fitting<'s>(SmallVec<[&'s Check; 2]>);
+
+impl Fitting<'_> {
+    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.iter().any(|check| check.passes(message, signature))
     }
 }
 
