@@ -16,6 +16,7 @@ use super::catalogue::Code;
 use super::cause::Known;
 use super::document::{Denial, Draft, Reason};
 use super::json::{Hole, Written};
+use super::rate_limit::decimal;
 use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
@@ -296,7 +297,7 @@ pub(super) struct Form {
 
 impl Form {
     fn new(composed: Composed) -> Self {
-        let Composed { status, headers, written } = composed;
+        let Composed { status, mut headers, written } = composed;
         let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
         for (begin, end, hole) in written.holes {
             text.extend_from_slice(&written.bytes[from..begin]);
@@ -304,6 +305,8 @@ impl Form {
             from = end;
         }
         text.extend_from_slice(&written.bytes[from..]);
+        // Its place: in a copy of these headers there is no room for another one.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         Self { status, headers, text: text.into(), holes: holes.into() }
     }
 
@@ -327,11 +330,12 @@ impl Form {
 
         let mut headers = self.headers.clone();
         for (name, value) in &mut headers {
-            if let Some(changed) = values.header(name) {
+            if *name == CONTENT_LENGTH {
+                *value = decimal(body.len() as u64);
+            } else if let Some(changed) = values.header(name) {
                 *value = changed;
             }
         }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         respond(self.status, headers, body)
     }
 }

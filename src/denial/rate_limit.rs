@@ -143,7 +143,7 @@ impl RateLimitWriter {
         if self.headers.legacy {
             let numbers = self.legacy(balance);
             for (name, number) in LEGACY.into_iter().zip(numbers) {
-                headers.insert(name, HeaderValue::from(number));
+                headers.insert(name, decimal(number));
             }
         }
     }
@@ -154,7 +154,7 @@ impl RateLimitWriter {
             return Some(self.state(&self.shown(balance)));
         }
         let at = LEGACY.iter().position(|legacy| legacy == name)?;
-        Some(HeaderValue::from(self.legacy(&self.shown(balance))[at]))
+        Some(decimal(self.legacy(&self.shown(balance))[at]))
     }
 
     /// The numbers of [`LEGACY`], of the tightest limit.
@@ -272,6 +272,14 @@ fn list(
         item(standing, &mut line);
     }
     HeaderValue::from_bytes(&line).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A number in a header, in one piece of memory of its length.
+///
+/// INVARIANT: digits are valid in a header.
+pub(super) fn decimal(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number))
+        .unwrap_or(HeaderValue::from_static(""))
 }
 
 /// INVARIANT: text is always serializable.

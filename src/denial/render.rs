@@ -16,7 +16,7 @@ use super::document::{Denial, Draft, Fact};
 use super::form::{Composed, Forms, Shape, Values};
 use super::json::{Hole, Json, Written};
 use super::media::Media;
-use super::rate_limit::RateLimitWriter;
+use super::rate_limit::{RateLimitWriter, decimal};
 use super::registry::Registry;
 use super::template::Text;
 use crate::credential::{CredentialPolicy, Kinds};
@@ -242,7 +242,7 @@ impl Document<'_> {
         headers.insert(VARY, HeaderValue::from_static("accept"));
         self.challenge(&written, &mut headers);
         if let Some(seconds) = self.facts.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, decimal(seconds));
         }
         if !self.minimal {
             if let Some(allow) = &self.facts.allow {
@@ -448,7 +448,7 @@ impl Values for Changing<'_> {
 
     fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
         if *name == RETRY_AFTER {
-            return self.draft.wait().map(HeaderValue::from);
+            return self.draft.wait().map(decimal);
         }
         self.renderer.rate_limit.changing(name, self.draft.balance())
     }

@@ -21,8 +21,8 @@ use tracing::{Span, field};
 
 use crate::ask::Ask;
 use crate::decision::{Caller, Decision, Outcome, Step};
-use crate::denial::{Category, Denial, Reason, Renderer};
-use crate::policy::{Mode, Rule};
+use crate::denial::{Category, Code, Denial, Reason, Renderer};
+use crate::policy::{Counters, Mode, Rule};
 use crate::principal::Principal;
 
 /// A path or a request id is cut at this length.
@@ -40,6 +40,8 @@ pub(crate) struct Observer {
     unregistered: DashSet<&'static str>,
     /// Rules whose handlers charge their limits in an odd way, each of which is said once.
     odd_charges: DashSet<Arc<str>>,
+    /// Of the requests that no rule covers.
+    unruled: Counters,
 }
 
 /// Something that is said once.
@@ -71,9 +73,9 @@ impl Observer {
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
         });
-        let (missing_peer, preflight, forwarded) = Default::default();
+        let (missing_peer, preflight, forwarded, unruled) = Default::default();
         let (unregistered, odd_charges) = Default::default();
-        Self { request_id, missing_peer, preflight, forwarded, unregistered, odd_charges }
+        Self { request_id, missing_peer, preflight, forwarded, unregistered, odd_charges, unruled }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
@@ -129,7 +131,7 @@ impl Observer {
 
     /// A request was admitted.
     pub(crate) fn admitted(&self, rule: &Rule) {
-        rule.admitted.get_or_init(|| counter_of(&rule.name)).increment(1);
+        rule.counters.admitted(|| counter_of(&rule.name)).increment(1);
     }
 
     /// A request was denied.
@@ -212,13 +214,16 @@ impl Observer {
 
     fn count(&self, denial: &Denial, mode: Mode) {
         let rule = denial.draft().rule.as_ref();
-        let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
-        let labels = [
-            Label::new("code", SharedString::from(denial.code().to_owned())),
-            Label::new("mode", mode.as_str()),
-        ];
-        let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
-        counter!("tollgate_denied_total", labels).increment(1);
+        let counters = rule.map_or(&self.unruled, |rule| &rule.counters);
+        let make = || denied(rule, denial.code(), mode);
+        let kept = denial.known_code().and_then(|code| {
+            let index = 2 * code as usize + usize::from(mode == Mode::Shadow);
+            counters.denied(index, 2 * Code::COUNT, make)
+        });
+        match kept {
+            Some(counter) => counter.increment(1),
+            None => make().increment(1),
+        }
     }
 
     fn say_unregistered(&self, renderer: &Renderer, denial: &Denial) {
@@ -249,8 +254,18 @@ fn is_heard() -> bool {
     LevelFilter::current() >= LevelFilter::ERROR
 }
 
-fn counter_of(rule: &std::sync::Arc<str>) -> Counter {
+fn counter_of(rule: &Arc<str>) -> Counter {
     counter!("tollgate_admitted_total", "rule" => SharedString::from(rule.clone()))
+}
+
+fn denied(rule: Option<&Arc<Rule>>, code: &str, mode: Mode) -> Counter {
+    let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
+    let labels = [
+        Label::new("code", SharedString::from(code.to_owned())),
+        Label::new("mode", mode.as_str()),
+    ];
+    let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
+    counter!("tollgate_denied_total", labels)
 }
 
 /// The line of a denial.

@@ -398,7 +398,7 @@ mod tests {
             check_path(path).unwrap();
             Rule {
                 index: 0,
-                admitted: Default::default(),
+                counters: Default::default(),
                 name: (*name).into(),
                 methods: methods.to_vec(),
                 path: (*path).into(),

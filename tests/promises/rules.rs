@@ -680,3 +680,48 @@ async fn limits_of_nobody_have_costs_of_their_own_and_are_bound_to_the_path() {
     let answer = server.get("/shops/a", &[("x-api-key", &good)]).await;
     assert!(answer.line("ratelimit").unwrap().starts_with("\"each\";r=8"));
 }
+
+#[tokio::test]
+async fn what_is_presented_is_never_taken_for_nothing() {
+    let (good, entry) = key("g", "octo", "");
+    let (gone, gone_entry) = key("r", "octo", "expires = 2021-01-01T00:00:00Z");
+    let none =
+        |name: &str, kind: &str| rule(name, &format!("credentials = [\"{kind}\", \"none\"]"));
+    let server = trial(&format!(
+        "version = 1\n[failures]\nenabled = false\n[api_keys]\n{entry}{gone_entry}{}{}{}{}{}",
+        issuer(),
+        other_issuer("proxy", "header = \"x-jwt\"\n"),
+        none("keys", "api_key"),
+        none("tokens", "token"),
+        rule("ours", "credentials = [\"api_key\", \"token\", \"none\"]\nissuers = [\"main\"]"),
+    ))
+    .await;
+    let ours = token_of("main", &json!({}));
+    let proxied = token_of("proxy", &json!({})).replace("Bearer ", "");
+    let expired = token_of("main", &json!({"exp": NOW - 60}));
+    for (path, headers, expected) in [
+        ("/keys", &[][..], "ok"),
+        ("/keys", &[("authorization", "")], "ok"),
+        ("/keys", &[("x-api-key", &*good)], "ok"),
+        ("/keys", &[("x-api-key", "")], "api_key_malformed"),
+        ("/keys", &[("x-api-key", &*gone)], "api_key_expired"),
+        ("/keys", &[("x-api-key", &*good), ("x-api-key", &*good)], "credentials_multiple"),
+        ("/keys", &[("authorization", "ApiKey")], "api_key_malformed"),
+        ("/keys", &[("authorization", "Basic dTpw")], "credentials_unsupported"),
+        ("/keys", &[("authorization", &*ours)], "credentials_unsupported"),
+        ("/keys", &[("x-jwt", &*proxied)], "credentials_unsupported"),
+        ("/tokens", &[("x-jwt", &*proxied)], "ok"),
+        ("/tokens", &[("authorization", &*ours)], "ok"),
+        ("/tokens", &[("authorization", "Bearer")], "token_malformed"),
+        ("/tokens", &[("authorization", &*expired)], "token_expired"),
+        ("/tokens", &[("x-api-key", &*good)], "credentials_unsupported"),
+        ("/tokens", &[("x-jwt", "")], "token_malformed"),
+        ("/ours", &[], "ok"),
+        ("/ours", &[("authorization", &*ours)], "ok"),
+        ("/ours", &[("x-jwt", &*proxied)], "token_issuer_unknown"),
+        ("/ours", &[("x-api-key", &*gone)], "api_key_expired"),
+    ] {
+        let answer = server.get(path, headers).await;
+        assert_eq!(outcome(&answer), expected, "{path} {headers:?}");
+    }
+}

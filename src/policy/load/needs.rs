@@ -84,9 +84,10 @@ impl Asked<'_> {
         self.context.issuers.iter().filter(move |issuer| self.takes_tokens() && is_accepted(issuer))
     }
 
-    /// Whether it is known what keys and issuers grant.
+    /// Whether it is known what keys and issuers grant. That a rule accepts neither is a fault.
     fn knows_grants(&self) -> bool {
-        (!self.keys_count() || self.context.keys_whole)
+        (self.keys_count() || self.takes_tokens())
+            && (!self.keys_count() || self.context.keys_whole)
             && (!self.takes_tokens() || self.context.issuers_whole)
     }
 

@@ -1,7 +1,6 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::OnceLock;
 
 use http::Method;
 
@@ -156,7 +155,7 @@ fn load_rule(
     let path = path?;
     let rule = Rule {
         index: 0,
-        admitted: OnceLock::new(),
+        counters: Default::default(),
         name: name?.value.into(),
         methods: methods?,
         path: path.value.into(),
