@@ -18,6 +18,7 @@ mod extractors;
 mod failures;
 mod faults;
 mod issuers;
+mod known_limits;
 mod limits;
 mod log;
 mod metrics;
