@@ -18,7 +18,7 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{FoundKey, KeyError, TokenCache};
+use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
@@ -159,7 +159,7 @@ impl Judge<'_> {
         }
         let attempts = Attempts { judge: self, address, ask };
         let principal = self
-            .verify(&credential, &attempts)
+            .verify(&credential, &demands.issuers, &attempts)
             .map_err(|refused| attempts.account(refused, rule.mode))?;
         trace.note(|| Step::Proven(principal.clone()));
         Ok(Some(principal))
@@ -178,6 +178,7 @@ impl Judge<'_> {
     fn verify(
         &self,
         credential: &Credential<'_>,
+        issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
         let moment = &attempts.ask.moment;
@@ -191,12 +192,13 @@ impl Judge<'_> {
             found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
         };
         let token = |token: &[u8], place: TokenPlace| {
-            let (now, issuers) = (moment.wall(), &self.policy.issuers);
-            let proven = match self.tokens.recall(token, place, now, issuers) {
+            let (accepts, now, known) =
+                (Accepts { place, issuers }, moment.wall(), &self.policy.issuers);
+            let proven = match self.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
                     let before = || attempts.check(CredentialKind::Token);
-                    self.tokens.prove(token, place, now, issuers, before)?
+                    self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
             Ok::<_, Refused>(proven.principal)
@@ -234,11 +236,12 @@ impl Judge<'_> {
     /// Takes every limit of the rule together, or nothing.
     fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
         let mut charges = Charges::default();
-        if rule.limits.is_empty() {
+        let limits = rule.limits_of(caller.principal.as_ref());
+        if limits.is_empty() {
             return Ok(charges);
         }
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        for RuleLimit { limit: index, cost } in &rule.limits {
+        for RuleLimit { limit: index, cost } in limits {
             let limit = &self.policy.limits[*index];
             if limit.exempts(caller.address, self.hides_clients(ask)) {
                 continue;

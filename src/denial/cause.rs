@@ -16,6 +16,7 @@ use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
+use crate::scope::ScopeHierarchy;
 use crate::time::{MICROS, rfc3339, seconds_up};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
@@ -64,6 +65,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             Refusal::Scope(_) => Code::InsufficientScope,
             Refusal::Role(_) => Code::InsufficientRole,
             Refusal::Claim { .. } => Code::ClaimMismatch,
+            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
         },
         Refused::Limits(_) => Code::RateLimited,
     }
@@ -84,6 +86,8 @@ pub(super) struct Known {
     max_bytes: usize,
     /// Whether API keys are configured.
     takes_keys: bool,
+    /// Which scopes imply others.
+    hierarchy: Arc<ScopeHierarchy>,
     /// By limit of the policy: the names of those that clients are not told of.
     unpublished: Vec<Option<Arc<str>>>,
 }
@@ -187,6 +191,7 @@ impl Known {
             issuers: policy.issuers.iter().cloned().collect(),
             max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
+            hierarchy: policy.hierarchy.clone(),
             unpublished: policy.limits.iter().map(unpublished).collect(),
         }
     }
@@ -199,6 +204,7 @@ impl Known {
             issuers: Vec::new(),
             max_bytes: 0,
             takes_keys: false,
+            hierarchy: Arc::default(),
             unpublished: Vec::new(),
         }
     }
@@ -254,7 +260,7 @@ impl Known {
                 self.credential(&CredentialError::Multiple([place; 2].into()), draft)
             }
             Refused::Key(error) => self.key(error, draft.now),
-            Refused::Token(error) => self.token(error, draft.now),
+            Refused::Token(error) => self.token(error, draft),
             Refused::Permit(Refusal::Address(address)) => {
                 let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
                 Facts::default()
@@ -265,13 +271,17 @@ impl Known {
                 let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
                 Facts::default().unread_address().texts("allowed_addresses", ranges)
             }
-            Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(gap, draft),
+            Refused::Permit(Refusal::Scope(gap)) => self.insufficient_scope(gap, draft),
             Refused::Permit(Refusal::Role(roles)) => {
                 Facts::default().texts("required_roles", roles.iter())
             }
             Refused::Permit(Refusal::Claim { claim, mismatch }) => {
                 let facts = Facts::default().text("claim", claim.to_string());
                 facts.text("mismatch", mismatch.as_str())
+            }
+            Refused::Permit(Refusal::Any(refusal)) => {
+                let refused = Refused::Permit((**refusal).clone());
+                self.refused(&refused, draft).because("none of the tables in `any` is met")
             }
             Refused::Limits(balance) => self.rate_limited(balance),
         }
@@ -372,12 +382,24 @@ impl Known {
         facts
     }
 
-    fn token(&self, error: &TokenError, now: u64) -> Facts {
-        let server_time = || rfc3339(now / MICROS);
+    fn token(&self, error: &TokenError, draft: &Draft) -> Facts {
+        let server_time = || rfc3339(draft.now / MICROS);
         match error {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
-            TokenError::IssuerUnknown => accepting(self.issuers.iter()),
+            TokenError::IssuerUnknown => {
+                let demands = draft.rule.as_deref().and_then(Rule::demands);
+                let is_taken = |issuer: &&Arc<Issuer>| {
+                    demands.is_none_or(|demands| demands.takes_issuer(&issuer.name))
+                };
+                let facts = accepting(self.issuers.iter().filter(is_taken));
+                match demands.map(|demands| demands.issuers.join(", ")) {
+                    Some(names) if !names.is_empty() => {
+                        facts.because(format!("the rule takes tokens of {names} only"))
+                    }
+                    _ => facts,
+                }
+            }
             TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
             }
@@ -413,6 +435,24 @@ impl Known {
                 .detail(about_claim(*why))
                 .because(format!("{why:?}")),
         }
+    }
+
+    /// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
+    fn insufficient_scope(&self, gap: &ScopeGap, draft: &Draft) -> Facts {
+        let missing: Vec<_> = gap.missing().collect();
+        let mut facts = Facts::default()
+            .texts("required_scopes", gap.required.iter())
+            .texts("missing_scopes", missing)
+            .texts("any_scopes", gap.any.iter());
+        if let Some(principal) = &draft.principal {
+            let granted: Vec<_> = principal.scopes().iter().collect();
+            facts = facts.texts("granted_scopes", granted);
+        }
+        if draft.kind.is_some_and(|kind| kind != CredentialKind::ApiKey) {
+            let one = self.hierarchy.least(&gap.any);
+            facts.challenge_scopes = gap.required.iter().chain(one).cloned().collect();
+        }
+        facts
     }
 }
 
@@ -485,23 +525,6 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
             .wait(wait)
             .because("the token was not looked at"),
     }
-}
-
-/// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
-fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
-    let missing: Vec<_> = gap.missing().collect();
-    let mut facts = Facts::default()
-        .texts("required_scopes", gap.required.iter())
-        .texts("missing_scopes", missing)
-        .texts("any_scopes", gap.any.iter());
-    if let Some(principal) = &draft.principal {
-        let granted: Vec<_> = principal.scopes().iter().collect();
-        facts = facts.texts("granted_scopes", granted);
-    }
-    if draft.kind.is_some_and(|kind| kind != CredentialKind::ApiKey) {
-        facts.challenge_scopes = gap.required.iter().chain(gap.any.iter()).cloned().collect();
-    }
-    facts
 }
 
 impl Known {

@@ -130,6 +130,13 @@ impl Shape {
         if !draft.own.is_empty() || !draft.balance.is_empty() {
             return None;
         }
+        // Which issuers are accepted depends on the rule, and a form is shared by all rules.
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        if demands.is_some_and(|demands| !demands.issuers.is_empty())
+            && matches!(refused, Refused::Token(TokenError::IssuerUnknown))
+        {
+            return None;
+        }
         match refused {
             Refused::TooManyFailures(TooManyFailures { cause, .. }) => match cause {
                 WaitCause::Failed(failure) => Evidence::of(failure, known).map(Self::Waits),
@@ -152,8 +159,8 @@ impl Shape {
                 let rule = draft.rule.as_ref()?;
                 // What an extractor asks for is not of the rule.
                 let demands = rule.demands()?;
-                let is_of_rule = Arc::ptr_eq(&demands.scopes, &gap.required)
-                    && Arc::ptr_eq(&demands.any_scopes, &gap.any);
+                let is_of_rule = Arc::ptr_eq(&demands.needs.scopes, &gap.required)
+                    && Arc::ptr_eq(&demands.needs.any_scopes, &gap.any);
                 let (kind, missing) = (draft.kind?, gap.missing.clone());
                 is_of_rule.then_some(Self::Scopes { rule: rule.index, missing, kind })
             }
@@ -179,7 +186,8 @@ impl Shape {
             }
             Self::Scopes { missing, .. } => {
                 let demands = rule?.demands()?;
-                let (required, any) = (demands.scopes.clone(), demands.any_scopes.clone());
+                let (required, any) =
+                    (demands.needs.scopes.clone(), demands.needs.any_scopes.clone());
                 let gap = ScopeGap { required, any, missing: missing.clone() };
                 Reason::Refused(Refusal::Scope(gap).into())
             }
@@ -472,7 +480,7 @@ limits = ["large"]
                         let at = scope.as_str().bytes().next().unwrap() % 8;
                         numbers[0] >> at & 1 == 1
                     };
-                    match ScopeGap::of(&demands.scopes, &demands.any_scopes, holds) {
+                    match ScopeGap::of(&demands.needs.scopes, &demands.needs.any_scopes, holds) {
                         Some(gap) => Refusal::Scope(gap).into(),
                         None => KeyError::Unknown.into(),
                     }
@@ -584,8 +592,8 @@ limits = ["large"]
             let rule = press.rule(0);
             let demands = rule.demands().unwrap();
             let gap = ScopeGap {
-                required: demands.scopes.clone(),
-                any: demands.any_scopes.clone(),
+                required: demands.needs.scopes.clone(),
+                any: demands.needs.any_scopes.clone(),
                 missing: SmallVec::from_elem(missing, 1),
             };
             let principal = Some(press.principal.clone());

@@ -73,9 +73,9 @@ impl Observer {
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
         });
-        let (missing_peer, preflight, forwarded) = Default::default();
-        let (unregistered, unruled, odd_charges) = Default::default();
-        Self { request_id, missing_peer, preflight, forwarded, unregistered, unruled, odd_charges }
+        let (missing_peer, preflight, forwarded, unruled) = Default::default();
+        let (unregistered, odd_charges) = Default::default();
+        Self { request_id, missing_peer, preflight, forwarded, unregistered, odd_charges, unruled }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.

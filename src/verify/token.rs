@@ -22,10 +22,9 @@ use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
-use super::issuers::{Issuers, ProvenBy};
+use super::issuers::{Accepts, Issuers, ProvenBy};
 use super::key_set::{Fitting, KeySetError};
 use crate::claims::{StrictObject, text};
-use crate::credential::TokenPlace;
 use crate::principal::Principal;
 
 /// A token that was proven.
@@ -124,7 +123,7 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token that was sent in `place`, at `now` (Unix microseconds). `before` is asked
+    /// Proves a token, where it is one that `accepts` names, at `now` (Unix microseconds). `before` is asked
     /// before a signature is verified, which costs far more than all else: it may refuse.
     ///
     /// # Errors
@@ -133,7 +132,7 @@ impl Issuers {
     pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
-        place: TokenPlace,
+        accepts: Accepts<'_>,
         now: u64,
         before: impl FnOnce() -> Result<(), E>,
     ) -> Result<ProvenToken, E> {
@@ -147,7 +146,7 @@ impl Issuers {
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
-        let chosen = self.choose(&claims, place).ok_or(TokenError::IssuerUnknown)?;
+        let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
         let issuer = chosen.issuer;
         let keys = issuer.fitting(&header)?;
         before()?;
@@ -231,12 +230,13 @@ const PARTS: TokenError =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::TokenPlace;
 
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let verify = |token: &[u8]| issuers.prove(token, TokenPlace::Authorization, 0, || Ok::<_, TokenError>(()));
+            let verify = |token: &[u8]| issuers.prove(token, TokenPlace::Authorization.into(), 0, || Ok::<_, TokenError>(()));
             let _ = verify(&bytes);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));

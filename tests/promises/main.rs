@@ -30,6 +30,7 @@ mod paths;
 mod preflights;
 mod reload;
 mod retry;
+mod rules;
 mod schema;
 mod support;
 mod tokens;

@@ -25,6 +25,8 @@ pub(super) enum Caller {
     Unknown,
     /// A request may come without a credential.
     PerhapsUnknown,
+    /// A request has come without a credential.
+    Nobody,
 }
 
 /// An item of `limits`.
@@ -126,6 +128,7 @@ fn report_unknown_caller(section: &Section<'_>, limit: &Limit, caller: Caller, n
     let fault = match caller {
         Caller::Unknown if needs_principal => RuleFault::LimitOfPublicRule { limit, part },
         Caller::PerhapsUnknown if is_per_client => RuleFault::LimitOfRuleWithNone { limit, part },
+        Caller::Nobody if is_per_client => RuleFault::LimitOfNobody { limit, part },
         _ => return,
     };
     section.push(Fault::of(&name.place, &fault));
