@@ -123,8 +123,9 @@ impl Admission {
     /// [`charge_to`](Self::charge_to) there.
     pub fn charge(&self, tokens: u32) {
         let Passage { voice, rule, charges, .. } = &*self.0;
-        let first = rule.limits.first().map(|limit| limit.cost);
-        if rule.limits.iter().any(|limit| Some(limit.cost) != first) {
+        let limits = rule.limits_of(self.principal());
+        let first = limits.first().map(|limit| limit.cost);
+        if limits.iter().any(|limit| Some(limit.cost) != first) {
             voice.observer.charged_unlike_limits(rule);
         }
         self.owe(charges.late(None, tokens), tokens);
@@ -144,13 +145,15 @@ impl Admission {
     /// # let _: axum::Router = axum::Router::new().route("/complete", axum::routing::post(complete));
     /// ```
     ///
-    /// A client that the limit's `exempt` spares is not charged. A limit that the rule does not have
+    /// A client that the limit's `exempt` spares is not charged, nor is one that other limits of the rule
+    /// count (`anonymous_limits`). A limit that the rule does not have
     /// is charged nothing, and the log says so, as an error.
     pub fn charge_to(&self, limit: &str, tokens: u32) {
         let Passage { voice, rule, charges, .. } = &*self.0;
         let name = |index: u32| voice.renderer.rate_limit.name(index);
         // Lossless: a policy does not hold as many limits as would not fit.
-        let mut indices = rule.limits.iter().map(|of| of.limit as u32);
+        let limits = rule.limits.iter().chain(rule.anonymous_limits.iter().flatten());
+        let mut indices = limits.map(|of| of.limit as u32);
         match indices.find(|index| name(*index) == limit) {
             Some(index) => self.owe(charges.late(Some(index), tokens), tokens),
             None => voice.observer.charged_to_unknown(rule, limit),

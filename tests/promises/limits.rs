@@ -144,6 +144,33 @@ async fn what_the_work_took_is_charged_to_one_limit() {
     );
 }
 
+#[tokio::test]
+async fn who_comes_without_a_credential_is_charged_to_limits_of_its_own() {
+    let rule = r#"
+[[limit]]
+name = "nobody"
+rate = "10/hour"
+per  = ["address"]
+
+[[rule]]
+name        = "open"
+path        = "/open"
+credentials = ["token", "none"]
+limits      = [{ limit = "points", cost = 3 }]
+anonymous_limits = ["nobody"]
+"#;
+    let (gate, clock) = gate(&policy(&format!("{POINTS}{rule}"))).await;
+    let work = async |admission: Admission| {
+        admission.charge_to("points", 2);
+        admission.charge_to("nobody", 4);
+    };
+    let server = serve(Router::new().route("/open", get(work)).layer(gate.layer()), clock).await;
+    let nobody = server.get("/open", &[]).await;
+    assert_eq!(nobody.line("ratelimit").unwrap(), "\"nobody\";r=5;t=1800");
+    let client = call(&server, Method::GET, "/open").await;
+    assert_eq!(client.line("ratelimit").unwrap(), "\"points\";r=5;t=30");
+}
+
 const EXEMPT: &str = r#"
 [[limit]]
 name = "few"
