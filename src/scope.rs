@@ -151,15 +151,27 @@ impl FromStr for Scopes {
     }
 }
 
-/// Scopes named by a type, for [`Scoped`](crate::Scoped). Made by [`scope!`](crate::scope).
-pub trait RequiredScopes {
-    /// Calls `visit` with each scope, all of which are required.
-    fn visit(visit: &mut dyn FnMut(&'static str));
+/// Scopes named by a type, for [`Scoped`](crate::Scoped): types that [`scope!`](crate::scope) makes, and
+/// tuples of up to four of them. It is sealed: nothing else implements it.
+pub trait RequiredScopes: private::NamedScopes {}
+
+impl<T: private::NamedScopes> RequiredScopes for T {}
+
+/// What [`scope!`](crate::scope) needs to reach. Nobody else is promised any of it.
+#[doc(hidden)]
+pub mod private {
+    pub use super::is_scope;
+
+    /// The names behind [`RequiredScopes`](super::RequiredScopes).
+    pub trait NamedScopes {
+        /// Calls `visit` with each scope, all of which are required.
+        fn visit(visit: &mut dyn FnMut(&'static str));
+    }
 }
 
 macro_rules! every_scope_of_a_tuple {
     ($($name:ident)+) => {
-        impl<$($name: RequiredScopes),+> RequiredScopes for ($($name,)+) {
+        impl<$($name: private::NamedScopes),+> private::NamedScopes for ($($name,)+) {
             fn visit(visit: &mut dyn FnMut(&'static str)) {
                 $($name::visit(visit);)+
             }
@@ -189,11 +201,11 @@ macro_rules! scope {
         $visibility struct $name;
 
         const _: () = assert!(
-            $crate::__is_scope($scope),
+            $crate::__private::is_scope($scope),
             "a scope is printable ASCII without space, quote and backslash (RFC 6749 section 3.3)"
         );
 
-        impl $crate::RequiredScopes for $name {
+        impl $crate::__private::NamedScopes for $name {
             fn visit(visit: &mut dyn FnMut(&'static str)) {
                 visit($scope);
             }
@@ -202,8 +214,7 @@ macro_rules! scope {
 }
 
 /// Whether `text` is a scope-token; called by [`scope!`](crate::scope) at compile time.
-#[doc(hidden)]
-pub const fn __is_scope(text: &str) -> bool {
+pub const fn is_scope(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {

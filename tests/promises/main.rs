@@ -33,5 +33,6 @@ mod retry;
 mod rules;
 mod schema;
 mod support;
+mod test_util;
 mod tokens;
 mod warnings;
