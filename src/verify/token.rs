@@ -22,7 +22,7 @@ use memchr::{memchr, memrchr};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::KeySetError;
+use super::key_set::{Fitting, KeySetError};
 use super::proven_token::ProvenToken;
 use crate::claims::StrictObject;
 use crate::time::Wall;
@@ -101,15 +101,21 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token, where it is one that `accepts` names, at `now`.
-    pub(crate) fn verify(
+    /// Proves a token, where it is one that `accepts` names, at `now`. `before` is asked
+    /// before a signature is verified, which costs far more than all else: it may refuse.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed, or what `before` says.
+    pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
         now: Wall,
-    ) -> Result<ProvenToken, TokenError> {
+        before: impl FnOnce() -> Result<(), E>,
+    ) -> Result<ProvenToken, E> {
         if token.len() > self.max_bytes() {
-            return Err(TokenError::TooLarge);
+            return Err(TokenError::TooLarge.into());
         }
         let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
@@ -120,28 +126,26 @@ impl Issuers {
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
         let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
-        chosen.issuer.check_signature(&header, parts.signed, signature)?;
+        let issuer = chosen.issuer;
+        let keys = issuer.fitting(&header)?;
+        before()?;
+        if !keys.signed(parts.signed, signature) {
+            return Err(TokenError::SignatureInvalid(issuer.clone()).into());
+        }
         let by = self.remembered(chosen.index);
-        chosen.check_claims(&header, &claims, by, now)
+        Ok(chosen.check_claims(&header, &claims, by, now)?)
     }
 }
 
 impl Issuer {
-    fn check_signature(
-        self: &Arc<Self>,
-        header: &Header<'_>,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<(), TokenError> {
+    /// The keys that may have signed a token with this header.
+    fn fitting(self: &Arc<Self>, header: &Header<'_>) -> Result<Fitting<'_>, TokenError> {
         let algorithm = (header.algorithm)
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        self.keys.verify(algorithm, header.kid.as_deref(), signed, signature).map_err(|error| {
-            match error {
-                KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
-                KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-                KeySetError::Signature => TokenError::SignatureInvalid(self.clone()),
-            }
+        self.keys.fitting(algorithm, header.kid.as_deref()).map_err(|error| match error {
+            KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
+            KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
         })
     }
 }
@@ -219,10 +223,11 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let verify = |token: &[u8]| issuers.prove(token, TokenPlace::Authorization.into(), Wall::from_seconds(0), || Ok::<_, TokenError>(()));
+            let _ = verify(&bytes);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let _ = verify(token.as_bytes());
         }
 
         #[test]
