@@ -3,6 +3,7 @@
 use crate::credential::CredentialError;
 use crate::limit::Balance;
 use crate::policy::{NoRule, Refusal};
+use crate::principal::CredentialKind;
 use crate::verify::{KeyError, TokenError, Wait};
 
 /// The error of a stage.
@@ -29,8 +30,19 @@ pub(crate) enum Refused {
 pub(crate) struct TooManyFailures {
     /// Microseconds until the address may fail again.
     pub(crate) wait: u64,
-    /// What failed now; `None` where the credential was not looked at.
-    pub(crate) failure: Option<Box<Refused>>,
+    pub(crate) cause: WaitCause,
+}
+
+/// Why an address that has to wait is refused now.
+#[derive(Clone, Debug)]
+pub(crate) enum WaitCause {
+    /// This attempt failed too.
+    Failed(Box<Refused>),
+    /// The address has asked for too many proofs already, so its credential, of this kind, was not
+    /// looked at.
+    NotLookedAt(CredentialKind),
+    /// The rule is public, and lets no such address pass.
+    Public,
 }
 
 impl Refused {
@@ -79,6 +91,12 @@ impl From<KeyError> for Refused {
             KeyError::AddressUnknown => Self::AddressUnknown,
             error => Self::Key(error),
         }
+    }
+}
+
+impl From<TooManyFailures> for Refused {
+    fn from(failures: TooManyFailures) -> Self {
+        Self::TooManyFailures(failures)
     }
 }
 

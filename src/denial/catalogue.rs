@@ -333,10 +333,10 @@ denial_codes! {
     RateLimited => "rate_limited", Limit, 429, Challenge::None,
         group: LimitExceeded, occurs: Limits, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
-        members: [("retry_after", Sometimes), ("cost", Always), ("limits", Always)],
+        members: [("retry_after", Sometimes), ("cost", Sometimes), ("limits", Sometimes)],
         title: "Rate limited",
-        detail: "The request takes {cost} of a limit that has less left: {limits}.",
-        remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time, to stay within {limits}.";
+        detail: "The request takes more than a limit has left[: {cost} of {limits}].",
+        remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time[, to stay within {limits}].";
 
     /// Too many requests from this address failed to prove a credential.
     TooManyFailures => "too_many_failures", Limit, 429, Challenge::None,

@@ -13,8 +13,8 @@ use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
     Unsupported,
 };
-use crate::decision::{Refused, TooManyFailures};
-use crate::limit::{Balance, Wait};
+use crate::decision::{Refused, TooManyFailures, WaitCause};
+use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::ScopeHierarchy;
@@ -38,6 +38,8 @@ pub(super) struct Known {
     takes_keys: bool,
     /// Which scopes imply others.
     hierarchy: Arc<ScopeHierarchy>,
+    /// By limit of the policy: the names of those that clients are not told of.
+    unpublished: Vec<Option<Arc<str>>>,
 }
 
 /// In seconds: keys that are out of reach are fetched again within a second at first, and within a
@@ -159,6 +161,7 @@ impl Known {
             max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
             hierarchy: policy.hierarchy.clone(),
+            unpublished: policy.limits.iter().map(unpublished).collect(),
         }
     }
 
@@ -171,6 +174,7 @@ impl Known {
             max_bytes: 0,
             takes_keys: false,
             hierarchy: Arc::default(),
+            unpublished: Vec::new(),
         }
     }
 
@@ -248,7 +252,7 @@ impl Known {
                 let refused = Refused::Permit((**refusal).clone());
                 self.refused(&refused, draft).because("none of the tables in `any` is met")
             }
-            Refused::Limits(balance) => rate_limited(balance),
+            Refused::Limits(balance) => self.rate_limited(balance),
         }
     }
 
@@ -477,13 +481,27 @@ fn unsupported(why: Unsupported) -> Facts {
 
 fn too_many_failures(failures: &TooManyFailures) -> Facts {
     let wait = seconds_up(failures.wait);
-    match &failures.failure {
-        Some(failure) => {
+    match &failures.cause {
+        WaitCause::Failed(failure) => {
             let code = code_of(failure).row().code;
             let facts = Facts { retryable: Some(false), ..Facts::default() };
             facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
-        None => Facts::default()
+        WaitCause::NotLookedAt(CredentialKind::ApiKey) => Facts::default()
+            .detail(
+                "Too many attempts from this address failed, of others behind it too. So the key was not looked at.",
+            )
+            .remedy(
+                "Wait {retry_after} s, then repeat the request. A key that was accepted in the last hour is let in at once.",
+            )
+            .wait(wait)
+            .because("the key was not looked at"),
+        WaitCause::Public => Facts::default()
+            .detail("Too many attempts from this address failed, of others behind it too.")
+            .remedy("Wait {retry_after} s, then repeat the request.")
+            .wait(wait)
+            .because("the rule is public, and lets no address pass that waits"),
+        WaitCause::NotLookedAt(_) => Facts::default()
             .detail(
                 "Too many attempts from this address failed, of others behind it too. So the token was not looked at.",
             )
@@ -495,17 +513,41 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
     }
 }
 
-fn rate_limited(balance: &Balance) -> Facts {
-    // Where costs differ, that of the longest wait.
-    let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
-    let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
-    let facts = Facts::default().number("cost", cost).with("limits", Fact::Limits);
-    match balance.wait() {
-        Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(
-            "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
-        ),
-        wait => facts.wait(wait.seconds().unwrap_or(1)),
+impl Known {
+    /// Limits that are not published are told to nobody but the log.
+    fn rate_limited(&self, balance: &Balance) -> Facts {
+        let hidden = |charge: &Charge| self.unpublished.get(charge.limit as usize)?.as_ref();
+        let is_short = |(_, standing): &&(Charge, Standing)| standing.wait != Wait::None;
+        let (of_hidden, of_shown): (Vec<_>, Vec<_>) =
+            balance.iter().filter(is_short).partition(|(charge, _)| hidden(charge).is_some());
+        let mut facts = Facts::default();
+        if let [_, ..] = &of_hidden[..] {
+            let names = of_hidden.iter().filter_map(|(charge, _)| hidden(charge));
+            let names = names.map(|name| &**name).collect::<Vec<_>>().join(", ");
+            facts = facts.because(format!("not published, and short: {names}"));
+        }
+        // Where costs differ, that of the longest wait.
+        if let Some((charge, _)) = of_shown.iter().max_by_key(|(_, standing)| standing.wait) {
+            facts = facts.number("cost", charge.cost.into()).with("limits", Fact::Limits);
+            if charge.cost == 0 {
+                facts = facts.detail("A limit has nothing left: {limits}.");
+            }
+        }
+        match balance.wait() {
+            Wait::Never if of_shown.is_empty() => {
+                Facts { retryable: Some(false), ..facts }.remedy("Ask for less at once.")
+            }
+            Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(
+                "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
+            ),
+            wait => facts.wait(wait.seconds().unwrap_or(1)),
+        }
     }
+}
+
+/// The name of a limit that clients are not told of.
+fn unpublished(limit: &Limit) -> Option<Arc<str>> {
+    (!limit.published).then(|| limit.name.clone())
 }
 
 /// Lists the names of these issuers, where they have any.
@@ -681,11 +723,14 @@ mod tests {
         let failures = |failure| explained(Refused::TooManyFailures(failure), 0);
         let looked_at = failures(TooManyFailures {
             wait: 1_000_001,
-            failure: Some(Box::new(KeyError::Unknown.into())),
+            cause: WaitCause::Failed(Box::new(KeyError::Unknown.into())),
         });
         assert_eq!((looked_at.retry_after, looked_at.retryable), (Some(2), Some(false)));
         assert_eq!(member(&looked_at, "last_failure").as_deref(), Some("api_key_unknown"));
-        let unseen = failures(TooManyFailures { wait: 1, failure: None });
+        let unseen = failures(TooManyFailures {
+            wait: 1,
+            cause: WaitCause::NotLookedAt(CredentialKind::Token),
+        });
         assert_eq!((unseen.retry_after, unseen.retryable), (Some(1), None));
         assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
     }

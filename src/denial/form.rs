@@ -18,7 +18,7 @@ use super::document::{Denial, Draft, Reason};
 use super::rate_limit::decimal;
 use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
-use crate::decision::{Refused, TooManyFailures};
+use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
 use crate::policy::{Ambiguity, NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
@@ -35,8 +35,11 @@ pub(super) enum Shape {
     Group { code: Code, accepted: Option<Kinds>, waits: bool },
     /// A refusal whose evidence says all.
     Plain { evidence: Evidence, accepted: Option<Kinds> },
-    /// An address that waits: what failed now.
-    Waits(Option<Evidence>),
+    /// An address that waits, and what failed now.
+    Waits(Evidence),
+    /// An address that waits, and whose credential of this kind was not looked at; at a public rule,
+    /// none is.
+    WaitsUnseen(Option<CredentialKind>),
     /// The scopes that a caller lacks of those that this rule needs.
     Scopes { rule: usize, missing: SmallVec<[u16; 8]>, kind: CredentialKind },
     /// For each limit of the rule which it is, its quota, its cost, and where its wait ranks among
@@ -137,12 +140,11 @@ impl Shape {
             return None;
         }
         match refused {
-            Refused::TooManyFailures(TooManyFailures { failure: None, .. }) => {
-                Some(Self::Waits(None))
-            }
-            Refused::TooManyFailures(TooManyFailures { failure: Some(failure), .. }) => {
-                Evidence::of(failure, known).map(|evidence| Self::Waits(Some(evidence)))
-            }
+            Refused::TooManyFailures(TooManyFailures { cause, .. }) => match cause {
+                WaitCause::Failed(failure) => Evidence::of(failure, known).map(Self::Waits),
+                WaitCause::NotLookedAt(kind) => Some(Self::WaitsUnseen(Some(*kind))),
+                WaitCause::Public => Some(Self::WaitsUnseen(None)),
+            },
             Refused::Limits(balance) => {
                 let rank = |wait: Wait| match wait {
                     Wait::None => 0,
@@ -177,12 +179,12 @@ impl Shape {
             Self::Group { code, .. } => Reason::Code(code.row()),
             Self::Plain { evidence, .. } => Reason::Refused(evidence.refused(known)?),
             Self::Waits(evidence) => {
-                let failure = match evidence {
-                    Some(evidence) => Some(Box::new(evidence.refused(known)?)),
-                    None => None,
-                };
-                let waits = TooManyFailures { wait: MICROS, failure };
-                Reason::Refused(Refused::TooManyFailures(waits))
+                let cause = WaitCause::Failed(Box::new(evidence.refused(known)?));
+                Reason::Refused(TooManyFailures { wait: MICROS, cause }.into())
+            }
+            Self::WaitsUnseen(kind) => {
+                let cause = kind.map_or(WaitCause::Public, WaitCause::NotLookedAt);
+                Reason::Refused(TooManyFailures { wait: MICROS, cause }.into())
             }
             Self::Scopes { missing, .. } => {
                 let demands = rule?.demands()?;
@@ -349,7 +351,7 @@ mod tests {
 
     use super::*;
     use crate::denial::{Media, Registry, Renderer};
-    use crate::policy::{Faults, Policy, Sources, load};
+    use crate::policy::{Faults, Policy, RuleLimit, Sources, load};
     use crate::principal::Principal;
     use crate::time::Wall;
     use crate::verify::NewApiKey;
@@ -465,10 +467,17 @@ limits = ["large"]
                 9 => TokenError::KeyUnknown(issuer()).into(),
                 10 => TokenError::SignatureInvalid(issuer(), ChosenBy::Kid).into(),
                 11 | 12 => {
-                    let failure = (kind == 12)
-                        .then(|| Box::new(self.refused(number(1, 8) + 3, numbers, rule)));
+                    let cause = match number(0, 4) {
+                        _ if kind == 12 => {
+                            let failure = self.refused(number(1, 8) + 3, numbers, rule);
+                            WaitCause::Failed(Box::new(failure))
+                        }
+                        0 => WaitCause::Public,
+                        1 => WaitCause::NotLookedAt(CredentialKind::ApiKey),
+                        _ => WaitCause::NotLookedAt(CredentialKind::Token),
+                    };
                     let wait = numbers[2] % (100_000 * MICROS) + 1;
-                    Refused::TooManyFailures(TooManyFailures { wait, failure })
+                    TooManyFailures { wait, cause }.into()
                 }
                 13 => {
                     let demands = rule.demands().unwrap();
@@ -482,7 +491,8 @@ limits = ["large"]
                     }
                 }
                 _ => {
-                    let standing = |(at, limit): (usize, &usize)| {
+                    let standing = |(at, of): (usize, &RuleLimit)| {
+                        let RuleLimit { limit, cost } = of;
                         let wait = match numbers[at] % 4 {
                             0 => Wait::None,
                             _ => Wait::Micros(numbers[at + 1] % (90_000 * MICROS) + 1),
@@ -491,7 +501,7 @@ limits = ["large"]
                             numbers[at + 2] as u32 % self.policy.limits[*limit].quotas.len() as u32;
                         let remaining = (numbers[at] >> 8) as u32 % 100_000;
                         let standing = Standing { remaining, wait, full_in: numbers[at + 1] >> 20 };
-                        (Charge::sample(*limit as u32, quota, rule.cost.get()), standing)
+                        (Charge::sample(*limit as u32, quota, *cost), standing)
                     };
                     let limits = rule.limits.iter().enumerate();
                     Refused::Limits(limits.map(standing).collect())

@@ -15,7 +15,7 @@ use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
 use crate::denial::{Denial, Media, Registry, Renderer};
-use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
+use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
 use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
@@ -54,7 +54,7 @@ impl Drop for Counted {
 pub(crate) struct Lasting {
     store: Arc<MemoryStore>,
     /// Failures have a store of their own, so that no limit can fill it.
-    failures: Arc<MemoryStore>,
+    failures: Arc<FailureStore>,
     tokens: LastingTokens,
     keys: LastingRemoteKeys,
     snapshots: Count,
@@ -108,6 +108,9 @@ impl Snapshot {
         let tables = adopted.tables;
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
+        if let Some(failures) = &failures {
+            failures.forget(clock.steady());
+        }
         let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
         let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
         let voice = Voice {
@@ -208,8 +211,7 @@ impl Lasting {
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
-        let failures: usize = self.failures.counts().into_iter().map(|(_, count)| count).sum();
-        gauge!("tollgate_failure_buckets").set(failures as f64);
+        gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
     }
 }
 

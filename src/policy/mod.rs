@@ -33,7 +33,7 @@ pub(crate) use needs::{Needs, ScopeGap};
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use rule::{
-    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
 };
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;

@@ -136,15 +136,17 @@ impl TokenCache {
         Some(Err(TokenError::Expired { at: proven.expires }))
     }
 
-    /// Verifies a token, and remembers it where it is proven.
-    pub(crate) fn prove(
+    /// Verifies a token, and remembers it where it is proven. `before` is asked before its signature
+    /// is verified, and may refuse.
+    pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
         now: Wall,
         issuers: &Issuers,
-    ) -> Result<ProvenToken, TokenError> {
-        let proven = issuers.verify(token, accepts, now)?;
+        before: impl FnOnce() -> Result<(), E>,
+    ) -> Result<ProvenToken, E> {
+        let proven = issuers.prove(token, accepts, now, before)?;
         if let Some(tokens) = &self.tokens {
             tokens.insert(Whole(token.into()), proven.clone());
         }
@@ -234,7 +236,7 @@ mod tests {
             issuers: &Issuers,
         ) -> Result<ProvenToken, TokenError> {
             let recalled = self.recall(token, place.into(), now, issuers);
-            recalled.unwrap_or_else(|| self.prove(token, place.into(), now, issuers))
+            recalled.unwrap_or_else(|| self.prove(token, place.into(), now, issuers, || Ok(())))
         }
     }
 
@@ -249,7 +251,7 @@ mod tests {
             cache.recall(&token, place.into(), now(), &issuers).is_some_and(|it| it.is_ok())
         };
         let first = lasting.adopt(&policy, &issuers);
-        first.prove(&token, place.into(), now(), &issuers).unwrap();
+        first.verify(&token, place, now(), &issuers).unwrap();
         assert!(known(&lasting.adopt(&policy, &issuers)));
         assert!(!known(&lasting.adopt(&TokenPolicy { cache: 10, ..policy }, &issuers)));
     }

@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
 use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::{KeySetError, KeyVersion, Wait};
+use super::key_set::{Fitting, KeySet, KeySetError, Wait};
 use super::proven_token::ProvenToken;
 use crate::claims::StrictObject;
 use crate::time::Wall;
@@ -112,15 +113,21 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token, where it is one that `accepts` names, at `now`.
-    pub(crate) fn verify(
+    /// Proves a token, where it is one that `accepts` names, at `now`. `before` is asked
+    /// before a signature is verified, which costs far more than all else: it may refuse.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed, or what `before` says.
+    pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
         now: Wall,
-    ) -> Result<ProvenToken, TokenError> {
+        before: impl FnOnce() -> Result<(), E>,
+    ) -> Result<ProvenToken, E> {
         if token.len() > self.max_bytes() {
-            return Err(TokenError::TooLarge);
+            return Err(TokenError::TooLarge.into());
         }
         let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
@@ -131,34 +138,39 @@ impl Issuers {
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
         let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
-        let keys = chosen.issuer.check_signature(&header, parts.signed, signature)?;
-        let by = self.remembered(chosen.index, keys);
-        chosen.check_claims(&header, &claims, by, now)
+        let issuer = chosen.issuer;
+        let algorithm = issuer.algorithm(&header)?;
+        let current = issuer.keys.current();
+        let current = current.ok_or_else(|| TokenError::KeySourceUnavailable(issuer.clone()))?;
+        let keys = issuer.fitting(current.keys(), algorithm, &header)?;
+        before()?;
+        if !keys.signed(parts.signed, signature) {
+            let by = if header.kid.is_some() { ChosenBy::Kid } else { ChosenBy::Algorithm };
+            return Err(TokenError::SignatureInvalid(issuer.clone(), by).into());
+        }
+        let by = self.remembered(chosen.index, current.version());
+        Ok(chosen.check_claims(&header, &claims, by, now)?)
     }
 }
 
 impl Issuer {
-    /// Checks the signature by the keys of now; which these are.
-    fn check_signature(
-        self: &Arc<Self>,
-        header: &Header<'_>,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<KeyVersion, TokenError> {
-        let algorithm = (header.algorithm)
+    /// The algorithm of a token with this header, where it is on the list.
+    fn algorithm(self: &Arc<Self>, header: &Header<'_>) -> Result<Algorithm, TokenError> {
+        (header.algorithm)
             .filter(|algorithm| self.algorithms.contains(algorithm))
-            .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        let current = self.keys.current();
-        let current = current.ok_or_else(|| TokenError::KeySourceUnavailable(self.clone()))?;
-        let kid = header.kid.as_deref();
-        let verified = current.keys().verify(algorithm, kid, signed, signature);
-        verified.map(|()| current.version()).map_err(|error| match error {
+            .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))
+    }
+
+    /// Those of the `keys` that may have signed a token with this header.
+    fn fitting<'k>(
+        self: &Arc<Self>,
+        keys: &'k KeySet,
+        algorithm: Algorithm,
+        header: &Header<'_>,
+    ) -> Result<Fitting<'k>, TokenError> {
+        keys.fitting(algorithm, header.kid.as_deref()).map_err(|error| match error {
             KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
             KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-            KeySetError::Signature => {
-                let by = if kid.is_some() { ChosenBy::Kid } else { ChosenBy::Algorithm };
-                TokenError::SignatureInvalid(self.clone(), by)
-            }
         })
     }
 }
@@ -259,10 +271,11 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let verify = |token: &[u8]| issuers.prove(token, TokenPlace::Authorization.into(), Wall::from_seconds(0), || Ok::<_, TokenError>(()));
+            let _ = verify(&bytes);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let _ = verify(token.as_bytes());
         }
 
         #[test]
