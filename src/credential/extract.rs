@@ -61,7 +61,6 @@ impl Default for CredentialPolicy {
 }
 
 /// A credential as it was presented: unverified.
-#[allow(dead_code, reason = "the place decides once issuers name headers for their tokens")]
 pub(crate) enum Credential<'r> {
     ApiKey(KeyText<'r>),
     Token { value: &'r [u8], place: TokenPlace },

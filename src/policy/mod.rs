@@ -4,13 +4,10 @@
 //! every rate is in range, every key file was read. What is wrong with it is reported
 //! together, each fault with its place and help.
 
-// Until the gate says what a reload changed.
-#[allow(dead_code)]
 mod changes;
 pub(crate) mod fault;
 mod load;
 mod needs;
-#[allow(dead_code)]
 mod outline;
 mod path;
 mod path_table;
@@ -23,13 +20,10 @@ mod sources;
 mod value_fault;
 mod warning;
 
-#[allow(unused_imports)]
-pub(crate) use changes::Changes;
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, suggest};
 pub(crate) use load::load;
 pub(crate) use needs::{Needs, ScopeGap};
-#[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use rule::{

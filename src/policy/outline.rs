@@ -61,13 +61,6 @@ impl Outline {
         outline
     }
 
-    /// Whether the issuer is written as it was before, with the same keys in its files: then what
-    /// its tokens have proven still holds.
-    pub(crate) fn has_same_issuer(&self, before: &Self, name: &str) -> bool {
-        let key = (Kind::Issuer, name.into());
-        self.tables.get(&key).is_some_and(|now| before.tables.get(&key) == Some(now))
-    }
-
     /// Adds the tables of a policy; the files that they name.
     fn add_policy(
         &mut self,

@@ -240,7 +240,7 @@ problems! {
             help: "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
         }
         /// Tokens beside `status = "uniform"`, where clients of OAuth look for 401 and 403.
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "given once a rule may set its status")]
         UniformStatusForTokens => {
             message: "clients that send tokens see 403 for every denial",
             label: "hides 401, which OAuth clients renew tokens at",
