@@ -7,16 +7,19 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::catalogue::Code;
-use super::document::{Draft, Fact, Reason};
+use super::code::{Action, Actor};
+use super::document::{Draft, Fact, Reason, millis_up};
+use super::json::Hole;
+use crate::claims::Mismatch;
 use crate::credential::{
-    CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
-    Unsupported,
+    CredentialError, CredentialPolicy, KeyFault, KeyFormat, KeyMistake, Kinds, MalformedKey, Place,
+    Scheme, Unsupported,
 };
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Wait};
-use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
+use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
-use crate::time::{MICROS, rfc3339, seconds_up};
+use crate::time::{MICROS, rfc3339};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
 /// The code of a refusal.
@@ -49,7 +52,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
             TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
             TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
-            TokenError::SignatureInvalid(_) => Code::TokenSignatureInvalid,
+            TokenError::SignatureInvalid { .. } => Code::TokenSignatureInvalid,
             TokenError::Expired { .. } => Code::TokenExpired,
             TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
             TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
@@ -69,10 +72,67 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
     }
 }
 
-/// A path that other software may read in another way than its rule does.
-const AMBIGUOUS: &str = "Servers may read this path as that of another rule.";
+/// What is wrong with a path that can be read in more than one way.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum OddPath {
+    Odd(Oddity),
+    EncodedSlash,
+    /// Other software may read it as that of another rule, or another id in it.
+    Otherwise,
+}
 
-const AMBIGUOUS_REMEDY: &str = "A path that can be read in more than one way is denied: send it without double slashes, dot segments and backslashes, and percent-encode only what must be: no letters and digits, and no slash in a part of the path[. Ask the provider at {support} if an id has one].";
+impl OddPath {
+    pub(super) fn of(ambiguity: &Ambiguity) -> Self {
+        match ambiguity {
+            Ambiguity::Odd(oddity) => Self::Odd(*oddity),
+            Ambiguity::EncodedSlash { .. } => Self::EncodedSlash,
+            Ambiguity::OtherRule { .. } | Ambiguity::OtherValue { .. } => Self::Otherwise,
+        }
+    }
+
+    /// One like it.
+    pub(super) fn sample(self) -> Ambiguity {
+        match self {
+            Self::Odd(oddity) => Ambiguity::Odd(oddity),
+            Self::EncodedSlash => Ambiguity::EncodedSlash { rule: "".into() },
+            Self::Otherwise => Ambiguity::OtherRule { raw: "".into(), read: "".into() },
+        }
+    }
+
+    /// What happened, and the remedy.
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Odd(Oddity::EmptySegment) => (
+                "The path has a double slash, so it can be read in more than one way.",
+                "Join the parts of the path with exactly one slash, and check that each id in it is set.",
+            ),
+            Self::Odd(Oddity::Backslash) => (
+                "The path has a backslash, so it can be read in more than one way.",
+                "Write slashes between the parts of the path, and no backslash in them.",
+            ),
+            Self::Odd(Oddity::DotSegment) => (
+                "The path has a dot segment, so it can be read in more than one way.",
+                "Send the path that the dot segments lead to, without them.",
+            ),
+            Self::Odd(Oddity::NotUtf8) => (
+                "The path, percent-decoded, is not UTF-8.",
+                "Write the path in UTF-8, then percent-encode it.",
+            ),
+            Self::Odd(Oddity::ControlCharacter) => (
+                "The path has an encoded control character.",
+                "Take the control character out of the path: it is often a line break at the end of an id.",
+            ),
+            Self::EncodedSlash => (
+                "The path has an encoded slash or backslash, and none may be in it here.",
+                "Send a path whose parts have no slash or backslash in them[. Ask the provider at {support} if an id has one].",
+            ),
+            Self::Otherwise => (
+                "Servers may read this path as that of another rule.",
+                "A path that can be read in more than one way is denied: percent-encode only what must be, and leave out `;` and slashes in a part of the path[. Ask the provider at {support} if an id has one].",
+            ),
+        }
+    }
+}
 
 /// What denials say about the policy. It is read from the policy when that is loaded.
 #[derive(Debug)]
@@ -84,6 +144,8 @@ pub(super) struct Known {
     max_bytes: usize,
     /// Whether API keys are configured.
     takes_keys: bool,
+    /// For each limit, whether it counts by address.
+    by_address: Box<[bool]>,
 }
 
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
@@ -110,13 +172,17 @@ pub(super) struct Facts {
     pub(super) detail: Option<&'static str>,
     pub(super) remedy: Option<&'static str>,
     pub(super) retryable: Option<bool>,
-    /// In seconds, at least 1.
-    pub(super) retry_after: Option<u64>,
+    /// In place of the code's own.
+    pub(super) action: Option<(Action, Actor)>,
+    /// In milliseconds, at least 1.
+    pub(super) wait: Option<u64>,
+    /// What sentences say though it is no member: it follows from members.
+    pub(super) told: Option<(&'static str, u64)>,
     pub(super) members: Vec<(&'static str, Fact)>,
     /// Whether the document lists the credentials that are accepted.
     pub(super) names_accepted: bool,
-    /// For `scope` of the challenge; empty where the caller did not come with a token.
-    pub(super) challenge_scopes: Vec<crate::scope::Scope>,
+    /// For `scope` of the challenge, in place of what the rule needs.
+    pub(super) challenge_scopes: Option<Vec<crate::scope::Scope>>,
     pub(super) allow: Option<HeaderValue>,
     /// What exactly went wrong, for the log.
     pub(super) cause: Cow<'static, str>,
@@ -166,8 +232,14 @@ impl Facts {
         facts.because("the header of a trusted proxy could not be read")
     }
 
-    fn wait(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds.max(1));
+    /// How long to wait, in microseconds.
+    fn wait(mut self, micros: u64) -> Self {
+        self.wait = Some(millis_up(micros));
+        self
+    }
+
+    fn to_do(mut self, action: Action, actor: Actor) -> Self {
+        self.action = Some((action, actor));
         self
     }
 
@@ -185,6 +257,7 @@ impl Known {
             issuers: policy.issuers.iter().cloned().collect(),
             max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
+            by_address: policy.limits.iter().map(crate::limit::Limit::needs_address).collect(),
         }
     }
 
@@ -196,6 +269,7 @@ impl Known {
             issuers: Vec::new(),
             max_bytes: 0,
             takes_keys: false,
+            by_address: Box::default(),
         }
     }
 
@@ -231,7 +305,8 @@ impl Known {
         match refused {
             Refused::NoRule(NoRule::Path) => Facts::default(),
             Refused::NoRule(NoRule::Ambiguous(why)) => {
-                Facts::default().detail(AMBIGUOUS).remedy(AMBIGUOUS_REMEDY).because(why.to_string())
+                let (detail, remedy) = OddPath::of(why).texts();
+                Facts::default().detail(detail).remedy(remedy).because(why.to_string())
             }
             Refused::NoRule(NoRule::Method(allowed)) => {
                 let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
@@ -263,13 +338,23 @@ impl Known {
             }
             Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(gap, draft),
             Refused::Permit(Refusal::Role(roles)) => {
-                Facts::default().texts("required_roles", roles.iter())
+                let facts = Facts::default().texts("required_roles", roles.iter());
+                match draft.kind {
+                    None => facts,
+                    Some(CredentialKind::ApiKey) => facts.remedy(
+                        "Have one of these roles given to the key: {required_roles}. Ask its owner[, or {support}].",
+                    ),
+                    Some(_) => facts.remedy(
+                        "Have one of these roles given to the caller: {required_roles}. Then get a new token.",
+                    ),
+                }
             }
             Refused::Permit(Refusal::Claim { claim, mismatch }) => {
-                let facts = Facts::default().text("claim", claim.to_string());
-                facts.text("mismatch", mismatch.as_str())
+                let (detail, remedy) = about_mismatch(*mismatch);
+                let facts = Facts::default().detail(detail).remedy(remedy);
+                facts.text("claim", claim.to_string()).text("mismatch", mismatch.as_str())
             }
-            Refused::Limits(balance) => rate_limited(balance),
+            Refused::Limits(balance) => self.rate_limited(balance, draft),
         }
     }
 
@@ -316,12 +401,17 @@ impl Known {
     fn key(&self, error: &KeyError, now: u64) -> Facts {
         let about = |key: &KeyRecord| {
             let cause = format!("key {} of client {}", key.id, key.client);
-            Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
+            Facts::default().text("key_id", key.id.to_string()).because(cause)
         };
         let server_time = || rfc3339(now / MICROS);
         match error {
             KeyError::Malformed(malformed) => self.malformed_key(*malformed),
-            KeyError::Unknown => Facts::naming_accepted(),
+            KeyError::Unknown => match self.format.expected_prefix() {
+                Some(prefix) => Facts::default().text("expected_prefix", prefix.to_owned()),
+                None => Facts::default().remedy(
+                    "It was probably deleted or replaced: look it up where you manage your keys, and ask its owner for a new one[, or {support}]. If it is listed there, check that it is sent whole and to the right environment.",
+                ),
+            },
             KeyError::Revoked(key) => about(key),
             KeyError::Expired(key, at) => {
                 about(key).text("expired_at", rfc3339(*at)).text("server_time", server_time())
@@ -329,7 +419,7 @@ impl Known {
             KeyError::NotYetValid(key, from) => about(key)
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(from.saturating_mul(MICROS).saturating_sub(now))),
+                .wait(from.saturating_mul(MICROS).saturating_sub(now)),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
                 .texts("allowed_addresses", &key.terms.addresses),
@@ -341,19 +431,10 @@ impl Known {
     }
 
     fn malformed_key(&self, MalformedKey { fault, mistake }: MalformedKey) -> Facts {
-        let detail = match fault {
-            KeyFault::Empty => "The API key is empty.",
-            KeyFault::Prefix => {
-                "The API key does not begin with {expected_prefix}_: it is of another environment, or no key."
-            }
-            KeyFault::Length => {
-                "The API key does not have {expected_length} characters: it was cut off, or something was added."
-            }
-            KeyFault::Characters => "The API key holds characters that no key has.",
-            KeyFault::CheckDigits => "The check digits of the API key do not fit: it is misspelt.",
-        };
+        let (detail, remedy) = about_key(fault, mistake);
         let mut facts = Facts::naming_accepted()
             .detail(detail)
+            .remedy(remedy)
             .text("failed_check", fault.as_str())
             .because(match mistake {
                 None => Cow::Borrowed(fault.as_str()),
@@ -374,8 +455,22 @@ impl Known {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
             TokenError::IssuerUnknown => accepting(self.issuers.iter()),
-            TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer) => {
+            TokenError::KeyUnknown(issuer) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
+            }
+            TokenError::SignatureInvalid { issuer, by_id } => {
+                let facts = accepting([issuer].into_iter()).because(of_issuer(issuer));
+                let (detail, remedy) = match by_id {
+                    true => (
+                        "The signature of the token is not valid. The key that its `kid` names was found, and does not fit.",
+                        "The token was changed or cut off on its way: send it exactly as it was issued, or get a new one[ from {accepted_issuers}].",
+                    ),
+                    false => (
+                        "The signature of the token is not valid by any key of its issuer.",
+                        "The token was changed or cut off on its way, or signed in another environment: send it exactly as it was issued, or get a new one[ from {accepted_issuers}].",
+                    ),
+                };
+                facts.detail(detail).remedy(remedy)
             }
             TokenError::AlgorithmNotAllowed(issuer) => Facts::default()
                 .texts(
@@ -383,13 +478,25 @@ impl Known {
                     issuer.algorithms.iter().map(|alg| algorithm_name(*alg)),
                 )
                 .because(of_issuer(issuer)),
-            TokenError::Expired { at } => {
-                Facts::default().text("expired_at", rfc3339(*at)).text("server_time", server_time())
+            TokenError::Expired { at, issued } => {
+                let facts = Facts::default()
+                    .text("expired_at", rfc3339(*at))
+                    .text("server_time", server_time());
+                let seconds = now / MICROS;
+                match issued {
+                    Some(issued) if issued.saturating_add(JUST_NOW) >= seconds => Facts {
+                        told: Some(("difference", seconds.saturating_sub(*at))),
+                        ..facts
+                    }
+                    .detail("The token was made just now by its `iat`, and yet it expired at {expired_at}; the server's time is {server_time}.")
+                    .remedy("Check the clock and the time zone of whoever makes the token: its `exp` lies {difference} s in the past. Then get a new one."),
+                    _ => facts,
+                }
             }
             TokenError::NotYetValid { from, wait } => Facts::default()
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(*wait)),
+                .wait(*wait),
             TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => {
                 let facts = Facts::default()
                     .texts("expected_audience", issuer.audiences.names())
@@ -409,6 +516,95 @@ impl Known {
                 .detail(about_claim(*why))
                 .because(format!("{why:?}")),
         }
+    }
+
+    /// Whether a limit that is short counts by address.
+    pub(super) fn is_by_address(&self, balance: &Balance) -> bool {
+        let is_by_address = |limit: u32| self.by_address.get(limit as usize) == Some(&true);
+        balance
+            .iter()
+            .any(|(charge, standing)| standing.wait != Wait::None && is_by_address(charge.limit))
+    }
+
+    fn rate_limited(&self, balance: &Balance, draft: &Draft) -> Facts {
+        // Where costs differ, that of the longest wait.
+        let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
+        let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
+        let mut facts = Facts::default();
+        if let Some(address) = draft.address.filter(|_| self.is_by_address(balance)) {
+            facts = facts.with("address", Fact::Changing(Hole::Address, address.to_string()));
+        }
+        let facts = facts.number("cost", cost).with("limits", Fact::Limits);
+        let facts = if cost > 1 { facts } else { facts.detail("The limit {limits}.") };
+        match balance.wait() {
+            Wait::Never => Facts { retryable: Some(false), ..facts }
+                .to_do(Action::Stop, Actor::Client)
+                .remedy("It never fits: ask for less at once, or for a larger plan."),
+            Wait::None => facts.wait(0),
+            Wait::Micros(micros) => facts.wait(micros),
+        }
+    }
+}
+
+/// A token that was issued so many seconds ago, or later, was made just now.
+const JUST_NOW: u64 = 60;
+
+/// What is wrong with what was sent as a key, and the remedy.
+fn about_key(fault: KeyFault, mistake: Option<KeyMistake>) -> (&'static str, &'static str) {
+    match (mistake, fault) {
+        (Some(KeyMistake::UnsetVariable), _) => (
+            "A placeholder was sent in place of the API key.",
+            "Set the variable that holds the key, and check that the program puts its value in.",
+        ),
+        (Some(KeyMistake::Quoted), _) => (
+            "The API key has quotes around it.",
+            "Send the key without quotes: look at the file or the variable that it is read from.",
+        ),
+        (Some(KeyMistake::SchemeBefore), _) => {
+            ("The API key has the name of a scheme before it.", "Send the key alone in its header.")
+        }
+        (Some(KeyMistake::OtherEnvironment), _) => (
+            "The API key is whole, and of another environment.",
+            "Send a key of this environment: it begins with {expected_prefix}_. Or call the host that the key is for.",
+        ),
+        (None, KeyFault::Empty) => (
+            "The API key is empty.",
+            "Set the variable that holds the key, and check that the program reads it.",
+        ),
+        (None, KeyFault::Prefix) => (
+            "The API key does not begin with {expected_prefix}_.",
+            "Check which value the program sends: it is of another service, or something stands before the key.",
+        ),
+        (None, KeyFault::Length) => (
+            "The API key does not have {expected_length} characters.",
+            "Copy the whole key again: a part is missing, or something was added at its end.",
+        ),
+        (None, KeyFault::Characters) => (
+            "The API key has a character that no key has.",
+            "Copy the key again, without blanks and line breaks in it.",
+        ),
+        (None, KeyFault::CheckDigits) => (
+            "The API key is misspelt: its check digits do not fit.",
+            "Copy the key again in place of typing it: some of its characters are wrong.",
+        ),
+    }
+}
+
+/// In which way a claim does not match, and the remedy.
+fn about_mismatch(mismatch: Mismatch) -> (&'static str, &'static str) {
+    match mismatch {
+        Mismatch::Absent => (
+            "The token has no claim {claim}, and a certain value of it is needed here.",
+            "Use an account whose tokens carry it with that value: ask the provider for the value[ at {support}], and have the issuer add the claim.",
+        ),
+        Mismatch::Different => (
+            "The claim {claim} of the token has another value than is needed here.",
+            "Use an account whose tokens carry the value that is needed: ask the provider which one that is[, at {support}].",
+        ),
+        Mismatch::ApiKey => (
+            "A certain value of the claim {claim} is needed here, and API keys have no claims.",
+            "Send a token that carries the claim in place of the key: ask the provider for the value[ at {support}].",
+        ),
     }
 }
 
@@ -445,16 +641,27 @@ fn unsupported(why: Unsupported) -> Facts {
             "An API key was sent as a bearer token, and keys are not accepted in this form.",
             "an API key was presented as a bearer token, and api_keys.bearer is off",
         ),
+        Unsupported::OtherKeyAsBearer => (
+            "An API key of another environment was sent as a bearer token, and keys are not accepted in this form.",
+            "an API key of another environment was presented as a bearer token, and api_keys.bearer is off",
+        ),
     };
-    Facts::naming_accepted().detail(detail).because(cause)
+    let facts = Facts::naming_accepted().detail(detail).because(cause);
+    match why {
+        Unsupported::OtherKeyAsBearer => facts.remedy(
+            "Send a key of this environment, in exactly this form[: {accepted_credentials}]. Or call the host that the key is for.",
+        ),
+        _ => facts,
+    }
 }
 
 fn too_many_failures(failures: &TooManyFailures) -> Facts {
-    let wait = seconds_up(failures.wait);
+    let wait = failures.wait;
     match &failures.failure {
         Some(failure) => {
             let code = code_of(failure).row().code;
             let facts = Facts { retryable: Some(false), ..Facts::default() };
+            let facts = facts.to_do(Action::FixRequest, Actor::Client);
             facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
         None => Facts::default()
@@ -472,7 +679,16 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
 /// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
 fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
     let missing: Vec<_> = gap.missing().collect();
-    let mut facts = Facts::default()
+    let is_key = draft.kind == Some(CredentialKind::ApiKey);
+    let mut facts = Facts::default();
+    if is_key {
+        let id = Fact::Changing(Hole::KeyId, draft.key_id().to_owned());
+        facts = facts.with("key_id", id).to_do(Action::Ask, Actor::Owner);
+    }
+    let (detail, remedy) = about_scopes(missing.len(), gap.lacks_any, is_key);
+    facts = facts
+        .detail(detail)
+        .remedy(remedy)
         .texts("required_scopes", gap.required.iter())
         .texts("missing_scopes", missing)
         .texts("any_scopes", gap.any.iter());
@@ -480,22 +696,55 @@ fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
         let granted: Vec<_> = principal.scopes().iter().collect();
         facts = facts.texts("granted_scopes", granted);
     }
-    if draft.kind.is_some_and(|kind| kind != CredentialKind::ApiKey) {
-        facts.challenge_scopes = gap.required.iter().chain(gap.any.iter()).cloned().collect();
-    }
+    let needed = if is_key { Vec::new() } else { needed_scopes(&gap.required, &gap.any) };
+    facts.challenge_scopes = Some(needed);
     facts
 }
 
-fn rate_limited(balance: &Balance) -> Facts {
-    // Where costs differ, that of the longest wait.
-    let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
-    let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
-    let facts = Facts::default().number("cost", cost).with("limits", Fact::Limits);
-    match balance.wait() {
-        Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(
-            "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
+/// The least that is enough: all that are required, and the first of those of which one is.
+pub(super) fn needed_scopes(
+    required: &[crate::scope::Scope],
+    any: &[crate::scope::Scope],
+) -> Vec<crate::scope::Scope> {
+    required.iter().chain(any.first()).cloned().collect()
+}
+
+/// What the caller lacks, of so many scopes of which all are needed and of those of which one is;
+/// and the remedy.
+fn about_scopes(missing: usize, lacks_any: bool, is_key: bool) -> (&'static str, &'static str) {
+    match (missing, lacks_any, is_key) {
+        (0, _, false) => (
+            "The token has none of the scopes of which one is needed here.",
+            "Get a token that has one of these scopes as well: {any_scopes}. Then repeat the request with it.",
         ),
-        wait => facts.wait(wait.seconds().unwrap_or(1)),
+        (1, false, false) => (
+            "The token lacks a scope that is needed here.",
+            "Get a token that has the scope {missing_scopes} as well, then repeat the request with it.",
+        ),
+        (_, false, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has all of these scopes as well: {missing_scopes}. Then repeat the request with it.",
+        ),
+        (_, true, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has all of {missing_scopes} as well, and one of {any_scopes}. Then repeat the request with it.",
+        ),
+        (0, _, true) => (
+            "The API key {key_id} has none of the scopes of which one is needed here.",
+            "Have one of these scopes added to the key: {any_scopes}. Ask its owner[, or {support}].",
+        ),
+        (1, false, true) => (
+            "The API key {key_id} lacks a scope that is needed here.",
+            "Have the scope {missing_scopes} added to the key: ask its owner[, or {support}].",
+        ),
+        (_, false, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have all of these scopes added to the key: {missing_scopes}. Ask its owner[, or {support}].",
+        ),
+        (_, true, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have all of {missing_scopes} added to the key, and one of {any_scopes}: ask its owner[, or {support}].",
+        ),
     }
 }
 
@@ -587,7 +836,6 @@ fn of_issuer(issuer: &Issuer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::Mismatch;
 
     /// What counts is said by the error; the row says the same to those who read about the code.
     #[test]
@@ -598,7 +846,7 @@ mod tests {
             TokenError::Malformed("").into(),
             TokenError::TooLarge.into(),
             TokenError::IssuerUnknown.into(),
-            TokenError::Expired { at: 0 }.into(),
+            TokenError::Expired { at: 0, issued: None }.into(),
             TokenError::NotYetValid { from: 0, wait: 1 }.into(),
             TokenError::ClaimMissing { claim: "sub".into(), looks_like_id_token: true }.into(),
             TokenError::ClaimInvalid { claim: "sub".into(), why: ClaimFault::Empty }.into(),

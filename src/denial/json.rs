@@ -10,6 +10,10 @@ const MAX_BODY: usize = 4096;
 /// Detail and remedy are cut at this length.
 const MAX_SENTENCE: usize = 800;
 
+/// What is filled into a hole is not longer: names have at most 64 bytes, each of which may be
+/// percent-encoded.
+const MOST_IN_A_HOLE: usize = 192;
+
 /// What was written, and the places in it where documents of one form differ.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -18,18 +22,25 @@ pub(super) struct Written {
     pub(super) holes: Vec<(usize, usize, Hole)>,
     /// Where the text of `detail` is, quotes included.
     pub(super) detail: Option<Range<usize>>,
-    /// Whether something had to be left out, for want of room.
+    /// Whether something had to be left out, for want of room, or may have to be with what others
+    /// fill in.
     pub(super) is_cut: bool,
 }
 
 /// What changes from one document of a form to the next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Hole {
+pub(crate) enum Hole {
     Instance,
     RetryAfter,
     /// Of the limit with this index in the balance.
     Remaining(usize),
     Reset(usize),
+    /// The public name of the caller's key.
+    KeyId,
+    /// The address of the client.
+    Address,
+    /// The name of the rule.
+    Rule,
 }
 
 impl Written {
@@ -57,6 +68,8 @@ impl Json {
 
     pub(super) fn close(mut self) -> Written {
         self.0.bytes.push(b'}');
+        let filled = self.0.bytes.len() + MOST_IN_A_HOLE * self.0.holes.len();
+        self.0.is_cut |= !self.0.holes.is_empty() && filled > MAX_BODY;
         self.0
     }
 
@@ -73,7 +86,12 @@ impl Json {
 
     pub(super) fn quoted(&mut self, write: impl FnOnce(&mut Text<'_>)) {
         self.bytes(b"\"");
-        write(&mut Text::new(&mut self.0, MAX_SENTENCE));
+        let holes = self.0.holes.len();
+        let mut text = Text::new(&mut self.0, MAX_SENTENCE);
+        write(&mut text);
+        let room = text.room();
+        let more = self.0.holes.len().saturating_sub(holes);
+        self.0.is_cut |= more > 0 && room < MOST_IN_A_HOLE * more;
         self.bytes(b"\"");
     }
 

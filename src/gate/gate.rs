@@ -10,7 +10,7 @@ use super::admission::{Admission, PassedPreflight};
 use super::origin::Origin;
 use super::reload::Record;
 use super::snapshot::{Lasting, Snapshot};
-use crate::address::AddressSource;
+use crate::address::{AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
@@ -59,6 +59,11 @@ impl Gate {
         self.current.store(Arc::new(snapshot));
     }
 
+    /// From now on denials lead to the handbook, which is served.
+    pub(crate) fn serves_handbook(&self) {
+        self.lasting.served.set();
+    }
+
     /// The same, for longer than a request.
     pub(crate) fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
@@ -89,8 +94,11 @@ impl Snapshot {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
-        let denial =
-            |rule, refused| Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
+        let denial = |rule, refused| {
+            let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
+            denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+            denial
+        };
         match outcome {
             Outcome::Preflight(rule) => {
                 let request = voice.observer.request(ask);

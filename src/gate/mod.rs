@@ -42,6 +42,7 @@ pub(crate) use observe::Observer;
 pub(crate) use snapshot::{Lasting, Snapshot};
 pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
+use crate::denial::{RETRY_AFTER_MS, SHOULD_RETRY};
 use crate::policy::Fault;
 
 /// The gate of an application: its policy, its buckets, and what it needs to decide.
@@ -148,7 +149,7 @@ impl Tollgate {
     ///     .expose_headers(gate.exposed_headers());
     /// ```
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
-        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
+        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
         names.extend(self.0.current().voice.renderer.rate_limit.names());
         names
     }

@@ -13,7 +13,7 @@ use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
-use crate::denial::{Denial, Media, Registry, Renderer};
+use crate::denial::{Denial, Media, Registry, Renderer, Served};
 use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
@@ -34,14 +34,16 @@ pub(crate) struct Lasting {
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<MemoryStore>,
     tokens: LastingTokens,
+    /// Whether the handbook is served.
+    pub(super) served: Served,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures, tokens) = Default::default();
-        Self { store, failures, tokens, clock, observer }
+        let (store, failures, tokens, served) = Default::default();
+        Self { store, failures, tokens, served, clock, observer }
     }
 }
 
@@ -68,7 +70,7 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, clock, observer } = lasting.clone();
+        let Lasting { store, failures, tokens, served, clock, observer } = lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -82,7 +84,7 @@ impl Snapshot {
         let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
         let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
         let voice = Voice {
-            renderer: Renderer::new(&policy, registry),
+            renderer: Renderer::new(&policy, registry, served),
             address: policy.address.clone(),
             vary: vary_by_credential(&policy.credential),
             store,

@@ -30,6 +30,7 @@ pub(crate) use load::load;
 #[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
+pub(crate) use reading::Oddity;
 pub(crate) use rule::{
     Anonymous, Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method,
 };

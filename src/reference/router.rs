@@ -74,6 +74,7 @@ impl Tollgate {
     /// # }).unwrap();
     /// ```
     pub fn catalogue(&self) -> Router {
+        self.gate().serves_handbook();
         let snapshot = self.gate().current();
         let api = Api::of(&snapshot);
         let above = Pages::new(&api, Links::Above);

@@ -132,7 +132,7 @@ impl TokenCache {
             return Some(Ok(proven));
         }
         tokens.remove(&Whole(token));
-        Some(Err(TokenError::Expired { at: proven.expires }))
+        Some(Err(TokenError::Expired { at: proven.expires, issued: proven.issued_at }))
     }
 
     /// Verifies a token, and remembers it where it is proven.
@@ -314,7 +314,7 @@ mod tests {
         cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &before).unwrap();
         let after = Issuers::new(vec![issuer("one", &[b'z'; 32])], 8192);
         let answer = cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &after);
-        assert!(matches!(answer, Err(TokenError::SignatureInvalid(_))));
+        assert!(matches!(answer, Err(TokenError::SignatureInvalid { .. })));
     }
 
     #[test]

@@ -62,9 +62,15 @@ pub(crate) enum TokenError {
     IssuerUnknown,
     AlgorithmNotAllowed(Arc<Issuer>),
     KeyUnknown(Arc<Issuer>),
-    SignatureInvalid(Arc<Issuer>),
+    SignatureInvalid {
+        issuer: Arc<Issuer>,
+        /// Whether its `kid` chose the key: then that key was found.
+        by_id: bool,
+    },
     Expired {
         at: u64,
+        /// Unix seconds of `iat`, where the token has one that can be read.
+        issued: Option<u64>,
     },
     NotYetValid {
         from: u64,
@@ -162,7 +168,10 @@ impl Issuer {
             match error {
                 KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
                 KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-                KeySetError::Signature => TokenError::SignatureInvalid(self.clone()),
+                KeySetError::Signature => TokenError::SignatureInvalid {
+                    issuer: self.clone(),
+                    by_id: header.kid.is_some() && self.keys.is_by_id(),
+                },
             }
         })
     }
@@ -178,7 +187,7 @@ impl TokenError {
                 | Self::IssuerUnknown
                 | Self::AlgorithmNotAllowed(_)
                 | Self::KeyUnknown(_)
-                | Self::SignatureInvalid(_)
+                | Self::SignatureInvalid { .. }
         )
     }
 }

@@ -101,7 +101,8 @@ impl Issuer {
         let end = expires.saturating_mul(MICROS);
         let ends = end.saturating_add(leeway);
         if now >= ends {
-            return Err(TokenError::Expired { at: expires });
+            let issued = date(claims, "iat").ok().flatten().map(|date| date.rounded_down);
+            return Err(TokenError::Expired { at: expires, issued });
         }
         if let Some(lifetime) = self.max_lifetime {
             let latest = now.saturating_add(micros(lifetime)).saturating_add(leeway);

@@ -15,15 +15,15 @@ use super::support::{self, Answer, NOW, Server, bearer, claims, key, root, token
 const MOST: usize = 700;
 
 /// A cause, and the request that has it.
-struct Cause {
-    name: &'static str,
-    method: Method,
-    path: &'static str,
-    headers: Vec<(&'static str, String)>,
+pub(super) struct Cause {
+    pub(super) name: &'static str,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) headers: Vec<(&'static str, String)>,
     times: usize,
 }
 
-fn cause(name: &'static str, path: &'static str, headers: &[(&'static str, &str)]) -> Cause {
+pub(super) fn cause(name: &'static str, path: &'static str, headers: &[(&'static str, &str)]) -> Cause {
     let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     Cause { name, method: Method::GET, path, headers, times: 1 }
 }
@@ -121,20 +121,18 @@ path = "/both"
 credentials = ["both"]
 "#;
 
-/// The policy, and the causes in the order of the catalogue.
-fn causes() -> (String, Vec<Cause>) {
+/// The policy, the causes in the order of the catalogue, and good keys.
+pub(super) fn causes() -> (String, Vec<Cause>, Value) {
     let (good, good_entry) = key("billing-2027", "billing", "scopes = [\"orders:read\"]");
     let (expired, expired_entry) = key("billing-2026", "billing", "expires = 2026-06-01T00:00:00Z");
     let (early, early_entry) = key("billing-2028", "billing", "not_before = 2027-02-01T00:00:00Z");
     let (revoked, revoked_entry) = key("billing-lost", "billing", "revoked = true");
-    let (bound, bound_entry) =
-        key("billing-office", "billing", "addresses = [\"203.0.113.0/24\"]");
+    let (bound, bound_entry) = key("billing-office", "billing", "addresses = [\"203.0.113.0/24\"]");
     let entries = [good_entry, expired_entry, early_entry, revoked_entry, bound_entry].concat();
-    let policy =
-        format!("version = 1\n[api_keys]\n{entries}{}{RULES}", support::issuer());
+    let policy = format!("version = 1\n[api_keys]\n{entries}{}{RULES}", support::issuer());
 
     let (unknown, _) = key("unknown", "nobody", "");
-    let other = NewApiKey::generate("tg_test").unwrap().reveal().to_owned();
+    let other = NewApiKey::generate("acme_test").unwrap().reveal().to_owned();
     let last = if good.ends_with('0') { '1' } else { '0' };
     let misspelt = format!("{}{last}", &good[..good.len() - 1]);
     let dashed = format!("{}-{}", &good[..10], &good[11..]);
@@ -228,12 +226,10 @@ fn causes() -> (String, Vec<Cause>) {
         Cause { times: 5, ..by_token("too_many_failures: not looked at", &forged) },
         cause("decision_failed", "/forgotten", &[]),
     ];
-    (policy, causes)
+    (policy, causes, json!({ "good": good }))
 }
 
-async fn provoke(server: &Server, at: usize, cause: &Cause) -> Answer {
-    // Failures and limits are counted for each address: every cause comes from one of its own.
-    let server = server.from(&format!("127.0.4.{}", at + 1));
+pub(super) async fn provoke(server: &Server, cause: &Cause) -> Answer {
     let headers: Vec<(&str, &str)> =
         cause.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut answer = server.call(cause.method.clone(), cause.path, &headers).await;
@@ -273,11 +269,13 @@ fn written(name: &str, answer: &Answer) -> String {
 
 #[tokio::test]
 async fn each_cause_has_its_own_short_answer() {
-    let (policy, causes) = causes();
+    let (policy, causes, _) = causes();
     let server = super::catalogue::serve(&policy).await;
     let (mut text, mut long) = (String::new(), Vec::new());
     for (at, cause) in causes.iter().enumerate() {
-        let answer = provoke(&server, at, cause).await;
+        // Failures and limits are counted for each address: every cause comes from one of its own.
+        let server = server.from(&format!("127.0.4.{}", at + 1));
+        let answer = provoke(&server, cause).await;
         assert_ne!(answer.status, 200, "{}", cause.name);
         text += &written(cause.name, &answer);
         if without_lists(&answer.json()) > MOST {

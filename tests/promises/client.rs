@@ -168,7 +168,7 @@ mod the_program_that_tells {
     async fn says_what_is_needed() {
         let (api, key) = super::orders("scopes = [\"orders:write\"]").await;
         let error = list_orders(&Client::new(), &api, &key).await.unwrap_err().to_string();
-        assert!(error.starts_with("Insufficient scope: Get a credential"), "{error}");
+        assert!(error.starts_with("Insufficient scope: Have the scope orders:write"), "{error}");
         assert!(error.contains("orders:write"), "{error}");
     }
 }
