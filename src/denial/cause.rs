@@ -103,28 +103,28 @@ impl OddPath {
     fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::Odd(Oddity::EmptySegment) => (
-                "The path has a double slash, so it can be read in more than one way.",
-                "Join the parts of the path with exactly one slash, and check that each id in it is set.",
+                "The path has a double slash.",
+                "A path that can be read in more than one way is denied: join its parts with exactly one slash, and check that each id in it is set.",
             ),
             Self::Odd(Oddity::Backslash) => (
-                "The path has a backslash, so it can be read in more than one way.",
-                "Write slashes between the parts of the path, and no backslash in them.",
+                "The path has a backslash.",
+                "A path that can be read in more than one way is denied: write slashes between its parts, and no backslash in them.",
             ),
             Self::Odd(Oddity::DotSegment) => (
-                "The path has a dot segment, so it can be read in more than one way.",
-                "Send the path that the dot segments lead to, without them.",
+                "The path has a dot segment.",
+                "A path that can be read in more than one way is denied: send the one that the dot segments lead to.",
             ),
             Self::Odd(Oddity::NotUtf8) => (
                 "The path, percent-decoded, is not UTF-8.",
-                "Write the path in UTF-8, then percent-encode it.",
+                "A path that can be read in more than one way is denied: write it in UTF-8, then percent-encode it.",
             ),
             Self::Odd(Oddity::ControlCharacter) => (
                 "The path has an encoded control character.",
-                "Take the control character out of the path: it is often a line break at the end of an id.",
+                "A path that can be read in more than one way is denied: take the character out, which is often a line break at the end of an id.",
             ),
             Self::EncodedSlash => (
                 "The path has an encoded slash or backslash, and none may be in it here.",
-                "Send a path whose parts have no slash or backslash in them[. Ask the provider at {support} if an id has one].",
+                "A path that can be read in more than one way is denied: send one whose parts have no slash or backslash in them[. Ask the provider at {support} if an id has one].",
             ),
             Self::Otherwise => (
                 "Servers may read this path as that of another rule.",
@@ -238,7 +238,7 @@ impl Facts {
         self
     }
 
-    fn to_do(mut self, action: Action, actor: Actor) -> Self {
+    fn action(mut self, action: Action, actor: Actor) -> Self {
         self.action = Some((action, actor));
         self
     }
@@ -538,7 +538,7 @@ impl Known {
         let facts = if cost > 1 { facts } else { facts.detail("The limit {limits}.") };
         match balance.wait() {
             Wait::Never => Facts { retryable: Some(false), ..facts }
-                .to_do(Action::Stop, Actor::Client)
+                .action(Action::Stop, Actor::Client)
                 .remedy("It never fits: ask for less at once, or for a larger plan."),
             Wait::None => facts.wait(0),
             Wait::Micros(micros) => facts.wait(micros),
@@ -661,7 +661,7 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
         Some(failure) => {
             let code = code_of(failure).row().code;
             let facts = Facts { retryable: Some(false), ..Facts::default() };
-            let facts = facts.to_do(Action::FixRequest, Actor::Client);
+            let facts = facts.action(Action::FixRequest, Actor::Client);
             facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
         None => Facts::default()
@@ -683,7 +683,7 @@ fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
     let mut facts = Facts::default();
     if is_key {
         let id = Fact::Changing(Hole::KeyId, draft.key_id().to_owned());
-        facts = facts.with("key_id", id).to_do(Action::Ask, Actor::Owner);
+        facts = facts.with("key_id", id).action(Action::Ask, Actor::Owner);
     }
     let (detail, remedy) = about_scopes(missing.len(), gap.lacks_any, is_key);
     facts = facts
@@ -725,6 +725,10 @@ fn about_scopes(missing: usize, lacks_any: bool, is_key: bool) -> (&'static str,
             "The token lacks scopes that are needed here.",
             "Get a token that has all of these scopes as well: {missing_scopes}. Then repeat the request with it.",
         ),
+        (1, true, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has the scope {missing_scopes} as well, and one of {any_scopes}. Then repeat the request with it.",
+        ),
         (_, true, false) => (
             "The token lacks scopes that are needed here.",
             "Get a token that has all of {missing_scopes} as well, and one of {any_scopes}. Then repeat the request with it.",
@@ -740,6 +744,10 @@ fn about_scopes(missing: usize, lacks_any: bool, is_key: bool) -> (&'static str,
         (_, false, true) => (
             "The API key {key_id} lacks scopes that are needed here.",
             "Have all of these scopes added to the key: {missing_scopes}. Ask its owner[, or {support}].",
+        ),
+        (1, true, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have the scope {missing_scopes} added to the key, and one of {any_scopes}: ask its owner[, or {support}].",
         ),
         (_, true, true) => (
             "The API key {key_id} lacks scopes that are needed here.",

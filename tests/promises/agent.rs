@@ -72,7 +72,8 @@ impl Agent<'_> {
 
     /// Does what one denial says; whether the request is worth sending again.
     fn obey(&mut self, denial: &Value) -> bool {
-        let token = serde_json::json!({"kind": "token", "name": "authorization", "scheme": "Bearer"});
+        let token =
+            serde_json::json!({"kind": "token", "name": "authorization", "scheme": "Bearer"});
         let list = |name: &str| -> Vec<String> {
             let items = denial[name].as_array().cloned().unwrap_or_default();
             items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
@@ -123,7 +124,11 @@ async fn recover(server: Server, cause: &Cause, keys: &Value) -> (String, End) {
         keys,
         method: cause.method.clone(),
         path: cause.path,
-        headers: cause.headers.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
+        headers: cause
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).into(), value.clone()))
+            .collect(),
         did: Vec::new(),
     };
     if cause.name == "too_many_failures: not looked at" {

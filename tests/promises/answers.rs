@@ -23,7 +23,11 @@ pub(super) struct Cause {
     times: usize,
 }
 
-pub(super) fn cause(name: &'static str, path: &'static str, headers: &[(&'static str, &str)]) -> Cause {
+pub(super) fn cause(
+    name: &'static str,
+    path: &'static str,
+    headers: &[(&'static str, &str)],
+) -> Cause {
     let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     Cause { name, method: Method::GET, path, headers, times: 1 }
 }
@@ -112,6 +116,9 @@ credentials = ["api_key"]
 name = "item"
 path = "/items/{id}"
 [[rule]]
+name = "special"
+path = "/items/special"
+[[rule]]
 name = "exact"
 path = "/exact/{id}"
 encoded_slashes = false
@@ -125,7 +132,11 @@ credentials = ["both"]
 pub(super) fn causes() -> (String, Vec<Cause>, Value) {
     let (good, good_entry) = key("billing-2027", "billing", "scopes = [\"orders:read\"]");
     let (expired, expired_entry) = key("billing-2026", "billing", "expires = 2026-06-01T00:00:00Z");
-    let (early, early_entry) = key("billing-2028", "billing", "not_before = 2027-02-01T00:00:00Z");
+    let (early, early_entry) = key(
+        "billing-2028",
+        "billing",
+        "not_before = 2027-02-01T00:00:00Z\nscopes = [\"orders:read\"]",
+    );
     let (revoked, revoked_entry) = key("billing-lost", "billing", "revoked = true");
     let (bound, bound_entry) = key("billing-office", "billing", "addresses = [\"203.0.113.0/24\"]");
     let entries = [good_entry, expired_entry, early_entry, revoked_entry, bound_entry].concat();
@@ -212,8 +223,8 @@ pub(super) fn causes() -> (String, Vec<Cause>, Value) {
         cause("no_matching_rule: empty segment", "//orders", &[]),
         cause("no_matching_rule: dot segment", "/items/../orders", &[]),
         cause("no_matching_rule: encoded slash", "/exact/a%2Fb", &[]),
-        cause("no_matching_rule: another rule", "/%6Frders/", &[]),
-        Cause { method: Method::DELETE, ..cause("method_not_allowed", "/orders", &[]) },
+        cause("no_matching_rule: another rule", "/items/%73pecial", &[]),
+        Cause { method: Method::DELETE, ..cause("method_not_allowed", "/orders", &[("x-api-key", &good)]) },
         Cause { times: 6, ..cause("rate_limited: client", "/per-client", &[("x-api-key", &good)]) },
         Cause { times: 2, ..cause("rate_limited: cost", "/costly", &[(auth, &valid)]) },
         Cause { times: 2, ..cause("rate_limited: address", "/per-address", &[(auth, &valid)]) },
@@ -289,4 +300,97 @@ async fn each_cause_has_its_own_short_answer() {
     assert!(long.is_empty(), "longer than {MOST} bytes: {long:?}");
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == text, "the answers changed: run with UPDATE=1, and read the difference");
+}
+
+/// `help` leads to the entry of the rule in the handbook, wherever that is.
+#[tokio::test]
+async fn help_leads_to_the_rule_in_the_handbook() {
+    let rules = "[[rule]]\nname = \"orders\"\nmethods = [\"GET\"]\npath = \"/orders\"\n\
+         [[rule]]\nname = \"staff#1\"\npath = \"/staff\"\n\
+         [[rule]]\nname = \"hidden\"\npath = \"/hidden\"\nlisted = false\n";
+    let (_, entry) = key("one", "one", "");
+    let plain = format!("version = 1\n[api_keys]\n{entry}{rules}");
+    let told = format!("{plain}[denial]\ndocs = \"https://docs.example.com/errors/\"\n");
+
+    let (gate, clock) = support::gate(&plain).await;
+    let app = axum::Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = support::serve(app.clone(), clock.clone()).await;
+    let help = async |server: &Server, path: &str| {
+        server.get(path, &[]).await.json().get("help").map(|help| help.as_str().unwrap().to_owned())
+    };
+    assert_eq!(help(&server, "/orders").await, None, "nobody serves a handbook");
+    // Documents that were written before that have it now.
+    let server = support::serve(gate.catalogue().merge(app), clock).await;
+    assert_eq!(help(&server, "/orders").await.unwrap(), "/errors/handbook#orders");
+    assert_eq!(help(&server, "/staff").await.unwrap(), "/errors/handbook#staff%231");
+    assert_eq!(help(&server, "/hidden").await, None, "it is not in the handbook");
+    assert_eq!(help(&server, "/nowhere").await, None);
+    let put = server.call(Method::PUT, "/orders", &[]).await.json();
+    assert_eq!((&put["code"], put.get("help")), (&json!("method_not_allowed"), None));
+    let page = server.get("/errors/handbook", &[("accept", "text/html")]).await.text;
+    assert!(page.contains("id=\"orders\"") && page.contains("id=\"staff#1\""), "{page}");
+
+    let server = support::trial(&told).await;
+    let expected = "https://docs.example.com/errors/handbook#orders";
+    assert_eq!(help(&server, "/orders").await.unwrap(), expected);
+}
+
+/// What is our own fault costs nothing, a code that nobody declared included.
+#[tokio::test]
+async fn a_fault_of_ours_gives_back_what_was_taken() {
+    let policy = "version = 1\n[[limit]]\nname = \"few\"\nrate = \"2/hour\"\nper = [\"address\"]\n\
+         [[rule]]\nname = \"all\"\npath = \"/{*rest}\"\npublic = true\nlimits = [\"few\"]\n";
+    let (gate, clock) = support::gate(policy).await;
+    let undeclared = || async { Err::<(), _>(tollgate::Denial::named("nobody_declared_it")) };
+    let no_caller = |_: tollgate::Principal| async { "never" };
+    let app = axum::Router::new()
+        .route("/undeclared", axum::routing::get(undeclared))
+        .route("/no-caller", axum::routing::get(no_caller))
+        .fallback(|| async { "ok" })
+        .layer(gate.layer());
+    let server = support::serve(app, clock).await;
+    for path in ["/undeclared", "/no-caller"] {
+        for _ in 0..3 {
+            assert_eq!(server.get(path, &[]).await.code(), "decision_failed", "{path}");
+        }
+    }
+    for expected in [200, 200, 403] {
+        assert_eq!(server.get("/fine", &[]).await.status, expected);
+    }
+}
+
+static ORDER_LOCKED: tollgate::DenialCode =
+    tollgate::DenialCode::new("order_locked", tollgate::Category::Authorization)
+        .with_title("Order locked")
+        .with_detail("The order is locked by {locked_by}.")
+        .example(|denial| denial.member("locked_by", "the warehouse").member("since_days", 3));
+
+/// A code of the application is shown as its handlers send it.
+#[tokio::test]
+async fn a_code_of_the_application_is_shown_with_its_members() {
+    let policy = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/locked\"\npublic = true\n";
+    let gate = tollgate::Tollgate::builder().policy(policy).code(&ORDER_LOCKED).build();
+    let gate = gate.await.unwrap();
+    let locked = || async {
+        Err::<(), _>(tollgate::Denial::new(&ORDER_LOCKED).member("locked_by", "the warehouse"))
+    };
+    let app = axum::Router::new().route("/locked", axum::routing::get(locked)).layer(gate.layer());
+    let clock = tollgate::ManualClock::at(NOW);
+    let server = support::serve(gate.catalogue().merge(app), clock).await;
+
+    let denial = server.get("/locked", &[]).await.json();
+    let page = denial["type"].as_str().unwrap();
+    for accept in ["text/html", "text/markdown", "application/json"] {
+        let text = server.get(page, &[("accept", accept)]).await.text;
+        for part in ["locked by the warehouse", "locked_by", "since_days"] {
+            assert!(text.contains(part), "{part} in {accept}: {text}");
+        }
+    }
+    let schema = server.get("/errors/denial.schema.json", &[]).await.json();
+    let members = &schema["$defs"]["order_locked"]["properties"];
+    assert_eq!(members["locked_by"], json!({"type": "string"}));
+    assert_eq!(members["since_days"], json!({"type": "integer"}));
+    let module = server.get("/errors/denial.ts", &[]).await.text;
+    assert!(module.contains("  readonly locked_by?: string;\n"), "{module}");
+    assert!(module.contains("  readonly since_days?: number;\n"), "{module}");
 }
