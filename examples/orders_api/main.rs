@@ -78,6 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
         format!("cannot listen on {listen}: {error}; name another address, such as `cargo run --example orders_api 127.0.0.1:3001`")
     })?;
+    let stop = stop()?;
     if let Some(file) = credentials {
         demo.write(listener.local_addr()?, &file)?;
     }
@@ -85,7 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (told, stopped) = tokio::sync::oneshot::channel();
     let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async {
-            stop().await;
+            stop.await;
             let _ = told.send(());
         });
     // Connections may finish, but not for ever. The folder of the demo is removed in any case.
@@ -99,18 +100,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits for the signal to stop.
-async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// The signal to stop. It is listened for from now on, not from when it is first waited for: who
+/// stops the example as soon as it says that it listens is heard.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
-            return;
-        }
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 /// A request in the log: without its query, where clients put secrets.

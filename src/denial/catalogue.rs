@@ -54,6 +54,9 @@ macro_rules! denial_codes {
 }
 
 impl Code {
+    /// How many there are.
+    pub(crate) const COUNT: usize = ROWS.len();
+
     /// All that is known about it.
     pub(crate) fn row(self) -> &'static DenialCode {
         &ROWS[self as usize]

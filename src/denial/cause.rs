@@ -79,6 +79,8 @@ pub(super) enum OddPath {
     EncodedSlash,
     /// Other software may read it as that of another rule, or another id in it.
     Otherwise,
+    /// It is that of a rule once it is decoded.
+    Encoded,
 }
 
 impl OddPath {
@@ -87,6 +89,7 @@ impl OddPath {
             Ambiguity::Odd(oddity) => Self::Odd(*oddity),
             Ambiguity::EncodedSlash { .. } => Self::EncodedSlash,
             Ambiguity::OtherRule { .. } | Ambiguity::OtherValue { .. } => Self::Otherwise,
+            Ambiguity::OnlyRead { .. } => Self::Encoded,
         }
     }
 
@@ -96,6 +99,7 @@ impl OddPath {
             Self::Odd(oddity) => Ambiguity::Odd(oddity),
             Self::EncodedSlash => Ambiguity::EncodedSlash { rule: "".into() },
             Self::Otherwise => Ambiguity::OtherRule { raw: "".into(), read: "".into() },
+            Self::Encoded => Ambiguity::OnlyRead { read: "".into() },
         }
     }
 
@@ -125,6 +129,10 @@ impl OddPath {
             Self::EncodedSlash => (
                 "The path has an encoded slash or backslash, and none may be in it here.",
                 "A path that can be read in more than one way is denied: send one whose parts have no slash or backslash in them[. Ask the provider at {support} if an id has one].",
+            ),
+            Self::Encoded => (
+                "No rule covers this path as it was sent, and one does once it is decoded.",
+                "A path that can be read in more than one way is denied: percent-encode only what must be, no letters, digits and slashes.",
             ),
             Self::Otherwise => (
                 "Servers may read this path as that of another rule.",

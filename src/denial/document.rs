@@ -226,6 +226,11 @@ impl Denial {
         }
     }
 
+    /// The code, where it is one of ours.
+    pub(crate) fn known_code(&self) -> Option<Code> {
+        self.0.reason.row().ok()?.known
+    }
+
     /// The category of the code; `None` for one of the policy, which the gate looks up.
     pub fn category(&self) -> Option<Category> {
         self.0.reason.row().ok().map(|row| row.category)

@@ -18,6 +18,7 @@ use super::catalogue::Code;
 use super::cause::{Known, OddPath, code_of};
 use super::document::{Denial, Draft, Reason};
 use super::json::{Hole, Written};
+use super::rate_limit::decimal;
 use super::render::SHOULD_RETRY;
 use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
@@ -321,7 +322,7 @@ pub(super) struct Form {
 
 impl Form {
     fn new(composed: Composed) -> Self {
-        let Composed { status, headers, written } = composed;
+        let Composed { status, mut headers, written } = composed;
         let (mut text, mut holes, mut from) = (Vec::new(), Vec::new(), 0);
         for (begin, end, hole) in written.holes {
             text.extend_from_slice(&written.bytes[from..begin]);
@@ -329,6 +330,8 @@ impl Form {
             from = end;
         }
         text.extend_from_slice(&written.bytes[from..]);
+        // Its place: in a copy of these headers there is no room for another one.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         Self { status, headers, text: text.into(), holes: holes.into() }
     }
 
@@ -358,11 +361,12 @@ impl Form {
 
         let mut headers = self.headers.clone();
         for (name, value) in &mut headers {
-            if let Some(changed) = values.header(name) {
+            if *name == CONTENT_LENGTH {
+                *value = decimal(body.len() as u64);
+            } else if let Some(changed) = values.header(name) {
                 *value = changed;
             }
         }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         respond(self.status, headers, body)
     }
 }
@@ -459,7 +463,7 @@ limits = ["large"]
             let number = |at: usize, below: usize| numbers[at] as usize % below;
             let issuer = || self.known.issuers[number(0, 2)].clone();
             match kind {
-                0 => match number(0, 8) {
+                0 => match number(0, 9) {
                     0 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::EmptySegment)).into(),
                     1 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::Backslash)).into(),
                     2 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::DotSegment)).into(),
@@ -473,6 +477,7 @@ limits = ["large"]
                         let (raw, read) = (rule.name.clone(), "another".into());
                         NoRule::Ambiguous(Ambiguity::OtherRule { raw, read }).into()
                     }
+                    7 => NoRule::Ambiguous(Ambiguity::OnlyRead { read: rule.name.clone() }).into(),
                     _ => NoRule::Path.into(),
                 },
                 1 => CredentialError::Missing.into(),

@@ -113,7 +113,7 @@ impl RateLimitWriter {
         if self.headers.legacy {
             let numbers = self.legacy(balance);
             for (name, number) in LEGACY.into_iter().zip(numbers) {
-                headers.insert(name, HeaderValue::from(number));
+                headers.insert(name, decimal(number));
             }
         }
     }
@@ -124,7 +124,7 @@ impl RateLimitWriter {
             return Some(self.state(balance));
         }
         let at = LEGACY.iter().position(|legacy| legacy == name)?;
-        Some(HeaderValue::from(self.legacy(balance)[at]))
+        Some(decimal(self.legacy(balance)[at]))
     }
 
     /// The numbers of [`LEGACY`], of the tightest limit.
@@ -278,6 +278,14 @@ fn list(
         item(standing, &mut line);
     }
     HeaderValue::from_bytes(&line).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A number in a header, in one piece of memory of its length.
+///
+/// INVARIANT: digits are valid in a header.
+pub(super) fn decimal(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number))
+        .unwrap_or(HeaderValue::from_static(""))
 }
 
 /// INVARIANT: text is always serializable.

@@ -21,7 +21,7 @@ use super::document::{Denial, Draft, Fact, seconds_of};
 use super::form::{Composed, FormKey, Forms, Shape, Values};
 use super::json::{Hole, Json, Written};
 use super::media::Media;
-use super::rate_limit::RateLimitWriter;
+use super::rate_limit::{RateLimitWriter, decimal};
 use super::registry::Registry;
 use super::template::Text;
 use crate::credential::{CredentialPolicy, Kinds};
@@ -285,8 +285,8 @@ impl Document<'_> {
         headers.insert(VARY, HeaderValue::from_static("accept"));
         self.challenge(&written, &mut headers);
         if let Some(millis) = self.facts.wait {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_of(millis)));
-            headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
+            headers.insert(RETRY_AFTER, decimal(seconds_of(millis)));
+            headers.insert(RETRY_AFTER_MS, decimal(millis));
         }
         headers.insert(SHOULD_RETRY, should_retry(self.is_retryable(), self.facts.wait));
         if !self.minimal {
@@ -587,10 +587,10 @@ impl Values for Changing<'_> {
 
     fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
         if *name == RETRY_AFTER {
-            return self.draft.wait().map(seconds_of).map(HeaderValue::from);
+            return self.draft.wait().map(seconds_of).map(decimal);
         }
         if *name == RETRY_AFTER_MS {
-            return self.draft.wait().map(HeaderValue::from);
+            return self.draft.wait().map(decimal);
         }
         if *name == SHOULD_RETRY {
             return Some(should_retry(self.is_retryable, self.draft.wait()));

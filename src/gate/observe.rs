@@ -10,8 +10,8 @@
 //! | `tollgate_admitted_total` | `rule` |
 //! | `tollgate_denied_total` | `code` (the true one), `rule` (absent where none decided), `mode` (`enforce` or `shadow`) |
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashSet;
 use http::{HeaderMap, HeaderName, Method};
@@ -21,8 +21,8 @@ use tracing::{Span, field};
 
 use crate::ask::Ask;
 use crate::decision::{Caller, Decision, Outcome, Step};
-use crate::denial::{Category, Denial, Reason, Renderer};
-use crate::policy::{Mode, Rule};
+use crate::denial::{Category, Code, Denial, Reason, Renderer};
+use crate::policy::{Counters, Mode, Rule};
 use crate::principal::Principal;
 
 /// A path or a request id is cut at this length.
@@ -38,6 +38,8 @@ pub(crate) struct Observer {
     forwarded: Once,
     /// Codes that were not registered, each of which is said once.
     unregistered: DashSet<&'static str>,
+    /// Of the requests that no rule covers.
+    unruled: Counters,
 }
 
 /// Something that is said once.
@@ -69,8 +71,15 @@ impl Observer {
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
         });
-        let (missing_peer, preflight, forwarded) = Default::default();
-        Self { request_id, missing_peer, preflight, forwarded, unregistered: DashSet::new() }
+        let (missing_peer, preflight, forwarded, unruled) = Default::default();
+        Self {
+            request_id,
+            missing_peer,
+            preflight,
+            forwarded,
+            unregistered: DashSet::new(),
+            unruled,
+        }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
@@ -126,7 +135,7 @@ impl Observer {
 
     /// A request was admitted.
     pub(crate) fn admitted(&self, rule: &Rule) {
-        rule.admitted.get_or_init(|| counter_of(&rule.name)).increment(1);
+        rule.counters.admitted(|| counter_of(&rule.name)).increment(1);
     }
 
     /// A request was denied.
@@ -187,13 +196,16 @@ impl Observer {
 
     fn count(&self, denial: &Denial, mode: Mode) {
         let rule = denial.draft().rule.as_ref();
-        let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
-        let labels = [
-            Label::new("code", SharedString::from(denial.code().to_owned())),
-            Label::new("mode", mode.as_str()),
-        ];
-        let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
-        counter!("tollgate_denied_total", labels).increment(1);
+        let counters = rule.map_or(&self.unruled, |rule| &rule.counters);
+        let make = || denied(rule, denial.code(), mode);
+        let kept = denial.known_code().and_then(|code| {
+            let index = 2 * code as usize + usize::from(mode == Mode::Shadow);
+            counters.denied(index, 2 * Code::COUNT, make)
+        });
+        match kept {
+            Some(counter) => counter.increment(1),
+            None => make().increment(1),
+        }
     }
 
     fn say_unregistered(&self, renderer: &Renderer, denial: &Denial) {
@@ -224,8 +236,18 @@ fn is_heard() -> bool {
     LevelFilter::current() >= LevelFilter::ERROR
 }
 
-fn counter_of(rule: &std::sync::Arc<str>) -> Counter {
+fn counter_of(rule: &Arc<str>) -> Counter {
     counter!("tollgate_admitted_total", "rule" => SharedString::from(rule.clone()))
+}
+
+fn denied(rule: Option<&Arc<Rule>>, code: &str, mode: Mode) -> Counter {
+    let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
+    let labels = [
+        Label::new("code", SharedString::from(code.to_owned())),
+        Label::new("mode", mode.as_str()),
+    ];
+    let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
+    counter!("tollgate_denied_total", labels)
 }
 
 /// The line of a denial.

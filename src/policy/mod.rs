@@ -32,7 +32,7 @@ pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use reading::Oddity;
 pub(crate) use rule::{
-    Anonymous, Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method,
 };
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;

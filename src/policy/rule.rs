@@ -23,8 +23,7 @@ use crate::scope::Scope;
 pub(crate) struct Rule {
     /// Its place in the policy.
     pub(crate) index: usize,
-    /// Counts the requests that it admits.
-    pub(crate) admitted: OnceLock<Counter>,
+    pub(crate) counters: Counters,
     pub(crate) name: Arc<str>,
     /// As in the policy; empty for all.
     pub(crate) methods: Vec<Method>,
@@ -44,6 +43,31 @@ pub(crate) struct Rule {
     pub(crate) encoded_slashes: bool,
     /// The parameters of the path that decide, by name: those that claims or limits name.
     pub(crate) path_parameters: Vec<Box<str>>,
+}
+
+/// The counters of a rule's requests. Each is made when it is first needed: finding one anew costs
+/// more than the decision.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    admitted: OnceLock<Counter>,
+    denied: OnceLock<Box<[OnceLock<Counter>]>>,
+}
+
+impl Counters {
+    pub(crate) fn admitted(&self, make: impl FnOnce() -> Counter) -> &Counter {
+        self.admitted.get_or_init(make)
+    }
+
+    /// The counter at `index` of `count`.
+    pub(crate) fn denied(
+        &self,
+        index: usize,
+        count: usize,
+        make: impl FnOnce() -> Counter,
+    ) -> Option<&Counter> {
+        let empty = || std::iter::repeat_with(OnceLock::new).take(count).collect();
+        Some(self.denied.get_or_init(empty).get(index)?.get_or_init(make))
+    }
 }
 
 /// Who may call.

@@ -71,6 +71,8 @@ pub(crate) enum Ambiguity {
     EncodedSlash { rule: Arc<str> },
     /// Read once more, the path falls to another rule.
     OtherRule { raw: Arc<str>, read: Arc<str> },
+    /// No rule covers it as it was sent; this one does, once the path is decoded.
+    OnlyRead { read: Arc<str> },
     /// Read once more, a parameter that decides has another value.
     OtherValue { rule: Arc<str>, parameter: Box<str> },
 }
@@ -93,6 +95,9 @@ impl fmt::Display for Ambiguity {
             }
             Self::OtherRule { raw, read } => {
                 write!(f, "the path falls to rule {raw}, and to rule {read} once it is decoded")
+            }
+            Self::OnlyRead { read } => {
+                write!(f, "the path falls to no rule, and to rule {read} once it is decoded")
             }
             Self::OtherValue { rule, parameter } => write!(
                 f,
@@ -211,9 +216,36 @@ impl RuleTable {
         if !is_plain && let Some(oddity) = oddity(path) {
             return Err(NoRule::Ambiguous(Ambiguity::Odd(oddity)));
         }
-        let index = self.find_raw(method, path)?;
+        let index = match self.find_raw(method, path) {
+            Err(NoRule::Path) => return Err(self.find_read(path, is_plain)),
+            found => found?,
+        };
         self.check_readings(method, path, index, is_plain).map_err(NoRule::Ambiguous)?;
         Ok(index)
+    }
+
+    /// Why no rule covers a path: where one would once the path is decoded, that is the reason.
+    fn find_read(&self, path: &str, is_plain: bool) -> NoRule {
+        let mut read = self
+            .readings(path, is_plain)
+            .filter_map(|(kind, tables)| tables.find_anywhere(&read_path(path, kind)));
+        read.next().map_or(NoRule::Path, |found| {
+            NoRule::Ambiguous(Ambiguity::OnlyRead { read: self.rules[found].name.clone() })
+        })
+    }
+
+    /// The ways in which a path is read, beside the raw one.
+    fn readings(
+        &self,
+        path: &str,
+        is_plain: bool,
+    ) -> impl Iterator<Item = (Semicolon, &PathTables)> {
+        // A plain path reads as itself; it may still be what a pattern means by `%72`.
+        let kinds = match is_plain || (self.read.is_empty() && !has_semicolon(path)) {
+            true => &Semicolon::ALL[..1],
+            false => &Semicolon::ALL[..],
+        };
+        kinds.iter().zip(0..).map(|(kind, at)| (*kind, self.read.get(at).unwrap_or(&self.raw)))
     }
 
     fn check_readings(
@@ -227,21 +259,15 @@ impl RuleTable {
         if !rule.encoded_slashes && has_encoded_slash(path) {
             return Err(Ambiguity::EncodedSlash { rule: rule.name.clone() });
         }
-        // A plain path reads as itself; it may still be what a pattern means by `%72`.
-        let kinds = match is_plain || (self.read.is_empty() && !has_semicolon(path)) {
-            true => &Semicolon::ALL[..1],
-            false => &Semicolon::ALL[..],
-        };
-        for (kind, at) in kinds.iter().zip(0..) {
-            let tables = self.read.get(at).unwrap_or(&self.raw);
-            let read = read_path(path, *kind);
+        for (kind, tables) in self.readings(path, is_plain) {
+            let read = read_path(path, kind);
             let same_method = self.table(method).and_then(|table| tables.find(table, &read));
             let Some(found) = same_method.or_else(|| tables.find_anywhere(&read)) else { continue };
             if same_method != Some(index) {
                 let read = self.rules[found].name.clone();
                 return Err(Ambiguity::OtherRule { raw: rule.name.clone(), read });
             }
-            let pattern = read_pattern(&rule.path, *kind);
+            let pattern = read_pattern(&rule.path, kind);
             for name in &rule.path_parameters {
                 let value = values(&pattern, &read).find(|(known, _)| *known == &**name);
                 if value.map(|(_, value)| value.into()) != self.parameter(RuleId(index), path, name)
@@ -372,7 +398,7 @@ mod tests {
             check_path(path).unwrap();
             Rule {
                 index: 0,
-                admitted: Default::default(),
+                counters: Default::default(),
                 name: (*name).into(),
                 methods: methods.to_vec(),
                 path: (*path).into(),
@@ -518,6 +544,9 @@ mod tests {
             ("/open/..;/u/7", "any"),
             // For its method there is no rule, but for another one.
             ("/m/x%2F7", "post"),
+            // As it is there is none.
+            ("/f%2Fkey", "file"),
+            ("/nowhere/..;/admin", "admin"),
         ] {
             let answer = name(&table, &Method::GET, path);
             let expected = format!(", and to rule {other} once it is decoded");
@@ -532,6 +561,7 @@ mod tests {
             ("/open/a/..;/b", "open"),
             ("/open/..;/nowhere", "open"),
             ("/m/x%2F7%2F8", "get"),
+            ("/nowhere%2Fkey", "-"),
         ] {
             assert_eq!(name(&table, &Method::GET, path), rule, "{path}");
         }

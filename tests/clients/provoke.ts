@@ -45,7 +45,7 @@ const requests: readonly (readonly [string, string, Record<string, string>])[] =
   ...Array.from({ length: 10 }, () => ["", "GET /orders", reader] as const),
   ["rate_limited", "GET /orders", reader],
   ...Array.from({ length: 20 }, () => ["", "GET /orders", { "x-api-key": "nonsense" }] as const),
-  ["too_many_failures", "GET /orders", reader],
+  ["too_many_failures", "GET /orders", { "x-api-key": "nonsense" }],
 ];
 
 await mkdir(folder, { recursive: true });

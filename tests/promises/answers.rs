@@ -223,8 +223,12 @@ pub(super) fn causes() -> (String, Vec<Cause>, Value) {
         cause("no_matching_rule: empty segment", "//orders", &[]),
         cause("no_matching_rule: dot segment", "/items/../orders", &[]),
         cause("no_matching_rule: encoded slash", "/exact/a%2Fb", &[]),
+        cause("no_matching_rule: encoded", "/%6Frders", &[]),
         cause("no_matching_rule: another rule", "/items/%73pecial", &[]),
-        Cause { method: Method::DELETE, ..cause("method_not_allowed", "/orders", &[("x-api-key", &good)]) },
+        Cause {
+            method: Method::DELETE,
+            ..cause("method_not_allowed", "/orders", &[("x-api-key", &good)])
+        },
         Cause { times: 6, ..cause("rate_limited: client", "/per-client", &[("x-api-key", &good)]) },
         Cause { times: 2, ..cause("rate_limited: cost", "/costly", &[(auth, &valid)]) },
         Cause { times: 2, ..cause("rate_limited: address", "/per-address", &[(auth, &valid)]) },

@@ -24,7 +24,7 @@ use tower_http::services::ServeDir;
 use super::support::{self, trial};
 
 /// Each with what it shows, the path, and the rule that admits it; `-` where it is denied for how it
-/// may be read, `?` where no rule covers it.
+/// may be read, `?` where no reading has a rule.
 const CASES: [(&str, &str, &str); 49] = [
     ("as it is written", "/u/7", "any"),
     ("the more specific rule", "/u/root", "root"),
@@ -72,7 +72,7 @@ const CASES: [(&str, &str, &str); 49] = [
     ("the rule refuses a backslash", "/n/a%5cb", "-"),
     ("the rule takes a space", "/n/a%20b", "no-slashes"),
     ("a pattern with a space", "/a%20b", "space"),
-    ("a pattern's own letter encoded: no rule", "/%61%20b", "?"),
+    ("a pattern's own letter encoded", "/%61%20b", "-"),
     ("a path without a rule", "/nowhere", "?"),
     ("a well-known path", "/.well-known/x", "well-known"),
 ];

@@ -41,8 +41,10 @@ impl Serve {
                 |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
             let listener =
                 tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
+            let stop = stop()
+                .map_err(|error| Failure::Usage(format!("cannot listen for signals: {error}")))?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
-            listen::serve(listener, app(&gate), stop()).await;
+            listen::serve(listener, app(&gate), stop).await;
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -92,16 +94,20 @@ async fn answer(request: Request) -> Response {
     Json(body).into_response()
 }
 
-/// Waits for the signal to stop.
-async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// The signal to stop. It is listened for from now on, not from when it is first waited for: who
+/// stops the server as soon as it says that it listens is heard.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
-            return;
-        }
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
 
 use http::Method;
 
@@ -140,7 +139,7 @@ fn load_rule(
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
         index: 0,
-        admitted: OnceLock::new(),
+        counters: Default::default(),
         name: name?.value.into(),
         methods: methods?,
         path: path.value.into(),
