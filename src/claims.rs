@@ -20,7 +20,7 @@ mod pattern;
 
 pub(crate) use claim_match::{ClaimMatch, Mismatch, Wanted};
 pub(crate) use path::ClaimPath;
-pub(crate) use pattern::{Parameters, Pattern, Template};
+pub(crate) use pattern::{Parameters, Pattern, Template, TemplateError};
 
 /// Objects and arrays inside each other: more is no token that anyone issues.
 const MAX_DEPTH: usize = 16;

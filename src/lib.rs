@@ -51,12 +51,23 @@
 //! | --- | --- | --- |
 //! | `reference` | yes | what client developers are handed: `Tollgate::catalogue` and `openapi::apply` |
 //! | `cli` | no | the `tollgate` command: `cargo install tollgate --features cli` |
+//! | `test-util` | no | [`test_util`]: callers and admissions without a gate, for `[dev-dependencies]` |
 //! | `client` | no | `tollgate::client`: the crate `tollgate-client`, which programs that call an API depend on alone |
 //!
 //! # Metrics
 //!
-//! Counters go to the recorder of the `metrics` facade that the application installs:
-//! `tollgate_admitted_total` (`rule`) and `tollgate_denied_total` (`code`, `rule`, `mode`).
+//! They go to the recorder of the `metrics` facade that the application installs. Labels are names of
+//! the policy and of the catalogue.
+//!
+//! | metric | labels | what it is |
+//! | --- | --- | --- |
+//! | `tollgate_admitted_total` | `rule` | requests that were admitted |
+//! | `tollgate_denied_total` | `code`, `rule`, `mode` | denials; `mode` is `enforce` or `shadow` |
+//! | `tollgate_reloads_total` | `outcome` | changes of the policy: `loaded` or `refused` |
+//! | `tollgate_policy_revision` | | the number of the policy in force, from 1 |
+//! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
+//! | `tollgate_buckets` | `limit` | buckets that are kept |
+//! | `tollgate_failure_buckets` | | addresses whose failures are counted |
 //!
 //! # Reading the code
 //!
@@ -97,6 +108,9 @@ pub mod openapi {
     pub use crate::reference::openapi::{ApplyError, apply};
 }
 
+#[cfg(feature = "test-util")]
+#[doc(inline)]
+pub use gate::test_util;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod workbench;
@@ -109,7 +123,9 @@ pub use gate::{
 };
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
-pub use scope::{__is_scope, InvalidScope, RequiredScopes, Scope, Scopes};
+#[doc(hidden)]
+pub use scope::private as __private;
+pub use scope::{InvalidScope, RequiredScopes, Scope, Scopes};
 pub use time::{Clock, ManualClock};
 #[cfg(feature = "client")]
 #[doc(inline)]

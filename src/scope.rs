@@ -14,6 +14,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+mod hierarchy;
+
+pub(crate) use hierarchy::ScopeHierarchy;
+
 /// One scope-token: printable ASCII but space, `"` and `\` (RFC 6749 section 3.3).
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Scope(Arc<str>);
@@ -77,23 +81,55 @@ impl fmt::Display for InvalidScope {
 impl std::error::Error for InvalidScope {}
 
 /// The scopes that a principal was granted, each once, in the order of their text.
+///
+/// A policy may say that a scope implies others (`[scopes]`). What a granted scope implies is
+/// [contained](Self::contains), and is not among those that are [listed](Self::iter).
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Scopes(Box<[Scope]>);
+pub struct Scopes {
+    granted: Box<[Scope]>,
+    /// What these imply beside themselves, each once, in the order of their text.
+    implied: Box<[Scope]>,
+}
 
 impl Scopes {
-    /// Whether `scope` was granted, compared byte by byte.
+    /// Whether `scope` was granted, or is implied by one that was; compared byte by byte.
     pub fn contains(&self, scope: &str) -> bool {
-        self.0.binary_search_by(|held| held.as_str().cmp(scope)).is_ok()
+        let holds =
+            |scopes: &[Scope]| scopes.binary_search_by(|held| held.as_str().cmp(scope)).is_ok();
+        holds(&self.granted) || holds(&self.implied)
     }
 
-    /// The scopes, in the order of their text.
+    /// The scopes that were granted, in the order of their text; those that they imply are left out.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
-        self.0.iter()
+        self.granted.iter()
     }
 
     /// Whether no scope was granted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.granted.is_empty()
+    }
+
+    /// The scopes that were granted, and those that they imply.
+    pub(crate) fn with_implied(&self) -> impl Iterator<Item = &Scope> {
+        self.granted.iter().chain(&self.implied)
+    }
+
+    /// The same scopes, with what they imply, as far as `is_allowed` lets it count.
+    pub(crate) fn implying(
+        self,
+        hierarchy: &ScopeHierarchy,
+        is_allowed: impl Fn(&Scope) -> bool,
+    ) -> Self {
+        if hierarchy.is_empty() {
+            return self;
+        }
+        let implied = self.granted.iter().flat_map(|scope| hierarchy.implied_by(scope));
+        let is_new = |scope: &&Scope| self.granted.binary_search(scope).is_err();
+        let mut implied: Vec<Scope> =
+            implied.filter(is_new).filter(|scope| is_allowed(scope)).cloned().collect();
+        implied.sort_unstable();
+        implied.dedup();
+        Self { granted: self.granted, implied: implied.into() }
     }
 }
 
@@ -102,7 +138,7 @@ impl FromIterator<Scope> for Scopes {
         let mut list: Vec<Scope> = scopes.into_iter().collect();
         list.sort_unstable();
         list.dedup();
-        Self(list.into())
+        Self { granted: list.into(), implied: Box::default() }
     }
 }
 
@@ -115,15 +151,27 @@ impl FromStr for Scopes {
     }
 }
 
-/// Scopes named by a type, for [`Scoped`](crate::Scoped). Made by [`scope!`](crate::scope).
-pub trait RequiredScopes {
-    /// Calls `visit` with each scope, all of which are required.
-    fn visit(visit: &mut dyn FnMut(&'static str));
+/// Scopes named by a type, for [`Scoped`](crate::Scoped): types that [`scope!`](crate::scope) makes, and
+/// tuples of up to four of them. It is sealed: nothing else implements it.
+pub trait RequiredScopes: private::NamedScopes {}
+
+impl<T: private::NamedScopes> RequiredScopes for T {}
+
+/// What [`scope!`](crate::scope) needs to reach. Nobody else is promised any of it.
+#[doc(hidden)]
+pub mod private {
+    pub use super::is_scope;
+
+    /// The names behind [`RequiredScopes`](super::RequiredScopes).
+    pub trait NamedScopes {
+        /// Calls `visit` with each scope, all of which are required.
+        fn visit(visit: &mut dyn FnMut(&'static str));
+    }
 }
 
 macro_rules! every_scope_of_a_tuple {
     ($($name:ident)+) => {
-        impl<$($name: RequiredScopes),+> RequiredScopes for ($($name,)+) {
+        impl<$($name: private::NamedScopes),+> private::NamedScopes for ($($name,)+) {
             fn visit(visit: &mut dyn FnMut(&'static str)) {
                 $($name::visit(visit);)+
             }
@@ -153,11 +201,11 @@ macro_rules! scope {
         $visibility struct $name;
 
         const _: () = assert!(
-            $crate::__is_scope($scope),
+            $crate::__private::is_scope($scope),
             "a scope is printable ASCII without space, quote and backslash (RFC 6749 section 3.3)"
         );
 
-        impl $crate::RequiredScopes for $name {
+        impl $crate::__private::NamedScopes for $name {
             fn visit(visit: &mut dyn FnMut(&'static str)) {
                 visit($scope);
             }
@@ -166,8 +214,7 @@ macro_rules! scope {
 }
 
 /// Whether `text` is a scope-token; called by [`scope!`](crate::scope) at compile time.
-#[doc(hidden)]
-pub const fn __is_scope(text: &str) -> bool {
+pub const fn is_scope(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {

@@ -27,6 +27,7 @@ mod orders;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -34,7 +35,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
 use http::{HeaderName, Method, header};
-use tollgate::{Tollgate, openapi};
+use tollgate::{Revision, Tollgate, openapi};
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -74,6 +75,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gate =
         Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
     let app = app(&gate, demo.issuer.clone())?;
+    #[cfg(unix)]
+    reload_at_hangup(gate.clone())?;
 
     let listener = tokio::net::TcpListener::bind(&listen).await.map_err(|error| {
         format!("cannot listen on {listen}: {error}; name another address, such as `cargo run --example orders_api 127.0.0.1:3001`")
@@ -97,6 +100,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     tokio::select! { end = server => end?, () = patience => {} }
+    Ok(())
+}
+
+/// The gate follows its files by itself. SIGHUP is for whoever does not want to wait a second.
+#[cfg(unix)]
+fn reload_at_hangup(gate: Tollgate) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            // What became of it is in the log.
+            let _logged = gate.reload().await;
+        }
+    });
     Ok(())
 }
 
@@ -126,7 +143,7 @@ fn span(request: &Request) -> Span {
 
 fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
     let orders = Orders::with(Order { item: "pencils".into(), quantity: 12 });
-    let document = document(gate)?;
+    let documented = Documented::of(gate)?;
 
     // What scripts of other origins may read of a denial, beside its body.
     let mut exposed = gate.exposed_headers();
@@ -152,13 +169,41 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
         .route("/orders/{id}", get(orders::read_order).delete(orders::cancel_order))
         .route("/token", post(orders::issue_token).with_state(issuer))
         .route("/health", get(orders::health))
-        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/openapi.json", get(move || async move { Json(documented.now()) }))
         .with_state(orders)
         .layer(around);
     // In this order: of two routers without a fallback, axum keeps that of the merged one, and
     // only this one's is behind the gate.
     // Tools of other origins read the OpenAPI document there.
     Ok(gate.catalogue().layer(cors).merge(behind).route("/forgotten", get(orders::forgotten)))
+}
+
+/// The OpenAPI document, made once for each policy that comes into force.
+#[derive(Clone)]
+struct Documented {
+    gate: Tollgate,
+    last: Arc<Mutex<(Revision, serde_json::Value)>>,
+}
+
+impl Documented {
+    fn of(gate: &Tollgate) -> Result<Self, Box<dyn Error>> {
+        let last = Arc::new(Mutex::new((gate.status().revision, document(gate)?)));
+        Ok(Self { gate: gate.clone(), last })
+    }
+
+    fn now(&self) -> serde_json::Value {
+        let revision = self.gate.status().revision;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != revision {
+            match document(&self.gate) {
+                Ok(document) => *last = (revision, document),
+                Err(error) => {
+                    tracing::error!(%error, "the OpenAPI document is that of the policy before")
+                }
+            }
+        }
+        last.1.clone()
+    }
 }
 
 /// What the handlers answer, and how the gate denies.
@@ -179,9 +224,9 @@ fn document(gate: &Tollgate) -> Result<serde_json::Value, Box<dyn Error>> {
             orders::health
         )
     )]
-    struct Documented;
+    struct Api;
 
-    let mut document = serde_json::to_value(Documented::openapi())?;
+    let mut document = serde_json::to_value(Api::openapi())?;
     openapi::apply(gate, &mut document)?;
     Ok(document)
 }

@@ -68,8 +68,9 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// What to write instead, where a brace does not close.
-    pub(crate) fn parse(written: &str) -> Result<Option<Self>, String> {
+    /// Where a brace does not close, or a parameter follows another without text between: then two
+    /// paths with other values would fit one text.
+    pub(crate) fn parse(written: &str) -> Result<Option<Self>, TemplateError> {
         let (mut pieces, mut plain) = (Vec::new(), String::new());
         let mut rest = written;
         while let Some(at) = rest.find(['\\', '*', '{']) {
@@ -81,7 +82,10 @@ impl Template {
             } else if let Some(parameter) = rest.strip_prefix('{') {
                 let (name, after) =
                     (parameter.split_once('}').filter(|(name, _)| !name.is_empty()))
-                        .ok_or("`{id}` is the path's parameter; a brace itself is written `\\{`")?;
+                        .ok_or(TemplateError::Unclosed)?;
+                if plain.is_empty() && matches!(pieces.last(), Some(Piece::Parameter(_))) {
+                    return Err(TemplateError::Adjacent);
+                }
                 pieces.extend([Piece::Text(std::mem::take(&mut plain).into())]);
                 pieces.push(Piece::Parameter(name.into()));
                 rest = after;
@@ -108,21 +112,44 @@ impl Template {
     }
 
     /// Whether it fits the whole text, with these parameters. One that has no value fits nothing.
+    ///
+    /// Between two parameters, the text that separates them ends the first: of `a/b` and `c`, or `a`
+    /// and `b/c`, only the second fits `{x}/{y}`, so that no text stands for two pairs of values.
     pub(super) fn fits(&self, text: &str, parameter: &Parameters<'_>) -> bool {
         let (mut parts, mut part) = (Vec::new(), String::new());
+        // Where in `part` the last parameter begins and ends.
+        let mut last: Option<(usize, usize)> = None;
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => part.push_str(text),
-                Piece::Run => parts.push(std::mem::take(&mut part)),
-                Piece::Parameter(name) => match parameter(name) {
-                    Some(value) => part.push_str(&value),
-                    None => return false,
-                },
+                Piece::Run => {
+                    parts.push(std::mem::take(&mut part));
+                    last = None;
+                }
+                Piece::Parameter(name) => {
+                    let Some(value) = parameter(name) else { return false };
+                    if let Some((begin, end)) = last
+                        && part[begin..].find(&part[end..]) != Some(end - begin)
+                    {
+                        return false;
+                    }
+                    last = Some((part.len(), part.len() + value.len()));
+                    part.push_str(&value);
+                }
             }
         }
         parts.push(part);
         fit(&parts, text)
     }
+}
+
+/// Why a text is no pattern with parameters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TemplateError {
+    /// A brace does not close, or holds no name.
+    Unclosed,
+    /// A parameter follows another without text between.
+    Adjacent,
 }
 
 /// The value of a path's parameter.
@@ -217,6 +244,29 @@ mod tests {
     }
 
     #[test]
+    fn no_text_stands_for_two_pairs_of_values() {
+        let fits = |written: &str, a: &str, b: &str, text: &str| {
+            let values: &Parameters<'_> =
+                &|name| Some(if name == "a" { a.to_owned() } else { b.to_owned() }.into());
+            Template::parse(written).unwrap().unwrap().fits(text, values)
+        };
+        for (written, a, b, text, expected) in [
+            ("{a}/{b}", "x", "y", "x/y", true),
+            ("{a}/{b}", "x", "y/z", "x/y/z", true),
+            ("{a}/{b}", "x/y", "z", "x/y/z", false),
+            ("{a}/{b}", "x/", "z", "x//z", false),
+            ("{a}--{b}", "x", "-y", "x---y", true),
+            ("{a}--{b}", "x-", "y", "x---y", false),
+            ("/{a}/{b}", "x", "y", "/x/y", true),
+            ("p-{a}-{b}-{a}", "x", "y", "p-x-y-x", true),
+            ("p-{a}-{b}-{a}", "x", "y-x", "p-x-y-x-x", false),
+            ("{a}*{b}", "x", "y", "x-y", true),
+        ] {
+            assert_eq!(fits(written, a, b, text), expected, "{written} with {a} and {b}");
+        }
+    }
+
+    #[test]
     fn parameters_stand_for_their_values_and_are_never_patterns() {
         let values: &Parameters<'_> = &|name| match name {
             "id" => Some("7".into()),
@@ -245,8 +295,9 @@ mod tests {
             assert_eq!(Template::parse(plain), Ok(None), "{plain}");
         }
         for broken in ["{", "{id", "a{}", "{id}{"] {
-            assert!(Template::parse(broken).is_err(), "{broken}");
+            assert_eq!(Template::parse(broken), Err(TemplateError::Unclosed), "{broken}");
         }
+        assert_eq!(Template::parse("{a}{b}"), Err(TemplateError::Adjacent));
         let template = Template::parse("{a}-*-{b}").unwrap().unwrap();
         assert_eq!(template.parameters().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(template.to_string(), "\"{a}-*-{b}\"");

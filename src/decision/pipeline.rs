@@ -16,7 +16,7 @@ use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupp
 use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
 use crate::policy::{Anonymous, Demands, Mode, Policy, Preflights, Rule, requested_method};
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::TokenCache;
+use crate::verify::{Accepts, TokenCache};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ impl Judge<'_> {
         }
         let attempts = Attempts { judge: self, address, ask };
         let principal = self
-            .verify(&credential, &attempts)
+            .verify(&credential, &demands.issuers, &attempts)
             .map_err(|refused| attempts.account(refused, rule.mode))?;
         trace.note(|| Step::Proven(principal.clone()));
         Ok(Some(principal))
@@ -175,18 +175,20 @@ impl Judge<'_> {
     fn verify(
         &self,
         credential: &Credential<'_>,
+        issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
         let moment = &attempts.ask.moment;
         let key =
             |key: &KeyText<'_>| self.policy.keys.verify(key, attempts.address, || moment.wall());
         let token = |token: &[u8], place: TokenPlace| {
-            let (now, issuers) = (moment.wall(), &self.policy.issuers);
-            let proven = match self.tokens.recall(token, place, now, issuers) {
+            let (accepts, now, known) =
+                (Accepts { place, issuers }, moment.wall(), &self.policy.issuers);
+            let proven = match self.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
                     attempts.check()?;
-                    self.tokens.prove(token, place, now, issuers)?
+                    self.tokens.prove(token, accepts, now, known)?
                 }
             };
             Ok::<_, Refused>(proven.principal)
@@ -205,11 +207,12 @@ impl Judge<'_> {
     /// Takes every limit of the rule together, or nothing.
     fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
         let mut charges = Charges::default();
-        if rule.limits.is_empty() {
+        let limits = rule.limits_of(caller.principal.as_ref());
+        if limits.is_empty() {
             return Ok(charges);
         }
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        for index in &rule.limits {
+        for index in limits {
             let limit = &self.policy.limits[*index];
             let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
             let bucket = self.store.bucket(&key);

@@ -19,6 +19,7 @@ use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Wait};
 use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
+use crate::scope::{Scope, ScopeHierarchy};
 use crate::time::{MICROS, rfc3339};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
@@ -67,6 +68,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             Refusal::Scope(_) => Code::InsufficientScope,
             Refusal::Role(_) => Code::InsufficientRole,
             Refusal::Claim { .. } => Code::ClaimMismatch,
+            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
         },
         Refused::Limits(_) => Code::RateLimited,
     }
@@ -154,6 +156,8 @@ pub(super) struct Known {
     takes_keys: bool,
     /// For each limit, whether it counts by address.
     by_address: Box<[bool]>,
+    /// Which scopes imply others.
+    hierarchy: Arc<ScopeHierarchy>,
 }
 
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
@@ -190,7 +194,7 @@ pub(super) struct Facts {
     /// Whether the document lists the credentials that are accepted.
     pub(super) names_accepted: bool,
     /// For `scope` of the challenge, in place of what the rule needs.
-    pub(super) challenge_scopes: Option<Vec<crate::scope::Scope>>,
+    pub(super) challenge_scopes: Option<Vec<Scope>>,
     pub(super) allow: Option<HeaderValue>,
     /// What exactly went wrong, for the log.
     pub(super) cause: Cow<'static, str>,
@@ -266,6 +270,7 @@ impl Known {
             max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
             by_address: policy.limits.iter().map(crate::limit::Limit::needs_address).collect(),
+            hierarchy: policy.hierarchy.clone(),
         }
     }
 
@@ -278,6 +283,7 @@ impl Known {
             max_bytes: 0,
             takes_keys: false,
             by_address: Box::default(),
+            hierarchy: Arc::default(),
         }
     }
 
@@ -333,7 +339,7 @@ impl Known {
                 self.credential(&CredentialError::Multiple([place; 2].into()), draft)
             }
             Refused::Key(error) => self.key(error, draft.now),
-            Refused::Token(error) => self.token(error, draft.now),
+            Refused::Token(error) => self.token(error, draft),
             Refused::Permit(Refusal::Address(address)) => {
                 let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
                 Facts::default()
@@ -344,7 +350,7 @@ impl Known {
                 let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
                 Facts::default().unread_address().texts("allowed_addresses", ranges)
             }
-            Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(gap, draft),
+            Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(self, gap, draft),
             Refused::Permit(Refusal::Role(roles)) => {
                 let facts = Facts::default().texts("required_roles", roles.iter());
                 match draft.kind {
@@ -361,6 +367,10 @@ impl Known {
                 let (detail, remedy) = about_mismatch(*mismatch);
                 let facts = Facts::default().detail(detail).remedy(remedy);
                 facts.text("claim", claim.to_string()).text("mismatch", mismatch.as_str())
+            }
+            Refused::Permit(Refusal::Any(refusal)) => {
+                let refused = Refused::Permit((**refusal).clone());
+                self.refused(&refused, draft).because("none of the tables in `any` is met")
             }
             Refused::Limits(balance) => self.rate_limited(balance, draft),
         }
@@ -457,12 +467,24 @@ impl Known {
         facts
     }
 
-    fn token(&self, error: &TokenError, now: u64) -> Facts {
-        let server_time = || rfc3339(now / MICROS);
+    fn token(&self, error: &TokenError, draft: &Draft) -> Facts {
+        let server_time = || rfc3339(draft.now / MICROS);
         match error {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
-            TokenError::IssuerUnknown => accepting(self.issuers.iter()),
+            TokenError::IssuerUnknown => {
+                let demands = draft.rule.as_deref().and_then(Rule::demands);
+                let is_taken = |issuer: &&Arc<Issuer>| {
+                    demands.is_none_or(|demands| demands.takes_issuer(&issuer.name))
+                };
+                let facts = accepting(self.issuers.iter().filter(is_taken));
+                match demands.map(|demands| demands.issuers.join(", ")) {
+                    Some(names) if !names.is_empty() => {
+                        facts.because(format!("the rule takes tokens of {names} only"))
+                    }
+                    _ => facts,
+                }
+            }
             TokenError::KeyUnknown(issuer) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
             }
@@ -524,6 +546,11 @@ impl Known {
                 .detail(about_claim(*why))
                 .because(format!("{why:?}")),
         }
+    }
+
+    /// The least that is enough: all that are required, and one of those of which one is.
+    pub(super) fn needed_scopes(&self, required: &[Scope], any: &[Scope]) -> Vec<Scope> {
+        required.iter().chain(self.hierarchy.least(any)).cloned().collect()
     }
 
     /// Whether a limit that is short counts by address.
@@ -685,7 +712,7 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
 }
 
 /// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
-fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
+fn insufficient_scope(known: &Known, gap: &ScopeGap, draft: &Draft) -> Facts {
     let missing: Vec<_> = gap.missing().collect();
     let is_key = draft.kind == Some(CredentialKind::ApiKey);
     let mut facts = Facts::default();
@@ -704,17 +731,9 @@ fn insufficient_scope(gap: &ScopeGap, draft: &Draft) -> Facts {
         let granted: Vec<_> = principal.scopes().iter().collect();
         facts = facts.texts("granted_scopes", granted);
     }
-    let needed = if is_key { Vec::new() } else { needed_scopes(&gap.required, &gap.any) };
+    let needed = if is_key { Vec::new() } else { known.needed_scopes(&gap.required, &gap.any) };
     facts.challenge_scopes = Some(needed);
     facts
-}
-
-/// The least that is enough: all that are required, and the first of those of which one is.
-pub(super) fn needed_scopes(
-    required: &[crate::scope::Scope],
-    any: &[crate::scope::Scope],
-) -> Vec<crate::scope::Scope> {
-    required.iter().chain(any.first()).cloned().collect()
 }
 
 /// What the caller lacks, of so many scopes of which all are needed and of those of which one is;

@@ -134,6 +134,13 @@ impl Shape {
         if !draft.own.is_empty() || !draft.balance.is_empty() {
             return None;
         }
+        // Which issuers are accepted depends on the rule, and a form is shared by all rules.
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        if demands.is_some_and(|demands| !demands.issuers.is_empty())
+            && matches!(refused, Refused::Token(TokenError::IssuerUnknown))
+        {
+            return None;
+        }
         match refused {
             Refused::TooManyFailures(TooManyFailures { failure: None, .. }) => {
                 Some(Self::Waits(None))
@@ -159,8 +166,8 @@ impl Shape {
                 let rule = draft.rule.as_ref()?;
                 // What an extractor asks for is not of the rule.
                 let demands = rule.demands()?;
-                let is_of_rule = Arc::ptr_eq(&demands.scopes, &gap.required)
-                    && Arc::ptr_eq(&demands.any_scopes, &gap.any);
+                let is_of_rule = Arc::ptr_eq(&demands.needs.scopes, &gap.required)
+                    && Arc::ptr_eq(&demands.needs.any_scopes, &gap.any);
                 let (kind, missing) = (draft.kind?, gap.missing.clone());
                 let (rule, lacks_any) = (rule.index, gap.lacks_any);
                 is_of_rule.then_some(Self::Scopes { rule, missing, lacks_any, kind })
@@ -188,7 +195,8 @@ impl Shape {
             }
             Self::Scopes { missing, lacks_any, .. } => {
                 let demands = rule?.demands()?;
-                let (required, any) = (demands.scopes.clone(), demands.any_scopes.clone());
+                let needs = &demands.needs;
+                let (required, any) = (needs.scopes.clone(), needs.any_scopes.clone());
                 let (missing, lacks_any) = (missing.clone(), *lacks_any);
                 let gap = ScopeGap { required, any, missing, lacks_any };
                 Reason::Refused(Refusal::Scope(gap).into())
@@ -228,7 +236,7 @@ fn challenged(draft: &Draft, code: Code) -> Option<usize> {
     let challenge = code.row().challenge;
     let rule = draft.rule.as_ref().filter(|_| challenge.names_scopes())?;
     let demands = rule.demands()?;
-    let needs_any = !demands.scopes.is_empty() || !demands.any_scopes.is_empty();
+    let needs_any = !demands.needs.scopes.is_empty() || !demands.needs.any_scopes.is_empty();
     (needs_any && demands.kinds.has_tokens()).then_some(rule.index)
 }
 
@@ -531,7 +539,7 @@ limits = ["large"]
                         let at = scope.as_str().bytes().next().unwrap() % 8;
                         numbers[0] >> at & 1 == 1
                     };
-                    match ScopeGap::of(&demands.scopes, &demands.any_scopes, holds) {
+                    match ScopeGap::of(&demands.needs.scopes, &demands.needs.any_scopes, holds) {
                         Some(gap) => Refusal::Scope(gap).into(),
                         None => KeyError::Unknown.into(),
                     }
@@ -649,8 +657,8 @@ limits = ["large"]
             let rule = press.rule(0);
             let demands = rule.demands().unwrap();
             let gap = ScopeGap {
-                required: demands.scopes.clone(),
-                any: demands.any_scopes.clone(),
+                required: demands.needs.scopes.clone(),
+                any: demands.needs.any_scopes.clone(),
                 missing: SmallVec::from_elem(missing, 1),
                 lacks_any: true,
             };

@@ -14,7 +14,7 @@ use uuid::fmt::Urn;
 
 use super::accepted::{Accepted, quoted};
 use super::catalogue::Code;
-use super::cause::{Facts, Known, needed_scopes};
+use super::cause::{Facts, Known};
 use super::code::{Action, Actor};
 use super::code::{Challenge, DenialCode};
 use super::document::{Denial, Draft, Fact, seconds_of};
@@ -341,7 +341,8 @@ impl Document<'_> {
             let demands = demands.filter(|demands| {
                 self.shown.challenge.names_scopes() && demands.kinds.has_tokens()
             });
-            demands.map(|demands| needed_scopes(&demands.scopes, &demands.any_scopes))
+            let needs = demands.map(|demands| &demands.needs);
+            needs.map(|needs| self.renderer.known.needed_scopes(&needs.scopes, &needs.any_scopes))
         };
         let needed = self.facts.challenge_scopes.clone().or_else(of_rule).unwrap_or_default();
         let mut scopes = String::new();

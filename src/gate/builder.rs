@@ -30,6 +30,7 @@ use crate::time::{Clock, SystemClock};
 /// # }).unwrap();
 /// ```
 #[derive(Default)]
+#[must_use = "`build` opens the gate"]
 pub struct TollgateBuilder {
     source: PolicyPlace,
     clock: Option<Arc<dyn Clock>>,
@@ -62,7 +63,6 @@ impl TollgateBuilder {
     /// Takes the id of a request from this header; `x-request-id` unless it is set. It is written to
     /// the log beside `instance`, where another layer gave the request one, such as
     /// `tower_http::request_id::SetRequestIdLayer`.
-    #[must_use]
     pub fn request_id_header(mut self, header: HeaderName) -> Self {
         self.request_id = Some(header);
         self
@@ -113,7 +113,6 @@ impl TollgateBuilder {
     ///
     /// The thread looks once a second, and takes files that two looks 200 ms apart found alike. It
     /// ends with the last handle of the gate.
-    #[must_use]
     pub fn watch(mut self, watch: bool) -> Self {
         self.unwatched = !watch;
         self

@@ -162,6 +162,10 @@ impl<S: Sync> FromRequestParts<S> for ApiKey {
 /// Callers with an API key get `credentials_unsupported`. A token whose claims do not fit `T`
 /// gets `token_claim_missing` or `token_claim_invalid`.
 ///
+/// These are the claims as the issuer signed them: what `may_grant` of the issuer leaves out is
+/// still there. Decide by [`Principal::scopes`], [`Principal::roles`] and [`Principal::plan`], which
+/// it bounds.
+///
 /// ```
 /// use serde::Deserialize;
 /// use tollgate::Claims;

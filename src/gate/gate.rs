@@ -1,12 +1,13 @@
 //! The gate: it holds the policy in force, observes what is decided, and answers.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use axum::response::Response;
 
 use super::admission::{Admission, PassedPreflight};
+use super::handed_out::HandedOut;
 use super::origin::Origin;
 use super::reload::Record;
 use super::snapshot::{Lasting, Snapshot};
@@ -24,10 +25,23 @@ pub(crate) struct Gate {
     pub(super) lasting: Lasting,
     pub(super) origin: Origin,
     pub(super) record: Mutex<Record>,
+    /// What is made of each policy that comes into force.
+    followers: Mutex<Vec<Follower>>,
+    pub(super) handed_out: HandedOut,
     /// Held by a reload where no watcher takes turns.
     pub(super) turn: Mutex<()>,
     /// Follows the files of the policy. Dropped with the last handle, it ends.
     pub(super) watch: OnceLock<Watch>,
+}
+
+/// Is called with each policy that comes into force.
+pub(crate) type Follower = Box<dyn FnMut(&Snapshot) -> Followed + Send>;
+
+/// Whether a follower wants to be called again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Followed {
+    Still,
+    NoMore,
 }
 
 /// What the gate does with a request.
@@ -46,8 +60,9 @@ impl Gate {
         record: Record,
     ) -> Self {
         let current = ArcSwap::from_pointee(snapshot);
-        let (turn, watch) = Default::default();
-        Self { current, lasting, origin, record: Mutex::new(record), turn, watch }
+        let record = Mutex::new(record);
+        let (followers, handed_out, turn, watch) = Default::default();
+        Self { current, lasting, origin, record, followers, handed_out, turn, watch }
     }
 
     /// The policy in force now. A request ends with the one that it began with.
@@ -64,10 +79,30 @@ impl Gate {
         self.lasting.served.set();
     }
 
+    /// Makes something of the policy in force, and a follower that is called with each one that
+    /// comes into force after it, in the thread that reloads. None is missed between the two.
+    pub(crate) fn follow<T>(&self, begin: impl FnOnce(&Snapshot) -> (T, Follower)) -> T {
+        let mut followers = lock(&self.followers);
+        let (made, follower) = begin(&self.current());
+        followers.push(follower);
+        made
+    }
+
+    /// Calls those who follow.
+    pub(super) fn tell_followers(&self) {
+        let current = self.current();
+        lock(&self.followers).retain_mut(|follower| follower(&current) == Followed::Still);
+    }
+
     /// The same, for longer than a request.
     pub(crate) fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
+}
+
+/// What a lock guards here is whole between statements: a panic elsewhere does not make it wrong.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Gate {

@@ -21,6 +21,7 @@ use crate::time::Moment;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
+#[must_use = "it guards nothing until it is a layer of a router or a service"]
 pub struct TollgateLayer {
     gate: Arc<Gate>,
 }

@@ -10,7 +10,8 @@
 //! 7. [`extract`] is what a handler may ask about its caller.
 //! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
 //! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
-//! 10. [`builder`] opens a gate, or says what is wrong with its policy.
+//! 10. [`reload`] puts another policy in force; [`status`] says how it went.
+//! 11. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
@@ -18,6 +19,7 @@ mod extract;
 mod future;
 #[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
 mod gate;
+mod handed_out;
 mod layer;
 mod observe;
 mod origin;
@@ -25,24 +27,24 @@ mod reload;
 mod replace;
 mod snapshot;
 mod status;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
-use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 
 pub use admission::{Admission, LimitBalance};
 pub use builder::{OpenError, TollgateBuilder};
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Followed, Follower, Gate};
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub(crate) use snapshot::{Lasting, Snapshot};
 pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 
-use crate::denial::{RETRY_AFTER_MS, SHOULD_RETRY};
 use crate::policy::Fault;
 
 /// The gate of an application: its policy, its buckets, and what it needs to decide.
@@ -82,8 +84,8 @@ use crate::policy::Fault;
 ///
 /// # What it does not do
 ///
-/// Buckets are lost when the process ends: a restart gives every client a full bucket.
-/// Several processes do not share them.
+/// Buckets are lost when the process ends: a restart gives every client a full bucket. A change of the
+/// policy needs none: see [`reload`](Self::reload). Several processes do not share buckets.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 
@@ -125,18 +127,18 @@ impl Tollgate {
 
     /// The headers that hold credentials, for layers that keep secrets out of logs, such as
     /// `tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer`.
+    ///
+    /// They are those of the policy in force. A layer that was made with them keeps them: where a
+    /// reload brings a header that was not in the list, the log warns of it.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
-        let snapshot = self.0.current();
-        let credential = &snapshot.policy.credential;
-        let mut names = vec![AUTHORIZATION, credential.key_header.clone()];
-        names.extend(credential.token_headers.iter().cloned());
-        names
+        self.0.handed_out.credential(&self.0.current())
     }
 
     /// The headers by which denials tell more than their body, and admitted responses tell of
     /// limits. In a browser, scripts of other origins read them only where CORS exposes them: hand
     /// them to `tower_http::cors::CorsLayer::expose_headers` (`Access-Control-Expose-Headers`, Fetch
-    /// section 3.3.3).
+    /// section 3.3.3). Like [`credential_headers`](Self::credential_headers), the list is that of the
+    /// policy in force, and the log warns where a reload adds to it.
     ///
     /// ```
     /// # let gate = tollgate::Tollgate::builder().policy("version = 1\n[[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\n");
@@ -149,9 +151,7 @@ impl Tollgate {
     ///     .expose_headers(gate.exposed_headers());
     /// ```
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
-        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
-        names.extend(self.0.current().voice.renderer.rate_limit.names());
-        names
+        self.0.handed_out.exposed(&self.0.current())
     }
 
     /// Reads the policy again, with the files that it names, and puts it in force; the status after

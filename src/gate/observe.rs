@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::DashSet;
 use http::{HeaderMap, HeaderName, Method};
-use metrics::{Counter, Label, SharedString, counter, describe_counter};
+use metrics::{Counter, Label, SharedString, counter, describe_counter, describe_gauge};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, field};
 
@@ -70,6 +70,14 @@ impl Observer {
                 "tollgate_denied_total",
                 "Requests that were denied, and those that a rule in shadow mode would have denied."
             );
+            describe_counter!("tollgate_reloads_total", "Changes of the policy, by their outcome.");
+            describe_gauge!("tollgate_policy_revision", "The number of the policy in force.");
+            describe_gauge!(
+                "tollgate_snapshots",
+                "Policies in memory: the one in force, and those that requests still end with."
+            );
+            describe_gauge!("tollgate_buckets", "Buckets that are kept for a limit.");
+            describe_gauge!("tollgate_failure_buckets", "Addresses whose failures are counted.");
         });
         let (missing_peer, preflight, forwarded, unruled) = Default::default();
         Self {

@@ -6,6 +6,7 @@
 //!    stays in force, and the log and [`Status`] say why.
 //! 3. Otherwise a new [`Snapshot`] takes the place of the old one. Buckets are kept, and restated
 //!    where quotas changed. The log says in words what changed.
+//! 4. The pages that are served are made anew, in the same thread.
 
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
@@ -99,6 +100,7 @@ impl Gate {
         let number = record.revision.number + 1;
         log_warnings(&warnings);
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
+        self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
         if let Some(fault) = &mut record.last_fault {
             fault.is_over();
@@ -110,6 +112,9 @@ impl Gate {
         counter!("tollgate_reloads_total", "outcome" => "loaded").increment(1);
         gauge!("tollgate_policy_revision").set(number as f64);
         tracing::info!(target: "tollgate", revision = %record.revision, %changes, "the policy is in force");
+        drop(record);
+        self.lasting.gauge();
+        self.tell_followers();
     }
 
     fn refuse(&self, error: &OpenError) {
@@ -124,6 +129,7 @@ impl Gate {
         );
         counter!("tollgate_reloads_total", "outcome" => "refused").increment(1);
         self.record().last_fault = Some(fault);
+        self.lasting.gauge();
     }
 
     pub(super) fn status(&self) -> Status {
@@ -179,7 +185,7 @@ impl Follower for Following {
 
     fn looked(&mut self) {
         let Some(gate) = self.gate.upgrade() else { return };
-        gate.lasting.gauge_buckets();
+        gate.lasting.gauge();
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use http::Response;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
 use super::observe::{Observer, Request};
@@ -13,7 +14,7 @@ use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
-use crate::denial::{Denial, Media, Registry, Renderer, Served};
+use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
@@ -25,6 +26,27 @@ pub(crate) struct Snapshot {
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
     tokens: Arc<TokenCache>,
+    _counted: Counted,
+}
+
+/// How many snapshots are in memory: the one in force, and those that requests still end with.
+#[derive(Clone, Debug, Default)]
+struct Count(Arc<AtomicUsize>);
+
+/// One of them.
+struct Counted(Count);
+
+impl Count {
+    fn one(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What outlives every policy: buckets, the clock, and who is told.
@@ -36,14 +58,15 @@ pub(crate) struct Lasting {
     tokens: LastingTokens,
     /// Whether the handbook is served.
     pub(super) served: Served,
+    snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures, tokens, served) = Default::default();
-        Self { store, failures, tokens, served, clock, observer }
+        let (store, failures, tokens, served, snapshots) = Default::default();
+        Self { store, failures, tokens, served, snapshots, clock, observer }
     }
 }
 
@@ -70,7 +93,8 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, clock, observer } = lasting.clone();
+        let Lasting { store, failures, tokens, served, snapshots, clock, observer } =
+            lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -93,7 +117,28 @@ impl Snapshot {
             clock,
             observer,
         };
-        Self { policy, warnings: warnings.into(), voice: Arc::new(voice), tokens }
+        Self {
+            policy,
+            warnings: warnings.into(),
+            voice: Arc::new(voice),
+            tokens,
+            _counted: snapshots.one(),
+        }
+    }
+
+    /// The headers that hold credentials.
+    pub(super) fn credential_headers(&self) -> Vec<HeaderName> {
+        let credential = &self.policy.credential;
+        let mut names = vec![AUTHORIZATION, credential.key_header.clone()];
+        names.extend(credential.token_headers.iter().cloned());
+        names
+    }
+
+    /// The headers of responses that scripts want to read.
+    pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
+        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
+        names.extend(self.voice.renderer.rate_limit.names());
+        names
     }
 
     /// Decides about a request. Nobody is told of it.
@@ -153,8 +198,10 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Lasting {
-    /// Tells the metrics how many buckets there are.
-    pub(super) fn gauge_buckets(&self) {
+    /// Tells the metrics how many buckets and snapshots there are.
+    pub(super) fn gauge(&self) {
+        let snapshots = self.snapshots.0.load(Ordering::Relaxed);
+        gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }

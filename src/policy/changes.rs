@@ -128,6 +128,7 @@ fn changed(kind: Kind, title: &str, old: &Fields, new: &Fields) -> String {
     let effect = match kind {
         Kind::Issuer => ": its proven tokens are dropped",
         Kind::Limit if has("per") => ": its buckets are new and full",
+        Kind::Section if title == "[scopes]" => ": all proven tokens are dropped",
         Kind::Section if has("header") && title == "[api_keys]" => CORS,
         Kind::Section if has("ratelimit_headers") => CORS,
         _ => "",
@@ -155,8 +156,9 @@ fn field(name: &str, old: Option<&str>, new: Option<&str>) -> String {
 
 /// Whether the values of a key may stand in a log. What is not listed may hold a secret.
 fn is_harmless(name: &str) -> bool {
-    const NAMES: [&str; 30] = [
+    const NAMES: [&str; 32] = [
         "algorithms",
+        "anonymous_limits",
         "audiences",
         "burst",
         "cache",
@@ -168,6 +170,7 @@ fn is_harmless(name: &str) -> bool {
         "failures",
         "header",
         "ipv6_prefix",
+        "issuers",
         "leeway",
         "limits",
         "listed",
@@ -281,6 +284,12 @@ mod tests {
                 LIMIT.into(),
                 LIMIT.replace("per-client", "each"),
                 &["limit `each` added: its buckets are full", "limit `per-client` removed"],
+            ),
+            (
+                "what a scope implies",
+                "[scopes]\n\"a:b\" = [\"c\"]\n".into(),
+                "[scopes]\n\"a:b\" = [\"d\"]\n".into(),
+                &["[scopes]: a:b changed: all proven tokens are dropped"],
             ),
             ("a key", "[api_keys]\n".into(), KEY.into(), &["key `billing-2026` added"]),
             (

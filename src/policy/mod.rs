@@ -9,6 +9,7 @@
 mod changes;
 pub(crate) mod fault;
 mod load;
+mod needs;
 #[allow(dead_code)]
 mod outline;
 mod path;
@@ -27,20 +28,24 @@ pub(crate) use changes::Changes;
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, suggest};
 pub(crate) use load::load;
+pub(crate) use needs::{Needs, ScopeGap};
 #[allow(unused_imports)]
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use reading::Oddity;
 pub(crate) use rule::{
-    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, ScopeGap, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, requested_method,
 };
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 
+use std::sync::Arc;
+
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota};
+use crate::scope::ScopeHierarchy;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -58,6 +63,8 @@ pub(crate) struct Policy {
     pub(crate) failures: Option<Quota>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) rules: RuleTable,
+    /// Which scopes imply others.
+    pub(crate) hierarchy: Arc<ScopeHierarchy>,
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// The codes that the application adds to the catalogue.

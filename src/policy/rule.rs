@@ -9,15 +9,14 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use metrics::Counter;
-use smallvec::SmallVec;
 
+use super::needs::{Needs, ScopeGap, check_any};
 use super::path::values;
 use super::reading::decode;
 use crate::address::{Address, ClientAddress, Outside};
-use crate::claims::{ClaimMatch, Mismatch, Parameters};
+use crate::claims::{Mismatch, Parameters};
 use crate::credential::Kinds;
 use crate::principal::Principal;
-use crate::scope::Scope;
 
 /// One `[[rule]]`.
 pub(crate) struct Rule {
@@ -33,8 +32,12 @@ pub(crate) struct Rule {
     pub(crate) addresses: Vec<IpNet>,
     /// Indices of the policy's limits.
     pub(crate) limits: Vec<usize>,
+    /// The same for requests without a credential; `None` where `limits` counts them too.
+    pub(crate) anonymous_limits: Option<Vec<usize>>,
     pub(crate) cost: NonZeroU32,
     pub(crate) mode: Mode,
+    /// What it is for, in the operator's words.
+    pub(crate) description: Option<Box<str>>,
     /// Whether client developers are told of it: in the handbook and in OpenAPI documents.
     pub(crate) listed: bool,
     /// Whether a decision needs the client's address.
@@ -85,14 +88,12 @@ pub(crate) struct Demands {
     pub(crate) kinds: Kinds,
     /// What comes of a request without a credential.
     pub(crate) anonymous: Anonymous,
-    /// Scopes that the caller needs, all of them.
-    pub(crate) scopes: Arc<[Scope]>,
-    /// Scopes of which the caller needs at least one; empty where none is needed.
-    pub(crate) any_scopes: Arc<[Scope]>,
-    /// Roles of which the caller needs at least one; empty where none is needed.
-    pub(crate) roles: Arc<[Box<str>]>,
-    /// Claims that the caller's token needs, all of them, with their values.
-    pub(crate) claims: Vec<ClaimMatch>,
+    /// The names of the issuers whose tokens are accepted; any when empty. Keys are not concerned.
+    pub(crate) issuers: Vec<Arc<str>>,
+    /// What every caller needs.
+    pub(crate) needs: Needs,
+    /// At least one of these is needed too; empty where none is.
+    pub(crate) any: Vec<Needs>,
 }
 
 /// What comes of a request without a credential, where a rule asks for one.
@@ -129,46 +130,8 @@ pub(crate) enum Refusal {
         claim: Arc<str>,
         mismatch: Mismatch,
     },
-}
-
-/// The scopes that are needed, and which of them the caller lacks.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ScopeGap {
-    /// All of these are needed.
-    pub(crate) required: Arc<[Scope]>,
-    /// At least one of these is needed, unless there are none.
-    pub(crate) any: Arc<[Scope]>,
-    /// The places in `required` of those that the caller lacks.
-    pub(crate) missing: SmallVec<[u16; 8]>,
-    /// Whether the caller has none of `any`, and one is needed.
-    pub(crate) lacks_any: bool,
-}
-
-impl ScopeGap {
-    /// What `held` lacks of these scopes; `None` where it is enough.
-    pub(crate) fn of(
-        required: &Arc<[Scope]>,
-        any: &Arc<[Scope]>,
-        held: impl Fn(&Scope) -> bool,
-    ) -> Option<Self> {
-        let lacks_any = !any.is_empty() && !any.iter().any(&held);
-        if !lacks_any && required.iter().all(&held) {
-            return None;
-        }
-        let lacking = required.iter().enumerate().filter(|(_, scope)| !held(scope));
-        Some(Self {
-            required: required.clone(),
-            any: any.clone(),
-            // Lossless: a rule has far fewer scopes.
-            missing: lacking.map(|(at, _)| at as u16).collect(),
-            lacks_any,
-        })
-    }
-
-    /// The required scopes that the caller lacks.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = &Scope> {
-        self.missing.iter().filter_map(|at| self.required.get(usize::from(*at)))
-    }
+    /// None of the alternatives is met. This is what the caller lacks for one of them.
+    Any(Box<Refusal>),
 }
 
 impl Mode {
@@ -211,6 +174,26 @@ impl Rule {
         Some(if value.contains('%') { decode(value).into() } else { value.into() })
     }
 
+    /// The limits that count a request of this caller; each request has those of its kind alone.
+    pub(crate) fn limits_of(&self, principal: Option<&Principal>) -> &[usize] {
+        match (&self.anonymous_limits, principal) {
+            (Some(limits), None) => limits,
+            _ => &self.limits,
+        }
+    }
+
+    /// Whether a request without a credential is let in: where none is asked for, or none is needed.
+    pub(crate) fn takes_anybody(&self) -> bool {
+        self.demands().is_none_or(|demands| demands.anonymous == Anonymous::Admitted)
+    }
+
+    /// All limits of the rule, each once.
+    pub(crate) fn all_limits(&self) -> impl Iterator<Item = usize> {
+        let others = self.anonymous_limits.iter().flatten();
+        let others = others.filter(|limit| !self.limits.contains(limit));
+        self.limits.iter().chain(others).copied()
+    }
+
     /// Whether the client's address lets it call; asked of everybody, on public rules too.
     fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Refusal> {
         match address {
@@ -233,24 +216,21 @@ impl Rule {
 }
 
 impl Demands {
-    /// Scopes, then roles, then claims: the first that is not met is the answer.
+    /// What every caller needs, then that one of the alternatives is met: the first that is not is
+    /// the answer.
     fn check(&self, principal: &Principal, parameter: &Parameters<'_>) -> Result<(), Refusal> {
-        let holds = |scope: &Scope| principal.scopes().contains(scope.as_str());
-        if let Some(gap) = ScopeGap::of(&self.scopes, &self.any_scopes, holds) {
-            return Err(Refusal::Scope(gap));
-        }
-        if !self.roles.is_empty()
-            && !principal.roles().any(|held| self.roles.iter().any(|role| **role == *held))
-        {
-            return Err(Refusal::Role(self.roles.clone()));
-        }
-        for demand in &self.claims {
-            let met = principal.claims().ok_or(Mismatch::ApiKey);
-            met.and_then(|claims| demand.check_with(claims, parameter)).map_err(|mismatch| {
-                Refusal::Claim { claim: demand.claim.name().clone(), mismatch }
-            })?;
-        }
-        Ok(())
+        self.needs.check(principal, parameter)?;
+        check_any(&self.any, principal, parameter)
+    }
+
+    /// Whether tokens of the issuer with this name are accepted, where tokens are.
+    pub(crate) fn takes_issuer(&self, name: &str) -> bool {
+        self.issuers.is_empty() || self.issuers.iter().any(|issuer| **issuer == *name)
+    }
+
+    /// What every caller needs, and each of the alternatives.
+    pub(crate) fn all_needs(&self) -> impl Iterator<Item = &Needs> {
+        std::iter::once(&self.needs).chain(&self.any)
     }
 }
 

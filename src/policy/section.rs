@@ -393,6 +393,7 @@ fn form(title: &str, name: &str) -> String {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
         "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
+        "`any`" => "write `any = [{ scopes = [\"orders:read\"] }, { roles = [\"clerk\"] }]`".into(),
         "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),
         title if title.starts_with('[') => format!("begin it with a line `{title}`"),
         _ => format!("write `{name} = {{ ... }}`"),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::fault::{list, suggest};
+use super::fault::{list, nearest, suggest};
 use super::problem::problems;
 
 problems! {
@@ -62,17 +62,30 @@ problems! {
             label: "is never looked at",
             help: "remove it, or remove `public = true`",
         }
-        /// A scope that no key grants, where nothing but keys can.
-        UnusedScope { scope: String, granted: Vec<String> } => {
-            message: "no key grants the scope `{scope}`",
+        /// A scope that nobody can have.
+        UnusedScope { scope: String, granted: Vec<String>, keys: bool, issuers: bool } => {
+            message: ("{} the scope `{scope}`", nobody_grants(*keys, *issuers)),
             label: "is granted to nobody",
-            help: { suggest(scope, "the scopes of keys are", granted.iter().map(String::as_str)) },
+            help: { suggest_granted("scope", scope, granted, *keys, *issuers) },
         }
-        /// A role that no key grants, where nothing but keys can.
-        UnknownRole { role: String, granted: Vec<String> } => {
-            message: ("no key grants the role `{}`", role.escape_debug()),
+        /// A role that nobody can have.
+        UnknownRole { role: String, granted: Vec<String>, keys: bool, issuers: bool } => {
+            message: ("{} the role `{}`", nobody_grants(*keys, *issuers), role.escape_debug()),
             label: "is granted to nobody",
-            help: { suggest(role, "the roles of keys are", granted.iter().map(String::as_str)) },
+            help: { suggest_granted("role", role, granted, *keys, *issuers) },
+        }
+        /// `issuers` of a rule that accepts no tokens.
+        IssuersWithoutTokens => {
+            message: "`issuers` has no effect: the rule accepts no tokens",
+            label: "API keys have no issuer",
+            help: "accept `token`, or remove `issuers`",
+        }
+
+        /// A claim that `may_grant` bounds as scopes, roles or plans, and a rule compares as it is.
+        ClaimBesideMayGrant { claim: String, issuer: Arc<str> } => {
+            message: ("`may_grant` of the issuer `{issuer}` does not bound the claim `{}` here", claim.escape_debug()),
+            label: "is compared as the token says it",
+            help: "ask for `scopes` or `roles`, which `may_grant` bounds, or accept tokens of other issuers only, by `issuers`",
         }
 
         // Limits.
@@ -84,13 +97,14 @@ problems! {
             help: "add it to a rule: `limits = [\"{limit}\"]`",
         }
         /// A plan of a key that no limit names, or a plan of a limit that nobody has.
-        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>> } => {
+        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>>, issuers: bool } => {
             message: { match holder {
                 PlanHolder::Key => format!("no limit names the plan `{plan}`"),
                 PlanHolder::Limit => format!("nobody has the plan `{plan}`"),
             } },
             label: { match holder {
                 PlanHolder::Key => "changes no limit",
+                PlanHolder::Limit if *issuers => "no key has it, and no issuer may grant it",
                 PlanHolder::Limit => "no key has it, and there is no issuer",
             } },
             help: { match holder {
@@ -123,7 +137,6 @@ problems! {
         }
 
         /// Nobody without a credential is counted.
-        #[allow(dead_code)]
         NoAnonymousLimits { rule: Arc<str> } => {
             message: "the rule `{rule}` has no limits for requests without a credential",
             label: "counts none of them",
@@ -176,14 +189,14 @@ problems! {
         // Paths.
 
         /// A public rule for the rest of a path beside guarded paths under it.
-        PublicRest { rule: Arc<str>, guarded: Arc<str>, path: Arc<str> } => {
-            message: "the public rule `{rule}` takes what `{guarded}` does not",
+        PublicRest { rule: Arc<str>, open: &'static str, guarded: Arc<str>, path: Arc<str> } => {
+            message: "the {open} `{rule}` takes what `{guarded}` does not",
             label: "lies around the guarded path {path}",
             help: "a path that is new, or spelt in another way, is open to everybody: name the public paths one by one, or move them under a path of their own",
         }
         /// A public rule for the rest of a path, and nothing counted.
-        PublicRestWithoutLimits { rule: Arc<str> } => {
-            message: "the public rule `{rule}` has no limits",
+        PublicRestWithoutLimits { rule: Arc<str>, open: &'static str } => {
+            message: "the {open} `{rule}` has no limits",
             label: "is open to everybody, and nothing is counted",
             help: "add a limit per address: `limits = [\"per-address\"]`",
         }
@@ -263,4 +276,34 @@ problems! {
 pub(crate) enum PlanHolder {
     Key,
     Limit,
+}
+
+/// `no key grants`.
+fn nobody_grants(keys: bool, issuers: bool) -> &'static str {
+    match (keys, issuers) {
+        (true, true) => "no key and no issuer grants",
+        (false, true) => "no issuer grants",
+        (_, false) => "no key grants",
+    }
+}
+
+/// Which scopes, or roles, there are, and where issuers are allowed to grant others.
+fn suggest_granted(
+    what: &str,
+    wrong: &str,
+    of_keys: &[String],
+    keys: bool,
+    issuers: bool,
+) -> String {
+    let of_keys = of_keys.iter().map(String::as_str);
+    let of_issuers =
+        format!("the `may_grant` of an issuer must allow it: `{what}s = [\"{wrong}\"]`");
+    match (keys, issuers) {
+        (_, false) => suggest(wrong, &format!("the {what}s of keys are"), of_keys),
+        (true, true) => match nearest(wrong, of_keys) {
+            Some(near) => format!("did you mean `{near}`? {of_issuers}"),
+            None => of_issuers,
+        },
+        (false, true) => of_issuers,
+    }
 }

@@ -86,13 +86,13 @@ pub(crate) struct Proven {
 }
 
 impl Principal {
-    /// INVARIANT: called by `verify/` alone, when a key with the record's digest was presented and
+    /// INVARIANT: called by `verify/` (and `test_util`) alone, when a key with the record's digest was presented and
     /// the record says that it is valid.
     pub(crate) fn of_key(record: &Arc<KeyRecord>) -> Self {
         Self(Proof::Key(record.clone()))
     }
 
-    /// INVARIANT: called by `verify/` alone, when a token was verified.
+    /// INVARIANT: called by `verify/` (and `test_util`) alone, when a token was verified.
     pub(crate) fn of_token(proven: Proven) -> Self {
         Self(Proof::Token(Arc::new(proven)))
     }

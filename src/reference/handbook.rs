@@ -5,10 +5,11 @@
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
 use super::heal::heals;
+use crate::claims::ClaimMatch;
 use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
 use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
-use crate::policy::{Anonymous, Demands, Disclosure, Mode, Policy, Rule};
+use crate::policy::{Anonymous, Demands, Disclosure, Mode, Needs, Policy, Rule};
 
 /// What is told of a policy.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Handbook<'p> {
     /// How a credential may be sent, in sentences; empty when all is public.
     pub(crate) credentials: Vec<Form>,
     pub(crate) issuers: Vec<Tokens<'p>>,
+    /// Which scopes imply others, a sentence of Markdown for each.
+    pub(crate) implied: Vec<String>,
     pub(crate) rules: Vec<Entry<'p>>,
 }
 
@@ -124,9 +127,15 @@ pub(crate) struct Entry<'p> {
     pub(crate) demands: Option<&'p Demands>,
     /// What claims of the token must be.
     pub(crate) claims: Vec<String>,
+    /// What is needed beside, one of these; in Markdown.
+    pub(crate) any: Vec<String>,
+    /// Whose tokens are accepted, where not those of every issuer; in Markdown.
+    pub(crate) issuers: String,
     /// Where calls may come from, in words; empty for anywhere.
     pub(crate) networks: String,
     pub(crate) limits: Vec<&'p Limit>,
+    /// The limits of requests without a credential, where these have limits of their own.
+    pub(crate) anonymous_limits: Option<Vec<&'p Limit>>,
     /// The codes that can occur, in the order of the catalogue.
     pub(crate) codes: Vec<Occurrence>,
 }
@@ -160,7 +169,11 @@ impl<'p> Handbook<'p> {
                 obtain: issuer.obtain.as_deref(),
             })
             .collect();
-        Self { credentials, issuers, rules }
+        let implied = policy.hierarchy.iter().filter(|(_, implied)| !implied.is_empty());
+        let implied = implied.map(|(scope, implied)| {
+            format!("The scope {} implies {}.", super::text::code(scope), listed(implied, ", "))
+        });
+        Self { credentials, issuers, implied: implied.collect(), rules }
     }
 }
 
@@ -168,15 +181,23 @@ impl<'p> Entry<'p> {
     pub(crate) fn of(policy: &'p Policy, rule: &'p Rule) -> Self {
         let is_detailed = policy.denial.disclosure == Disclosure::Detailed;
         let demands = rule.demands();
-        let claims = demands.map_or(&[][..], |demands| &demands.claims).iter();
-        let claims = claims.map(|demand| match is_detailed {
-            true => demand.to_string(),
-            false => demand.claim.as_str().to_owned(),
+        let claims = demands.map_or(&[][..], |demands| &demands.needs.claims).iter();
+        let claims = claims.map(|demand| claim(demand, is_detailed));
+        let any = demands.map_or(&[][..], |demands| &demands.any).iter();
+        let any = any.map(|needs| alternative(needs, is_detailed));
+        let taken = policy.issuers.iter().filter(|issuer| {
+            demands.is_some_and(|demands| {
+                !demands.issuers.is_empty() && demands.takes_issuer(&issuer.name)
+            })
         });
+        let taken: Vec<&str> = taken.flat_map(|issuer| issuer.iss.names()).collect();
         let networks = match (&rule.addresses[..], is_detailed) {
             ([], _) => String::new(),
             (_, false) => "certain networks only".into(),
             (ranges, true) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        let limits = |limits: &[usize]| -> Vec<&'p Limit> {
+            limits.iter().map(|limit| &policy.limits[*limit]).collect()
         };
         Self {
             rule,
@@ -184,12 +205,20 @@ impl<'p> Entry<'p> {
             forms: demands.map(|demands| forms(policy, demands)).unwrap_or_default(),
             demands,
             claims: claims.collect(),
+            any: any.collect(),
+            issuers: listed(&taken, " or "),
             networks,
-            limits: rule.limits.iter().map(|limit| &policy.limits[*limit]).collect(),
+            limits: limits(&rule.limits),
+            anonymous_limits: rule.anonymous_limits.as_deref().map(limits),
             codes: (codes_of(policy, rule).into_iter())
                 .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
                 .collect(),
         }
+    }
+
+    /// Whether any request is counted.
+    pub(crate) fn has_limits(&self) -> bool {
+        self.rule.all_limits().next().is_some()
     }
 
     /// Whether the rule asks for a credential of which none is configured.
@@ -228,6 +257,34 @@ impl<'p> Entry<'p> {
     pub(crate) fn is_on_trial(&self) -> bool {
         self.rule.mode == Mode::Shadow
     }
+}
+
+/// Items in Markdown, with this word between.
+fn listed<T: std::fmt::Display>(items: &[T], between: &str) -> String {
+    items.iter().map(super::text::code).collect::<Vec<_>>().join(between)
+}
+
+/// What a claim must be, as far as it is told.
+fn claim(demand: &ClaimMatch, is_detailed: bool) -> String {
+    match is_detailed {
+        true => demand.to_string(),
+        false => demand.claim.as_str().to_owned(),
+    }
+}
+
+/// One of the alternatives of a rule, in Markdown.
+fn alternative(needs: &Needs, is_detailed: bool) -> String {
+    let claims: Vec<String> =
+        needs.claims.iter().map(|demand| claim(demand, is_detailed)).collect();
+    let parts = [
+        ("all of the scopes", listed(&needs.scopes, ", ")),
+        ("one of the scopes", listed(&needs.any_scopes, ", ")),
+        ("one of the roles", listed(&needs.roles, ", ")),
+        ("the claims", listed(&claims, ", ")),
+    ];
+    let parts = parts.iter().filter(|(_, items)| !items.is_empty());
+    let parts: Vec<String> = parts.map(|(what, items)| format!("{what} {items}")).collect();
+    parts.join(" and ")
 }
 
 /// The methods of a rule, in words. One that names none leaves those to others of its path.
@@ -281,13 +338,11 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),
         Occurs::Failures => demands.is_some() && policy.failures.is_some(),
-        Occurs::Scopes => {
-            asks(|demands| !demands.scopes.is_empty() || !demands.any_scopes.is_empty())
-        }
-        Occurs::Roles => asks(|demands| !demands.roles.is_empty()),
-        Occurs::Claims => asks(|demands| !demands.claims.is_empty()),
+        Occurs::Scopes => asks(|demands| demands.all_needs().any(Needs::has_scopes)),
+        Occurs::Roles => asks(|demands| demands.all_needs().any(|needs| !needs.roles.is_empty())),
+        Occurs::Claims => asks(|demands| demands.all_needs().any(|needs| !needs.claims.is_empty())),
         Occurs::Addresses => !rule.addresses.is_empty(),
-        Occurs::Limits => !rule.limits.is_empty(),
+        Occurs::Limits => rule.all_limits().next().is_some(),
     };
     let occurring = DenialCode::catalogue().iter().copied().filter(|code| can_occur(code));
     if policy.denial.disclosure != Disclosure::Minimal {

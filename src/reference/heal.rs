@@ -4,7 +4,7 @@ use super::handbook::{Form, Kind, forms};
 use super::text::{Known, code, fill, prose};
 use crate::credential::Kinds;
 use crate::denial::{DenialCode, remedy_for};
-use crate::policy::{Policy, Rule};
+use crate::policy::{Needs, Policy, Rule};
 use crate::verify::{Issuer, algorithm_name};
 
 /// The remedy of a code at a rule, in Markdown.
@@ -25,18 +25,21 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
         true => Known::Absent,
         false => Known::Value(items.iter().map(code).collect::<Vec<_>>().join(word)),
     };
-    let demanded = |what: fn(&crate::policy::Demands) -> Vec<String>| {
-        list(demands.map(what).unwrap_or_default(), ", ")
+    // What every caller needs; where that is nothing of the kind, what the first alternative does.
+    let demanded = |has: fn(&Needs) -> bool, what: fn(&Needs) -> Vec<String>| {
+        let needs = demands.and_then(|demands| demands.all_needs().find(|needs| has(needs)));
+        list(needs.map(what).unwrap_or_default(), ", ")
     };
+    let takes_issuer =
+        |issuer: &&Issuer| demands.is_none_or(|demands| demands.takes_issuer(&issuer.name));
     // With several issuers it depends on the token which of them counts.
     let of_issuer = |what: fn(&Issuer) -> Vec<String>| {
-        let mut issuers = policy.issuers.iter();
+        let mut issuers = policy.issuers.iter().map(|issuer| &**issuer).filter(takes_issuer);
         match (issuers.next(), issuers.next()) {
             (Some(only), None) => list(what(only), " or "),
             _ => Known::Told,
         }
     };
-    let texts = |texts: &[Box<str>]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     match member {
         "support" => policy
             .denial
@@ -67,7 +70,8 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
         }
         "max_bytes" => Known::Value(policy.tokens.max_bytes.to_string()),
         "accepted_issuers" => {
-            let names = policy.issuers.iter().flat_map(|issuer| issuer.iss.names());
+            let issuers = policy.issuers.iter().map(|issuer| &**issuer).filter(takes_issuer);
+            let names = issuers.flat_map(|issuer| issuer.iss.names());
             list(names.map(str::to_owned).collect(), " or ")
         }
         "accepted_algorithms" => of_issuer(|issuer| {
@@ -79,21 +83,21 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
         "expected_type" => {
             of_issuer(|issuer| issuer.types.iter().map(ToString::to_string).collect())
         }
-        "required_scopes" => {
-            demanded(|demands| demands.scopes.iter().map(ToString::to_string).collect())
-        }
-        "any_scopes" => {
-            demanded(|demands| demands.any_scopes.iter().map(ToString::to_string).collect())
-        }
+        "required_scopes" => demanded(Needs::has_scopes, |needs| strings(&needs.scopes)),
+        "any_scopes" => demanded(Needs::has_scopes, |needs| strings(&needs.any_scopes)),
         "required_roles" => {
-            list(demands.map(|demands| texts(&demands.roles)).unwrap_or_default(), ", ")
+            demanded(|needs| !needs.roles.is_empty(), |needs| strings(&needs.roles))
         }
         "limits" => {
-            let names = rule.limits.iter().map(|limit| policy.limits[*limit].name.to_string());
+            let names = rule.all_limits().map(|limit| policy.limits[limit].name.to_string());
             list(names.collect(), " and ")
         }
         _ => Known::Told,
     }
+}
+
+fn strings<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

@@ -218,6 +218,9 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
     for issuer in &book.issuers {
         let _ = writeln!(text, "\n{}", issuer.sentence());
     }
+    for implied in &book.implied {
+        let _ = writeln!(text, "\n{implied}");
+    }
     let mut of_credentials: Vec<&Occurrence> = Vec::new();
     for occurring in book.rules.iter().flat_map(|entry| &entry.codes) {
         let is_new = !of_credentials.iter().any(|held| held.code.code == occurring.code.code);
@@ -239,6 +242,9 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
     let rule = entry.rule;
     let (head, link) = if place == Place::Whole { ("###", "#") } else { ("##", "") };
     let mut text = format!("\n{head} {} {}\n\n", entry.methods, text::code(&rule.path));
+    if let Some(description) = &rule.description {
+        let _ = writeln!(text, "{}\n", text::prose_of(description));
+    }
     let mut row = |name: &str, value: String| {
         if !value.is_empty() {
             let _ = writeln!(text, "- {name}: {value}");
@@ -255,19 +261,23 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
         }
         Some(demands) => {
             row("Credential", entry.credentials(|header| text::code(header)).join(" or "));
-            row("Scopes, all of", quoted(&demands.scopes));
-            row("Scopes, one of", quoted(&demands.any_scopes));
-            row("Roles, one of", quoted(&demands.roles));
+            row("Scopes, all of", quoted(&demands.needs.scopes));
+            row("Scopes, one of", quoted(&demands.needs.any_scopes));
+            row("Roles, one of", quoted(&demands.needs.roles));
         }
     }
     row("Claims of the token", quoted(&entry.claims));
+    row("And one of these", entry.any.join("; or "));
+    row("Tokens of", entry.issuers.clone());
     row("Networks", entry.networks.clone());
-    if !entry.limits.is_empty() {
+    if entry.has_limits() {
         row("Cost", format!("counts as {} in each limit", rule.cost));
-        text += "\n| limit | counted for | plan | refills | at once |\n| --- | --- | --- | --- | --- |\n";
-        for limit in &entry.limits {
-            limit.quotas.iter().for_each(|plan| text += &quota(limit, plan));
-        }
+    }
+    text += &limits("", &entry.limits);
+    match entry.anonymous_limits.as_deref() {
+        Some([]) => text += "\nRequests without a credential are not counted.\n",
+        Some(own) => text += &limits("Requests without a credential are counted by these:", own),
+        None => {}
     }
     let (of_credentials, others): (Vec<&Occurrence>, _) =
         entry.codes.iter().partition(|occurring| is_of_credentials(occurring));
@@ -278,6 +288,20 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
             .map(|occurring| format!("[`{0}`]({link}{0})", occurring.code.code));
         let links = links.collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "\nWith a credential that is no good: {links}.");
+    }
+    text
+}
+
+/// A table of limits, below this sentence.
+fn limits(about: &str, limits: &[&Limit]) -> String {
+    if limits.is_empty() {
+        return String::new();
+    }
+    let mut text = if about.is_empty() { String::new() } else { format!("\n{about}\n") };
+    text +=
+        "\n| limit | counted for | plan | refills | at once |\n| --- | --- | --- | --- | --- |\n";
+    for limit in limits {
+        limit.quotas.iter().for_each(|plan| text += &quota(limit, plan));
     }
     text
 }

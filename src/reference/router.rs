@@ -1,14 +1,18 @@
-//! Serves the catalogue and the handbook: each document made once, in every form.
+//! Serves the catalogue and the handbook, in every form.
+//!
+//! All documents are made when the router is, and again by each reload ([`Site`]). A request makes
+//! nothing: it is answered from what is there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Redirect};
-use axum::routing::{MethodRouter, get};
+use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
@@ -19,7 +23,7 @@ use super::page::{self, Page};
 use super::{Api, Format, markdown};
 use crate::accept::prefers;
 use crate::denial::DenialCode;
-use crate::gate::Tollgate;
+use crate::gate::{Followed, Follower, Snapshot, Tollgate};
 
 impl Tollgate {
     /// What client developers are handed about this API, as routes: the catalogue of codes, the
@@ -35,7 +39,7 @@ impl Tollgate {
     /// | `/errors/denial.ts` | TypeScript |
     ///
     /// Pages are HTML, Markdown or JSON, by `Accept`; HTML when in doubt. All is made in this
-    /// call, once.
+    /// call, and again by each reload that puts another policy in force. Requests make nothing.
     ///
     /// Merge the app, with the gate's layer on it, into the catalogue: so nobody needs a credential
     /// to read it, and paths that nobody knows are still denied by the gate. (Of two routers that
@@ -75,54 +79,108 @@ impl Tollgate {
     /// ```
     pub fn catalogue(&self) -> Router {
         self.gate().serves_handbook();
-        let snapshot = self.gate().current();
-        let api = Api::of(&snapshot);
+        let served = Served::new(self);
+        let site = served.clone();
+        let page = async move |name: Result<Path<String>, _>, headers: HeaderMap| {
+            let site = site.load();
+            let found = name.ok().and_then(|Path(name): Path<String>| site.pages.get(&name));
+            found.unwrap_or(&site.missing).answer(&headers)
+        };
+        let site = served.clone();
+        // With a slash behind its name, the page without it is meant.
+        let meant = async move |name: Result<Path<String>, _>, headers: HeaderMap| {
+            let site = site.load();
+            match name {
+                Ok(Path(name)) if site.pages.get(&name).is_some_and(Document::is_page) => {
+                    Redirect::permanent(&format!("../{name}")).into_response()
+                }
+                _ => site.missing.answer(&headers),
+            }
+        };
+        let above = served.clone();
+        let above = async move |headers: HeaderMap| above.load().above.answer(&headers);
+        let beside = async move |headers: HeaderMap| served.load().beside.answer(&headers);
+        Router::new()
+            .route("/errors", get(above))
+            .route("/errors/", get(beside))
+            .route("/errors/{page}", get(page))
+            .route("/errors/{page}/", get(meant))
+    }
+}
+
+/// What the routes answer with now. It keeps the gate, so that the gate follows its files for as
+/// long as its pages are served.
+#[derive(Clone)]
+struct Served {
+    site: Arc<ArcSwap<Site>>,
+    _gate: Tollgate,
+}
+
+impl Served {
+    fn new(gate: &Tollgate) -> Self {
+        let site = gate.gate().follow(|snapshot| {
+            let site = Arc::new(ArcSwap::from_pointee(Site::of(snapshot)));
+            let served = Arc::downgrade(&site);
+            let follower: Follower = Box::new(move |snapshot| match served.upgrade() {
+                Some(site) => {
+                    site.store(Arc::new(Site::of(snapshot)));
+                    Followed::Still
+                }
+                None => Followed::NoMore,
+            });
+            (site, follower)
+        });
+        Self { site, _gate: gate.clone() }
+    }
+
+    fn load(&self) -> Guard<Arc<Site>> {
+        self.site.load()
+    }
+}
+
+/// The documents of one policy.
+struct Site {
+    /// The index, linked for `/errors`.
+    above: Document,
+    /// The index, linked for `/errors/`.
+    beside: Document,
+    /// By name: codes, the handbook, and the files for tools.
+    pages: HashMap<String, Document>,
+    /// For names that are not there.
+    missing: Document,
+}
+
+impl Site {
+    fn of(snapshot: &Snapshot) -> Self {
+        let api = Api::of(snapshot);
         let above = Pages::new(&api, Links::Above);
         let beside = Pages::new(&api, Links::Beside);
-        let codes: HashMap<String, Document> = (api.codes.iter())
+        let mut pages: HashMap<String, Document> = (api.codes.iter())
             .map(|code| (code.code.to_owned(), of_code(&api, &beside, code)))
             .collect();
+        if let Some(document) = handbook(&api, &beside) {
+            pages.insert("handbook".into(), document);
+        }
+        for (name, format, kind) in [
+            ("denial.schema.json", Format::JsonSchema, "application/schema+json"),
+            ("openapi.json", Format::OpenApi, "application/json"),
+            ("denial.ts", Format::TypeScript, "text/plain; charset=utf-8"),
+        ] {
+            pages.insert(name.into(), Document::file(kind, api.write(format)));
+        }
         let missing = Document::new(
             404,
             beside.absent(),
             "# No such code\n\nAll codes: [index](./)\n".into(),
             object! { "status" => 404_u16, "title" => "No such code" },
         );
-        let (codes, missing) = (Arc::new(codes), Arc::new(missing));
-        let (known, absent) = (codes.clone(), missing.clone());
-        let page = async move |name: Result<Path<String>, _>, headers: HeaderMap| {
-            let found = name.ok().and_then(|Path(name): Path<String>| codes.get(&name));
-            found.unwrap_or(&missing).answer(&headers)
-        };
-        // With a slash behind its name, the page without it is meant.
-        let meant = async move |name: Result<Path<String>, _>, headers: HeaderMap| match name {
-            Ok(Path(name)) if name == "handbook" || known.contains_key(&name) => {
-                Redirect::permanent(&format!("../{name}")).into_response()
-            }
-            _ => absent.answer(&headers),
-        };
-        let mut router = Router::new()
-            .route("/errors", serve(index(&api, &above, Links::Above)))
-            .route("/errors/", serve(index(&api, &beside, Links::Beside)))
-            .route("/errors/{code}", get(page))
-            .route("/errors/{code}/", get(meant));
-        if let Some(document) = handbook(&api, &beside) {
-            router = router.route("/errors/handbook", serve(document));
+        Self {
+            above: index(&api, &above, Links::Above),
+            beside: index(&api, &beside, Links::Beside),
+            pages,
+            missing,
         }
-        for (path, format, kind) in [
-            ("/errors/denial.schema.json", Format::JsonSchema, "application/schema+json"),
-            ("/errors/openapi.json", Format::OpenApi, "application/json"),
-            ("/errors/denial.ts", Format::TypeScript, "text/plain; charset=utf-8"),
-        ] {
-            router = router.route(path, serve(Document::file(kind, api.write(format))));
-        }
-        router
     }
-}
-
-fn serve(document: Document) -> MethodRouter {
-    let document = Arc::new(document);
-    get(async move |headers: HeaderMap| document.answer(&headers))
 }
 
 /// A document in every form that it is offered in.
@@ -163,6 +221,11 @@ impl Document {
 
     fn file(kind: &'static str, text: String) -> Self {
         Self { status: 200, forms: vec![Form::new(kind, text)] }
+    }
+
+    /// Whether it is a page, and not a file for a tool.
+    fn is_page(&self) -> bool {
+        self.forms.len() > 1
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {

@@ -47,6 +47,25 @@ fn fill_plain(template: &str, known: &dyn Fn(&str) -> Known, text: &mut String) 
     whole
 }
 
+/// Words of the operator as one paragraph of Markdown, in which no character has a meaning.
+pub(super) fn prose_of(words: &str) -> String {
+    let mut text = String::with_capacity(words.len());
+    for (at, word) in words.split_whitespace().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        for (place, letter) in word.chars().enumerate() {
+            // Headings, quotes and lists begin with these.
+            let begins = at == 0 && place == 0 && "#>+-".contains(letter);
+            if begins || "\\`*_[]<&".contains(letter) {
+                text.push('\\');
+            }
+            text.push(letter);
+        }
+    }
+    text
+}
+
 /// Text as code in Markdown, whatever stands in it.
 pub(super) fn code(text: impl std::fmt::Display) -> String {
     let text = text.to_string();

@@ -12,9 +12,8 @@ use ahash::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
-use super::issuers::Issuers;
+use super::issuers::{Accepts, Issuers};
 use super::token::{ProvenToken, TokenError};
-use crate::credential::TokenPlace;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,7 +112,7 @@ impl TokenCache {
     pub(crate) fn recall(
         &self,
         token: &[u8],
-        place: TokenPlace,
+        accepts: Accepts<'_>,
         now: u64,
         issuers: &Issuers,
     ) -> Option<Result<ProvenToken, TokenError>> {
@@ -125,7 +124,7 @@ impl TokenCache {
             tokens.remove(&Whole(token));
             return None;
         };
-        if known.place != place {
+        if !accepts.has(known) {
             return Some(Err(TokenError::IssuerUnknown));
         }
         if now < proven.ends {
@@ -139,11 +138,11 @@ impl TokenCache {
     pub(crate) fn prove(
         &self,
         token: &[u8],
-        place: TokenPlace,
+        accepts: Accepts<'_>,
         now: u64,
         issuers: &Issuers,
     ) -> Result<ProvenToken, TokenError> {
-        let proven = issuers.verify(token, place, now)?;
+        let proven = issuers.verify(token, accepts, now)?;
         if let Some(tokens) = &self.tokens {
             tokens.insert(Whole(token.into()), proven.clone());
         }
@@ -189,6 +188,7 @@ mod tests {
     use super::super::issuer::{Audiences, Iss, Issuer};
     use super::super::key_set::KeySet;
     use super::*;
+    use crate::credential::TokenPlace;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use http::HeaderName;
@@ -228,8 +228,8 @@ mod tests {
             now: u64,
             issuers: &Issuers,
         ) -> Result<ProvenToken, TokenError> {
-            let recalled = self.recall(token, place, now, issuers);
-            recalled.unwrap_or_else(|| self.prove(token, place, now, issuers))
+            let recalled = self.recall(token, place.into(), now, issuers);
+            recalled.unwrap_or_else(|| self.prove(token, place.into(), now, issuers))
         }
     }
 
@@ -241,10 +241,10 @@ mod tests {
         let issuers = Issuers::new(vec![one], 8192);
         let place = TokenPlace::Authorization;
         let known = |cache: &TokenCache| {
-            cache.recall(&token, place, NOW * MICROS, &issuers).is_some_and(|it| it.is_ok())
+            cache.recall(&token, place.into(), NOW * MICROS, &issuers).is_some_and(|it| it.is_ok())
         };
         let first = lasting.adopt(&policy, &issuers);
-        first.prove(&token, place, NOW * MICROS, &issuers).unwrap();
+        first.prove(&token, place.into(), NOW * MICROS, &issuers).unwrap();
         assert!(known(&lasting.adopt(&policy, &issuers)));
         assert!(!known(&lasting.adopt(&TokenPolicy { cache: 10, ..policy }, &issuers)));
     }
@@ -268,7 +268,7 @@ mod tests {
         }
         let recalled = |token: &[u8], issuers: &Issuers| {
             cache
-                .recall(token, TokenPlace::Authorization, now, issuers)
+                .recall(token, TokenPlace::Authorization.into(), now, issuers)
                 .is_some_and(|it| it.is_ok())
         };
         // The same two once more, in another order: nothing is lost.

@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 use super::fingerprint::Fingerprint;
 use super::key_set::KeySet;
 use crate::claims::{ClaimMatch, ClaimPath, Claims, Pattern, text};
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeHierarchy};
 
 /// An issuer of the policy.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Issuer {
     pub(crate) required_claims: Vec<ClaimPath>,
     /// What claims of every token must be.
     pub(crate) claims: Vec<ClaimMatch>,
+    /// Which scopes imply others: those of the policy.
+    pub(crate) hierarchy: Arc<ScopeHierarchy>,
     /// What the issuer may grant; `None` for anything.
     pub(crate) may_grant: Option<Grants>,
 }
@@ -129,6 +131,7 @@ impl Issuer {
             plan_claim: ClaimNames::of("plan"),
             required_claims: Vec::new(),
             claims: Vec::new(),
+            hierarchy: Arc::default(),
             may_grant: None,
         }
     }

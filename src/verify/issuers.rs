@@ -34,6 +34,28 @@ pub(super) struct Known {
     fingerprint: Option<Fingerprint>,
 }
 
+/// Which tokens are accepted: those that were sent in this place, of these issuers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepts<'r> {
+    pub(crate) place: TokenPlace,
+    /// Names of issuers; any when empty.
+    pub(crate) issuers: &'r [Arc<str>],
+}
+
+impl From<TokenPlace> for Accepts<'_> {
+    /// Tokens of any issuer.
+    fn from(place: TokenPlace) -> Self {
+        Self { place, issuers: &[] }
+    }
+}
+
+impl Accepts<'_> {
+    pub(super) fn has(&self, known: &Known) -> bool {
+        known.place == self.place
+            && (self.issuers.is_empty() || self.issuers.contains(&known.issuer.name))
+    }
+}
+
 /// The issuer that a token names, which is not proven yet.
 pub(super) struct Chosen<'i, 'c> {
     pub(super) index: usize,
@@ -69,19 +91,19 @@ impl Issuers {
         Self { known, by_iss, headers, has_open_names, max_bytes }
     }
 
-    /// The issuer of a token with these claims, which was sent in `place`. An unproven `iss` decides
-    /// about nothing else.
+    /// The issuer of a token with these claims, where it is accepted. An unproven `iss` decides about
+    /// nothing else.
     pub(super) fn choose<'c>(
         &self,
         claims: &'c StrictObject<'_>,
-        place: TokenPlace,
+        accepts: Accepts<'_>,
     ) -> Option<Chosen<'_, 'c>> {
         let iss = match claims.value("iss") {
             Some(iss) => Some(text(iss)?),
             None => None,
         };
         let chosen = |index: usize, tenant, iss| {
-            let known = self.known.get(index).filter(|known| known.place == place)?;
+            let known = self.known.get(index).filter(|known| accepts.has(known))?;
             Some(Chosen { index, issuer: &known.issuer, tenant, iss })
         };
         if let Some(index) = iss.as_ref().and_then(|iss| self.by_iss.get(&**iss)) {
@@ -195,7 +217,7 @@ mod tests {
 
     fn chosen(issuers: &Issuers, payload: &str) -> Option<(usize, Option<String>)> {
         let claims = StrictObject::parse(payload.as_bytes()).unwrap();
-        let chosen = issuers.choose(&claims, TokenPlace::Authorization)?;
+        let chosen = issuers.choose(&claims, TokenPlace::Authorization.into())?;
         Some((chosen.index, chosen.tenant.or(chosen.iss).map(Cow::into_owned)))
     }
 

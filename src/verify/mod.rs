@@ -24,7 +24,7 @@ pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric}
 pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
-pub(crate) use issuers::Issuers;
+pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
 pub(crate) use token::{ClaimFault, TokenError};
 

@@ -22,10 +22,9 @@ use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
-use super::issuers::{Issuers, ProvenBy};
+use super::issuers::{Accepts, Issuers, ProvenBy};
 use super::key_set::KeySetError;
 use crate::claims::{StrictObject, text};
-use crate::credential::TokenPlace;
 use crate::principal::Principal;
 
 /// A token that was proven.
@@ -130,11 +129,11 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token that was sent in `place`, at `now` (Unix microseconds).
+    /// Proves a token, where it is one that `accepts` names, at `now` (Unix microseconds).
     pub(crate) fn verify(
         &self,
         token: &[u8],
-        place: TokenPlace,
+        accepts: Accepts<'_>,
         now: u64,
     ) -> Result<ProvenToken, TokenError> {
         if token.len() > self.max_bytes() {
@@ -147,7 +146,7 @@ impl Issuers {
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
-        let chosen = self.choose(&claims, place).ok_or(TokenError::IssuerUnknown)?;
+        let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
         chosen.issuer.check_signature(&header, parts.signed, signature)?;
         let by = self.remembered(chosen.index);
         chosen.check_claims(&header, &claims, by, now)
@@ -236,15 +235,16 @@ const PARTS: TokenError =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::TokenPlace;
 
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization, 0);
+            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), 0);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization, 0);
+            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), 0);
         }
 
         #[test]

@@ -60,7 +60,7 @@ impl Chosen<'_, '_> {
             Some(tenant) => format!("{tenant}/{client}").into(),
             None => client.as_ref().into(),
         };
-        let parts = claims.len() + scopes.iter().count() + roles.len();
+        let parts = claims.len() + scopes.with_implied().count() + roles.len();
         let texts = scopes.iter().map(|scope| scope.as_str().len()).sum::<usize>()
             + roles.iter().map(|role| role.len()).sum::<usize>()
             + client.len();
@@ -185,7 +185,8 @@ impl Issuer {
             read.ok_or_else(|| invalid(path, ClaimFault::NotScopes))?;
         }
         scopes.retain(|scope| self.may_grant_scope(scope));
-        Ok(scopes.into_iter().collect())
+        let scopes: Scopes = scopes.into_iter().collect();
+        Ok(scopes.implying(&self.hierarchy, |scope| self.may_grant_scope(scope)))
     }
 
     fn roles(&self, claims: &StrictObject<'_>) -> Result<Box<[Box<str>]>, TokenError> {

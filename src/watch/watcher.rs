@@ -184,7 +184,16 @@ impl Watcher {
             Ok(content) => Found::Content(digest_of(content)),
             Err(trouble) => Found::Trouble(trouble.clone()),
         };
-        self.offered = Some(read.0.iter().map(|(path, it)| (path.clone(), found(it))).collect());
+        self.offered = Some(match next {
+            Next::InForce(_) => read.0.iter().map(|(path, it)| (path.clone(), found(it))).collect(),
+            // As the next look finds it, which is not to be said again: a load that is refused may
+            // have ended before it read all files.
+            Next::Refused(_) | Next::Also(_) => {
+                let mut look = self.in_force.clone();
+                look.extend(self.found(&mut read.clone()));
+                look
+            }
+        });
         self.settle(next);
     }
 
@@ -700,5 +709,30 @@ mod tests {
             reports += u32::from(restless);
         }
         assert_eq!(reports, 1);
+    }
+
+    #[test]
+    fn what_a_reload_by_hand_refused_is_not_handed_on_again() {
+        let mut rig = Rig::new();
+        let by_hand = |rig: &mut Rig| {
+            // The load ends with the policy: the keys are not read.
+            let read = Taken::read(&rig.paths(&["policy"]), &RealDisk::new());
+            rig.watcher.reloaded(&read, Next::Refused(read.paths()));
+        };
+        for text in ["faulty", " \n"] {
+            rig.write("policy", text);
+            by_hand(&mut rig);
+            rig.quiet();
+            rig.quiet();
+        }
+        fs::remove_file(rig.path("policy")).unwrap();
+        by_hand(&mut rig);
+        rig.quiet();
+        // What was not read may have changed too: that is another thing.
+        rig.write("keys", "keys 2");
+        rig.unsettled(SECOND);
+        rig.write("keys", "keys 1");
+        rig.write("policy", "policy 1");
+        assert!(matches!(rig.look_after(SECOND), Outcome::Restored));
     }
 }

@@ -415,6 +415,51 @@ async fn the_signal_to_stop_ends_the_trial_server_beside_open_connections() {
     }
 }
 
+/// The lines of the log up to the first that holds `what`, or a failure when the log ends.
+#[cfg(unix)]
+fn log_until(log: &mut impl std::io::BufRead, what: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(what) {
+        assert!(log.read_line(&mut text).unwrap() > 0, "no `{what}` in the log:\n{text}");
+    }
+    text
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trial_server_reads_its_policy_again_at_sighup() {
+    let folder = folder(OPEN);
+    let mut serving = Serving::start(folder.path());
+    let mut log = BufReader::new(serving.process.stderr.take().unwrap());
+    let replace = |text: &str| {
+        fs::write(folder.path().join("new"), text).unwrap();
+        fs::rename(folder.path().join("new"), folder.path().join("policy.toml")).unwrap();
+    };
+    let id = serving.process.id().to_string();
+    let hang_up = || assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    let status = async |path: &str| serving.server.get(path, &[]).await.status;
+    assert_eq!(status("/more").await, 403);
+
+    // The thread of the gate may be the first to see a change: it says the same.
+    replace(&format!("{OPEN}[[rule]]\nname = \"more\"\npath = \"/more\"\npublic = true\n"));
+    hang_up();
+    log_until(&mut log, "rule `more` added");
+    assert_eq!(status("/more").await, 200);
+
+    replace("version = 1\nodd = true\n");
+    hang_up();
+    let said = log_until(&mut log, "the policy is refused: 1 fault");
+    assert!(said.contains("SIGHUP: the policy is read again"), "{said}");
+    assert!(said.contains("the one before stays in force"), "{said}");
+    assert!(said.contains("policy.toml:2:1: unknown key `odd`"), "{said}");
+    assert_eq!(status("/more").await, 200);
+
+    replace(OPEN);
+    hang_up();
+    log_until(&mut log, "rule `more` removed");
+    assert_eq!(status("/more").await, 403);
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))

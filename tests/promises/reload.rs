@@ -5,8 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
-use tollgate::{ManualClock, SourceState, Tollgate};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::{SinkExt as _, StreamExt as _};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tollgate::{Admission, ManualClock, SourceState, Tollgate};
 
+use super::log::Log;
 use super::support::{NOW, Server, bearer, issuer, key, serve};
 
 /// A gate that reads its policy from a file, without a thread that follows it.
@@ -154,4 +161,172 @@ async fn tokens_that_were_proven_follow_their_issuer() {
     fs::write(&path, with("https://other.example.com")).unwrap();
     gate.reload().await.unwrap();
     assert_eq!(code().await, "token_audience_mismatch", "the proof is of the old audience");
+}
+
+/// Pages and files for tools are those of the policy in force, on a router that was made once.
+#[tokio::test]
+async fn served_documents_follow_the_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let with = |rule: &str, code: &str| {
+        format!(
+            "version = 1\n{}[denial]\n[[denial.code]]\ncode = \"{code}\"\ncategory = \"authorization\"\n\
+             status = 403\ntitle = \"Its title\"\ndetail = \"Its detail.\"\nremedy = \"Its remedy.\"\n\
+             [[rule]]\nname = \"{rule}\"\npath = \"/{rule}\"\n",
+            issuer()
+        )
+    };
+    fs::write(&path, with("parcels", "parcel_lost")).unwrap();
+    let clock = ManualClock::at(NOW);
+    let builder = Tollgate::builder().policy_file(&path).clock(clock.clone()).watch(false);
+    let gate = builder.build().await.unwrap();
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = serve(gate.catalogue().merge(app), clock).await;
+    let text = async |path: &str, accept: &str| server.get(path, &[("accept", accept)]).await;
+    let tag = async || server.get("/errors/openapi.json", &[]).await.line("etag").unwrap();
+    let documents = async || {
+        let mut all = String::new();
+        for path in ["/errors", "/errors/", "/errors/handbook", "/errors/openapi.json"] {
+            for accept in ["text/html", "text/markdown", "application/json"] {
+                all += &text(path, accept).await.text;
+            }
+        }
+        all
+    };
+
+    let before = documents().await;
+    assert!(before.contains("/parcels") && before.contains("parcel_lost"));
+    assert_eq!(text("/errors/parcel_lost", "*/*").await.status, 200);
+    assert_eq!(text("/errors/letter_lost", "*/*").await.status, 404);
+    let first = tag().await;
+
+    fs::write(&path, with("letters", "letter_lost")).unwrap();
+    assert_eq!(tag().await, first, "what is not in force is not served");
+    gate.reload().await.unwrap();
+    let after = documents().await;
+    assert!(after.contains("/letters") && after.contains("letter_lost"));
+    assert!(!after.contains("parcel"), "nothing is left of the policy before");
+    assert_eq!(text("/errors/letter_lost", "*/*").await.status, 200);
+    assert_eq!(text("/errors/letter_lost/", "*/*").await.status, 308);
+    assert_eq!(text("/errors/parcel_lost", "*/*").await.status, 404);
+    assert_eq!(text("/errors/parcel_lost/", "*/*").await.status, 404);
+    assert_eq!(text("/errors/openapi.json/", "*/*").await.status, 404);
+    let second = tag().await;
+    assert_ne!(second, first);
+    let held = server.get("/errors/openapi.json", &[("if-none-match", &first)]).await;
+    assert_eq!(held.status, 200, "a copy of the policy before is not current");
+
+    fs::write(&path, "version = 1\nodd = true\n").unwrap();
+    gate.reload().await.unwrap_err();
+    assert_eq!(tag().await, second, "a policy that is refused changes no page");
+}
+
+/// CORS and logging layers keep the headers that they were made with.
+#[tokio::test]
+async fn the_log_warns_of_headers_that_other_layers_do_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let with = |header: &str, fields: &str| {
+        format!(
+            "version = 1\n{}[api_keys]\nheader = \"{header}\"\n[denial]\nratelimit_headers = \"{fields}\"\n\
+             [[rule]]\nname = \"all\"\npath = \"/all\"\n",
+            issuer()
+        )
+    };
+    fs::write(&path, with("x-first", "draft")).unwrap();
+    let builder = Tollgate::builder().policy_file(&path).clock(ManualClock::at(NOW)).watch(false);
+    let gate = builder.build().await.unwrap();
+    let log = Log::listen();
+    let reload = async |header: &str, fields: &str| {
+        fs::write(&path, with(header, fields)).unwrap();
+        gate.reload().await.unwrap();
+        let log = log.take();
+        log.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    // Nobody took a list.
+    assert_eq!(reload("x-second", "both").await, [""; 0]);
+    let (_credential, _exposed) = (gate.credential_headers(), gate.exposed_headers());
+    assert_eq!(reload("x-second", "draft").await, [""; 0], "less than was taken does no harm");
+    let said = reload("x-third", "draft").await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("headers=\"x-third\""), "{said:?}");
+    assert!(said[0].contains("`credential_headers()`"), "{said:?}");
+    assert_eq!(reload("x-second", "both").await, [""; 0]);
+
+    fs::write(&path, with("x-second", "off")).unwrap();
+    let gate = Tollgate::builder().policy_file(&path).watch(false).build().await.unwrap();
+    let _exposed = gate.exposed_headers();
+    fs::write(&path, with("x-fourth", "legacy")).unwrap();
+    gate.reload().await.unwrap();
+    let said = log.take();
+    let said = said.lines().find(|line| line.contains("WARN")).unwrap();
+    assert!(said.contains("headers=\"x-ratelimit-limit, x-ratelimit-remaining"), "{said}");
+    assert!(said.contains("`exposed_headers()`") && !said.contains("x-fourth"), "{said}");
+}
+
+/// A connection that stays open holds its admission, and with it neither the keys nor the rules of a
+/// policy that was replaced. Its buckets are those that everybody else takes from.
+#[test]
+fn an_open_web_socket_keeps_no_policy() {
+    let recorder = DebuggingRecorder::new();
+    let metrics = recorder.snapshotter();
+    let snapshots = || {
+        let (_, _, _, value) = (metrics.snapshot().into_vec().into_iter())
+            .find(|(key, _, _, _)| key.key().name() == "tollgate_snapshots")
+            .unwrap();
+        let DebugValue::Gauge(count) = value else { panic!("{value:?}") };
+        count.0 as u64
+    };
+    // The recorder is this thread's, so the runtime stays on it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(hold_a_web_socket(&snapshots)));
+}
+
+async fn hold_a_web_socket(snapshots: &dyn Fn() -> u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let (one, mut keys) = key("one", "billing", "");
+    for n in 0..200 {
+        keys +=
+            &format!("[[key]]\nid = \"k{n}\"\nclient = \"c{n}\"\ndigest = \"sha256:{n:064x}\"\n");
+    }
+    fs::write(folder.path().join("keys.toml"), keys.replace("api_keys.key", "key")).unwrap();
+    fs::write(&path, policy(100_000, "")).unwrap();
+
+    let answer = async |mut socket: WebSocket, admission: Admission| {
+        while let Some(Ok(Message::Text(_))) = socket.recv().await {
+            admission.charge(1);
+            let left = admission.limits().next().unwrap().remaining;
+            socket.send(Message::text(left.to_string())).await.unwrap();
+        }
+    };
+    let upgrade = async move |upgrade: WebSocketUpgrade, admission: Admission| -> Response {
+        upgrade.on_upgrade(move |socket| answer(socket, admission))
+    };
+    let clock = ManualClock::at(NOW);
+    let builder = Tollgate::builder().policy_file(&path).clock(clock.clone()).watch(false);
+    let gate = builder.build().await.unwrap();
+    let server = serve(Router::new().route("/all", any(upgrade)).layer(gate.layer()), clock).await;
+    let mut request = format!("ws://{}/all", server.address).into_client_request().unwrap();
+    request.headers_mut().insert("x-api-key", one.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut left = async || {
+        socket.send("charge".into()).await.unwrap();
+        socket.next().await.unwrap().unwrap().to_text().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(left().await, 99_998, "one for the request, one for the message");
+
+    for n in 0..100 {
+        let text = match n % 3 {
+            0 => policy(100_000, &format!("[[rule]]\nname = \"r{n}\"\npath = \"/r{n}\"\n")),
+            1 => policy(100_000, ""),
+            _ => "version = 1\n[[rule".to_owned(),
+        };
+        fs::write(&path, text).unwrap();
+        assert_eq!(gate.reload().await.is_ok(), n % 3 != 2);
+        assert_eq!(left().await, 99_997 - n, "no bucket is refilled, and the stream takes from it");
+        assert_eq!(snapshots(), 1, "the policy in force alone is in memory");
+    }
+    assert_eq!(gate.status().revision.number, 1 + 67);
 }

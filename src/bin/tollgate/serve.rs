@@ -41,8 +41,10 @@ impl Serve {
                 |error| Failure::Usage(format!("cannot listen on {}: {error}", self.listen));
             let listener =
                 tokio::net::TcpListener::bind(self.listen).await.map_err(cannot_listen)?;
-            let stop = stop()
-                .map_err(|error| Failure::Usage(format!("cannot listen for signals: {error}")))?;
+            let no_signals = |error| Failure::Usage(format!("cannot listen for signals: {error}"));
+            let stop = stop().map_err(no_signals)?;
+            #[cfg(unix)]
+            reload_at_hangup(gate.clone()).map_err(no_signals)?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
             listen::serve(listener, app(&gate), stop).await;
             Ok(ExitCode::SUCCESS)
@@ -92,6 +94,22 @@ async fn answer(request: Request) -> Response {
     add("limits", (!limits.is_empty()).then(|| limits.into()));
     add("shadow", admission.shadow().map(Into::into));
     Json(body).into_response()
+}
+
+/// Reads the policy again at each SIGHUP, without waiting for the next look at the files. The gate
+/// logs what became of it.
+#[cfg(unix)]
+fn reload_at_hangup(gate: Tollgate) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(target: "tollgate", "SIGHUP: the policy is read again");
+            // Both outcomes are in the log by now.
+            let _logged = gate.reload().await;
+        }
+    });
+    Ok(())
 }
 
 /// The signal to stop. It is listened for from now on, not from when it is first waited for: who

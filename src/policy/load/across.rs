@@ -10,10 +10,16 @@ use crate::limit::KeyPart;
 use crate::policy::fault::{Fault, Faults};
 use crate::policy::section::At;
 use crate::policy::warning::{PlanHolder, Warning};
+use crate::verify::Issuers;
 
-/// Warns of plans that only keys or only limits name. `is_closed` says that nobody but these
-/// keys can have a plan.
-pub(super) fn warn_of_plans(limits: &[LoadedLimit], keys: &Keys, is_closed: bool, faults: &Faults) {
+/// Warns of plans that only keys or only limits name, and no issuer may grant.
+pub(super) fn warn_of_plans(
+    limits: &[LoadedLimit],
+    keys: &Keys,
+    issuers: &Issuers,
+    faults: &Faults,
+) {
+    let by_issuer = |plan: &str| issuers.iter().any(|issuer| issuer.may_grant_plan(plan));
     let names = |plans: &[At<Arc<str>>]| -> BTreeSet<Arc<str>> {
         plans.iter().map(|plan| plan.value.clone()).collect()
     };
@@ -21,7 +27,12 @@ pub(super) fn warn_of_plans(limits: &[LoadedLimit], keys: &Keys, is_closed: bool
     let of_limits: BTreeSet<_> = limits.iter().flat_map(|limit| names(&limit.plans)).collect();
     let warn = |plan: &At<Arc<str>>, holder, known: &BTreeSet<Arc<str>>| {
         let known = known.iter().cloned().collect();
-        let unknown = Warning::UnknownPlan { plan: plan.value.clone(), holder, known };
+        let unknown = Warning::UnknownPlan {
+            plan: plan.value.clone(),
+            holder,
+            known,
+            issuers: !issuers.is_empty(),
+        };
         faults.push(Fault::warning(&plan.place, &unknown));
     };
     // Where no limit names a plan at all, plans are for the handlers.
@@ -30,11 +41,9 @@ pub(super) fn warn_of_plans(limits: &[LoadedLimit], keys: &Keys, is_closed: bool
             warn(plan, PlanHolder::Key, &of_limits);
         }
     }
-    if is_closed {
-        let plans = limits.iter().flat_map(|limit| &limit.plans);
-        for plan in plans.filter(|plan| !of_keys.contains(&plan.value)) {
-            warn(plan, PlanHolder::Limit, &of_keys);
-        }
+    let plans = limits.iter().flat_map(|limit| &limit.plans);
+    for plan in plans.filter(|plan| !of_keys.contains(&plan.value) && !by_issuer(&plan.value)) {
+        warn(plan, PlanHolder::Limit, &of_keys);
     }
 }
 

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::checks::check_word;
 use super::rule_faults::RuleFault;
-use crate::claims::{ClaimMatch, ClaimPath, Pattern, Template, Wanted};
+use crate::claims::{ClaimMatch, ClaimPath, Pattern, Template, TemplateError, Wanted};
 use crate::policy::fault::Fault;
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
@@ -96,12 +96,21 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
                 DeValue::String(text) if braces == Braces::Parameters => Template::parse(text),
                 _ => Ok(None),
             };
-            if let Err(help) = bound {
-                section.push(
-                    Fault::at(&section.at_span(item.span()), "a brace does not close")
-                        .label("names no parameter of the path")
-                        .with_help(help),
-                );
+            if let Err(error) = bound {
+                let (message, label, help) = match error {
+                    TemplateError::Unclosed => (
+                        "a brace does not close",
+                        "names no parameter of the path",
+                        "`{id}` is the path's parameter; a brace itself is written `\\{`",
+                    ),
+                    TemplateError::Adjacent => (
+                        "a parameter of the path follows another",
+                        "does not say where the first one ends",
+                        "put text between them that the first one never holds: `{org}/{repo}`",
+                    ),
+                };
+                let place = section.at_span(item.span());
+                section.push(Fault::at(&place, message).label(label).with_help(help));
                 continue;
             }
             let bound = bound.ok().flatten().map(Wanted::Bound);

@@ -1,6 +1,7 @@
 //! Reads `[[issuer]]`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -15,6 +16,7 @@ use crate::policy::fault::{Fault, Faults, Place, list, nearest};
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
+use crate::scope::ScopeHierarchy;
 use crate::verify::{Audiences, BoundTokens, Grants, Iss, IssName, Issuer, algorithm};
 
 /// Reads the issuers; `key_header` is where API keys are sent.
@@ -22,10 +24,12 @@ pub(super) fn load_issuers(
     sections: Vec<Section<'_>>,
     sources: &Sources,
     key_header: &str,
+    hierarchy: &Arc<ScopeHierarchy>,
 ) -> Vec<Issuer> {
     let mut context = Context {
         sources,
         key_header,
+        hierarchy,
         names: HashSet::new(),
         isses: HashSet::new(),
         headers: HashSet::new(),
@@ -48,6 +52,7 @@ pub(super) fn load_issuers(
 struct Context<'a> {
     sources: &'a Sources,
     key_header: &'a str,
+    hierarchy: &'a Arc<ScopeHierarchy>,
     names: HashSet<String>,
     isses: HashSet<String>,
     headers: HashSet<HeaderName>,
@@ -117,6 +122,7 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
         plan_claim: plan.unwrap_or(plain.plan_claim),
         required_claims: required.into_iter().map(|claim| claim.value).collect(),
         claims,
+        hierarchy: context.hierarchy.clone(),
         may_grant,
         ..plain
     })

@@ -17,7 +17,7 @@ use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::principal::{KeyRecord, Terms};
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::verify::KeyTable;
 
 /// `[api_keys]` with its keys.
@@ -38,9 +38,9 @@ impl Keys {
         self.terms.iter().flat_map(|terms| terms.roles.iter().map(AsRef::as_ref)).collect()
     }
 
-    /// The scopes that any of the keys grants.
+    /// The scopes that any of the keys grants, or that are implied by them.
     pub(super) fn granted(&self) -> BTreeSet<&str> {
-        self.terms.iter().flat_map(|terms| terms.scopes.iter().map(Scope::as_str)).collect()
+        self.terms.iter().flat_map(|terms| terms.scopes.with_implied().map(Scope::as_str)).collect()
     }
 }
 
@@ -50,11 +50,12 @@ pub(super) fn load_keys(
     section: Option<Section<'_>>,
     plain: Vec<Section<'_>>,
     sources: &Sources,
+    hierarchy: &Arc<ScopeHierarchy>,
     tokens: bool,
     faults: &Faults,
 ) -> Keys {
     let mut credential = CredentialPolicy { tokens, ..CredentialPolicy::default() };
-    let mut loaded = Loaded::default();
+    let mut loaded = Loaded { hierarchy: hierarchy.clone(), ..Loaded::default() };
     loaded.read(plain);
     let Some(section) = section else {
         return loaded.into_keys(credential, false);
@@ -157,6 +158,8 @@ fn load_key_file(file: &At<&str>, sources: &Sources, faults: &Faults, loaded: &m
 /// The keys that were read, and what must not be used twice.
 #[derive(Default)]
 struct Loaded {
+    /// Which scopes imply others.
+    hierarchy: Arc<ScopeHierarchy>,
     records: Vec<KeyRecord>,
     ids: HashSet<String>,
     /// Must not be used twice.
@@ -245,8 +248,9 @@ fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
     section.finish();
 
     let (id, client, digest) = (id?.value, client?.value, digest?.value);
+    let scopes: Scopes = scopes.into_iter().map(|scope| scope.value).collect();
     let terms = Terms {
-        scopes: scopes.into_iter().map(|scope| scope.value).collect(),
+        scopes: scopes.implying(&loaded.hierarchy, |_| true),
         roles: roles.into_iter().map(|role| role.value.into()).collect(),
         plan: plan.map(|plan| (*plan.value).into()),
         addresses: addresses.into_iter().map(|range| range.value).collect(),

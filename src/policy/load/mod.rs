@@ -8,9 +8,11 @@ mod issuer_keys;
 mod issuers;
 mod keys;
 mod limits;
+mod needs;
 mod paths;
 mod rule_faults;
 mod rules;
+mod scopes;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
 use rules::{RuleContext, load_rules};
+use scopes::load_scopes;
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::problem::problems;
@@ -40,9 +43,9 @@ use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "cors", "store",
+    "limit", "rule", "cors", "scopes", "store",
 ];
 
 const MAX_BUCKETS: usize = 1_000_000;
@@ -95,9 +98,12 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let max_buckets = load_store(root.section("store", "[store]"));
     let preflights = load_cors(root.section("cors", "[cors]"));
 
+    let hierarchy = Arc::new(load_scopes(root.section("scopes", "[scopes]")));
     let key_header = root.section("api_keys", "[api_keys]").and_then(|keys| keys.text("header"));
     let key_header = key_header.map_or("x-api-key", |header| header.value);
-    let issuers = load_issuers(root.sections("issuer", "[[issuer]]"), sources, key_header);
+    let sections = root.sections("issuer", "[[issuer]]");
+    let (issuers, issuers_whole) =
+        whole(root, || load_issuers(sections, sources, key_header, &hierarchy));
     let issuers = Issuers::new(issuers, tokens.max_bytes);
     // A table whose name is misspelt is reported as that alone, and not as one that is missing.
     let keys_misspelt = root.misspells("api_keys") || root.misspells("key");
@@ -105,7 +111,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (mut keys, keys_whole) = whole(root, || {
         let section = root.section("api_keys", "[api_keys]");
         let plain = root.sections("key", "[[key]]");
-        load_keys(section, plain, sources, issuers.take_bearer(), root.faults())
+        load_keys(section, plain, sources, &hierarchy, issuers.take_bearer(), root.faults())
     });
     keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
@@ -118,6 +124,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         keys: &keys,
         takes_keys,
         takes_tokens: root.has("issuer") || root.misspells("issuer"),
+        issuers: &issuers,
+        issuers_whole: issuers_whole && !root.misspells("issuer"),
         granted: keys.granted(),
         granted_roles: keys.granted_roles(),
         keys_whole: keys_whole && !keys.has_store && !keys_misspelt,
@@ -125,8 +133,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         limit_names_known,
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
-    if context.keys_whole && context.limits_whole {
-        warn_of_plans(&limits, &keys, !context.takes_tokens, root.faults());
+    if context.keys_whole && context.limits_whole && context.issuers_whole {
+        warn_of_plans(&limits, &keys, &issuers, root.faults());
     }
     if address_whole {
         warn_of_proxies(&address, &limits, root.faults());
@@ -144,6 +152,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
+        hierarchy,
         preflights,
         max_buckets,
         codes,

@@ -11,7 +11,7 @@ use crate::policy::warning::Warning;
 
 /// Warns of public rules for all that follows, and of paths that are easily taken for each other.
 pub(super) fn report_paths(table: &RuleTable, places: &[Place], root: &Section<'_>) {
-    let is_guarded = |rule: &Rule| rule.demands().is_some();
+    let is_guarded = |rule: &Rule| !rule.takes_anybody();
     let guarded: Vec<&Rule> =
         table.iter().map(|rule| &**rule).filter(|rule| is_guarded(rule)).collect();
     let mut alike: HashMap<String, &Rule> = HashMap::new();
@@ -22,11 +22,14 @@ pub(super) fn report_paths(table: &RuleTable, places: &[Place], root: &Section<'
                 |other: &&&Rule| is_under(&other.path, before) && have_common_method(rule, other);
             if let Some(other) = guarded.iter().find(is_under) {
                 let (guarded, path) = (other.name.clone(), other.path.as_ref().into());
-                let warning = Warning::PublicRest { rule: rule.name.clone(), guarded, path };
+                let (rule, open) = (rule.name.clone(), open_word(rule));
+                let warning = Warning::PublicRest { rule, open, guarded, path };
                 root.push(Fault::warning(place, &warning));
             }
-            if rule.limits.is_empty() {
-                let warning = Warning::PublicRestWithoutLimits { rule: rule.name.clone() };
+            // That `anonymous_limits` are empty has a warning of its own.
+            if rule.limits_of(None).is_empty() && rule.anonymous_limits.is_none() {
+                let (rule, open) = (rule.name.clone(), open_word(rule));
+                let warning = Warning::PublicRestWithoutLimits { rule, open };
                 root.push(Fault::warning(place, &warning));
             }
         }
@@ -38,6 +41,14 @@ pub(super) fn report_paths(table: &RuleTable, places: &[Place], root: &Section<'
             let warning = Warning::RulesDifferInCaseOrSlash { first, second };
             root.push(Fault::warning(place, &warning));
         }
+    }
+}
+
+/// What a rule that lets everybody in is called.
+fn open_word(rule: &Rule) -> &'static str {
+    match rule.demands() {
+        None => "public rule",
+        Some(_) => "rule with `\"none\"`",
     }
 }
 

@@ -72,7 +72,37 @@ problems! {
         LimitOfRuleWithNone { limit: Arc<str>, part: &'static str } => {
             message: "the limit `{limit}` is per {part}, and the rule takes requests without a credential",
             label: "needs to know who calls",
-            help: "limit such rules `per = [\"address\"]`, or remove `\"none\"` from `credentials`",
+            help: "name limits of their own for such requests, `anonymous_limits = [\"per-address\"]`, or remove `\"none\"` from `credentials`",
+        }
+        /// A limit per client for those who come without a credential.
+        LimitOfNobody { limit: Arc<str>, part: &'static str } => {
+            message: "the limit `{limit}` is per {part}, and counts requests without a credential here",
+            label: "needs to know who calls",
+            help: "limit such requests `per = [\"address\"]`",
+        }
+        /// `anonymous_limits`, where every request has a credential, or none is looked at.
+        AnonymousLimitsOfNobody { public: bool } => {
+            message: "`anonymous_limits` counts nobody here",
+            label: { match public {
+                true => "nobody is asked for a credential",
+                false => "requests without a credential are refused",
+            } },
+            help: { match public {
+                true => "write `limits`, which counts every request of a public rule".to_owned(),
+                false => "add `\"none\"` to `credentials`, or write `limits`".to_owned(),
+            } },
+        }
+        /// A table in `any` that asks for nothing.
+        EmptyAlternative => {
+            message: "a table in `any` asks for nothing",
+            label: "is met by every caller",
+            help: "write into it what is asked for: `{{ scopes = [\"orders:read\"] }}`, or remove `any`",
+        }
+        /// An issuer that is not declared.
+        UnknownIssuer { issuer: String, help: String } => {
+            message: ("unknown issuer `{}`", issuer.escape_debug()),
+            label: "no issuer has this name",
+            help: "{help}",
         }
         /// A claim that is compared with a float, a date, an array or a table.
         IncomparableClaim { claim: String } => {

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 
 use http::Method;
 
-use super::checks::{check_name, check_unique, check_word, parse_cidr, parse_scope};
-use super::claims::{Braces, load_claims};
+use super::checks::{check_name, check_sentence, check_unique, parse_cidr};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
+use super::needs::{Asked, load_any, load_needs, load_rule_issuers};
 use super::paths::report_paths;
 use super::rule_faults::RuleFault;
 use crate::claims::ClaimMatch;
@@ -20,6 +20,7 @@ use crate::policy::rule::{Access, Anonymous, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
+use crate::verify::Issuers;
 
 /// What rules are checked against.
 pub(super) struct RuleContext<'a> {
@@ -27,6 +28,9 @@ pub(super) struct RuleContext<'a> {
     pub(super) keys: &'a Keys,
     pub(super) takes_keys: bool,
     pub(super) takes_tokens: bool,
+    pub(super) issuers: &'a Issuers,
+    /// Whether all issuers could be read; otherwise it is not known what they grant.
+    pub(super) issuers_whole: bool,
     /// The scopes that keys grant.
     pub(super) granted: BTreeSet<&'a str>,
     /// The roles that keys grant.
@@ -121,19 +125,28 @@ fn load_rule(
         Anonymous::Admitted => Caller::PerhapsUnknown,
         Anonymous::Refused => Caller::Known,
     };
-    let limits = load_rule_limits(&section, context, caller, cost.as_ref(), used);
-    report_unproven_limits(&section, context, &limits);
+    let mut limits_of = |key, caller| {
+        let limits = load_rule_limits(&section, context, key, caller, cost.as_ref(), used);
+        report_unproven_limits(&section, context, key, &limits);
+        limits
+    };
+    let limits = limits_of("limits", caller);
+    let anonymous_limits =
+        section.has("anonymous_limits").then(|| limits_of("anonymous_limits", Caller::Nobody));
+    report_anonymous_limits(&section, name.as_ref(), &demands, public);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     if mode == Some(Mode::Shadow) {
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
+    let description = section.parse("description", "description", check_sentence);
     let listed = section.flag("listed").unwrap_or(true);
     let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
     section.finish();
 
+    let mut all_limits = limits.iter().chain(anonymous_limits.iter().flatten());
     let needs_address = !addresses.is_empty()
-        || limits.iter().any(|limit| context.limits[*limit].limit.needs_address());
-    let claims = demands.claims.iter();
+        || all_limits.any(|limit| context.limits[*limit].limit.needs_address());
+    let claims = demands.all_needs().flat_map(|needs| &needs.claims);
     let path_parameters = claims.flat_map(ClaimMatch::parameters).map(Into::into).collect();
     let path = path?;
     let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
@@ -146,8 +159,10 @@ fn load_rule(
         access: if public { Access::Public } else { Access::Guarded(demands) },
         addresses: addresses.into_iter().map(|range| range.value).collect(),
         limits,
+        anonymous_limits,
         cost: cost.unwrap_or(ONE),
         mode: mode.unwrap_or(Mode::Enforce),
+        description: description.map(|text| text.value.trim().into()),
         listed,
         needs_address,
         encoded_slashes,
@@ -203,7 +218,7 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
 
 fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) -> Demands {
     if public {
-        for name in ["scopes", "any_scopes", "roles", "claims"] {
+        for name in ["scopes", "any_scopes", "roles", "claims", "any", "issuers"] {
             if section.has(name) && !section.is_empty(name) {
                 let demand = RuleFault::DemandOfPublicRule { key: name };
                 section.push(Fault::of(&section.key_place(name), &demand));
@@ -223,46 +238,32 @@ fn load_demands(section: &Section<'_>, context: &RuleContext<'_>, public: bool) 
     if !admits_anybody && needs_keys && has_no_key {
         section.push(Fault::warning(section.place(), &Warning::NoApiKey));
     }
-    let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
-    let any_scopes = section.list("any_scopes", "scope", parse_scope).unwrap_or_default();
-    if !public {
-        report_ungranted(section, context, &demands, scopes.iter(), any_scopes.iter());
+    demands.issuers = load_rule_issuers(section, context);
+    // Without an issuer, each name is a fault.
+    let has_effect = public || takes_tokens || !context.takes_tokens;
+    if !has_effect && section.has("issuers") && !section.is_empty("issuers") {
+        let place = section.key_place("issuers");
+        section.push(Fault::warning(&place, &Warning::IssuersWithoutTokens));
     }
-    demands.scopes = scopes.into_iter().map(|scope| scope.value).collect();
-    demands.any_scopes = any_scopes.into_iter().map(|scope| scope.value).collect();
-    let roles = section.list("roles", "role", check_word).unwrap_or_default();
-    if !public && context.takes_keys {
-        report_unknown_roles(section, context, &demands, &roles);
-    }
-    demands.roles = roles.into_iter().map(|role| role.value.into()).collect();
-    if let Some(claims) = section.section("claims", "claims") {
-        demands.claims = load_claims(&claims, Braces::Parameters);
-        report_parameters(section, &demands.claims);
-        if !demands.claims.is_empty() && !public && !takes_tokens {
-            section
-                .push(Fault::warning(&section.key_place("claims"), &Warning::ClaimsWithoutTokens));
+    let asked = Asked {
+        context,
+        public,
+        kinds: demands.kinds,
+        issuers: &demands.issuers,
+        path: section.text("path").map_or("", |path| path.value),
+    };
+    let (needs, any) = (load_needs(section, &asked), load_any(section, &asked));
+    let only_by_claims = !any.is_empty() && any.iter().all(|needs| !needs.claims.is_empty());
+    for (name, asks) in [("claims", !needs.claims.is_empty()), ("any", only_by_claims)] {
+        if asks && !public && !takes_tokens {
+            section.push(Fault::warning(&section.key_place(name), &Warning::ClaimsWithoutTokens));
         }
     }
+    (demands.needs, demands.any) = (needs, any);
     if demands.anonymous == Anonymous::Admitted {
         refuse_demands_beside_none(section);
     }
     demands
-}
-
-/// Claims that are bound to parameters of the path: they must be there.
-fn report_parameters(section: &Section<'_>, claims: &[ClaimMatch]) {
-    let path = section.text("path").map_or("", |path| path.value);
-    let holds = |name: &str| {
-        path.contains(&format!("{{{name}}}")) || path.contains(&format!("{{*{name}}}"))
-    };
-    for name in claims.iter().flat_map(ClaimMatch::parameters).filter(|name| !holds(name)) {
-        let shown = name.escape_debug();
-        section.push(
-            Fault::at(&section.key_place("claims"), format!("the path has no parameter `{shown}`"))
-                .label("names no parameter of the path")
-                .with_help("a brace itself is written `\\{`"),
-        );
-    }
 }
 
 /// Whoever leaves the credential out would get in without what the rule asks for.
@@ -319,57 +320,19 @@ fn load_kinds(
     section.push(Fault::of(&place, &fault));
 }
 
-/// A scope that no key has, where nothing but keys can grant it.
-fn report_ungranted<'s>(
-    section: &Section<'_>,
-    context: &RuleContext<'_>,
-    demands: &Demands,
-    all: impl Iterator<Item = &'s At<crate::scope::Scope>>,
-    any: impl Iterator<Item = &'s At<crate::scope::Scope>>,
-) {
-    if (demands.kinds.has_tokens() && context.takes_tokens) || !context.keys_whole {
-        return;
-    }
-    let granted = &context.granted;
-    for scope in all.chain(any).filter(|scope| !granted.contains(scope.value.as_str())) {
-        let unused = Warning::UnusedScope {
-            scope: scope.value.to_string(),
-            granted: granted.iter().map(|scope| (*scope).to_owned()).collect(),
-        };
-        section.push(Fault::warning(&scope.place, &unused));
-    }
-}
-
-/// A role that no key has, where nothing but keys can have it.
-fn report_unknown_roles(
-    section: &Section<'_>,
-    context: &RuleContext<'_>,
-    demands: &Demands,
-    roles: &[At<String>],
-) {
-    if (demands.kinds.has_tokens() && context.takes_tokens) || !context.keys_whole {
-        return;
-    }
-    let granted = &context.granted_roles;
-    for role in roles.iter().filter(|role| !granted.contains(role.value.as_str())) {
-        let unknown = Warning::UnknownRole {
-            role: role.value.clone(),
-            granted: granted.iter().map(|role| (*role).to_owned()).collect(),
-        };
-        section.push(Fault::warning(&role.place, &unknown));
-    }
-}
-
 /// A rule none of whose limits is kept by what was proven of the client alone.
-fn report_unproven_limits(section: &Section<'_>, context: &RuleContext<'_>, limits: &[usize]) {
+fn report_unproven_limits(
+    section: &Section<'_>,
+    context: &RuleContext<'_>,
+    key: &'static str,
+    limits: &[usize],
+) {
     let limits: Vec<&Limit> = limits.iter().map(|limit| &context.limits[*limit].limit).collect();
     let is_chosen = |limit: &&Limit| limit.per.iter().any(is_chosen_by_client);
     if !limits.is_empty() && limits.iter().all(is_chosen) {
         let limits = limits.iter().map(|limit| limit.name.clone()).collect();
-        section.push(Fault::warning(
-            &section.key_place("limits"),
-            &Warning::UnprovenLimitKey { limits },
-        ));
+        section
+            .push(Fault::warning(&section.key_place(key), &Warning::UnprovenLimitKey { limits }));
     }
 }
 
@@ -386,19 +349,41 @@ enum Caller {
     Unknown,
     /// A request may come without a credential.
     PerhapsUnknown,
+    /// A request has come without a credential.
+    Nobody,
+}
+
+/// `anonymous_limits` that count nobody, or count nothing.
+fn report_anonymous_limits(
+    section: &Section<'_>,
+    name: Option<&At<String>>,
+    demands: &Demands,
+    public: bool,
+) {
+    if !section.holds("anonymous_limits") {
+        return;
+    }
+    let place = section.key_place("anonymous_limits");
+    if public || demands.anonymous == Anonymous::Refused {
+        section.push(Fault::of(&place, &RuleFault::AnonymousLimitsOfNobody { public }));
+    } else if let Some(name) = name.filter(|_| section.is_empty("anonymous_limits")) {
+        let rule = name.value.as_str().into();
+        section.push(Fault::warning(&place, &Warning::NoAnonymousLimits { rule }));
+    }
 }
 
 /// The limits of a rule, by index. A limit that could not be read counts as used.
 fn load_rule_limits(
     section: &Section<'_>,
     context: &RuleContext<'_>,
+    key: &'static str,
     caller: Caller,
     cost: Option<&At<u64>>,
     used: &mut [bool],
 ) -> Vec<usize> {
     let names: Vec<&str> = context.limits.iter().map(|limit| &*limit.limit.name).collect();
     let mut limits = Vec::new();
-    for name in section.texts("limits").unwrap_or_default() {
+    for name in section.texts(key).unwrap_or_default() {
         let Some(index) = names.iter().position(|known| *known == name.value) else {
             if context.limit_names_known {
                 let known = names.iter().map(|name| (*name).to_owned()).collect();
@@ -422,6 +407,7 @@ fn load_rule_limits(
             let limit = limit.name.clone();
             let fault = match caller {
                 Caller::PerhapsUnknown => RuleFault::LimitOfRuleWithNone { limit, part },
+                Caller::Nobody => RuleFault::LimitOfNobody { limit, part },
                 _ => RuleFault::LimitOfPublicRule { limit, part },
             };
             section.push(Fault::of(&name.place, &fault));
@@ -443,7 +429,7 @@ fn load_rule_limits(
     if limits.len() > MAX_LIMITS_OF_A_RULE {
         let limits = limits.iter().map(|limit| context.limits[*limit].limit.name.clone()).collect();
         let too_many = RuleFault::TooManyLimits { most: MAX_LIMITS_OF_A_RULE, limits };
-        section.push(Fault::of(&section.key_place("limits"), &too_many));
+        section.push(Fault::of(&section.key_place(key), &too_many));
     }
     limits
 }

@@ -187,7 +187,9 @@ impl<'a> Pages<'a> {
         let policy = &self.api.snapshot?.policy;
         let book = handbook::Handbook::of(policy);
         let is_used = |limit: &&Limit| {
-            let mut used = book.rules.iter().flat_map(|entry| &entry.limits);
+            let mut used = book.rules.iter().flat_map(|entry| {
+                entry.limits.iter().chain(entry.anonymous_limits.iter().flatten())
+            });
             used.any(|one| one.name == limit.name)
         };
         let page = HandbookPage {
@@ -215,13 +217,21 @@ impl<'a> Pages<'a> {
             admits_nobody: entry.admits_nobody(),
             is_shadow: entry.is_on_trial(),
             credentials: entry.credentials(String::clone),
-            scopes: demands.map(|demands| texts(&demands.scopes)).unwrap_or_default(),
-            any_scopes: demands.map(|demands| texts(&demands.any_scopes)).unwrap_or_default(),
-            roles: demands.map(|demands| texts(&demands.roles)).unwrap_or_default(),
+            scopes: demands.map(|demands| texts(&demands.needs.scopes)).unwrap_or_default(),
+            any_scopes: demands.map(|demands| texts(&demands.needs.any_scopes)).unwrap_or_default(),
+            roles: demands.map(|demands| texts(&demands.needs.roles)).unwrap_or_default(),
             claims: entry.claims.clone(),
+            description: rule.description.as_deref().unwrap_or_default().to_owned(),
+            any: entry.any.iter().map(|needs| self.links.inline(needs)).collect(),
+            issuers: self.links.inline(&entry.issuers),
             networks: entry.networks.clone(),
             cost: rule.cost.get(),
             limits: entry.limits.iter().map(|limit| LimitTable::of(limit)).collect(),
+            anonymous_limits: (entry.anonymous_limits.iter().flatten())
+                .map(|limit| LimitTable::of(limit))
+                .collect(),
+            has_anonymous_limits: entry.anonymous_limits.is_some(),
+            has_limits: entry.has_limits(),
             groups: Category::ALL.into_iter().filter_map(|of| self.heals(entry, of)).collect(),
         }
     }
@@ -298,6 +308,9 @@ fn credentials(book: &handbook::Handbook<'_>) -> String {
     }
     for issuer in &book.issuers {
         text += &format!("\n{}\n", issuer.sentence());
+    }
+    for implied in &book.implied {
+        text += &format!("\n{implied}\n");
     }
     text
 }

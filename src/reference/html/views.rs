@@ -155,9 +155,17 @@ pub(super) struct Rule {
     pub(super) any_scopes: Vec<String>,
     pub(super) roles: Vec<String>,
     pub(super) claims: Vec<String>,
+    pub(super) description: String,
+    /// As HTML.
+    pub(super) any: Vec<String>,
+    /// As HTML.
+    pub(super) issuers: String,
     pub(super) networks: String,
     pub(super) cost: u32,
     pub(super) limits: Vec<LimitTable>,
+    pub(super) anonymous_limits: Vec<LimitTable>,
+    pub(super) has_anonymous_limits: bool,
+    pub(super) has_limits: bool,
     pub(super) groups: Vec<HealGroup>,
 }
 

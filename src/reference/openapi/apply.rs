@@ -122,8 +122,11 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
         Ok(id) if !policy.rules[id].listed => return,
         Ok(id) => {
             let entry = Entry::of(policy, &policy.rules[id]);
+            if let Some(description) = &entry.rule.description {
+                operation.add("description", &**description);
+            }
             operation.add("security", security(policy, &entry));
-            if !entry.limits.is_empty() {
+            if entry.has_limits() {
                 tell_limits(api, operation);
             }
             entry.codes.iter().map(|occurring| occurring.code).collect()

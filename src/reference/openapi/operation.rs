@@ -7,10 +7,12 @@ use http::Method;
 use super::components;
 use crate::credential::Kinds;
 use crate::denial::DenialCode;
-use crate::policy::{Policy, Rule};
+use crate::limit::{Limit, PlanQuota};
+use crate::policy::{Demands, Policy, Rule};
 use crate::reference::Api;
 use crate::reference::handbook::{Entry, Form, Kind, all_forms};
 use crate::reference::json::{Json, object};
+use crate::scope::Scope;
 
 /// The methods that a path of OpenAPI can have.
 pub(super) const METHODS: [Method; 8] = [
@@ -85,7 +87,7 @@ fn operation(api: &Api<'_>, policy: &Policy, entry: &Entry<'_>, id: &str) -> Jso
     }
     operation.set("security", security(policy, entry));
     let mut admitted = object! { "description" => "Admitted; the answer is the application's." };
-    if !entry.limits.is_empty() {
+    if entry.has_limits() {
         let mut headers = Json::Object(Vec::new());
         for name in components::limit_headers(api.denial.ratelimit_headers) {
             headers.set(name, components::header(name));
@@ -118,47 +120,71 @@ pub(super) fn denials(api: &Api<'_>, codes: &[&DenialCode]) -> Vec<(String, Json
 /// Each accepted way to send a credential is enough, or each pair of a key and a token where both are
 /// asked for; none is needed where none is asked for, or where the rule lets all pass.
 pub(super) fn security(policy: &Policy, entry: &Entry<'_>) -> Json {
-    let scopes = entry.demands.map_or(&[][..], |demands| &demands.scopes);
-    let scopes: Vec<&str> = scopes.iter().map(crate::scope::Scope::as_str).collect();
+    let scope_sets = entry.demands.map(scope_sets).unwrap_or_default();
     // An empty list would say that the operation is open to everybody.
     let forms = if entry.admits_nobody() { all_forms(policy) } else { entry.forms.clone() };
-    let alone = |form: &Form| object! { form.scheme.as_str() => scopes.clone() };
-    let mut alternatives: Vec<Json> = match entry.demands.map(|demands| demands.kinds) {
-        Some(Kinds::Both) => {
-            let (keys, tokens): (Vec<&Form>, Vec<&Form>) =
-                forms.iter().partition(|form| form.kind == Kind::ApiKey);
-            let pair = |key: &Form, token: &Form| {
-                let mut pair = alone(key);
-                pair.set(&token.scheme, scopes.clone());
-                pair
-            };
-            let pairs = |key| tokens.iter().map(move |token| pair(key, token));
-            keys.into_iter().flat_map(pairs).collect()
-        }
-        _ => forms.iter().map(alone).collect(),
+    let alone = |form: &Form, scopes: &Vec<&str>| {
+        object! { form.scheme.as_str() => scopes.clone() }
     };
+    let mut alternatives: Vec<Json> = Vec::new();
+    for scopes in &scope_sets {
+        match entry.demands.map(|demands| demands.kinds) {
+            Some(Kinds::Both) => {
+                let (keys, tokens): (Vec<&Form>, Vec<&Form>) =
+                    forms.iter().partition(|form| form.kind == Kind::ApiKey);
+                for key in keys {
+                    alternatives.extend(tokens.iter().map(|token| {
+                        let mut pair = alone(key, scopes);
+                        pair.set(&token.scheme, scopes.clone());
+                        pair
+                    }));
+                }
+            }
+            _ => alternatives.extend(forms.iter().map(|form| alone(form, scopes))),
+        }
+    }
     if entry.is_on_trial() || entry.takes_anonymous() {
         alternatives.push(Json::Object(Vec::new()));
     }
     Json::Array(alternatives)
 }
 
+/// The scopes that are enough together, each set once: those of the rule, with those of each
+/// alternative.
+fn scope_sets(demands: &Demands) -> Vec<Vec<&str>> {
+    let own = &demands.needs.scopes;
+    let mut sets: Vec<Vec<&str>> = Vec::new();
+    let others = demands.any.iter().map(|needs| &needs.scopes[..]);
+    for others in others.chain(demands.any.is_empty().then_some(&[][..])) {
+        let mut scopes: Vec<&str> = Vec::new();
+        for scope in own.iter().chain(others).map(Scope::as_str) {
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        if !sets.contains(&scopes) {
+            sets.push(scopes);
+        }
+    }
+    sets
+}
+
 /// What the keywords of OpenAPI cannot say.
 fn about(entry: &Entry<'_>) -> String {
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     let quoted = |text: &dyn std::fmt::Display| crate::reference::text::code(text);
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = entry.rule.description.iter().map(ToString::to_string).collect();
     if let Some(demands) = entry.demands {
-        if !demands.scopes.is_empty() {
-            let scopes = list(&mut demands.scopes.iter().map(|scope| quoted(scope)));
+        if !demands.needs.scopes.is_empty() {
+            let scopes = list(&mut demands.needs.scopes.iter().map(|scope| quoted(scope)));
             lines.push(format!("Scopes, all of: {scopes}."));
         }
-        if !demands.any_scopes.is_empty() {
-            let scopes = list(&mut demands.any_scopes.iter().map(|scope| quoted(scope)));
+        if !demands.needs.any_scopes.is_empty() {
+            let scopes = list(&mut demands.needs.any_scopes.iter().map(|scope| quoted(scope)));
             lines.push(format!("Scopes, one of: {scopes}."));
         }
-        if !demands.roles.is_empty() {
-            let roles = list(&mut demands.roles.iter().map(|role| quoted(role)));
+        if !demands.needs.roles.is_empty() {
+            let roles = list(&mut demands.needs.roles.iter().map(|role| quoted(role)));
             lines.push(format!("Roles, one of: {roles}."));
         }
     }
@@ -166,21 +192,37 @@ fn about(entry: &Entry<'_>) -> String {
         let claims = list(&mut entry.claims.iter().map(|claim| quoted(claim)));
         lines.push(format!("Claims of the token: {claims}."));
     }
+    if !entry.any.is_empty() {
+        lines.push(format!("And one of these: {}.", entry.any.join("; or ")));
+    }
+    if !entry.issuers.is_empty() {
+        lines.push(format!("Tokens of {} only.", entry.issuers));
+    }
     if !entry.networks.is_empty() {
         lines.push(format!("From: {}.", entry.networks));
     }
-    for limit in &entry.limits {
-        let plan = |plan: &crate::limit::PlanQuota| {
-            let name = plan.plan.as_ref().map_or(String::new(), |plan| format!("plan `{plan}`: "));
-            format!("{name}{}, at most {} at once", plan.rate, plan.quota.burst())
-        };
-        let plans: Vec<String> = limit.quotas.iter().map(plan).collect();
-        lines.push(format!("Limit `{}`: {}.", limit.name, plans.join("; ")));
+    lines.extend(entry.limits.iter().map(|limit| format!("Limit {}", told(limit))));
+    match entry.anonymous_limits.as_deref() {
+        Some([]) => lines.push("Without a credential no limit counts.".into()),
+        Some(limits) => lines.extend(
+            limits.iter().map(|limit| format!("Without a credential: limit {}", told(limit))),
+        ),
+        None => {}
     }
-    if entry.rule.cost.get() > 1 && !entry.limits.is_empty() {
+    if entry.rule.cost.get() > 1 && entry.has_limits() {
         lines.push(format!("A request takes {} from each limit.", entry.rule.cost));
     }
     lines.join("\n\n")
+}
+
+/// A limit with its plans.
+fn told(limit: &Limit) -> String {
+    let plan = |plan: &PlanQuota| {
+        let name = plan.plan.as_ref().map_or(String::new(), |plan| format!("plan `{plan}`: "));
+        format!("{name}{}, at most {} at once", plan.rate, plan.quota.burst())
+    };
+    let plans: Vec<String> = limit.quotas.iter().map(plan).collect();
+    format!("`{}`: {}.", limit.name, plans.join("; "))
 }
 
 /// A path of OpenAPI, and the same with its parameters nameless.
