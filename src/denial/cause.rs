@@ -512,7 +512,7 @@ impl Known {
                 let facts = Facts::default()
                     .text("expired_at", rfc3339(*at))
                     .text("server_time", server_time());
-                let seconds = now / MICROS;
+                let seconds = draft.now / MICROS;
                 match issued {
                     Some(issued) if issued.saturating_add(JUST_NOW) >= seconds => Facts {
                         told: Some(("difference", seconds.saturating_sub(*at))),
