@@ -126,7 +126,7 @@ pub use principal::{CredentialKind, Principal};
 #[doc(hidden)]
 pub use scope::private as __private;
 pub use scope::{InvalidScope, RequiredScopes, Scope, Scopes};
-pub use time::{Clock, ManualClock};
+pub use time::{Clock, ManualClock, Steady, Wall};
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use tollgate_client as client;

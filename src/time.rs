@@ -1,9 +1,9 @@
 //! Two kinds of time, which do not convert into each other.
 //!
-//! [`Clock::wall`] is the time of day: claims such as `exp` and the dates of API keys are
-//! compared with it, and it may jump when the machine's clock is set. [`Clock::steady`]
-//! only ever moves forward: token buckets refill by it, so that a corrected clock neither
-//! fills nor freezes them.
+//! [`Wall`] is the time of day: claims such as `exp` and the dates of API keys are compared
+//! with it, and it may jump when the machine's clock is set. [`Steady`] only ever moves
+//! forward: token buckets refill by it, so that a corrected clock neither fills nor freezes
+//! them. A [`Clock`] reads both.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,42 +15,173 @@ use time::format_description::well_known::Rfc3339;
 
 pub(crate) const MICROS: u64 = 1_000_000;
 
-/// Where the gate reads the time. The system's clock by default, a [`ManualClock`] in tests.
+/// A moment of the time of day, in whole microseconds since 1970-01-01T00:00:00Z.
 ///
-/// There are two kinds of time, which do not convert into each other: claims and the dates of
-/// keys are compared with the time of day, and token buckets refill by steady time.
-pub trait Clock: Send + Sync + 'static {
-    /// Microseconds since 1970-01-01T00:00:00Z; 0 where the system's clock lies before that.
-    fn wall(&self) -> u64;
+/// Claims such as `exp` and the dates of API keys are compared with it. It may jump when the
+/// machine's clock is set, so nothing is measured by it: see [`Steady`].
+///
+/// ```
+/// use tollgate::Wall;
+///
+/// let moment = Wall::from_micros(1_800_000_000_900_000);
+/// assert_eq!(moment.seconds(), 1_800_000_000);
+/// assert!(moment > Wall::from_seconds(1_800_000_000));
+/// ```
+///
+/// It does not compare with steady time:
+///
+/// ```compile_fail,E0308
+/// use tollgate::{Steady, Wall};
+///
+/// let _later = Wall::from_seconds(1) < Steady::from_micros(1);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[must_use]
+pub struct Wall(u64);
 
-    /// Microseconds since an arbitrary start, never decreasing.
-    fn steady(&self) -> u64;
+impl Wall {
+    /// So many seconds after 1970-01-01T00:00:00Z. Seconds whose microseconds do not fit, which lie
+    /// more than half a million years ahead, give the last moment there is.
+    pub const fn from_seconds(unix_seconds: u64) -> Self {
+        Self(unix_seconds.saturating_mul(MICROS))
+    }
 
-    /// The time of day at a moment of steady time that was read just now. A clock that knows how
-    /// far the two are apart need not look twice; others look again.
-    fn wall_at(&self, steady: u64) -> u64 {
-        let _looks_again = steady;
-        self.wall()
+    /// So many microseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_micros(unix_micros: u64) -> Self {
+        Self(unix_micros)
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / MICROS
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(micros(time)))
+    }
+
+    pub(crate) fn minus(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(time)))
     }
 }
 
-/// A moment, read from a clock when it is first asked for: a request happens at one time.
+/// A moment of steady time, in whole microseconds since the start of its clock.
+///
+/// Token buckets refill by it. Moments of two clocks have nothing to do with each other, and none
+/// is a time of day: see [`Wall`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::Steady;
+///
+/// let (earlier, later) = (Steady::from_micros(500), Steady::from_micros(2_500));
+/// assert_eq!(later.since(earlier), Duration::from_millis(2));
+/// assert_eq!(earlier.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[must_use]
+pub struct Steady(u64);
+
+impl Steady {
+    /// So many microseconds after the start of the clock.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the start of the clock.
+    #[must_use]
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero where it is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) const fn plus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// A moment of steady time that threads share. What it orders is of no other memory.
+#[derive(Debug, Default)]
+pub(crate) struct AtomicSteady(AtomicU64);
+
+impl AtomicSteady {
+    pub(crate) const fn new(at: Steady) -> Self {
+        Self(AtomicU64::new(at.0))
+    }
+
+    pub(crate) fn load(&self) -> Steady {
+        Steady(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn store(&self, at: Steady) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+}
+
+/// Where the gate reads the time. The system's clock by default, a [`ManualClock`] in tests.
+///
+/// Each kind of time has its type, so that one is never taken for the other:
+///
+/// ```
+/// use std::time::{Duration, Instant, SystemTime};
+/// use tollgate::{Clock, Steady, Wall};
+///
+/// /// The machine's clock, a fixed time ahead of the time of day.
+/// struct Ahead { by: Duration, start: Instant }
+///
+/// impl Clock for Ahead {
+///     fn wall(&self) -> Wall {
+///         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+///         Wall::from_micros((now + self.by).as_micros() as u64)
+///     }
+///
+///     fn steady(&self) -> Steady {
+///         Steady::from_micros(self.start.elapsed().as_micros() as u64)
+///     }
+/// }
+/// # let clock = Ahead { by: Duration::from_secs(60), start: Instant::now() };
+/// # assert!(clock.wall() > Wall::from_seconds(1_700_000_000));
+/// # let _gate = tollgate::Tollgate::builder().clock(clock);
+/// ```
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day; its start, 1970, where the machine's clock lies before that.
+    fn wall(&self) -> Wall;
+
+    /// Time since an arbitrary start, never decreasing.
+    fn steady(&self) -> Steady;
+}
+
+/// When a request happens: each kind of time is read from a clock when it is first asked for,
+/// and stays what it was.
 pub(crate) struct Moment<'c> {
     clock: &'c dyn Clock,
-    steady: OnceCell<u64>,
+    wall: OnceCell<Wall>,
+    steady: OnceCell<Steady>,
 }
 
 impl<'c> Moment<'c> {
     pub(crate) fn of(clock: &'c dyn Clock) -> Self {
-        Self { clock, steady: OnceCell::new() }
+        Self { clock, wall: OnceCell::new(), steady: OnceCell::new() }
     }
 
-    pub(crate) fn steady(&self) -> u64 {
+    pub(crate) fn wall(&self) -> Wall {
+        *self.wall.get_or_init(|| self.clock.wall())
+    }
+
+    pub(crate) fn steady(&self) -> Steady {
         *self.steady.get_or_init(|| self.clock.steady())
-    }
-
-    pub(crate) fn wall(&self) -> u64 {
-        self.clock.wall_at(self.steady())
     }
 }
 
@@ -59,39 +190,27 @@ impl<'c> Moment<'c> {
 pub(crate) struct SystemClock {
     clock: quanta::Clock,
     start: u64,
-    /// How far the time of day is ahead of steady time, and when to look again: a second later,
-    /// since the time of day can be set.
-    ahead: AtomicU64,
-    look_again: AtomicU64,
 }
 
 impl SystemClock {
     pub(crate) fn new() -> Self {
-        let clock = quanta::Clock::new();
+        Self::of(quanta::Clock::new())
+    }
+
+    fn of(clock: quanta::Clock) -> Self {
         let start = clock.raw();
-        let (ahead, look_again) = Default::default();
-        let clock = Self { clock, start, ahead, look_again };
-        clock.wall_at(0);
-        clock
+        Self { clock, start }
     }
 }
 
 impl Clock for SystemClock {
-    fn wall(&self) -> u64 {
+    fn wall(&self) -> Wall {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        micros(since)
+        Wall(micros(since))
     }
 
-    fn steady(&self) -> u64 {
-        self.clock.delta_as_nanos(self.start, self.clock.raw()) / 1000
-    }
-
-    fn wall_at(&self, steady: u64) -> u64 {
-        if steady >= self.look_again.load(Ordering::Relaxed) {
-            self.ahead.store(self.wall().wrapping_sub(steady), Ordering::Relaxed);
-            self.look_again.store(steady.saturating_add(MICROS), Ordering::Relaxed);
-        }
-        steady.wrapping_add(self.ahead.load(Ordering::Relaxed))
+    fn steady(&self) -> Steady {
+        Steady(self.clock.delta_as_nanos(self.start, self.clock.raw()) / 1000)
     }
 }
 
@@ -101,13 +220,13 @@ impl Clock for SystemClock {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tollgate::{Clock, ManualClock};
+/// use tollgate::{Clock, ManualClock, Wall};
 ///
 /// let clock = ManualClock::at(1_800_000_000);
 /// let before = clock.steady();
 /// clock.advance(Duration::from_millis(1500));
-/// assert_eq!(clock.steady() - before, 1_500_000);
-/// assert_eq!(clock.wall(), 1_800_000_001_500_000);
+/// assert_eq!(clock.steady().since(before), Duration::from_millis(1500));
+/// assert_eq!(clock.wall(), Wall::from_micros(1_800_000_001_500_000));
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
@@ -116,9 +235,11 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `unix_seconds` since 1970 and at steady time 0.
+    /// A clock whose time of day is `unix_seconds` after 1970-01-01T00:00:00Z, and whose steady time
+    /// is 0.
+    #[must_use]
     pub fn at(unix_seconds: u64) -> Self {
-        let wall = Arc::new(AtomicU64::new(unix_seconds.saturating_mul(MICROS)));
+        let wall = Arc::new(AtomicU64::new(Wall::from_seconds(unix_seconds).0));
         Self { wall, steady: Arc::new(AtomicU64::new(0)) }
     }
 
@@ -130,12 +251,12 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn wall(&self) -> u64 {
-        self.wall.load(Ordering::SeqCst)
+    fn wall(&self) -> Wall {
+        Wall(self.wall.load(Ordering::SeqCst))
     }
 
-    fn steady(&self) -> u64 {
-        self.steady.load(Ordering::SeqCst)
+    fn steady(&self) -> Steady {
+        Steady(self.steady.load(Ordering::SeqCst))
     }
 }
 
@@ -182,32 +303,40 @@ mod tests {
     }
 
     #[test]
-    fn steady_time_of_the_machine_moves_forward() {
-        let clock = SystemClock::new();
-        let (first, second) = (clock.steady(), clock.steady());
-        assert!(first <= second);
-        assert!(clock.wall() > 1_700_000_000 * MICROS);
+    fn steady_time_follows_the_machine_in_microseconds() {
+        let (machine, hands) = quanta::Clock::mock();
+        hands.increment(7_000_000_u64);
+        let clock = SystemClock::of(machine);
+        assert_eq!(clock.steady(), Steady(0), "it starts when the clock is made");
+        hands.increment(1_999_u64);
+        assert_eq!(clock.steady(), Steady(1), "whole microseconds");
+        hands.increment(Duration::from_secs(5));
+        assert_eq!(clock.steady(), Steady(5_000_001));
     }
 
     #[test]
-    fn the_time_of_day_is_known_at_any_moment() {
-        let clock = SystemClock::new();
-        let (before, at, after) = (clock.wall(), clock.wall_at(clock.steady()), clock.wall());
-        // The two clocks may be slewed apart a little, and threads be stopped.
-        assert!(before <= at + MICROS && at <= after + MICROS, "{before} {at} {after}");
-        // Set forward by an hour: it is followed when it is looked at again.
-        clock.ahead.fetch_add(3600 * MICROS, Ordering::Relaxed);
-        assert!(clock.wall_at(clock.steady()) > clock.wall() + 3500 * MICROS);
-        clock.look_again.store(0, Ordering::Relaxed);
-        assert!(clock.wall_at(clock.steady()) < clock.wall() + MICROS);
+    fn the_time_of_day_is_that_of_the_machine() {
+        let now = || micros(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap());
+        let hour = 3600 * MICROS;
+        let (before, wall, after) = (now(), SystemClock::new().wall(), now());
+        // It may be set while this runs.
+        assert!(before - hour < wall.0 && wall.0 < after + hour, "{before} {wall:?} {after}");
     }
 
     #[test]
     fn a_moment_stands_still() {
         let clock = ManualClock::at(1_800_000_000);
         let moment = Moment::of(&clock);
-        assert_eq!(moment.steady(), 0);
+        clock.advance(Duration::from_secs(2));
+        let read = || (moment.wall(), moment.steady());
+        assert_eq!(read(), (Wall::from_seconds(1_800_000_002), Steady(2_000_000)));
         clock.advance(Duration::from_secs(5));
-        assert_eq!(moment.steady(), 0);
+        assert_eq!(read(), (Wall::from_seconds(1_800_000_002), Steady(2_000_000)));
+    }
+
+    #[test]
+    fn moments_beyond_the_last_are_the_last() {
+        assert_eq!(Wall::from_seconds(u64::MAX), Wall(u64::MAX));
+        assert_eq!(Steady(u64::MAX - 1).plus_micros(2), Steady(u64::MAX));
     }
 }

@@ -1,6 +1,6 @@
 //! What a bucket is kept for: the parts of the limit's key, as they are in this request.
 
-use super::pipeline::Caller;
+use super::caller::Caller;
 use crate::ask::Ask;
 use crate::claims::{self, ClaimPath};
 use crate::limit::{BucketName, KeyPart, Limit, Parts};

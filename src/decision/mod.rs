@@ -17,10 +17,12 @@
 //! 10. The gate observes the decision and answers; `denial/` turns a refusal into a document.
 
 mod bucket_key;
+mod caller;
 mod pipeline;
 mod refused;
 mod trace;
 
-pub(crate) use pipeline::{Caller, Decision, Judge, Outcome, Permit};
+pub(crate) use caller::Caller;
+pub(crate) use pipeline::{Decision, Judge, Outcome, Permit};
 pub(crate) use refused::{Refused, TooManyFailures};
 pub(crate) use trace::{Step, Trace};

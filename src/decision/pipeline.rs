@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::bucket_key::BucketKey;
+use super::caller::Caller;
 use super::refused::{Refused, TooManyFailures};
 use super::trace::{Step, Trace};
 use crate::address::{Address, ClientAddress};
@@ -65,13 +66,6 @@ impl Decision {
             Outcome::Refused(rule, _) => rule.as_ref(),
         }
     }
-}
-
-/// What was learnt of the caller, whatever the outcome.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Caller {
-    pub(crate) address: Option<ClientAddress>,
-    pub(crate) principal: Option<Principal>,
 }
 
 impl Judge<'_> {

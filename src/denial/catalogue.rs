@@ -154,7 +154,7 @@ denial_codes! {
         members: [("accepted_credentials", Always)],
         title: "Token malformed",
         detail: "The bearer token is no signed JWT in compact form.",
-        remedy: "Send the token exactly as it was issued: three parts of base64url with dots between, nothing cut off and nothing added. Encrypted and opaque tokens are not understood.[ Accepted are: {accepted_credentials}.]";
+        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].[ Accepted are: {accepted_credentials}.]";
 
     /// The bearer token is larger than any token needs to be.
     TokenTooLarge => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
@@ -163,7 +163,7 @@ denial_codes! {
         members: [("max_bytes", Always)],
         title: "Token too large",
         detail: "The bearer token is larger than {max_bytes} bytes.",
-        remedy: "Have the issuer put fewer claims into its tokens, so that they have at most {max_bytes} bytes, then get a new one.";
+        remedy: "Get a token of at most {max_bytes} bytes: ask for fewer scopes, or for this API alone. If yours cannot be smaller, ask the provider[ at {support}] to accept larger ones.";
 
     /// The token's `alg` is not accepted for its issuer, or does not fit the key it names.
     TokenAlgorithmNotAllowed => "token_algorithm_not_allowed", Token, 401, Challenge::Bearer("invalid_token"),
@@ -172,7 +172,7 @@ denial_codes! {
         members: [("accepted_algorithms", Always)],
         title: "Token algorithm not allowed",
         detail: "The token names an algorithm that is not accepted for its issuer and key.",
-        remedy: "Have the issuer sign with one of {accepted_algorithms}, and with a key that is made for it.";
+        remedy: "If you sign the token yourself, use one of {accepted_algorithms}, with the key that is made for it. Otherwise ask the provider[ at {support}]: the issuer chooses the algorithm, and signs a new token alike.";
 
     /// The token's `iss` is missing, or names nobody whose tokens are accepted here.
     TokenIssuerUnknown => "token_issuer_unknown", Token, 401, Challenge::Bearer("invalid_token"),
@@ -181,7 +181,7 @@ denial_codes! {
         members: [("accepted_issuers", Sometimes)],
         title: "Token issuer unknown",
         detail: "The token names no issuer whose tokens are accepted here.",
-        remedy: "Get a token from an accepted issuer[: {accepted_issuers}]. `iss` is compared byte by byte, with any slash at its end.";
+        remedy: "Get a token from an accepted issuer[: {accepted_issuers}]; `iss` is compared byte by byte. If yours is from there, and its `iss` is merely written in another way, ask the provider[ at {support}], quoting `instance`.";
 
     /// No key of the issuer fits the token's `kid` or, without one, its algorithm.
     TokenKeyUnknown => "token_key_unknown", Token, 401, Challenge::Bearer("invalid_token"),
@@ -190,7 +190,7 @@ denial_codes! {
         members: [("accepted_issuers", Sometimes)],
         title: "Token key unknown",
         detail: "No key of the token's issuer fits the token.",
-        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it, quoting `instance`.";
+        remedy: "The issuer may have changed its keys, or the token may be of another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.";
 
     /// The signature does not fit the token.
     TokenSignatureInvalid => "token_signature_invalid", Token, 401, Challenge::Bearer("invalid_token"),
@@ -199,7 +199,7 @@ denial_codes! {
         members: [("accepted_issuers", Sometimes)],
         title: "Token signature invalid",
         detail: "The signature of the token is not valid.",
-        remedy: "Send the token exactly as it was issued, or get a new one[ from {accepted_issuers}].";
+        remedy: "Send the token exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.";
 
     /// The token is genuine, and its `exp` lies in the past.
     TokenExpired => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
@@ -217,7 +217,7 @@ denial_codes! {
         members: [("retry_after", Always), ("valid_from", Always), ("server_time", Always)],
         title: "Token not yet valid",
         detail: "The token is valid from {valid_from}; the server's time is {server_time}.",
-        remedy: "Wait {retry_after} s, which allows for clocks that differ a little, then repeat the request. If that time has passed by your clock, one of the clocks is wrong.";
+        remedy: "Wait {retry_after} s, which allows for clocks that differ a little, then repeat the request. If that is more than a few seconds, a clock is wrong, the issuer's or the server's: report it to the provider[ at {support}], quoting `instance`.";
 
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
     TokenAudienceMismatch => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -226,7 +226,7 @@ denial_codes! {
         members: [("expected_audience", Always), ("claim", Always), ("looks_like", Sometimes)],
         title: "Token for another audience",
         detail: "The token was not issued for this API[, and looks like an {looks_like}].",
-        remedy: "Ask the issuer for an access token for {expected_audience}: its `{claim}` must say so. An ID token is for the app that signed its user in: send the access token instead.";
+        remedy: "Ask the issuer for an access token for {expected_audience}: its `{claim}` must name one of these. If you cannot choose that, ask the provider[ at {support}].[ An {looks_like} is for the app that signed its user in: send the access token instead.]";
 
     /// The token is genuine, and is of another type: its `typ` is not accepted.
     TokenTypeMismatch => "token_type_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -235,7 +235,7 @@ denial_codes! {
         members: [("expected_type", Always), ("looks_like", Sometimes)],
         title: "Token of another type",
         detail: "The token's `typ` is not accepted here[, and it looks like an {looks_like}].",
-        remedy: "Send an access token whose header has the `typ` {expected_type}. An ID token is for the app that signed its user in: send the access token instead.";
+        remedy: "Send the access token of the issuer's reply. If it is that one, ask the provider[ at {support}]: the issuer chooses the `typ` in its header, and {expected_type} is wanted here.[ An {looks_like} is for the app that signed its user in.]";
 
     /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
     TokenProofRequired => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),
@@ -244,7 +244,7 @@ denial_codes! {
         members: [],
         title: "Token bound to a key",
         detail: "The token has a claim `cnf`: it is bound to a key of its client, and proofs of such keys are not checked here.",
-        remedy: "Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP or mutual TLS for this client.";
+        remedy: "Get a token that is not bound to a key: ask for it without DPoP, and without a client certificate. If the issuer binds every token, ask the provider[ at {support}].";
 
     /// The token is genuine, and lacks a claim that is needed.
     TokenClaimMissing => "token_claim_missing", Token, 401, Challenge::Bearer("invalid_token"),
@@ -253,7 +253,7 @@ denial_codes! {
         members: [("claim", Always), ("looks_like", Sometimes)],
         title: "Token claim missing",
         detail: "The token has no claim {claim}[, and looks like an {looks_like}].",
-        remedy: "Have the issuer add the claim {claim} to its tokens, then get a new one.";
+        remedy: "Ask for the token as the provider describes, with all scopes that it names. If {claim} is still absent, ask the provider[ at {support}]: the issuer, or this API, has to be set up otherwise.[ An {looks_like} is for the app that signed its user in: send the access token instead.]";
 
     /// The token is genuine, and a claim is of the wrong type or out of range.
     TokenClaimInvalid => "token_claim_invalid", Token, 401, Challenge::Bearer("invalid_token"),
@@ -262,7 +262,7 @@ denial_codes! {
         members: [("claim", Always)],
         title: "Token claim invalid",
         detail: "The claim {claim} of the token is of the wrong type or out of range.",
-        remedy: "Have the issuer correct the claim {claim} in its tokens, then get a new one.";
+        remedy: "Ask the provider[ at {support}], quoting `instance`: the issuer writes {claim} in a way that is not accepted here, and writes a new token alike.";
 
     /// The token is genuine, and was revoked before its end.
     TokenRevoked => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),

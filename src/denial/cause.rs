@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::catalogue::Code;
 use super::code::{Action, Actor};
+use super::code_of::code_of;
 use super::document::{Draft, Fact, Reason, millis_up};
-use super::json::Hole;
+use super::written::Hole;
 use crate::claims::Mismatch;
 use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, KeyMistake, Kinds, MalformedKey, Place,
@@ -20,59 +21,8 @@ use crate::limit::{Balance, Wait};
 use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::{Scope, ScopeHierarchy};
-use crate::time::{MICROS, rfc3339};
+use crate::time::{Wall, rfc3339};
 use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
-
-/// The code of a refusal.
-pub(crate) fn code_of(refused: &Refused) -> Code {
-    match refused {
-        Refused::NoRule(NoRule::Path | NoRule::Ambiguous(_)) => Code::NoMatchingRule,
-        Refused::NoRule(NoRule::Method(_)) => Code::MethodNotAllowed,
-        Refused::AddressUnknown => Code::DecisionFailed,
-        Refused::TooManyFailures(_) => Code::TooManyFailures,
-        Refused::Credential(error) => match error {
-            CredentialError::Missing | CredentialError::MissingPart(_) => Code::CredentialsMissing,
-            CredentialError::Multiple(_) => Code::CredentialsMultiple,
-            CredentialError::Unsupported(_) => Code::CredentialsUnsupported,
-        },
-        Refused::Key(error) => match error {
-            KeyError::Malformed(_) => Code::ApiKeyMalformed,
-            KeyError::Unknown => Code::ApiKeyUnknown,
-            KeyError::Revoked(_) => Code::ApiKeyRevoked,
-            KeyError::Expired(..) => Code::ApiKeyExpired,
-            KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
-            KeyError::Two => Code::CredentialsMultiple,
-            KeyError::AddressNotAllowed(..) | KeyError::AddressUnread(_) => {
-                Code::ApiKeyAddressNotAllowed
-            }
-            KeyError::AddressUnknown => Code::DecisionFailed,
-        },
-        Refused::Token(error) => match error {
-            TokenError::TooLarge => Code::TokenTooLarge,
-            TokenError::Malformed(_) => Code::TokenMalformed,
-            TokenError::IssuerUnknown => Code::TokenIssuerUnknown,
-            TokenError::AlgorithmNotAllowed(_) => Code::TokenAlgorithmNotAllowed,
-            TokenError::KeyUnknown(_) => Code::TokenKeyUnknown,
-            TokenError::SignatureInvalid { .. } => Code::TokenSignatureInvalid,
-            TokenError::Expired { .. } => Code::TokenExpired,
-            TokenError::NotYetValid { .. } => Code::TokenNotYetValid,
-            TokenError::AudienceMismatch { .. } => Code::TokenAudienceMismatch,
-            TokenError::TypeMismatch { .. } => Code::TokenTypeMismatch,
-            TokenError::ProofRequired(_) => Code::TokenProofRequired,
-            TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
-            TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
-        },
-        Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
-            Refusal::AddressUnknown => Code::DecisionFailed,
-            Refusal::Scope(_) => Code::InsufficientScope,
-            Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim { .. } => Code::ClaimMismatch,
-            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
-        },
-        Refused::Limits(_) => Code::RateLimited,
-    }
-}
 
 /// What is wrong with a path that can be read in more than one way.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -163,6 +113,21 @@ pub(super) struct Known {
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 
 const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote `instance`.";
+
+const ID_TOKEN: &str = "The token looks like an {looks_like}, and an access token is wanted.";
+
+const NO_TYPE: &str = "The token's header has no `typ`, and {expected_type} is wanted.";
+
+/// Who sends a token cannot choose what its header says.
+const NO_TYPE_REMEDY: &str = "Nothing in the request has to change if this is the issuer's access token: its issuer writes no `typ`, and this API has to accept that. Ask the provider[ at {support}], quoting `instance`.";
+
+/// Where another claim than `aud` says whom a token is for, it is mostly the app that asked for it.
+const OTHER_APP: &str = "Tokens with {expected_audience} in `{claim}` are accepted here. Use an app for which that is so, or have yours added: ask the provider[ at {support}].";
+
+const OTHER_TOKEN: &str = "Use an account, an app or a kind of token for which {claim} has a value that is accepted. If yours should be, ask the provider[ at {support}], quoting `instance`.";
+
+const SHORTER_TOKEN: &str =
+    "Get a token that lives less long. If you cannot choose that, ask the provider[ at {support}].";
 
 /// The remedy of a code where these kinds are asked for, if the row's own does not fit.
 pub(crate) fn remedy_for(kinds: Kinds, code: Code) -> Option<&'static str> {
@@ -416,12 +381,12 @@ impl Known {
         }
     }
 
-    fn key(&self, error: &KeyError, now: u64) -> Facts {
+    fn key(&self, error: &KeyError, now: Wall) -> Facts {
         let about = |key: &KeyRecord| {
             let cause = format!("key {} of client {}", key.id, key.client);
             Facts::default().text("key_id", key.id.to_string()).because(cause)
         };
-        let server_time = || rfc3339(now / MICROS);
+        let server_time = || rfc3339(now.seconds());
         match error {
             KeyError::Malformed(malformed) => self.malformed_key(*malformed),
             KeyError::Unknown => match self.format.expected_prefix() {
@@ -437,7 +402,7 @@ impl Known {
             KeyError::NotYetValid(key, from) => about(key)
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(from.saturating_mul(MICROS).saturating_sub(now)),
+                .wait(Wall::from_seconds(*from).micros().saturating_sub(now.micros())),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
                 .texts("allowed_addresses", &key.terms.addresses),
@@ -468,7 +433,7 @@ impl Known {
     }
 
     fn token(&self, error: &TokenError, draft: &Draft) -> Facts {
-        let server_time = || rfc3339(draft.now / MICROS);
+        let server_time = || rfc3339(draft.now.seconds());
         match error {
             TokenError::TooLarge => Facts::default().number("max_bytes", self.max_bytes as u64),
             TokenError::Malformed(cause) => Facts::naming_accepted().because(*cause),
@@ -493,11 +458,11 @@ impl Known {
                 let (detail, remedy) = match by_id {
                     true => (
                         "The signature of the token is not valid. The key that its `kid` names was found, and does not fit.",
-                        "The token was changed or cut off on its way: send it exactly as it was issued, or get a new one[ from {accepted_issuers}].",
+                        "The token was changed or cut off on its way: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
                     ),
                     false => (
                         "The signature of the token is not valid by any key of its issuer.",
-                        "The token was changed or cut off on its way, or signed in another environment: send it exactly as it was issued, or get a new one[ from {accepted_issuers}].",
+                        "The token was changed or cut off on its way, or signed in another environment: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
                     ),
                 };
                 facts.detail(detail).remedy(remedy)
@@ -512,7 +477,7 @@ impl Known {
                 let facts = Facts::default()
                     .text("expired_at", rfc3339(*at))
                     .text("server_time", server_time());
-                let seconds = draft.now / MICROS;
+                let seconds = draft.now.seconds();
                 match issued {
                     Some(issued) if issued.saturating_add(JUST_NOW) >= seconds => Facts {
                         told: Some(("difference", seconds.saturating_sub(*at))),
@@ -531,20 +496,31 @@ impl Known {
                 let facts = Facts::default()
                     .texts("expected_audience", issuer.audiences.names())
                     .text("claim", claim.to_string());
+                let facts = if &**claim == "aud" { facts } else { facts.remedy(OTHER_APP) };
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
-            TokenError::TypeMismatch { issuer, looks_like_id_token } => {
+            TokenError::TypeMismatch { issuer, has_type, looks_like_id_token } => {
                 let facts = Facts::default().texts("expected_type", issuer.types.iter());
+                let facts = match (has_type, looks_like_id_token) {
+                    (_, true) => facts.detail(ID_TOKEN),
+                    (false, false) => facts.detail(NO_TYPE).remedy(NO_TYPE_REMEDY),
+                    (true, false) => facts,
+                };
                 looks_like(facts, *looks_like_id_token).because(of_issuer(issuer))
             }
             TokenError::ProofRequired(issuer) => Facts::default().because(of_issuer(issuer)),
             TokenError::ClaimMissing { claim, looks_like_id_token } => {
                 looks_like(Facts::default().text("claim", claim.to_string()), *looks_like_id_token)
             }
-            TokenError::ClaimInvalid { claim, why } => Facts::default()
-                .text("claim", claim.to_string())
-                .detail(about_claim(*why))
-                .because(format!("{why:?}")),
+            TokenError::ClaimInvalid { claim, why } => {
+                let facts = Facts::default().text("claim", claim.to_string());
+                let facts = match why {
+                    ClaimFault::NotAccepted => facts.remedy(OTHER_TOKEN),
+                    ClaimFault::Lifetime => facts.remedy(SHORTER_TOKEN),
+                    _ => facts,
+                };
+                facts.detail(about_claim(*why)).because(format!("{why:?}"))
+            }
         }
     }
 
@@ -860,8 +836,14 @@ fn about_claim(why: ClaimFault) -> &'static str {
     }
 }
 
+/// Says that it looks like an ID token, for which there is one remedy.
 fn looks_like(facts: Facts, id_token: bool) -> Facts {
-    if id_token { facts.text("looks_like", "id_token") } else { facts }
+    if !id_token {
+        return facts;
+    }
+    facts.text("looks_like", "id_token").remedy(
+        "Send the access token instead[, one for {expected_audience}]: an ID token is for the app that signed its user in. If yours is an access token, ask the provider[ at {support}], quoting `instance`.",
+    )
 }
 
 fn of_issuer(issuer: &Issuer) -> String {
@@ -909,5 +891,85 @@ mod tests {
         assert_eq!(missing(&["b", "x"]), ["a"]);
         assert_eq!(missing(&["a", "b"]), [""; 0], "one of the others is missing");
         assert_eq!(missing(&[]), ["a", "b"]);
+    }
+
+    fn explained(refused: impl Into<Refused>, now: u64) -> Facts {
+        let denial = super::super::Denial::of(refused.into(), None, None, Wall::from_seconds(now));
+        Known::nothing().explain(denial.draft())
+    }
+
+    fn member(facts: &Facts, name: &str) -> Option<String> {
+        let (_, fact) = facts.members.iter().find(|(held, _)| *held == name)?;
+        Some(match fact {
+            Fact::Text(text) => text.to_string(),
+            Fact::Texts(texts) => texts.join(" "),
+            Fact::Items { text, .. } => text.to_string(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    fn record() -> KeyRecord {
+        KeyRecord::new("id", "billing".into(), [7; 32], Arc::default())
+    }
+
+    #[test]
+    fn dates_of_a_key_are_told_beside_the_time_of_the_server() {
+        let key = Arc::new(record());
+        let expired = explained(KeyError::Expired(key.clone(), 1_800_000_000), 1_800_000_060);
+        assert_eq!(member(&expired, "expired_at").as_deref(), Some("2027-01-15T08:00:00Z"));
+        assert_eq!(member(&expired, "server_time").as_deref(), Some("2027-01-15T08:01:00Z"));
+        assert_eq!(expired.wait, None, "waiting does not help");
+        assert_eq!(expired.cause, "key id of client billing");
+
+        let wait = |from| explained(KeyError::NotYetValid(key.clone(), from), 100).wait;
+        assert_eq!(wait(160), Some(60_000));
+        assert_eq!(wait(100), Some(1), "never zero");
+    }
+
+    #[test]
+    fn what_waits_rounds_up_and_says_why() {
+        let failures = |failure| explained(Refused::TooManyFailures(failure), 0);
+        let looked_at = failures(TooManyFailures {
+            wait: 1_000_001,
+            failure: Some(Box::new(KeyError::Unknown.into())),
+        });
+        assert_eq!((looked_at.wait, looked_at.retryable), (Some(1001), Some(false)));
+        assert_eq!(member(&looked_at, "last_failure").as_deref(), Some("api_key_unknown"));
+        let unseen = failures(TooManyFailures { wait: 1, failure: None });
+        assert_eq!((unseen.wait, unseen.retryable), (Some(1), None));
+        assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
+    }
+
+    #[test]
+    fn two_keys_in_one_header_are_two_credentials() {
+        let facts = explained(KeyError::Two, 0);
+        assert_eq!(code_of(&KeyError::Two.into()), Code::CredentialsMultiple);
+        let presented = member(&facts, "presented").unwrap();
+        assert_eq!(presented, "authorization (Basic), authorization (Basic)");
+    }
+
+    #[test]
+    fn methods_that_are_allowed_are_a_header_too() {
+        let facts = explained(NoRule::Method(vec![Method::GET, Method::PUT]), 0);
+        assert_eq!(facts.allow, Some(HeaderValue::from_static("GET, PUT")));
+        assert_eq!(member(&facts, "allowed_methods").as_deref(), Some("GET PUT"));
+    }
+
+    #[test]
+    fn a_key_that_is_bound_to_addresses_says_which() {
+        let ranges = |record: &mut KeyRecord| {
+            let addresses = Box::new(["192.0.2.0/24".parse().unwrap()]);
+            record.terms = Arc::new(crate::principal::Terms { addresses, ..Default::default() });
+        };
+        let mut key = record();
+        ranges(&mut key);
+        let key = Arc::new(key);
+        let address = std::net::IpAddr::from([198, 51, 100, 1]).into();
+        let outside = explained(KeyError::AddressNotAllowed(key.clone(), address), 0);
+        assert_eq!(member(&outside, "address").as_deref(), Some("198.51.100.1"));
+        assert_eq!(member(&outside, "allowed_addresses").as_deref(), Some("192.0.2.0/24"));
+        let unread = explained(KeyError::AddressUnread(key), 0);
+        assert_eq!(member(&unread, "address"), None, "it is the proxy's");
+        assert_eq!(unread.detail, Some(UNREAD_ADDRESS));
     }
 }

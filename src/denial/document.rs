@@ -8,14 +8,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::catalogue::Code;
-use super::cause::code_of;
 use super::code::{Category, DenialCode};
-use super::json::Hole;
+use super::code_of::code_of;
+use super::written::Hole;
 use crate::address::Address;
 use crate::decision::Refused;
 use crate::limit::{Balance, Wait};
 use crate::policy::Rule;
 use crate::principal::{CredentialKind, Principal};
+use crate::time::Wall;
 
 /// A refusal, with its reason: what the gate answers with, and what handlers may return.
 ///
@@ -50,8 +51,8 @@ pub(crate) struct Draft {
     pub(crate) kind: Option<CredentialKind>,
     /// Where the request came from, where that was proven.
     pub(crate) address: Option<Address>,
-    /// When it was decided, in Unix microseconds.
-    pub(crate) now: u64,
+    /// When it was decided; 1970 where no gate placed the denial.
+    pub(crate) now: Wall,
     /// How the limits stood when the request was admitted, where a handler refused it.
     pub(crate) balance: Balance,
     /// What a handler added.
@@ -246,7 +247,7 @@ impl Denial {
         refused: Refused,
         rule: Option<Arc<Rule>>,
         principal: Option<Principal>,
-        now: u64,
+        now: Wall,
     ) -> Self {
         let mut denial = Self::because_of(Reason::Refused(refused));
         denial.0.kind = principal.as_ref().map(Principal::credential);
@@ -267,7 +268,7 @@ impl Denial {
             principal: None,
             kind: None,
             address: None,
-            now: 0,
+            now: Wall::from_micros(0),
             balance: Balance::default(),
             own: Own::default(),
         }))
@@ -356,5 +357,67 @@ impl Draft {
             Reason::Refused(Refused::Limits(balance)) => balance,
             _ => &self.balance,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Category, DenialCode};
+    use super::*;
+    use crate::decision::TooManyFailures;
+    use crate::limit::{Charge, Standing, Wait};
+    use crate::time::MICROS;
+
+    static LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization);
+
+    #[test]
+    fn a_wait_is_whole_seconds_and_at_least_one() {
+        let seconds = |wait| Denial::new(&LOCKED).retry_after(wait).draft().wait();
+        assert_eq!(seconds(Duration::ZERO), Some(1));
+        assert_eq!(seconds(Duration::from_nanos(1)), Some(1));
+        assert_eq!(seconds(Duration::from_secs(2)), Some(2));
+        assert_eq!(seconds(Duration::from_nanos(2_000_000_001)), Some(3));
+        assert_eq!(seconds(Duration::MAX), Some(u64::MAX));
+        assert_eq!(Denial::new(&LOCKED).draft().wait(), None);
+    }
+
+    #[test]
+    fn what_floods_are_made_of_waits_for_the_longest_and_a_handler_has_the_last_word() {
+        let standing =
+            |wait| (Charge::sample(0, 0, 1), Standing { remaining: 0, wait, full_in: 1 });
+        let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
+        let failures = TooManyFailures { wait: 1, failure: None };
+        let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
+        let limited = of(Refused::Limits(limits.into_iter().collect()));
+        assert_eq!(limited.draft().wait(), Some(2));
+        assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
+        assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9));
+    }
+
+    #[test]
+    fn the_last_member_of_a_name_is_the_one() {
+        let denial = Denial::new(&LOCKED).member("by", 1).member("order", 7).member("order", "8");
+        let members = &denial.draft().own.members;
+        assert!(
+            matches!(&members[..], [("order", Fact::Text(text))] if text == "8"),
+            "{members:?}"
+        );
+        assert!(Denial::new(&LOCKED).member("order", None::<u8>).draft().own.is_empty());
+        for reserved in ["status", "code", "retry_after", "instance", "Order", "x"] {
+            assert!(Denial::new(&LOCKED).member(reserved, 1).draft().own.is_empty(), "{reserved}");
+        }
+    }
+
+    #[test]
+    fn a_denial_with_an_unknown_code_keeps_what_names_it() {
+        let denial = Denial::named("nobody_declared").detail("Mine.");
+        let shown = denial.unregistered();
+        assert_eq!((denial.code(), denial.category()), ("nobody_declared", None));
+        assert_eq!((shown.code(), shown.category()), ("decision_failed", Some(Category::Server)));
+        assert_eq!(shown.instance(), denial.instance());
+        assert!(shown.draft().own.is_empty(), "and nothing of the handler's");
+        assert_ne!(Denial::named("a").instance(), Denial::named("a").instance());
     }
 }

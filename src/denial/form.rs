@@ -15,11 +15,12 @@ use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::catalogue::Code;
-use super::cause::{Known, OddPath, code_of};
+use super::cause::{Known, OddPath};
+use super::code_of::code_of;
 use super::document::{Denial, Draft, Reason};
-use super::json::{Hole, Written};
 use super::rate_limit::decimal;
 use super::render::SHOULD_RETRY;
+use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures};
 use crate::limit::{Balance, Charge, Standing, Wait};
@@ -390,7 +391,10 @@ mod tests {
     use crate::denial::{Media, Registry, Renderer, Served};
     use crate::policy::{Ambiguity, Faults, Oddity, Policy, Sources, load};
     use crate::principal::Principal;
+    use crate::time::Wall;
     use crate::verify::NewApiKey;
+
+    const NOW: Wall = Wall::from_seconds(1_800_000_000);
 
     const POLICY: &str = r#"
 [failures]
@@ -612,7 +616,7 @@ limits = ["large"]
                     let rule = press.rule(if kind == 13 { rule % 2 } else { rule });
                     let refused = press.refused(kind, &numbers, &rule);
                     let mut denial =
-                        Denial::of(refused, Some(rule), Some(press.principal.clone()), numbers[3]);
+                        Denial::of(refused, Some(rule), Some(press.principal.clone()), Wall::from_micros(numbers[3]));
                     if by_token {
                         denial.draft_mut().kind = Some(CredentialKind::Token);
                     }
@@ -636,16 +640,16 @@ limits = ["large"]
         let press = Press::new("");
         let address: IpAddr = [203, 0, 113, 9].into();
         let of_handlers = [
-            Denial::of(Refusal::Address(address.into()).into(), Some(press.rule(1)), None, 0),
-            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0).detail("Mine."),
-            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0).member("own", 1),
+            Denial::of(Refusal::Address(address.into()).into(), Some(press.rule(1)), None, NOW),
+            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).detail("Mine."),
+            Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).member("own", 1),
             Denial::new(Code::CredentialsMissing.row()),
         ];
         for denial in of_handlers {
             let (filled, composed) = press.both(&denial);
             assert_eq!(filled, None, "{composed}");
         }
-        let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, 0);
+        let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW);
         assert!(!press.both(&plain).0.unwrap().contains("Mine."));
         assert_eq!(press.renderer.render(&plain, Media::Document).status(), 403);
     }
@@ -663,7 +667,7 @@ limits = ["large"]
                 lacks_any: true,
             };
             let principal = Some(press.principal.clone());
-            let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, 0);
+            let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, NOW);
             let (filled, composed) = press.both(&denial);
             assert!(filled.is_none_or(|filled| filled == composed));
         }

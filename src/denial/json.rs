@@ -1,8 +1,7 @@
 //! Writes the JSON of a document, member by member, and keeps it small.
 
-use std::ops::Range;
-
 use super::template::Text;
+use super::written::{Hole, Written};
 
 /// A document stays below this, so that it fits wherever it is read.
 const MAX_BODY: usize = 4096;
@@ -13,48 +12,6 @@ const MAX_SENTENCE: usize = 800;
 /// What is filled into a hole is not longer: names have at most 64 bytes, each of which may be
 /// percent-encoded.
 const MOST_IN_A_HOLE: usize = 192;
-
-/// What was written, and the places in it where documents of one form differ.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub(super) bytes: Vec<u8>,
-    /// Where each begins and ends, in order.
-    pub(super) holes: Vec<(usize, usize, Hole)>,
-    /// Where the text of `detail` is, quotes included.
-    pub(super) detail: Option<Range<usize>>,
-    /// Whether something had to be left out, for want of room, or may have to be with what others
-    /// fill in.
-    pub(super) is_cut: bool,
-}
-
-/// What changes from one document of a form to the next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Hole {
-    Instance,
-    RetryAfter,
-    /// Of the limit with this index in the balance.
-    Remaining(usize),
-    Reset(usize),
-    /// The public name of the caller's key.
-    KeyId,
-    /// The address of the client.
-    Address,
-    /// The name of the rule.
-    Rule,
-}
-
-impl Written {
-    pub(super) fn hole(&mut self, hole: Hole, text: &str) {
-        let begin = self.bytes.len();
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.holes.push((begin, self.bytes.len(), hole));
-    }
-
-    pub(super) fn truncate(&mut self, length: usize) {
-        self.bytes.truncate(length);
-        self.holes.retain(|(_, end, _)| *end <= length);
-    }
-}
 
 /// An object that is being written, member by member.
 pub(super) struct Json(Written);

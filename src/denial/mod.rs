@@ -12,6 +12,7 @@ mod accepted;
 pub(crate) mod catalogue;
 mod cause;
 mod code;
+mod code_of;
 mod document;
 mod form;
 mod json;
@@ -21,6 +22,7 @@ mod rate_limit;
 mod registry;
 mod render;
 mod template;
+mod written;
 
 pub(crate) use catalogue::Code;
 pub(crate) use cause::remedy_for;

@@ -3,7 +3,7 @@
 //! In a template `{name}` stands for a member, and a part in `[` and `]` is left out when a
 //! member in it is absent.
 
-use super::json::{Hole, Written};
+use super::written::{Hole, Written};
 
 /// A JSON string that is being written, with room for so many bytes.
 pub(super) struct Text<'o> {

@@ -22,7 +22,9 @@ mod gate;
 mod handed_out;
 mod layer;
 mod observe;
+mod open_error;
 mod origin;
+mod record;
 mod reload;
 mod replace;
 mod snapshot;
@@ -36,12 +38,13 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use admission::{Admission, LimitBalance};
-pub use builder::{OpenError, TollgateBuilder};
+pub use builder::TollgateBuilder;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
+pub use open_error::OpenError;
 pub(crate) use snapshot::{Lasting, Snapshot};
 pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
 

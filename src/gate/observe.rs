@@ -344,4 +344,44 @@ mod tests {
         let once = Once::default();
         assert_eq!([once.is_first(), once.is_first(), once.is_first()], [true, false, false]);
     }
+
+    #[test]
+    fn a_request_id_is_of_the_header_that_was_named() {
+        // Somebody has to read the log.
+        let _reads = tracing::subscriber::set_default(Reader);
+        tracing::callsite::rebuild_interest_cache();
+        let observer = Observer::new(HeaderName::from_static("x-trace"));
+        let id = |name: &'static str, value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, http::HeaderValue::from_bytes(value).unwrap());
+            observer.request_id(&headers)
+        };
+        assert_eq!(id("x-trace", b"abc").as_deref(), Some("abc"));
+        assert_eq!(id("x-trace", b"a\"b").as_deref(), Some("a\\\"b"), "escaped");
+        assert_eq!(id("x-trace", b"\xff"), None, "not text");
+        assert_eq!(id("x-request-id", b"abc"), None);
+    }
+
+    /// A subscriber that hears everything and writes nothing.
+    struct Reader;
+
+    impl tracing::Subscriber for Reader {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn max_level_hint(&self) -> Option<LevelFilter> {
+            Some(LevelFilter::ERROR)
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
 }

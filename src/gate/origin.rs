@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::builder::OpenError;
+use super::open_error::OpenError;
 use crate::denial::{DenialCode, Registry};
 use crate::policy::{Fault, Faults, Outline, Policy, Secrets, Severity, Sources, load};
-use crate::time::{Clock, MICROS};
+use crate::time::Clock;
 use crate::watch::{Next, Taken};
 
 /// Where the policy comes from. It outlives each policy.
@@ -118,7 +118,7 @@ impl Origin {
                 (path.display().to_string(), text)
             }
         };
-        let faults = Faults::at_time(self.clock.wall() / MICROS);
+        let faults = Faults::at_time(self.clock.wall());
         let policy = load(&name, &text, sources, &faults);
         let entries = policy.as_ref().map_or(&[][..], |policy| &policy.codes);
         let registry = Registry::new(entries, &self.codes, &faults);

@@ -12,29 +12,18 @@ use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
 use metrics::{counter, gauge};
 
-use super::builder::OpenError;
 use super::gate::Gate;
+use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
+use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
-use crate::policy::{Fault, Outline};
-use crate::time::{MICROS, rfc3339};
+use crate::policy::Fault;
+use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
 
 /// How many changes the log lists.
 const MOST_CHANGES: usize = 20;
-
-/// What is remembered of the policy in force, and of the last one that was refused.
-#[derive(Debug)]
-pub(super) struct Record {
-    revision: Revision,
-    /// Unix seconds.
-    loaded_at: u64,
-    last_fault: Option<LastFault>,
-    outline: Outline,
-    /// The files that were read.
-    files: Taken,
-}
 
 impl Gate {
     /// Reads the policy, puts it in force, and follows its files if `watches` is set.
@@ -49,7 +38,7 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &lasting);
         let record = Record {
             revision: Revision::new(1, fingerprint),
-            loaded_at: lasting.clock.wall() / MICROS,
+            loaded_at: lasting.clock.wall(),
             last_fault: None,
             outline,
             files: taken.clone(),
@@ -106,7 +95,7 @@ impl Gate {
             fault.is_over();
         }
         record.revision = Revision::new(number, fingerprint);
-        record.loaded_at = self.lasting.clock.wall() / MICROS;
+        record.loaded_at = self.lasting.clock.wall();
         record.outline = outline;
         record.files = taken;
         counter!("tollgate_reloads_total", "outcome" => "loaded").increment(1);
@@ -118,7 +107,7 @@ impl Gate {
     }
 
     fn refuse(&self, error: &OpenError) {
-        let now = self.lasting.clock.wall() / MICROS;
+        let now = self.lasting.clock.wall();
         let fault = match error.faults() {
             [] => LastFault::of_text(error.to_string(), now),
             faults => LastFault::of_policy(faults, now),
@@ -144,7 +133,7 @@ impl Gate {
         };
         Status {
             revision: record.revision.clone(),
-            loaded_at: rfc3339(record.loaded_at),
+            loaded_at: rfc3339(record.loaded_at.seconds()),
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,

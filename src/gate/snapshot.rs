@@ -215,3 +215,22 @@ impl fmt::Debug for Lasting {
         f.debug_struct("Lasting").field("store", &self.store).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_varies_by_every_header_that_may_hold_a_credential() {
+        let names = |header: &str, tokens: &[&'static str]| {
+            let policy = CredentialPolicy {
+                key_header: header.parse().unwrap(),
+                token_headers: tokens.iter().map(|name| HeaderName::from_static(name)).collect(),
+                ..CredentialPolicy::default()
+            };
+            vary_by_credential(&policy).to_str().unwrap().to_owned()
+        };
+        assert_eq!(names("x-api-key", &[]), "authorization, x-api-key");
+        assert_eq!(names("x-key", &["x-token"]), "authorization, x-key, x-token");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::policy::{Fault, Severity};
-use crate::time::rfc3339;
+use crate::time::{Wall, rfc3339};
 use crate::watch::{Seen, SeenState, Trouble};
 
 /// How the gate is, for health pages and monitoring.
@@ -130,23 +130,23 @@ impl fmt::Display for Revision {
 
 impl LastFault {
     /// A policy that was refused; what is only a warning of it is left out.
-    pub(crate) fn of_policy(faults: &[Fault], unix_seconds: u64) -> Self {
+    pub(crate) fn of_policy(faults: &[Fault], at: Wall) -> Self {
         let faults = faults.iter().filter(|fault| fault.severity() == Severity::Fault);
         let count = faults.clone().count();
         let mut text = faults.take(MOST_FAULTS).map(Fault::to_string).collect::<Vec<_>>();
         if count > MOST_FAULTS {
             text.push(format!("and {} more", count - MOST_FAULTS));
         }
-        Self::new(text.join("\n\n"), count, unix_seconds)
+        Self::new(text.join("\n\n"), count, at)
     }
 
     /// What is not about a place in a file: the policy cannot be read.
-    pub(crate) fn of_text(text: impl Into<String>, unix_seconds: u64) -> Self {
-        Self::new(text.into(), 1, unix_seconds)
+    pub(crate) fn of_text(text: impl Into<String>, at: Wall) -> Self {
+        Self::new(text.into(), 1, at)
     }
 
-    fn new(text: String, count: usize, unix_seconds: u64) -> Self {
-        Self { text, count, at: rfc3339(unix_seconds), is_current: true }
+    fn new(text: String, count: usize, at: Wall) -> Self {
+        Self { text, count, at: rfc3339(at.seconds()), is_current: true }
     }
 
     /// The policy in force is in the files again, or a later one is.
@@ -231,7 +231,10 @@ mod tests {
         let status = Status {
             revision: Revision::new(3, "9f86d081884c7d65"),
             loaded_at: rfc3339(1_800_000_000),
-            last_fault: Some(LastFault::of_text("the file is empty", 1_800_000_100)),
+            last_fault: Some(LastFault::of_text(
+                "the file is empty",
+                Wall::from_seconds(1_800_000_100),
+            )),
             warnings: Warnings::new(["wide-leeway", "unknown-plan", "wide-leeway"]),
             sources: vec![
                 SourceStatus::of_file(
@@ -276,7 +279,8 @@ mod tests {
         let faults = Faults::default();
         let wrong: String = (0..30).map(|n| format!("wrong{n} = 1\n")).collect();
         load("p.toml", &format!("version = 1\n{wrong}"), &Sources::default(), &faults);
-        let mut fault = LastFault::of_policy(&faults.into_sorted(), 1_800_000_000);
+        let mut fault =
+            LastFault::of_policy(&faults.into_sorted(), Wall::from_seconds(1_800_000_000));
         assert!(fault.text.starts_with("p.toml:2:1: unknown key `wrong0`"), "{}", fault.text);
         assert!(fault.text.ends_with("and 20 more"), "{}", fault.text);
         assert_eq!(fault.count, 30);

@@ -393,7 +393,7 @@ impl Prepared {
             Err((error, _)) => panic!("the admission of a test: {error}"),
         };
         // A clock that stands: no bucket is refilled.
-        let now = SystemClock::new().wall() / crate::time::MICROS;
+        let now = SystemClock::new().wall().seconds();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
         let observer = Arc::new(Observer::new(HeaderName::from_static("x-request-id")));
         let lasting = Lasting::new(clock.clone(), observer);

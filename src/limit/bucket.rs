@@ -28,7 +28,7 @@
 //! less than one unit, what is forgiven by less than one token.
 
 use super::quota::Quota;
-use crate::time::MICROS;
+use crate::time::{MICROS, Steady};
 
 /// Charges after the work may leave a debt of at most this many bursts.
 const MAX_DEBT: u64 = 256;
@@ -70,7 +70,7 @@ pub(super) enum Change {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bucket<'q> {
     quota: &'q Quota,
-    now: u64,
+    now: Steady,
     /// Units spent and not refilled yet.
     spent: u64,
     /// Tokens of these.
@@ -80,11 +80,11 @@ pub(super) struct Bucket<'q> {
 impl Kept {
     /// Whether the bucket is full at `now`, under the quota that it was last used under, and so
     /// may be dropped.
-    pub(super) fn is_full(&self, quota: &Quota, now: u64) -> bool {
+    pub(super) fn is_full(&self, quota: &Quota, now: Steady) -> bool {
         self.spent(quota, now) == 0
     }
 
-    fn spent(&self, quota: &Quota, now: u64) -> u64 {
+    fn spent(&self, quota: &Quota, now: Steady) -> u64 {
         let ahead = self.full_at.wrapping_sub(units(now, quota));
         // The nearer half of the word lies ahead, the other has passed. A request may come with an
         // earlier moment than one that settled before it, and then sees a little more ahead.
@@ -94,12 +94,12 @@ impl Kept {
 
 impl<'q> Bucket<'q> {
     /// A full bucket, which is one that was never used.
-    pub(super) fn full(quota: &'q Quota, now: u64) -> Self {
+    pub(super) fn full(quota: &'q Quota, now: Steady) -> Self {
         Self { quota, now, spent: 0, forgiven: 0 }
     }
 
-    /// Reads what was kept under `quota`, at `now` microseconds.
-    pub(super) fn read(kept: &Kept, quota: &'q Quota, now: u64) -> Self {
+    /// Reads what was kept under `quota`, at `now`.
+    pub(super) fn read(kept: &Kept, quota: &'q Quota, now: Steady) -> Self {
         let mut bucket = Self { quota, now, spent: kept.spent(quota, now), forgiven: 0 };
         if kept.forgiven > 0 {
             bucket.forgive(kept.forgiven);
@@ -250,8 +250,8 @@ impl Wait {
 }
 
 /// A moment in a quota's units, modulo the word.
-fn units(micros: u64, quota: &Quota) -> u64 {
-    micros.wrapping_mul(quota.tokens())
+fn units(moment: Steady, quota: &Quota) -> u64 {
+    moment.micros().wrapping_mul(quota.tokens())
 }
 
 /// The tokens of so many units under `from`, in units of `to`, rounded up.
@@ -274,6 +274,10 @@ mod tests {
         Quota::new(tokens, NonZeroU64::new(period).unwrap(), burst).unwrap()
     }
 
+    fn at(micros: u64) -> Steady {
+        Steady::from_micros(micros)
+    }
+
     /// A bucket alone, and the quotas of all plans at all times.
     struct Alone {
         /// Each with its plan.
@@ -286,7 +290,9 @@ mod tests {
             Self { quotas: vec![(0, quota)], kept: None }
         }
 
-        fn read(&self, index: usize, now: u64) -> Bucket<'_> {
+        /// At so many microseconds of steady time.
+        fn read(&self, index: usize, micros: u64) -> Bucket<'_> {
+            let now = at(micros);
             let (plan, quota) = &self.quotas[index];
             let Some(kept) = &self.kept else { return Bucket::full(quota, now) };
             let (last_plan, last_quota) = &self.quotas[kept.quota.0 as usize];
@@ -392,7 +398,7 @@ mod tests {
             spent in 0_u32..20_000, now in 0_u64..1 << 50,
         ) {
             let change = if by_plan { Change::Plan } else { Change::Policy };
-            let mut bucket = Bucket::full(&quotas[0], now);
+            let mut bucket = Bucket::full(&quotas[0], at(now));
             bucket.take(spent.min(quotas[0].burst()));
             for quota in &quotas[1..] {
                 let before = bucket.standing(1).remaining;
@@ -408,7 +414,7 @@ mod tests {
             one in any_quota(), other in any_quota(), now in 0_u64..1 << 50,
             spent in 0_u32..10_000, owed in 0_u32..10_000, by_plan in prop::collection::vec(any::<bool>(), 2..9),
         ) {
-            let mut start = Bucket::full(&one, now);
+            let mut start = Bucket::full(&one, at(now));
             start.take(spent.min(one.burst()));
             start.owe(owed);
             let mut bucket = start;
@@ -416,7 +422,7 @@ mod tests {
                 let change = if by_plan { Change::Plan } else { Change::Policy };
                 bucket = bucket.restated(&other, change).restated(&one, change);
                 let kept = bucket.keep(QuotaId(0));
-                bucket = Bucket::read(&kept, &one, now);
+                bucket = Bucket::read(&kept, &one, at(now));
                 prop_assert!(bucket.spent >= start.spent);
                 // A debt that a larger burst covers is none any more when the burst is lowered again.
                 prop_assert!(bucket.missing() >= start.missing().min(one.capacity()));
@@ -430,7 +436,7 @@ mod tests {
         fn a_policy_that_lowers_a_burst_leaves_a_bucket_at_most_empty(
             one in any_quota(), burst in 1_u32..10_000, spent in 0_u32..10_000, debt in 0_u32..100,
         ) {
-            let mut bucket = Bucket::full(&one, 7);
+            let mut bucket = Bucket::full(&one, at(7));
             bucket.take(spent.min(one.burst()));
             let missing = bucket.missing();
             let lower = quota(one.tokens() as u32, one.period(), burst);
@@ -438,7 +444,7 @@ mod tests {
             prop_assert_eq!(lowered.missing(), missing.min(lower.capacity()));
             prop_assert!(lowered.spent >= missing);
 
-            let mut bucket = Bucket::full(&one, 7);
+            let mut bucket = Bucket::full(&one, at(7));
             bucket.owe(one.burst() + debt);
             let debt = bucket.missing() - one.capacity();
             let lowered = bucket.restated(&lower, Change::Policy);
@@ -472,14 +478,14 @@ mod tests {
         /// A bucket that is full carries no information: dropping it changes nothing.
         #[test]
         fn a_full_bucket_equals_one_never_used(quota in any_quota(), spend in 1_u32..100) {
-            let mut bucket = Bucket::full(&quota, 7);
+            let mut bucket = Bucket::full(&quota, at(7));
             bucket.take(spend.min(quota.burst()));
             let (full_in, kept) = (bucket.standing(1).full_in, bucket.keep(QuotaId(0)));
-            prop_assert!(!kept.is_full(&quota, 7 + full_in - 1));
-            prop_assert!(kept.is_full(&quota, 7 + full_in));
+            prop_assert!(!kept.is_full(&quota, at(7 + full_in - 1)));
+            prop_assert!(kept.is_full(&quota, at(7 + full_in)));
             prop_assert_eq!(
-                Bucket::read(&kept, &quota, 7 + full_in).standing(1),
-                Bucket::full(&quota, 7 + full_in).standing(1)
+                Bucket::read(&kept, &quota, at(7 + full_in)).standing(1),
+                Bucket::full(&quota, at(7 + full_in)).standing(1)
             );
         }
 
@@ -489,7 +495,7 @@ mod tests {
             small in any_quota(), large in any_quota(), spend in 1_u32..10_000, now in 0_u64..1 << 50,
         ) {
             let spend = spend.min(small.burst());
-            let mut bucket = Bucket::full(&small, now);
+            let mut bucket = Bucket::full(&small, at(now));
             prop_assert!(bucket.take(spend));
             let seen = bucket.restated(&large, Change::Plan).standing(1).remaining;
             prop_assert_eq!(seen, large.burst().saturating_sub(spend));
@@ -500,13 +506,13 @@ mod tests {
         fn given_back_is_as_if_never_taken(
             quota in any_quota(), spent in 0_u32..10_000, cost in 0_u32..10_000, later in 0_u64..1 << 30,
         ) {
-            let mut start = Bucket::full(&quota, 0);
+            let mut start = Bucket::full(&quota, at(0));
             start.take(spent.min(quota.burst()));
             let mut bucket = start;
             if bucket.take(cost) {
-                let mut bucket = Bucket::read(&bucket.keep(QuotaId(0)), &quota, later);
+                let mut bucket = Bucket::read(&bucket.keep(QuotaId(0)), &quota, at(later));
                 bucket.give_back(cost);
-                let untouched = Bucket::read(&start.keep(QuotaId(0)), &quota, later);
+                let untouched = Bucket::read(&start.keep(QuotaId(0)), &quota, at(later));
                 prop_assert_eq!(bucket.missing(), untouched.missing());
             }
         }
@@ -557,7 +563,7 @@ mod tests {
             // The fastest quota refills the deepest debt in a second or two, and is read right all the same.
             for earlier in [now, now - 1, now - MICROS, now - 60 * MICROS, 0] {
                 assert!(alone.read(0, earlier).standing(1).wait > Wait::None, "{earlier}");
-                assert!(!kept.is_full(&slow, earlier));
+                assert!(!kept.is_full(&slow, at(earlier)));
             }
         }
     }
@@ -565,13 +571,13 @@ mod tests {
     #[test]
     fn a_charge_after_the_work_leaves_a_debt_that_is_waited_off() {
         let quota = quota(1, 1_000_000, 5);
-        let mut bucket = Bucket::full(&quota, 0);
+        let mut bucket = Bucket::full(&quota, at(0));
         bucket.owe(8);
         let standing = bucket.standing(1);
         assert_eq!((standing.remaining, standing.wait), (0, Wait::Micros(4_000_000)));
         assert_eq!(standing.full_in, 8_000_000);
         let kept = bucket.keep(QuotaId(0));
-        assert!(!Bucket::read(&kept, &quota, 3_999_999).take(1));
-        assert!(Bucket::read(&kept, &quota, 4_000_000).take(1));
+        assert!(!Bucket::read(&kept, &quota, at(3_999_999)).take(1));
+        assert!(Bucket::read(&kept, &quota, at(4_000_000)).take(1));
     }
 }

@@ -14,6 +14,7 @@ use super::bucket_id::{BucketName, Parts};
 use super::memory::{MemoryStore, Tables};
 use super::{Charge, Charges, KeyPart, Limit, PlanQuota, Quota, Settle, Settled, Wait};
 use crate::address::Address;
+use crate::time::Steady;
 
 /// The index of the failures among the tables.
 const FAILED: usize = 0;
@@ -45,7 +46,7 @@ impl Failures {
     }
 
     /// Whether there is a token for one more failure of `address`. Takes none.
-    pub(crate) fn check(&self, address: Address, now: u64) -> Result<(), MustWait> {
+    pub(crate) fn check(&self, address: Address, now: Steady) -> Result<(), MustWait> {
         let bucket = self.store.bucket(&Of(address));
         // Most addresses have never failed.
         match self.tables.kept(FAILED, bucket) {
@@ -55,7 +56,7 @@ impl Failures {
     }
 
     /// Notes that an attempt from `address` failed.
-    pub(crate) fn charge(&self, address: Address, now: u64) {
+    pub(crate) fn charge(&self, address: Address, now: Steady) {
         // An attempt that ran beside the one that took the last token has nothing to take.
         let _taken = self.take(FAILED, address, now);
     }
@@ -63,15 +64,15 @@ impl Failures {
     /// Takes a token from the second bucket of an address that waits: for an attempt that memory
     /// alone does not prove.
     #[allow(dead_code, reason = "for the pipeline that judges addresses that wait")]
-    pub(crate) fn take_attempt(&self, address: Address, now: u64) -> Result<(), MustWait> {
+    pub(crate) fn take_attempt(&self, address: Address, now: Steady) -> Result<(), MustWait> {
         self.take(ATTEMPTS, address, now)
     }
 
-    fn take(&self, table: usize, address: Address, now: u64) -> Result<(), MustWait> {
+    fn take(&self, table: usize, address: Address, now: Steady) -> Result<(), MustWait> {
         self.settle(&mut charge(table, self.store.bucket(&Of(address)), 1), now)
     }
 
-    fn settle(&self, charges: &mut Charges, now: u64) -> Result<(), MustWait> {
+    fn settle(&self, charges: &mut Charges, now: Steady) -> Result<(), MustWait> {
         match self.store.settle(&self.tables, charges, Settle::Take, now) {
             Settled::Granted => Ok(()),
             Settled::Refused => match self.tables.balance(charges).wait() {
@@ -118,53 +119,61 @@ mod tests {
         IpAddr::from([192, 0, 2, n]).into()
     }
 
+    fn at(micros: u64) -> Steady {
+        Steady::from_micros(micros)
+    }
+
     #[test]
     fn an_address_waits_after_its_burst() {
         let failures = failures(10);
         let [bad, good] = [1, 2].map(address);
         for _ in 0..3 {
-            assert!(failures.check(bad, 0).is_ok());
-            failures.charge(bad, 0);
+            assert!(failures.check(bad, at(0)).is_ok());
+            failures.charge(bad, at(0));
         }
-        assert_eq!(failures.check(bad, 1), Err(MustWait(5_999_999)));
-        assert!(failures.check(good, 1).is_ok());
-        assert!(failures.check(bad, 5_999_999).is_err());
+        assert_eq!(failures.check(bad, at(1)), Err(MustWait(5_999_999)));
+        assert!(failures.check(good, at(1)).is_ok());
+        assert!(failures.check(bad, at(5_999_999)).is_err());
         for _ in 0..5 {
-            assert!(failures.check(bad, 6_000_000).is_ok(), "looking takes nothing");
+            assert!(failures.check(bad, at(6_000_000)).is_ok(), "looking takes nothing");
         }
     }
 
     #[test]
     fn attempts_of_an_address_that_waits_have_a_bucket_of_their_own() {
         let failures = failures(10);
-        (0..3).for_each(|_| failures.charge(address(1), 0));
+        (0..3).for_each(|_| failures.charge(address(1), at(0)));
         for _ in 0..3 {
-            assert!(failures.take_attempt(address(1), 0).is_ok());
+            assert!(failures.take_attempt(address(1), at(0)).is_ok());
         }
-        assert_eq!(failures.take_attempt(address(1), 0), Err(MustWait(6_000_000)));
-        assert!(failures.take_attempt(address(2), 0).is_ok());
-        assert!(failures.take_attempt(address(1), 6_000_000).is_ok());
+        assert_eq!(failures.take_attempt(address(1), at(0)), Err(MustWait(6_000_000)));
+        assert!(failures.take_attempt(address(2), at(0)).is_ok());
+        assert!(failures.take_attempt(address(1), at(6_000_000)).is_ok());
     }
 
     #[test]
     fn nobody_guesses_for_free_at_the_bound() {
         let failures = failures(1);
-        failures.charge(address(1), 0);
+        failures.charge(address(1), at(0));
         for n in 2..5 {
-            assert!(failures.check(address(n), 0).is_ok());
-            failures.charge(address(n), 0);
+            assert!(failures.check(address(n), at(0)).is_ok());
+            failures.charge(address(n), at(0));
         }
-        assert!(failures.check(address(9), 0).is_err(), "they share one bucket");
-        assert!(failures.check(address(1), 0).is_ok(), "which is not this one's");
+        assert!(failures.check(address(9), at(0)).is_err(), "they share one bucket");
+        assert!(failures.check(address(1), at(0)).is_ok(), "which is not this one's");
     }
 
     #[test]
     fn failures_are_kept_when_the_policy_changes_their_quota() {
         let store = Arc::default();
         let before = Failures::adopt(&store, quota(3), 10);
-        (0..3).for_each(|_| before.charge(address(1), 0));
+        (0..3).for_each(|_| before.charge(address(1), at(0)));
         let after = Failures::adopt(&store, quota(2), 10);
-        assert_eq!(after.check(address(1), 0), Err(MustWait(6_000_000)), "empty, and not in debt");
-        assert!(after.check(address(1), 6_000_000).is_ok());
+        assert_eq!(
+            after.check(address(1), at(0)),
+            Err(MustWait(6_000_000)),
+            "empty, and not in debt"
+        );
+        assert!(after.check(address(1), at(6_000_000)).is_ok());
     }
 }

@@ -7,14 +7,15 @@ use std::sync::Barrier;
 use proptest::prelude::*;
 
 use super::*;
-use crate::time::MICROS;
+use crate::time::{MICROS, Steady};
 
 /// A store under test.
 pub(crate) trait TestedStore: Sync {
     fn new() -> Self;
     fn adopt(&self, limits: &[Limit]) -> Tables;
     fn bucket(&self, client: u64) -> BucketId;
-    fn settle(&self, tables: &Tables, charges: &mut Charges, how: Settle, now: u64) -> Settled;
+    /// At so many microseconds of steady time.
+    fn settle(&self, tables: &Tables, charges: &mut Charges, how: Settle, micros: u64) -> Settled;
 }
 
 /// Runs all laws for a store.
@@ -310,7 +311,7 @@ impl TestedStore for MemoryStore {
         MemoryStore::bucket(self, &Numbered(client))
     }
 
-    fn settle(&self, tables: &Tables, charges: &mut Charges, how: Settle, now: u64) -> Settled {
-        MemoryStore::settle(self, tables, charges, how, now)
+    fn settle(&self, tables: &Tables, charges: &mut Charges, how: Settle, micros: u64) -> Settled {
+        MemoryStore::settle(self, tables, charges, how, Steady::from_micros(micros))
     }
 }

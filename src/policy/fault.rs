@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::value_fault::SyntaxFault;
 use super::warning::Warning;
+use crate::time::Wall;
 
 /// A file of the policy.
 #[derive(Debug)]
@@ -214,13 +215,13 @@ pub(crate) struct Faults {
     found: RefCell<Vec<Fault>>,
     /// Names of warnings that the policy allows, and where it does.
     allowed: RefCell<Vec<(String, Place)>>,
-    /// The present in Unix seconds. If `None`, nothing is said of what depends on it.
-    pub(crate) now: Option<u64>,
+    /// The present. If `None`, nothing is said of what depends on it.
+    pub(crate) now: Option<Wall>,
 }
 
 impl Faults {
-    /// With the present, in Unix seconds, for warnings that depend on it.
-    pub(crate) fn at_time(now: u64) -> Self {
+    /// With the present, for warnings that depend on it.
+    pub(crate) fn at_time(now: Wall) -> Self {
         Self { now: Some(now), ..Self::default() }
     }
 

@@ -4,9 +4,10 @@
 //! Rules with `listed = false` are left out. What denials tell at the policy's disclosure, the
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
+use super::forms::{Form, Kind, forms};
 use super::heal::heals;
 use crate::claims::ClaimMatch;
-use crate::credential::{CredentialPolicy, Kinds, Sent, Way};
+use crate::credential::Kinds;
 use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
 use crate::policy::{Anonymous, Demands, Disclosure, Mode, Needs, Policy, Rule};
@@ -20,71 +21,6 @@ pub(crate) struct Handbook<'p> {
     /// Which scopes imply others, a sentence of Markdown for each.
     pub(crate) implied: Vec<String>,
     pub(crate) rules: Vec<Entry<'p>>,
-}
-
-/// A way to send a credential.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Form {
-    pub(crate) kind: Kind,
-    /// Its name among the security schemes of OpenAPI.
-    pub(crate) scheme: String,
-    /// The header as it is sent: `x-api-key: <key>`.
-    pub(crate) header: String,
-    pub(crate) way: Way,
-}
-
-impl Form {
-    /// How credentials are sent to an API whose policy says nothing else.
-    pub(crate) fn usual() -> Vec<Self> {
-        Self::of(&CredentialPolicy::default(), Kinds::Either)
-    }
-
-    fn of(policy: &CredentialPolicy, kinds: Kinds) -> Vec<Self> {
-        policy.ways(kinds).into_iter().map(Self::new).collect()
-    }
-
-    fn new(way: Way) -> Self {
-        let (kind, word) = match way.credential.is_key() {
-            true => (Kind::ApiKey, "key"),
-            false => (Kind::Token, "token"),
-        };
-        let name = super::example::written(&way.header);
-        let is_authorization = &*way.header == "authorization";
-        let (scheme, header) = match (&way.scheme, way.credential, is_authorization) {
-            (_, Sent::ApiKeyInBasic, _) => {
-                ("ApiKeyAsBasic".into(), format!("{name}: Basic base64(<key>:)"))
-            }
-            (Some(scheme), Sent::ApiKey, _) => {
-                let id = match &**scheme {
-                    "ApiKey" => "ApiKeyScheme".into(),
-                    scheme => format!("ApiKeyAs{}", identifier(scheme)),
-                };
-                (id, format!("{name}: {scheme} <{word}>"))
-            }
-            (Some(scheme), Sent::Token, _) => {
-                ("BearerToken".into(), format!("{name}: {scheme} <{word}>"))
-            }
-            (None, Sent::ApiKey, true) => ("ApiKeyAlone".into(), format!("{name}: <{word}>")),
-            (None, Sent::ApiKey, false) => ("ApiKeyHeader".into(), format!("{name}: <{word}>")),
-            (None, Sent::Token, _) => {
-                (format!("TokenIn{}", identifier(&way.header)), format!("{name}: <{word}>"))
-            }
-        };
-        Self { kind, scheme, header, way }
-    }
-}
-
-/// A name in the letters and digits that names of components are made of.
-fn identifier(name: &str) -> String {
-    let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    super::text::type_name(&name)
-}
-
-/// What a credential is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    ApiKey,
-    Token,
 }
 
 /// Whose tokens are accepted, and what they must say.
@@ -298,19 +234,6 @@ fn methods(policy: &Policy, rule: &Rule) -> String {
         true if policy.rules.iter().any(|other| shares_path(&other)) => "any other method".into(),
         true => "any method".into(),
     }
-}
-
-/// Every way to send a credential to an API with this policy; the usual ones where none is
-/// configured.
-pub(crate) fn all_forms(policy: &Policy) -> Vec<Form> {
-    let all = forms(policy, &Demands::default());
-    if all.is_empty() { Form::usual() } else { all }
-}
-
-/// The ways to send a credential that such a rule accepts.
-pub(super) fn forms(policy: &Policy, demands: &Demands) -> Vec<Form> {
-    let kinds = demands.kinds.among(policy.takes_keys, !policy.issuers.is_empty());
-    kinds.map(|kinds| Form::of(&policy.credential, kinds)).unwrap_or_default()
 }
 
 /// Which codes the gate can answer with where this rule decides, in the order of the catalogue.

@@ -1,6 +1,6 @@
 //! What heals a denial where a rule decides: the remedy, with what the policy knows filled in.
 
-use super::handbook::{Form, Kind, forms};
+use super::forms::{Form, Kind, forms};
 use super::text::{Known, code, fill, prose};
 use crate::credential::Kinds;
 use crate::denial::{DenialCode, remedy_for};

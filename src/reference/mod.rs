@@ -9,6 +9,7 @@
 //! members, and the gate itself, so it cannot be out of step with what is sent.
 
 pub(crate) mod example;
+mod forms;
 pub(crate) mod handbook;
 mod heal;
 mod html;

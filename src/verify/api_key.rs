@@ -15,6 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::address::{Address, ClientAddress, Outside};
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
+use crate::time::Wall;
 
 /// Why a key is refused.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl KeyTable {
         self.slots.iter().flatten()
     }
 
-    /// Proves the key that was presented, from `address` at `now` (Unix microseconds).
+    /// Proves the key that was presented, from `address` at `now`.
     ///
     /// # Errors
     ///
@@ -89,7 +90,7 @@ impl KeyTable {
         &self,
         key: &KeyText<'_>,
         address: Option<ClientAddress>,
-        now: impl FnOnce() -> u64,
+        now: impl FnOnce() -> Wall,
     ) -> Result<Principal, KeyError> {
         let record = match key {
             KeyText::One(key) => self.find(key)?,
@@ -133,14 +134,14 @@ impl fmt::Debug for KeyTable {
 fn check(
     record: &Arc<KeyRecord>,
     address: Option<ClientAddress>,
-    now: impl FnOnce() -> u64,
+    now: impl FnOnce() -> Wall,
 ) -> Result<(), KeyError> {
     if record.revoked {
         return Err(KeyError::Revoked(record.clone()));
     }
     let (expires, not_before) = (record.expires(), record.not_before());
     if expires.is_some() || not_before.is_some() {
-        let now = now() / crate::time::MICROS;
+        let now = now().seconds();
         if let Some(expires) = expires.filter(|expires| now >= *expires) {
             return Err(KeyError::Expired(record.clone(), expires));
         }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match table.verify(key, None, || 0) {
+        match table.verify(key, None, || Wall::from_seconds(0)) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
@@ -245,5 +246,69 @@ mod tests {
         assert_eq!(found(&table, &parts("api", "key-b")), "b");
         assert_eq!(found(&table, &parts("api", "x")), "Unknown");
         assert_eq!(found(&table, &parts("key-a", "key-b")), "Two");
+    }
+
+    fn judged(
+        change: impl FnOnce(KeyRecord) -> KeyRecord,
+        address: Option<ClientAddress>,
+        now: u64,
+    ) -> Result<Principal, KeyError> {
+        let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
+        table.verify(&one("key"), address, || Wall::from_seconds(now))
+    }
+
+    fn office(address: [u8; 4]) -> Option<ClientAddress> {
+        Some(ClientAddress::Proven(std::net::IpAddr::from(address).into()))
+    }
+
+    fn bound(mut record: KeyRecord) -> KeyRecord {
+        let addresses = Box::new(["192.0.2.0/24".parse().unwrap()]);
+        record.terms = Arc::new(crate::principal::Terms { addresses, ..Default::default() });
+        record
+    }
+
+    #[test]
+    fn a_key_is_valid_from_its_start_until_its_end() {
+        let at = |now: u64| {
+            let judged = judged(|record| record.with_validity(Some(100), Some(200)), None, now);
+            judged.map(|principal| principal.client().to_owned()).map_err(|error| match error {
+                KeyError::NotYetValid(_, from) => ("from", from),
+                KeyError::Expired(_, until) => ("until", until),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(at(99), Err(("from", 100)));
+        assert_eq!(at(100).as_deref(), Ok("client"));
+        assert_eq!(at(199).as_deref(), Ok("client"));
+        assert_eq!(at(200), Err(("until", 200)));
+    }
+
+    #[test]
+    fn the_time_is_not_read_for_a_key_that_is_always_valid() {
+        let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
+        assert!(table.verify(&one("key"), None, || panic!("nobody asked")).is_ok());
+    }
+
+    #[test]
+    fn a_key_is_judged_in_the_order_of_the_module_docs() {
+        let wrong = |revoked: bool, expired: bool, early: bool| {
+            let (from, until) = (early.then_some(200), expired.then_some(50));
+            let change = |record| bound(record).with_validity(from, until).with_revoked(revoked);
+            judged(change, office([198, 51, 100, 1]), 100).unwrap_err()
+        };
+        assert!(matches!(wrong(true, true, true), KeyError::Revoked(_)));
+        assert!(matches!(wrong(false, true, true), KeyError::Expired(..)));
+        assert!(matches!(wrong(false, false, true), KeyError::NotYetValid(..)));
+        assert!(matches!(wrong(false, false, false), KeyError::AddressNotAllowed(..)));
+    }
+
+    #[test]
+    fn a_key_that_is_bound_to_addresses_needs_one_of_them() {
+        assert!(judged(bound, office([192, 0, 2, 7]), 0).is_ok());
+        let hop = std::net::IpAddr::from([192, 0, 2, 7]).into();
+        let unread = judged(bound, Some(ClientAddress::Unread { hop }), 0);
+        assert!(matches!(unread, Err(KeyError::AddressUnread(_))), "a proxy's is not the client's");
+        assert!(matches!(judged(bound, None, 0), Err(KeyError::AddressUnknown)));
+        assert!(judged(|record| record, None, 0).is_ok(), "others need none");
     }
 }

@@ -13,7 +13,9 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use super::issuers::{Accepts, Issuers};
-use super::token::{ProvenToken, TokenError};
+use super::proven_token::ProvenToken;
+use super::token::TokenError;
+use crate::time::Wall;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,7 +115,7 @@ impl TokenCache {
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
-        now: u64,
+        now: Wall,
         issuers: &Issuers,
     ) -> Option<Result<ProvenToken, TokenError>> {
         // What is too large to be a token is not worth looking for.
@@ -139,7 +141,7 @@ impl TokenCache {
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
-        now: u64,
+        now: Wall,
         issuers: &Issuers,
     ) -> Result<ProvenToken, TokenError> {
         let proven = issuers.verify(token, accepts, now)?;
@@ -195,7 +197,10 @@ mod tests {
     use jsonwebtoken::Algorithm;
 
     const NOW: u64 = 1_800_000_000;
-    const MICROS: u64 = 1_000_000;
+
+    fn now() -> Wall {
+        Wall::from_seconds(NOW)
+    }
 
     fn issuer(name: &str, secret: &[u8]) -> Issuer {
         let keys = KeySet::from_secrets([secret], &[Algorithm::HS256]);
@@ -225,7 +230,7 @@ mod tests {
             &self,
             token: &[u8],
             place: TokenPlace,
-            now: u64,
+            now: Wall,
             issuers: &Issuers,
         ) -> Result<ProvenToken, TokenError> {
             let recalled = self.recall(token, place.into(), now, issuers);
@@ -241,10 +246,10 @@ mod tests {
         let issuers = Issuers::new(vec![one], 8192);
         let place = TokenPlace::Authorization;
         let known = |cache: &TokenCache| {
-            cache.recall(&token, place.into(), NOW * MICROS, &issuers).is_some_and(|it| it.is_ok())
+            cache.recall(&token, place.into(), now(), &issuers).is_some_and(|it| it.is_ok())
         };
         let first = lasting.adopt(&policy, &issuers);
-        first.prove(&token, place.into(), NOW * MICROS, &issuers).unwrap();
+        first.prove(&token, place.into(), now(), &issuers).unwrap();
         assert!(known(&lasting.adopt(&policy, &issuers)));
         assert!(!known(&lasting.adopt(&TokenPolicy { cache: 10, ..policy }, &issuers)));
     }
@@ -261,7 +266,7 @@ mod tests {
         let (of_one, of_two) = (token(&one, ""), token(&two, ""));
         let cache = cache(100, 1 << 20);
         let before = Issuers::new(vec![one, two], 8192);
-        let now = NOW * MICROS;
+        let now = now();
         for token in [&of_one, &of_two] {
             let proven = cache.verify(token, TokenPlace::Authorization, now, &before).unwrap();
             assert_eq!((proven.jti().as_deref(), proven.issued_at), (Some("j"), Some(NOW)));
@@ -311,9 +316,9 @@ mod tests {
         let one = issuer("one", &[b'a'; 32]);
         let token = token(&one, "");
         let before = Issuers::new(vec![one], 8192);
-        cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &before).unwrap();
+        cache.verify(&token, TokenPlace::Authorization, now(), &before).unwrap();
         let after = Issuers::new(vec![issuer("one", &[b'z'; 32])], 8192);
-        let answer = cache.verify(&token, TokenPlace::Authorization, NOW * MICROS, &after);
+        let answer = cache.verify(&token, TokenPlace::Authorization, now(), &after);
         assert!(matches!(answer, Err(TokenError::SignatureInvalid { .. })));
     }
 
@@ -335,7 +340,7 @@ mod tests {
         assert_eq!(issuers.headers(), [HeaderName::from_static("x-other"), name]);
         assert!(!issuers.take_bearer());
         let cache = cache(100, 1 << 20);
-        let now = NOW * MICROS;
+        let now = now();
         for _ in 0..2 {
             assert!(cache.verify(&token, TokenPlace::Header(1), now, &issuers).is_ok());
             for place in [TokenPlace::Authorization, TokenPlace::Header(0), TokenPlace::Header(2)] {
@@ -354,7 +359,7 @@ mod tests {
         let issuers = Issuers::new(vec![one], 8192);
         let fill = |cache: &TokenCache, tokens: &[Vec<u8>]| {
             for token in tokens {
-                cache.verify(token, TokenPlace::Authorization, NOW * MICROS, &issuers).unwrap();
+                cache.verify(token, TokenPlace::Authorization, now(), &issuers).unwrap();
             }
             held(cache)
         };

@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::fingerprint::Fingerprint;
 use super::issuer::{Iss, Issuer};
-use super::token::ProvenToken;
+use super::proven_token::{ProvenBy, ProvenToken};
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
 
@@ -179,14 +179,6 @@ fn place_of(header: &HeaderName, headers: &mut Vec<HeaderName>) -> TokenPlace {
     });
     // INVARIANT: the policy's checks refuse more headers than a byte counts.
     TokenPlace::Header(u8::try_from(index).unwrap_or(u8::MAX))
-}
-
-/// Which issuer proved a token.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProvenBy {
-    /// Its place among the issuers at that time.
-    index: u32,
-    fingerprint: Option<Fingerprint>,
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::algorithm::{algorithm, algorithm_name};
 use super::fingerprint::Fingerprint;
-use super::key_set::{Check, KeyTrouble, VerifyingKey};
 use super::public_key::{WeakKey, check_ed25519, check_rsa, point_key, rsa_key};
+use super::verifying_key::{Check, KeyTrouble, VerifyingKey};
 use crate::claims::{StrictObject, items, members, text, texts};
 
 /// Members that only private and symmetric keys have (RFC 7518 section 6).

@@ -5,14 +5,12 @@
 //! round, whatever a token's header says (RFC 8725 sections 3.1 and 3.2). Public keys are
 //! parsed once, here, and not for each token.
 
-use std::fmt;
-
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::ParsedPublicKey;
 use jsonwebtoken::Algorithm;
 
 use super::algorithm::hmac_hash;
 use super::fingerprint::Fingerprint;
+use super::verifying_key::{Check, KeyTrouble, VerifyingKey};
 use super::{jwk, pem};
 
 /// What an issuer's tokens are verified with.
@@ -27,19 +25,6 @@ pub(crate) struct KeySet {
 /// How many keys without ids may fit one algorithm: each of them is tried.
 pub(crate) const MAX_TRIED_KEYS: usize = 8;
 
-/// One key, ready for each algorithm that it may be used with.
-pub(super) struct VerifyingKey {
-    pub(super) id: Option<Box<str>>,
-    pub(super) ready: Vec<(Algorithm, Check)>,
-    /// Over the key itself.
-    pub(super) fingerprint: Option<Fingerprint>,
-}
-
-pub(super) enum Check {
-    Hmac(Box<hmac::Key>),
-    Public(ParsedPublicKey),
-}
-
 /// Why a set proves nothing about a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum KeySetError {
@@ -49,15 +34,6 @@ pub(crate) enum KeySetError {
     Unknown,
     /// The signature does not fit the key, or any of those that were tried.
     Signature,
-}
-
-/// What is wrong with a file of keys.
-#[derive(Clone, Debug)]
-pub(crate) enum KeyTrouble {
-    /// The key or the file cannot be used at all, and what to do.
-    Refused(String, &'static str),
-    /// One key of a set cannot be used and was skipped.
-    Skipped(String),
 }
 
 impl KeySet {
@@ -168,24 +144,107 @@ impl KeySet {
     }
 }
 
-impl VerifyingKey {
-    fn check(&self, algorithm: Algorithm) -> Option<&Check> {
-        self.ready.iter().find(|(ready, _)| *ready == algorithm).map(|(_, check)| check)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::Algorithm::{EdDSA, HS256, HS512};
 
-impl Check {
-    fn passes(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+    use super::*;
+
+    const MESSAGE: &[u8] = b"header.claims";
+
+    fn pair(seed: u8) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+    }
+
+    fn signed(pair: &Ed25519KeyPair) -> Vec<u8> {
+        pair.sign(MESSAGE).as_ref().to_vec()
+    }
+
+    /// A JWK set of the keys with these ids.
+    fn set(keys: &[(Option<&str>, &Ed25519KeyPair)]) -> KeySet {
+        let key = |(id, pair): &(Option<&str>, &Ed25519KeyPair)| {
+            let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+            let id = id.map(|id| format!("\"kid\":\"{id}\",")).unwrap_or_default();
+            format!("{{{id}\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\"}}")
+        };
+        let keys = keys.iter().map(key).collect::<Vec<_>>().join(",");
+        let (set, troubles) =
+            KeySet::from_jwks(format!("{{\"keys\":[{keys}]}}").as_bytes(), &[EdDSA]).unwrap();
+        assert!(troubles.is_empty(), "{troubles:?}");
+        set
+    }
+
+    #[test]
+    fn each_secret_is_tried_and_the_first_signs() {
+        let algorithms = [HS256, HS512];
+        let (old, new) = ([1; 64], [2; 64]);
+        let both = KeySet::from_secrets([&new[..], &old[..]], &algorithms);
+        for secret in [old, new] {
+            let alone = KeySet::from_secrets([&secret[..]], &algorithms);
+            for algorithm in algorithms {
+                let tag = alone.sign(algorithm, MESSAGE).unwrap();
+                assert_eq!(both.verify(algorithm, Some("any"), MESSAGE, &tag), Ok(()));
+                let other = both.verify(algorithm, None, b"another", &tag);
+                assert_eq!(other, Err(KeySetError::Signature));
+            }
+        }
+        let first = KeySet::from_secrets([&new[..]], &algorithms);
+        assert_eq!(both.sign(HS256, MESSAGE), first.sign(HS256, MESSAGE));
+    }
+
+    #[test]
+    fn a_key_proves_nothing_by_an_algorithm_that_it_is_not_for() {
+        let secret = KeySet::from_secrets([&[1; 32][..]], &[HS256]);
+        let tag = secret.sign(HS256, MESSAGE).unwrap();
+        for other in [HS512, EdDSA] {
+            let verified = secret.verify(other, None, MESSAGE, &tag);
+            assert_eq!(verified, Err(KeySetError::AlgorithmDoesNotFit), "{other:?}");
+        }
+        // A public key is known to everybody, so it must not pass for a secret.
+        let pair = pair(1);
+        let public = set(&[(Some("a"), &pair)]);
+        let forged = KeySet::from_secrets([pair.public_key().as_ref()], &[HS256]);
+        let tag = forged.sign(HS256, MESSAGE).unwrap();
+        let verified = public.verify(HS256, Some("a"), MESSAGE, &tag);
+        assert_eq!(verified, Err(KeySetError::AlgorithmDoesNotFit));
+        assert_eq!(public.sign(EdDSA, MESSAGE), None, "and signs nothing");
+    }
+
+    #[test]
+    fn the_key_with_the_id_of_the_token_proves_it_and_no_other() {
+        let (one, two) = (pair(1), pair(2));
+        let set = set(&[(Some("one"), &one), (Some("two"), &two)]);
+        let verify = |id, pair| set.verify(EdDSA, id, MESSAGE, &signed(pair));
+        assert_eq!(verify(Some("one"), &one), Ok(()));
+        assert_eq!(verify(Some("two"), &two), Ok(()));
+        assert_eq!(verify(Some("two"), &one), Err(KeySetError::Signature));
+        assert_eq!(verify(Some("three"), &one), Err(KeySetError::Unknown));
+        assert_eq!(verify(None, &one), Err(KeySetError::Unknown), "either could be meant");
+    }
+
+    #[test]
+    fn a_token_may_leave_its_key_out_where_there_is_one() {
+        let one = pair(1);
+        for id in [Some("one"), None] {
+            let set = set(&[(id, &one)]);
+            assert_eq!(set.verify(EdDSA, None, MESSAGE, &signed(&one)), Ok(()));
+            let other = set.verify(EdDSA, Some("two"), MESSAGE, &signed(&one));
+            assert_eq!(other, Err(KeySetError::Unknown));
         }
     }
-}
 
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let algorithms: Vec<_> = self.ready.iter().map(|(algorithm, _)| algorithm).collect();
-        f.debug_struct("VerifyingKey").field("id", &self.id).field("for", &algorithms).finish()
+    #[test]
+    fn keys_without_ids_are_bounded_and_keys_with_ids_are_not() {
+        let secrets = |count: usize| vec![&[1; 32][..]; count];
+        let of = |count| KeySet::from_secrets(secrets(count), &[HS256]);
+        assert_eq!(of(MAX_TRIED_KEYS).overfull(&[HS512, HS256]), None);
+        assert_eq!(of(MAX_TRIED_KEYS + 1).overfull(&[HS512, HS256]), Some(HS256));
+        let pairs: Vec<_> = (0..=MAX_TRIED_KEYS as u8).map(pair).collect();
+        let ids: Vec<String> = (0..pairs.len()).map(|id| id.to_string()).collect();
+        let keys: Vec<_> = ids.iter().map(|id| Some(&**id)).zip(&pairs).collect();
+        assert_eq!(set(&keys).overfull(&[EdDSA]), None);
     }
 }

@@ -14,18 +14,21 @@ mod jwk;
 mod key_set;
 mod new_api_key;
 mod pem;
+mod proven_token;
 mod public_key;
 mod token;
 mod token_claims;
 #[cfg(test)]
 mod vectors;
+mod verifying_key;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
 pub(crate) use api_key::{KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};
-pub(crate) use key_set::{KeySet, KeyTrouble, MAX_TRIED_KEYS};
+pub(crate) use key_set::{KeySet, MAX_TRIED_KEYS};
 pub(crate) use token::{ClaimFault, TokenError};
+pub(crate) use verifying_key::KeyTrouble;
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};

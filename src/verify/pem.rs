@@ -3,8 +3,8 @@
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::fingerprint::Fingerprint;
-use super::key_set::{Check, KeyTrouble, VerifyingKey};
 use super::public_key::{WeakKey, check_ed25519, check_rsa, point_key};
+use super::verifying_key::{Check, KeyTrouble, VerifyingKey};
 
 /// Reads every key of a file.
 pub(super) fn read(file: &[u8], algorithms: &[Algorithm]) -> Result<Vec<VerifyingKey>, KeyTrouble> {

@@ -13,7 +13,6 @@
 //! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
 //! policy alone.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -22,34 +21,11 @@ use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
-use super::issuers::{Accepts, Issuers, ProvenBy};
+use super::issuers::{Accepts, Issuers};
 use super::key_set::KeySetError;
-use crate::claims::{StrictObject, text};
-use crate::principal::Principal;
-
-/// A token that was proven.
-#[derive(Clone, Debug)]
-pub(crate) struct ProvenToken {
-    pub(crate) principal: Principal,
-    /// Unix microseconds at which it ends, leeway included.
-    pub(crate) ends: u64,
-    /// Unix seconds of `exp`.
-    pub(crate) expires: u64,
-    /// Unix seconds of `iat`, rounded down.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) issued_at: Option<u64>,
-    pub(super) issuer: ProvenBy,
-    /// About how much memory it takes.
-    pub(super) bytes: u32,
-}
-
-impl ProvenToken {
-    /// The token's id, where it has one.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) fn jti(&self) -> Option<Cow<'_, str>> {
-        self.principal.claims()?.get("jti").and_then(text)
-    }
-}
+use super::proven_token::ProvenToken;
+use crate::claims::StrictObject;
+use crate::time::Wall;
 
 /// Why a token is refused.
 #[derive(Clone, Debug)]
@@ -84,6 +60,8 @@ pub(crate) enum TokenError {
     },
     TypeMismatch {
         issuer: Arc<Issuer>,
+        /// Whether there is a `typ` at all.
+        has_type: bool,
         looks_like_id_token: bool,
     },
     /// It is bound to a key of its client, and nothing proves that key.
@@ -129,19 +107,20 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token, where it is one that `accepts` names, at `now` (Unix microseconds).
+    /// Proves a token, where it is one that `accepts` names, at `now`.
     pub(crate) fn verify(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
-        now: u64,
+        now: Wall,
     ) -> Result<ProvenToken, TokenError> {
         if token.len() > self.max_bytes() {
             return Err(TokenError::TooLarge);
         }
-        let parts = Parts::split(token).ok_or(PARTS)?;
+        let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
-        let end = parts.decode(&mut decoded_header, &mut decoded).ok_or(PARTS)?;
+        let end =
+            (parts.decode(&mut decoded_header, &mut decoded)).ok_or_else(|| no_parts(token))?;
         let (payload, signature) = decoded.split_at(end);
         let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
@@ -229,8 +208,16 @@ impl<'t> Parts<'t> {
     }
 }
 
-const PARTS: TokenError =
-    TokenError::Malformed("a token is three parts of unpadded base64url with dots between");
+/// What a text that cannot be decoded is instead, for the log.
+#[cold]
+fn no_parts(token: &[u8]) -> TokenError {
+    TokenError::Malformed(match token.iter().filter(|byte| **byte == b'.').count() {
+        _ if token.is_empty() => "it is empty",
+        0 => "it has no dots: an opaque token, or no token",
+        4 => "it has four dots: an encrypted token, which only its issuer can read",
+        _ => "a token is three parts of unpadded base64url with dots between",
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -241,10 +228,10 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), 0);
+            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), Wall::from_seconds(0));
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), 0);
+            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), Wall::from_seconds(0));
         }
 
         #[test]

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use super::header::Header;
 use super::issuer::{Audiences, BoundTokens, Issuer};
-use super::issuers::{Chosen, ProvenBy};
-use super::token::{ClaimFault, ProvenToken, TokenError};
+use super::issuers::Chosen;
+use super::proven_token::{ProvenBy, ProvenToken};
+use super::token::{ClaimFault, TokenError};
 use crate::claims::{
     ClaimPath, NotADate, NumericDate, StrictObject, is_whole, items, names, numeric_date, text,
     texts,
 };
 use crate::principal::{Identity, Principal, Proven};
 use crate::scope::{Scope, Scopes};
-use crate::time::MICROS;
+use crate::time::Wall;
 
 /// Claims that only ID tokens have (OpenID Connect Core sections 2 and 3.3.2.11).
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
@@ -30,13 +31,13 @@ const OVERHEAD: usize = 512;
 const OVERHEAD_OF_A_PART: usize = 40;
 
 impl Chosen<'_, '_> {
-    /// Checks the claims of a token whose signature was proven, at `now` (Unix microseconds).
+    /// Checks the claims of a token whose signature was proven, at `now`.
     pub(super) fn check_claims(
         &self,
         header: &Header<'_>,
         claims: &StrictObject<'_>,
         by: ProvenBy,
-        now: u64,
+        now: Wall,
     ) -> Result<ProvenToken, TokenError> {
         let issuer = self.issuer;
         let times = issuer.check_times(claims, now)?;
@@ -84,28 +85,25 @@ impl Chosen<'_, '_> {
 
 /// The times of a token that is valid now.
 struct Times {
-    /// Unix microseconds, leeway included.
-    ends: u64,
+    /// Leeway included.
+    ends: Wall,
     /// Unix seconds.
     expires: u64,
     issued_at: Option<u64>,
 }
 
 impl Issuer {
-    fn check_times(&self, claims: &StrictObject<'_>, now: u64) -> Result<Times, TokenError> {
-        let micros =
-            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let leeway = micros(self.leeway);
+    fn check_times(&self, claims: &StrictObject<'_>, now: Wall) -> Result<Times, TokenError> {
         let expires = date(claims, "exp")?.ok_or_else(|| missing_name("exp", claims))?.rounded_down;
         // INVARIANT: dates are at most `LAST_SECOND`, which is far from the end of u64 in microseconds.
-        let end = expires.saturating_mul(MICROS);
-        let ends = end.saturating_add(leeway);
+        let end = Wall::from_seconds(expires);
+        let ends = end.plus(self.leeway);
         if now >= ends {
             let issued = date(claims, "iat").ok().flatten().map(|date| date.rounded_down);
             return Err(TokenError::Expired { at: expires, issued });
         }
         if let Some(lifetime) = self.max_lifetime {
-            let latest = now.saturating_add(micros(lifetime)).saturating_add(leeway);
+            let latest = now.plus(lifetime).plus(self.leeway);
             if end > latest {
                 return Err(invalid_name("exp", ClaimFault::Lifetime));
             }
@@ -113,8 +111,8 @@ impl Issuer {
         let (not_before, issued) = (date(claims, "nbf"), date(claims, "iat"));
         let starts = |date: Option<NumericDate>| {
             let Some(from) = date.map(|date| date.rounded_up) else { return Ok(()) };
-            let start = from.saturating_mul(MICROS).saturating_sub(leeway);
-            let wait = start.saturating_sub(now);
+            let start = Wall::from_seconds(from).minus(self.leeway);
+            let wait = start.micros().saturating_sub(now.micros());
             if wait > 0 { Err(TokenError::NotYetValid { from, wait }) } else { Ok(()) }
         };
         starts(not_before?)?;
@@ -154,6 +152,7 @@ impl Issuer {
         }
         Err(TokenError::TypeMismatch {
             issuer: self.clone(),
+            has_type: header.typ.is_some(),
             looks_like_id_token: looks_like_id_token(claims),
         })
     }

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::algorithm::{algorithm, hash_length, hmac_hash};
 use super::header::Header;
-use super::key_set::{KeySet, KeyTrouble};
+use super::key_set::KeySet;
 use super::token::Parts;
+use super::verifying_key::KeyTrouble;
 
 /// The public-key algorithms, all of them on the issuer's list.
 const PUBLIC: [Algorithm; 9] = [

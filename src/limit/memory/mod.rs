@@ -11,7 +11,6 @@ mod table;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bucket::QuotaId;
@@ -19,6 +18,7 @@ use super::bucket_id::{BucketId, BucketName, Kind, Parts};
 use super::charge::{Charges, Settle, Settled};
 use super::{Limit, Quota};
 use crate::principal::Principal;
+use crate::time::{AtomicSteady, Steady};
 use shard::FIRST_KEY;
 use table::Table;
 
@@ -40,7 +40,7 @@ pub(crate) struct Tables(Arc<InForce>);
 struct InForce {
     limits: Box<[LimitInForce]>,
     /// When the first of the tables is searched for full buckets, even if there is room.
-    round_due: AtomicU64,
+    round_due: AtomicSteady,
 }
 
 struct LimitInForce {
@@ -81,7 +81,7 @@ impl MemoryStore {
         let limits = limits.into_iter().map(&mut adopt).collect();
         // The buckets of limits that no policy names go with the last request that uses them.
         *known = next;
-        let tables = Tables(Arc::new(InForce { limits, round_due: AtomicU64::new(0) }));
+        let tables = Tables(Arc::new(InForce { limits, round_due: AtomicSteady::default() }));
         Adopted { tables, renewed }
     }
 
@@ -108,7 +108,7 @@ impl MemoryStore {
         tables: &Tables,
         charges: &mut Charges,
         how: Settle,
-        now: u64,
+        now: Steady,
     ) -> Settled {
         if charges.is_empty() || how == Settle::GiveBack && !charges.taken {
             return Settled::Granted;
@@ -174,7 +174,7 @@ mod tests {
 
     fn takes_one(store: &MemoryStore, tables: &Tables, client: u64, now: u64) -> bool {
         let mut charges = charges(store, [(0, 1)], client);
-        MemoryStore::settle(store, tables, &mut charges, Settle::Take, now) == Settled::Granted
+        TestedStore::settle(store, tables, &mut charges, Settle::Take, now) == Settled::Granted
     }
 
     fn table(tables: &Tables, limit: usize) -> &Table {
@@ -188,7 +188,7 @@ mod tests {
         for costs in [[(0, 2), (1, 1)], [(0, 0), (1, 0)]] {
             for how in [Settle::Take, Settle::Look] {
                 let mut charges = charges(&store, costs, 1);
-                let _settled = MemoryStore::settle(&store, &tables, &mut charges, how, 0);
+                let _settled = TestedStore::settle(&store, &tables, &mut charges, how, 0);
                 assert_eq!((table(&tables, 0).len(), table(&tables, 1).len()), (0, 0));
             }
         }
@@ -205,7 +205,7 @@ mod tests {
         let admitted = (10..10_000).filter(|client| takes_one(&store, &tables, *client, 0));
         assert_eq!(admitted.count(), 3);
         let mut unplaced = charges(&store, [(0, 1)], 10_000);
-        let settled = MemoryStore::settle(&store, &tables, &mut unplaced, Settle::Take, 0);
+        let settled = TestedStore::settle(&store, &tables, &mut unplaced, Settle::Take, 0);
         assert_eq!(settled, Settled::Refused);
         let later = "what is charged later goes to the same bucket";
         assert_eq!(unplaced.list[0].bucket, BucketId(OVERFLOW), "{later}");
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!((10..100).filter(|client| takes_one(&store, &tables, *client, 0)).count(), 1);
         for client in 0..10 {
             let mut other = charges(&store, [(1, 1)], client);
-            let settled = MemoryStore::settle(&store, &tables, &mut other, Settle::Take, 0);
+            let settled = TestedStore::settle(&store, &tables, &mut other, Settle::Take, 0);
             assert_eq!(settled, Settled::Granted, "{client}");
         }
     }
@@ -256,7 +256,7 @@ mod tests {
         for step in 0..1_000 {
             let mut other = charges(&store, [(1, 1)], step);
             let _settled =
-                MemoryStore::settle(&store, &tables, &mut other, Settle::Take, 601 * MICROS + step);
+                TestedStore::settle(&store, &tables, &mut other, Settle::Take, 601 * MICROS + step);
         }
         assert_eq!(table(&tables, 0).len(), 0);
     }
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(names(&in_force()), ["one", "three"]);
         assert_eq!(moved.renewed.len(), 0);
         let mut second = charges(&store, [(1, 1)], 7);
-        let settled = MemoryStore::settle(&store, &moved.tables, &mut second, Settle::Take, 0);
+        let settled = TestedStore::settle(&store, &moved.tables, &mut second, Settle::Take, 0);
         assert_eq!(settled, Settled::Refused, "at another place of the policy");
 
         let renewed = store.adopt([&per_address("one")]);
@@ -327,7 +327,7 @@ mod tests {
             assert_eq!(limit.quotas[index].quota.burst(), plan + 1);
             let mut charges = charges(&store, [(0, 1)], 70_000 + u64::from(plan));
             charges.list[0].quota = index as u32;
-            let settled = MemoryStore::settle(&store, &tables, &mut charges, Settle::Take, 0);
+            let settled = TestedStore::settle(&store, &tables, &mut charges, Settle::Take, 0);
             assert_eq!(settled, Settled::Granted);
             assert_eq!(tables.balance(&charges).get(0).unwrap().remaining, plan);
         }

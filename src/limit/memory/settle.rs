@@ -1,7 +1,6 @@
 //! How the charges of one request are settled.
 
 use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
@@ -12,6 +11,7 @@ use super::super::quota::Quota;
 use super::shard::{OVERFLOW, Shard};
 use super::table::Table;
 use super::{LimitInForce, Tables};
+use crate::time::Steady;
 
 impl Tables {
     /// How the buckets stood when the charges were settled.
@@ -32,7 +32,7 @@ impl Tables {
         &self.0.limits[charge.limit as usize]
     }
 
-    pub(super) fn look(&self, charges: &mut Charges, now: u64) -> Settled {
+    pub(super) fn look(&self, charges: &mut Charges, now: Steady) -> Settled {
         let mut settled = Settled::Granted;
         for charge in &mut charges.list {
             let limit = self.of(charge);
@@ -52,7 +52,7 @@ impl Tables {
         &self,
         charges: &mut Charges,
         how: Settle,
-        now: u64,
+        now: Steady,
     ) -> Option<Settled> {
         let [charge] = &mut charges.list[..] else { return None };
         let limit = self.of(charge);
@@ -70,7 +70,7 @@ impl Tables {
 
     /// Applies every charge under the locks of all shards concerned, or none.
     #[inline(never)]
-    pub(super) fn settle_any(&self, charges: &mut Charges, how: Settle, now: u64) -> Settled {
+    pub(super) fn settle_any(&self, charges: &mut Charges, how: Settle, now: Steady) -> Settled {
         // Terminates: each turn sends one more charge to an overflow bucket, which always has a place.
         loop {
             let mut opened = self.open(charges, now);
@@ -102,7 +102,7 @@ impl Tables {
     ///
     /// Shards are locked in the order of tables and shards, each once, so that two requests never
     /// wait for each other in a circle, even if they are of two policies.
-    fn open<'t>(&'t self, charges: &Charges, now: u64) -> OpenedAll<'t> {
+    fn open<'t>(&'t self, charges: &Charges, now: Steady) -> OpenedAll<'t> {
         let place = |charge: &Charge| {
             let table = &*self.of(charge).table;
             (table.serial, table.shard_of(charge.bucket.0))
@@ -134,20 +134,21 @@ impl Tables {
     /// One step of the regular search for full buckets, in the first table where it is due, so
     /// that none stays for long, even where a limit is not used any more.
     #[inline]
-    pub(super) fn search_if_due(&self, now: u64) {
-        if now >= self.0.round_due.load(Ordering::Relaxed) {
+    pub(super) fn search_if_due(&self, now: Steady) {
+        if now >= self.0.round_due.load() {
             self.search(now);
         }
     }
 
     #[cold]
-    fn search(&self, now: u64) {
+    fn search(&self, now: Steady) {
         let tables = || self.0.limits.iter().map(|limit| &limit.table);
         if let Some(table) = tables().find(|table| now >= table.round_due()) {
             table.reclaim(now);
         }
-        let next = tables().map(|table| table.round_due()).min().unwrap_or(u64::MAX);
-        self.0.round_due.store(next, Ordering::Relaxed);
+        let next =
+            tables().map(|table| table.round_due()).min().unwrap_or(Steady::from_micros(u64::MAX));
+        self.0.round_due.store(next);
     }
 }
 
@@ -179,7 +180,7 @@ struct Opened<'t> {
 impl OpenedAll<'_> {
     /// Reserves a place for every bucket that has none; otherwise the index of the first charge
     /// that finds none, and nothing is reserved.
-    fn reserve(&mut self, charges: &Charges, now: u64) -> Option<usize> {
+    fn reserve(&mut self, charges: &Charges, now: Steady) -> Option<usize> {
         for (index, (bucket, charge)) in self.buckets.iter().zip(charges.iter()).enumerate() {
             if bucket.needs_place(charge)
                 && !bucket.table.reserve(&mut self.shards[bucket.shard], now)

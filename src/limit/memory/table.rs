@@ -12,7 +12,7 @@ use super::super::bucket::{Bucket, Change, Kept, QuotaId};
 use super::super::quota::Quota;
 use super::super::{KeyPart, PlanQuota};
 use super::shard::{OVERFLOW, Shard};
-use crate::time::MICROS;
+use crate::time::{AtomicSteady, MICROS, Steady};
 
 /// The number of shards: small enough that sweeping one is short, and many enough that threads
 /// seldom meet.
@@ -42,10 +42,10 @@ pub(super) struct Table {
     max_buckets: AtomicUsize,
     /// The next shard to search for full buckets.
     cursor: AtomicUsize,
-    /// When the next round of that search may begin where there is no room, in microseconds.
-    rest_until: AtomicU64,
+    /// When the next round of that search may begin where there is no room.
+    rest_until: AtomicSteady,
     /// When all shards are searched next, even if there is room.
-    round_due: AtomicU64,
+    round_due: AtomicSteady,
 }
 
 /// All quotas that its buckets are or were used under. They are only added to, and each is
@@ -74,8 +74,8 @@ impl Table {
             count: AtomicUsize::new(0),
             max_buckets: AtomicUsize::new(usize::MAX),
             cursor: AtomicUsize::new(0),
-            rest_until: AtomicU64::new(0),
-            round_due: AtomicU64::new(ROUND_EVERY),
+            rest_until: AtomicSteady::default(),
+            round_due: AtomicSteady::new(Steady::from_micros(ROUND_EVERY)),
         }
     }
 
@@ -91,12 +91,12 @@ impl Table {
         quotas.iter().map(number).collect()
     }
 
-    /// Reads a bucket under the quota `id` of a policy, at `now` microseconds.
+    /// Reads a bucket under the quota `id` of a policy, at `now`.
     pub(super) fn open<'q>(
         &self,
         kept: Option<&Kept>,
         (id, quota): &'q (QuotaId, Quota),
-        now: u64,
+        now: Steady,
     ) -> Bucket<'q> {
         match kept {
             None => Bucket::full(quota, now),
@@ -111,7 +111,7 @@ impl Table {
         kept: &Kept,
         id: QuotaId,
         quota: &'q Quota,
-        now: u64,
+        now: Steady,
     ) -> Bucket<'q> {
         let known = self.quotas.read().unwrap_or_else(PoisonError::into_inner);
         let ((last_plan, last), (plan, _)) = (known.of(kept.quota), known.of(id));
@@ -147,13 +147,13 @@ impl Table {
     }
 
     /// Makes room for one more bucket in a shard, which the caller has locked; whether there is.
-    pub(super) fn reserve(&self, shard: &mut Shard, now: u64) -> bool {
+    pub(super) fn reserve(&self, shard: &mut Shard, now: Steady) -> bool {
         if shard.is_crowded() {
             self.sweep(shard, now);
         }
         if self.is_at_bound() {
             self.sweep(shard, now);
-            if now >= self.rest_until.load(Ordering::Relaxed) {
+            if now >= self.rest_until.load() {
                 self.reclaim(now);
             }
         }
@@ -171,16 +171,16 @@ impl Table {
     }
 
     /// Drops the full buckets of a shard, where it is time to look again.
-    fn sweep(&self, shard: &mut Shard, now: u64) {
+    fn sweep(&self, shard: &mut Shard, now: Steady) {
         if now >= shard.sweep_at {
-            shard.sweep_at = now.saturating_add(SWEEP_EVERY);
+            shard.sweep_at = now.plus_micros(SWEEP_EVERY);
             self.drop_full(shard, now);
         }
     }
 
     /// One step of the search for full buckets in all shards. Those that are locked, by this
     /// request too, are passed over.
-    pub(super) fn reclaim(&self, now: u64) {
+    pub(super) fn reclaim(&self, now: Steady) {
         let mut looked_at = 0;
         while looked_at < SWEEP_BUDGET {
             let at = self.cursor.fetch_add(1, Ordering::Relaxed) % SHARDS;
@@ -189,20 +189,20 @@ impl Table {
                 self.drop_full(&mut shard, now);
             }
             if at + 1 == SHARDS {
-                self.rest_until.store(now.saturating_add(SWEEP_EVERY), Ordering::Relaxed);
-                self.round_due.store(now.saturating_add(ROUND_EVERY), Ordering::Relaxed);
+                self.rest_until.store(now.plus_micros(SWEEP_EVERY));
+                self.round_due.store(now.plus_micros(ROUND_EVERY));
                 return;
             }
         }
     }
 
     /// When all shards are searched next, even if there is room.
-    pub(super) fn round_due(&self) -> u64 {
-        self.round_due.load(Ordering::Relaxed)
+    pub(super) fn round_due(&self) -> Steady {
+        self.round_due.load()
     }
 
     /// The overflow bucket has a place of its own, which is never counted or given back.
-    fn drop_full(&self, shard: &mut Shard, now: u64) {
+    fn drop_full(&self, shard: &mut Shard, now: Steady) {
         let known = self.quotas.read().unwrap_or_else(PoisonError::into_inner);
         let is_kept =
             |key: u64, kept: &Kept| key == OVERFLOW || !kept.is_full(&known.of(kept.quota).1, now);

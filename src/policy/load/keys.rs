@@ -18,6 +18,7 @@ use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
+use crate::time::Wall;
 use crate::verify::KeyTable;
 
 /// `[api_keys]` with its keys.
@@ -271,7 +272,7 @@ const LONG_LIFE: u64 = 731 * 24 * 60 * 60;
 
 /// Warns of a key that has expired, and of one whose end is so far ahead that it may be a slip.
 fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
-    let Some(now) = section.faults().now else { return };
+    let Some(now) = section.faults().now.map(Wall::seconds) else { return };
     let key = id.value.as_str().into();
     if expires.value <= now {
         section.push(Fault::warning(&expires.place, &Warning::ExpiredKey { key }));

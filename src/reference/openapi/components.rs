@@ -8,7 +8,7 @@ use crate::denial::members::ITEMS;
 use crate::denial::{Challenge, DenialCode};
 use crate::policy::{RateLimitHeaders, StatusMode};
 use crate::reference::Api;
-use crate::reference::handbook::{Form, all_forms};
+use crate::reference::forms::{Form, all_forms};
 use crate::reference::json::{Json, object};
 use crate::reference::json_schema::{self, ABOUT};
 use crate::reference::text::type_name;

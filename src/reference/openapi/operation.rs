@@ -10,7 +10,8 @@ use crate::denial::DenialCode;
 use crate::limit::{Limit, PlanQuota};
 use crate::policy::{Demands, Policy, Rule};
 use crate::reference::Api;
-use crate::reference::handbook::{Entry, Form, Kind, all_forms};
+use crate::reference::forms::{Form, Kind, all_forms};
+use crate::reference::handbook::Entry;
 use crate::reference::json::{Json, object};
 use crate::scope::Scope;
 
