@@ -360,8 +360,9 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
  * The text that was sent as a bearer token is no signed JWT in compact form. That is three parts
  * of base64url with dots between; encrypted and opaque tokens are not understood.
  *
- * What to do: Send the token exactly as it was issued: three parts of base64url with dots between,
- * nothing cut off and nothing added. Encrypted and opaque tokens are not understood. Accepted are:
+ * What to do: Send the access token exactly as it was issued, nothing cut off and nothing added: a
+ * signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when
+ * you ask the issuer for it; if that does not help, ask the provider at `support`. Accepted are:
  * `accepted_credentials`.
  */
 export interface TokenMalformedDenial extends DenialBase {
@@ -378,8 +379,8 @@ export interface TokenMalformedDenial extends DenialBase {
  * The bearer token is larger than any token needs to be: it has more than `max_bytes` bytes. It
  * was refused before anything in it was read.
  *
- * What to do: Have the issuer put fewer claims into its tokens, so that they have at most
- * `max_bytes` bytes, then get a new one.
+ * What to do: Get a token of at most `max_bytes` bytes: ask for fewer scopes, or for this API
+ * alone. If yours cannot be smaller, ask the provider at `support` to accept larger ones.
  */
 export interface TokenTooLargeDenial extends DenialBase {
   readonly code: "token_too_large";
@@ -395,8 +396,9 @@ export interface TokenTooLargeDenial extends DenialBase {
  * The token names a signing algorithm that is not accepted for its issuer, or not for its key. The
  * signature was not looked at.
  *
- * What to do: Have the issuer sign with one of `accepted_algorithms`, and with a key that is made
- * for it.
+ * What to do: If you sign the token yourself, use one of `accepted_algorithms`, with the key that
+ * is made for it. Otherwise ask the provider at `support`: the issuer chooses the algorithm, and
+ * signs a new token alike.
  */
 export interface TokenAlgorithmNotAllowedDenial extends DenialBase {
   readonly code: "token_algorithm_not_allowed";
@@ -412,8 +414,9 @@ export interface TokenAlgorithmNotAllowedDenial extends DenialBase {
  * The token's `iss` is missing, or names nobody whose tokens are accepted here. It is looked at
  * first, before the signature.
  *
- * What to do: Get a token from an accepted issuer: `accepted_issuers`. `iss` is compared byte by
- * byte, with any slash at its end.
+ * What to do: Get a token from an accepted issuer: `accepted_issuers`; `iss` is compared byte by
+ * byte. If yours is from there, and its `iss` is merely written in another way, ask the provider
+ * at `support`, quoting `instance`.
  */
 export interface TokenIssuerUnknownDenial extends DenialBase {
   readonly code: "token_issuer_unknown";
@@ -430,8 +433,8 @@ export interface TokenIssuerUnknownDenial extends DenialBase {
  * the token's `kid` or, without one, by its algorithm.
  *
  * What to do: The issuer may have changed its keys, or the token may be of another environment:
- * get a new token from `accepted_issuers`. If new tokens are refused too, report it, quoting
- * `instance`.
+ * get a new token from `accepted_issuers`. If new tokens are refused too, report it to the
+ * provider at `support`, quoting `instance`.
  */
 export interface TokenKeyUnknownDenial extends DenialBase {
   readonly code: "token_key_unknown";
@@ -448,6 +451,7 @@ export interface TokenKeyUnknownDenial extends DenialBase {
  * somebody else.
  *
  * What to do: Send the token exactly as it was issued, or get a new one from `accepted_issuers`.
+ * If new tokens are refused too, report it to the provider at `support`, quoting `instance`.
  */
 export interface TokenSignatureInvalidDenial extends DenialBase {
   readonly code: "token_signature_invalid";
@@ -483,7 +487,8 @@ export interface TokenExpiredDenial extends DenialBase {
  * provider chose otherwise, was already allowed for clocks that differ.
  *
  * What to do: Wait `retry_after` s, which allows for clocks that differ a little, then repeat the
- * request. If that time has passed by your clock, one of the clocks is wrong.
+ * request. If that is more than a few seconds, a clock is wrong, the issuer's or the server's:
+ * report it to the provider at `support`, quoting `instance`.
  */
 export interface TokenNotYetValidDenial extends DenialBase {
   readonly code: "token_not_yet_valid";
@@ -506,8 +511,9 @@ export interface TokenNotYetValidDenial extends DenialBase {
  * The token is genuine, and was issued for another API: its `aud` does not name this one. This
  * keeps an API from using its callers' tokens at another.
  *
- * What to do: Ask the issuer for an access token for `expected_audience`: its ``claim`` must say
- * so. An ID token is for the app that signed its user in: send the access token instead.
+ * What to do: Ask the issuer for an access token for `expected_audience`: its ``claim`` must name
+ * one of these. If you cannot choose that, ask the provider at `support`. An `looks_like` is for
+ * the app that signed its user in: send the access token instead.
  */
 export interface TokenAudienceMismatchDenial extends DenialBase {
   readonly code: "token_audience_mismatch";
@@ -527,8 +533,9 @@ export interface TokenAudienceMismatchDenial extends DenialBase {
  * The token is genuine, and is of another type: the `typ` in its header is not accepted. A token
  * made for one purpose must not serve for another.
  *
- * What to do: Send an access token whose header has the `typ` `expected_type`. An ID token is for
- * the app that signed its user in: send the access token instead.
+ * What to do: Send the access token of the issuer's reply. If it is that one, ask the provider at
+ * `support`: the issuer chooses the `typ` in its header, and `expected_type` is wanted here. An
+ * `looks_like` is for the app that signed its user in.
  */
 export interface TokenTypeMismatchDenial extends DenialBase {
   readonly code: "token_type_mismatch";
@@ -547,8 +554,8 @@ export interface TokenTypeMismatchDenial extends DenialBase {
  * 7800). Whoever sends such a token must prove the key with each request, and this API does not
  * check such proofs. Taken without proof, a stolen token would serve like any other.
  *
- * What to do: Have the issuer issue tokens for this API that are not bound to a key: turn off DPoP
- * or mutual TLS for this client.
+ * What to do: Get a token that is not bound to a key: ask for it without DPoP, and without a
+ * client certificate. If the issuer binds every token, ask the provider at `support`.
  */
 export interface TokenProofRequiredDenial extends DenialBase {
   readonly code: "token_proof_required";
@@ -562,7 +569,10 @@ export interface TokenProofRequiredDenial extends DenialBase {
  * The token is genuine, and lacks a claim that is needed; `claim` names it. Others may be missing
  * too.
  *
- * What to do: Have the issuer add the claim `claim` to its tokens, then get a new one.
+ * What to do: Ask for the token as the provider describes, with all scopes that it names. If
+ * `claim` is still absent, ask the provider at `support`: the issuer, or this API, has to be set
+ * up otherwise. An `looks_like` is for the app that signed its user in: send the access token
+ * instead.
  */
 export interface TokenClaimMissingDenial extends DenialBase {
   readonly code: "token_claim_missing";
@@ -580,7 +590,8 @@ export interface TokenClaimMissingDenial extends DenialBase {
  * The token is genuine, and a claim in it is of the wrong type or out of range. `claim` names it;
  * `payload` means the claims as a whole.
  *
- * What to do: Have the issuer correct the claim `claim` in its tokens, then get a new one.
+ * What to do: Ask the provider at `support`, quoting `instance`: the issuer writes `claim` in a
+ * way that is not accepted here, and writes a new token alike.
  */
 export interface TokenClaimInvalidDenial extends DenialBase {
   readonly code: "token_claim_invalid";

@@ -154,7 +154,7 @@ denial_codes! {
         members: [("accepted_credentials", Always)],
         title: "Token malformed",
         detail: "The bearer token is no signed JWT in compact form.",
-        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].[ Accepted are: {accepted_credentials}.]";
+        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].";
 
     /// The bearer token is larger than any token needs to be.
     TokenTooLarge => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),

@@ -373,13 +373,14 @@ mod tests {
     static LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization);
 
     #[test]
-    fn a_wait_is_whole_seconds_and_at_least_one() {
-        let seconds = |wait| Denial::new(&LOCKED).retry_after(wait).draft().wait();
-        assert_eq!(seconds(Duration::ZERO), Some(1));
-        assert_eq!(seconds(Duration::from_nanos(1)), Some(1));
-        assert_eq!(seconds(Duration::from_secs(2)), Some(2));
-        assert_eq!(seconds(Duration::from_nanos(2_000_000_001)), Some(3));
-        assert_eq!(seconds(Duration::MAX), Some(u64::MAX));
+    fn a_wait_is_whole_milliseconds_and_at_least_one() {
+        let millis = |wait| Denial::new(&LOCKED).retry_after(wait).draft().wait();
+        assert_eq!(millis(Duration::ZERO), Some(1));
+        assert_eq!(millis(Duration::from_nanos(1)), Some(1));
+        assert_eq!(millis(Duration::from_secs(2)), Some(2000));
+        assert_eq!(millis(Duration::from_nanos(2_000_000_001)), Some(2001));
+        assert_eq!([1, 1000, 1001].map(seconds_of), [1, 1, 2], "rounded up");
+        assert_eq!(millis(Duration::MAX), Some(u64::MAX));
         assert_eq!(Denial::new(&LOCKED).draft().wait(), None);
     }
 
@@ -391,9 +392,9 @@ mod tests {
         let failures = TooManyFailures { wait: 1, failure: None };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
         let limited = of(Refused::Limits(limits.into_iter().collect()));
-        assert_eq!(limited.draft().wait(), Some(2));
+        assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
-        assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9));
+        assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9000));
     }
 
     #[test]
