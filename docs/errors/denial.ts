@@ -362,8 +362,7 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
  *
  * What to do: Send the access token exactly as it was issued, nothing cut off and nothing added: a
  * signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when
- * you ask the issuer for it; if that does not help, ask the provider at `support`. Accepted are:
- * `accepted_credentials`.
+ * you ask the issuer for it; if that does not help, ask the provider at `support`.
  */
 export interface TokenMalformedDenial extends DenialBase {
   readonly code: "token_malformed";
