@@ -136,3 +136,8 @@ pub use verify::{NewApiKey, NewApiKeyError};
 #[cfg(all(doctest, feature = "reference"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on limits.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/limits.md")]
+mod limits_page {}

@@ -35,6 +35,15 @@ use crate::{OpenError, Tollgate};
 
 pub use crate::reference::Format;
 
+/// Opens the gate of a policy to look at it: no keys are fetched, and no files followed.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`].
+pub async fn open_to_look_at(policy: &Path) -> Result<Tollgate, OpenError> {
+    Tollgate::builder().policy_file(policy).unserved().build().await
+}
+
 /// Opens the gate of a policy to make documents of it, where its secrets are not at hand.
 ///
 /// # Errors

@@ -126,10 +126,28 @@ pub fn all() -> Vec<Entry> {
         refusal("refusal: tollgate credentials_missing", Requests::bare, of_keys),
         refusal("refusal: tollgate api_key_malformed", || Requests::new(x_api_key(), vec!["nonsense".into()]), of_keys),
         refusal("refusal: tollgate api_key_unknown", || with_keys(&[Key::new(CLIENTS)]), of_keys),
+        refusal("refusal: tollgate api_key_unknown, the address waits", || with_keys(&[Key::new(CLIENTS)]), || Policy {
+            counts_failures: true,
+            ..of_keys()
+        }),
+        refusal("refusal: tollgate token_signature_invalid, RS256", || with_tokens(&forged("RS256")), of_both),
+        refusal("refusal: tollgate token not looked at, the address waits", || with_tokens(&forged("RS256")), || Policy {
+            counts_failures: true,
+            ..of_both()
+        }),
         refusal("refusal: tollgate token_malformed", || with_tokens(&["aaaa.bbbb.cccc".into()]), of_both),
         refusal("refusal: tollgate token_too_large", || with_tokens(&["a".repeat(9000)]), of_both),
     ]);
     rows
+}
+
+/// Tokens of this algorithm with the signatures of others.
+fn forged(algorithm: &str) -> Vec<String> {
+    let tokens = signer(algorithm).tokens();
+    let split = |token: &String| token.rsplit_once('.').map(|(signed, tag)| (signed.to_owned(), tag.to_owned()));
+    let parts: Vec<_> = tokens.iter().filter_map(split).collect();
+    let others = parts.iter().cycle().skip(1);
+    parts.iter().zip(others).map(|((signed, _), (_, tag))| format!("{signed}.{tag}")).collect()
 }
 
 fn of_keys() -> Policy<'static> {

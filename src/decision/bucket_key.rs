@@ -25,6 +25,10 @@ impl BucketName for BucketKey<'_, '_> {
                 KeyPart::Rule => parts.rule(&self.rule.name),
                 KeyPart::Global => {}
                 KeyPart::Claim(claim) => self.claim(claim, parts),
+                KeyPart::Path(name) => match self.rule.parameter(self.ask.path, name) {
+                    Some(value) => parts.path(&value),
+                    None => self.caller(parts),
+                },
                 KeyPart::Header(name) => {
                     let mut values = self.ask.headers.get_all(name).iter();
                     match values.next() {

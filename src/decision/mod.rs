@@ -24,5 +24,5 @@ mod trace;
 
 pub(crate) use caller::Caller;
 pub(crate) use pipeline::{Decision, Judge, Outcome, Permit};
-pub(crate) use refused::{Refused, TooManyFailures};
+pub(crate) use refused::{Refused, TooManyFailures, WaitCause};
 pub(crate) use trace::{Step, Trace};

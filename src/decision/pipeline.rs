@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use super::bucket_key::BucketKey;
 use super::caller::Caller;
-use super::refused::{Refused, TooManyFailures};
+use super::refused::{Refused, TooManyFailures, WaitCause};
 use super::trace::{Step, Trace};
-use crate::address::{Address, ClientAddress};
+use crate::address::{Address, AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
 use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
-use crate::policy::{Anonymous, Demands, Mode, Policy, Preflights, Rule, requested_method};
+use crate::policy::{
+    Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
+};
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{Accepts, TokenCache};
+use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
@@ -108,6 +110,7 @@ impl Judge<'_> {
         trace.note(|| Step::Address(caller.address));
         caller.principal = match rule.demands() {
             Some(demands) => self.prove(rule, demands, ask, caller.address, trace)?,
+            None if rule.waits => self.let_in(ask, caller.address)?,
             None => None,
         };
         rule.permit(caller.address, caller.principal.as_ref(), ask.path)?;
@@ -173,22 +176,29 @@ impl Judge<'_> {
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
         let moment = &attempts.ask.moment;
-        let key =
-            |key: &KeyText<'_>| self.policy.keys.verify(key, attempts.address, || moment.wall());
+        let keys = &self.policy.keys;
+        let key = |key: &KeyText<'_>| {
+            let found = keys.find(key);
+            if keys.is_guessable() {
+                attempts.check_guess(found.as_ref())?;
+            }
+            let now = || moment.wall();
+            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+        };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
                 (Accepts { place, issuers }, moment.wall(), &self.policy.issuers);
             let proven = match self.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
-                    attempts.check()?;
-                    self.tokens.prove(token, accepts, now, known)?
+                    let before = || attempts.check(CredentialKind::Token);
+                    self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
             Ok::<_, Refused>(proven.principal)
         };
         match credential {
-            Credential::ApiKey(text) => Ok(key(text)?),
+            Credential::ApiKey(text) => key(text),
             Credential::Token { value, place } => token(value, *place),
             // The key is judged first.
             Credential::Both { key: text, value, place } => {
@@ -196,6 +206,25 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// At a public rule: an address that failed too often waits.
+    fn let_in(
+        &self,
+        ask: &Ask<'_>,
+        address: Option<ClientAddress>,
+    ) -> Result<Option<Principal>, Refused> {
+        let attempts = Attempts { judge: self, address, ask };
+        match attempts.wait() {
+            Some(wait) => Err(TooManyFailures { wait, cause: WaitCause::Public }.into()),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the request comes by a proxy that the policy does not know of: then the peer is not
+    /// the client.
+    fn hides_clients(&self, ask: &Ask<'_>) -> bool {
+        ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer
     }
 
     /// Takes every limit of the rule together, or nothing.
@@ -206,11 +235,14 @@ impl Judge<'_> {
             return Ok(charges);
         }
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        for index in limits {
+        for RuleLimit { limit: index, cost } in limits {
             let limit = &self.policy.limits[*index];
+            if limit.exempts(caller.address, self.hides_clients(ask)) {
+                continue;
+            }
             let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
             let bucket = self.store.bucket(&key);
-            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, rule.cost.get()));
+            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, *cost));
         }
         match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
             Settled::Granted => Ok(charges),
@@ -231,28 +263,54 @@ struct Attempts<'a, 'r> {
 
 impl Attempts<'_, '_> {
     /// Called before a proof that costs more than a look into memory.
-    fn check(&self) -> Result<(), Refused> {
+    fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match failures.check(address, now) {
             Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
-                Err(Refused::TooManyFailures(TooManyFailures { wait, failure: None }))
+                Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into())
             }
             _ => Ok(()),
         }
     }
 
+    /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
+    /// while the address waits, one that was not proven in the last hour is answered only where
+    /// there is an attempt left.
+    fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
+        let Some((failures, _)) = self.counted() else { return Ok(()) };
+        let now = self.ask.moment.steady();
+        match found {
+            Ok(key) => {
+                if !failures.remembers(key.digest(), now) {
+                    self.check(CredentialKind::ApiKey)?;
+                }
+                failures.remember(key.digest(), now);
+                Ok(())
+            }
+            // What is no key of any form needs no look.
+            Err(KeyError::Malformed(_)) => Ok(()),
+            Err(_) => self.check(CredentialKind::ApiKey),
+        }
+    }
+
+    /// Microseconds for which the address has to wait, if it has to.
+    fn wait(&self) -> Option<u64> {
+        let (failures, address) = self.counted()?;
+        failures.check(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
+    }
+
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
     /// answer says so.
     fn account(&self, refused: Refused, mode: Mode) -> Refused {
-        let Some((failures, address)) = self.counted().filter(|_| refused.proves_nothing()) else {
+        let is_failure = refused.proves_nothing() && !refused.may_ask_again();
+        let Some((failures, address)) = self.counted().filter(|_| is_failure) else {
             return refused;
         };
         let now = self.ask.moment.steady();
         match failures.check(address, now) {
             Err(MustWait(wait)) => {
-                let failure = Some(Box::new(refused));
-                Refused::TooManyFailures(TooManyFailures { wait, failure })
+                TooManyFailures { wait, cause: WaitCause::Failed(Box::new(refused)) }.into()
             }
             Ok(()) => {
                 // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either.
@@ -402,7 +460,9 @@ mod tests {
         }
         let Outcome::Refused(_, Refused::TooManyFailures(waits)) = guess() else { panic!() };
         assert_eq!(waits.wait, 60_000_000);
-        assert!(matches!(waits.failure.as_deref(), Some(Refused::Key(_))));
+        assert!(
+            matches!(waits.cause, WaitCause::Failed(failure) if matches!(*failure, Refused::Key(_)))
+        );
         let good = court.decide("/read", Some(&court.key), &mut ()).outcome;
         assert!(matches!(good, Outcome::Admitted(_)));
     }

@@ -3,7 +3,8 @@
 use crate::credential::CredentialError;
 use crate::limit::Balance;
 use crate::policy::{NoRule, Refusal};
-use crate::verify::{KeyError, TokenError};
+use crate::principal::CredentialKind;
+use crate::verify::{KeyError, TokenError, Wait};
 
 /// The error of a stage.
 #[derive(Clone, Debug)]
@@ -29,8 +30,19 @@ pub(crate) enum Refused {
 pub(crate) struct TooManyFailures {
     /// Microseconds until the address may fail again.
     pub(crate) wait: u64,
-    /// What failed now; `None` where the credential was not looked at.
-    pub(crate) failure: Option<Box<Refused>>,
+    pub(crate) cause: WaitCause,
+}
+
+/// Why an address that has to wait is refused now.
+#[derive(Clone, Debug)]
+pub(crate) enum WaitCause {
+    /// This attempt failed too.
+    Failed(Box<Refused>),
+    /// The address has asked for too many proofs already, so its credential, of this kind, was not
+    /// looked at.
+    NotLookedAt(CredentialKind),
+    /// The rule is public, and lets no such address pass.
+    Public,
 }
 
 impl Refused {
@@ -41,6 +53,22 @@ impl Refused {
             Self::Key(error) => error.proves_nothing(),
             Self::Token(error) => error.proves_nothing(),
             _ => false,
+        }
+    }
+}
+
+impl Refused {
+    /// Whether the keys that a token was judged by may have changed: then this is no failed attempt.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        matches!(self, Self::Token(error) if error.may_ask_again())
+    }
+
+    /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
+    /// where other keys could change the refusal.
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        match self {
+            Self::Token(error) => error.asks_again(),
+            _ => None,
         }
     }
 }
@@ -63,6 +91,12 @@ impl From<KeyError> for Refused {
             KeyError::AddressUnknown => Self::AddressUnknown,
             error => Self::Key(error),
         }
+    }
+}
+
+impl From<TooManyFailures> for Refused {
+    fn from(failures: TooManyFailures) -> Self {
+        Self::TooManyFailures(failures)
     }
 }
 

@@ -332,10 +332,10 @@ denial_codes! {
     RateLimited => "rate_limited", Limit, 429, Challenge::None,
         group: LimitExceeded, occurs: Limits, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
-        members: [("retry_after", Sometimes), ("address", Sometimes), ("cost", Always),
-            ("limits", Always)],
+        members: [("retry_after", Sometimes), ("address", Sometimes), ("cost", Sometimes),
+            ("limits", Sometimes)],
         title: "Rate limited",
-        detail: "The request takes {cost}, and the limit {limits}.",
+        detail: "A limit has less left than this request takes[: {limits}].",
         remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time.";
 
     /// Too many requests from this address failed to prove a credential.
@@ -349,7 +349,7 @@ denial_codes! {
 
     /// What verifies this credential cannot be reached at the moment.
     KeySourceUnavailable => "key_source_unavailable", Server, 503, Challenge::None,
-        group: TemporarilyUnavailable, occurs: Later, action: Wait, actor: Client, counts_as_failure: false,
+        group: TemporarilyUnavailable, occurs: RemoteKeys, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always)],
         title: "Key source unavailable",

@@ -16,13 +16,13 @@ use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, KeyMistake, Kinds, MalformedKey, Place,
     Scheme, Unsupported,
 };
-use crate::decision::{Refused, TooManyFailures};
-use crate::limit::{Balance, Wait};
+use crate::decision::{Refused, TooManyFailures, WaitCause};
+use crate::limit::{Balance, Charge, Limit, Standing, Wait};
 use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::{Scope, ScopeHierarchy};
-use crate::time::{Wall, rfc3339};
-use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
+use crate::time::{MICROS, Wall, rfc3339};
+use crate::verify::{ChosenBy, ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
 /// What is wrong with a path that can be read in more than one way.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -108,7 +108,13 @@ pub(super) struct Known {
     by_address: Box<[bool]>,
     /// Which scopes imply others.
     hierarchy: Arc<ScopeHierarchy>,
+    /// By limit of the policy: the names of those that clients are not told of.
+    unpublished: Vec<Option<Arc<str>>>,
 }
+
+/// In seconds: keys that are out of reach are fetched again within a second at first, and within a
+/// minute later.
+const KEYS_RETRY_AFTER: u64 = 5;
 
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 
@@ -236,6 +242,7 @@ impl Known {
             takes_keys: policy.takes_keys,
             by_address: policy.limits.iter().map(crate::limit::Limit::needs_address).collect(),
             hierarchy: policy.hierarchy.clone(),
+            unpublished: policy.limits.iter().map(unpublished).collect(),
         }
     }
 
@@ -249,6 +256,7 @@ impl Known {
             takes_keys: false,
             by_address: Box::default(),
             hierarchy: Arc::default(),
+            unpublished: Vec::new(),
         }
     }
 
@@ -453,19 +461,25 @@ impl Known {
             TokenError::KeyUnknown(issuer) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
             }
-            TokenError::SignatureInvalid { issuer, by_id } => {
+            TokenError::SignatureInvalid(issuer, chosen) => {
                 let facts = accepting([issuer].into_iter()).because(of_issuer(issuer));
-                let (detail, remedy) = match by_id {
-                    true => (
+                let (detail, remedy) = match chosen {
+                    ChosenBy::Kid => (
                         "The signature of the token is not valid. The key that its `kid` names was found, and does not fit.",
                         "The token was changed or cut off on its way: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
                     ),
-                    false => (
+                    ChosenBy::Algorithm => (
                         "The signature of the token is not valid by any key of its issuer.",
                         "The token was changed or cut off on its way, or signed in another environment: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
                     ),
                 };
                 facts.detail(detail).remedy(remedy)
+            }
+            TokenError::KeySourceUnavailable(issuer) => {
+                let trouble = issuer.keys.remote().and_then(|keys| keys.trouble());
+                let trouble = trouble.unwrap_or_else(|| "they are not fetched yet".into());
+                let cause = format!("{}, which has no keys: {trouble}", of_issuer(issuer));
+                Facts::default().wait(KEYS_RETRY_AFTER * MICROS).because(cause)
             }
             TokenError::AlgorithmNotAllowed(issuer) => Facts::default()
                 .texts(
@@ -529,24 +543,43 @@ impl Known {
         required.iter().chain(self.hierarchy.least(any)).cloned().collect()
     }
 
-    /// Whether a limit that is short counts by address.
+    /// Whether a limit that is short, and that clients are told of, counts by address.
     pub(super) fn is_by_address(&self, balance: &Balance) -> bool {
         let is_by_address = |limit: u32| self.by_address.get(limit as usize) == Some(&true);
-        balance
-            .iter()
-            .any(|(charge, standing)| standing.wait != Wait::None && is_by_address(charge.limit))
+        balance.iter().any(|(charge, standing)| {
+            standing.wait != Wait::None
+                && is_by_address(charge.limit)
+                && self.hidden(charge).is_none()
+        })
     }
 
+    /// The name of the limit, where clients are not told of it.
+    fn hidden(&self, charge: &Charge) -> Option<&Arc<str>> {
+        self.unpublished.get(charge.limit as usize)?.as_ref()
+    }
+
+    /// Limits that are not published are told to nobody but the log.
     fn rate_limited(&self, balance: &Balance, draft: &Draft) -> Facts {
-        // Where costs differ, that of the longest wait.
-        let longest = balance.iter().max_by_key(|(_, standing)| standing.wait);
-        let cost = longest.map_or(1, |(charge, _)| u64::from(charge.cost));
+        let is_short = |(_, standing): &&(Charge, Standing)| standing.wait != Wait::None;
+        let (of_hidden, of_shown): (Vec<_>, Vec<_>) =
+            balance.iter().filter(is_short).partition(|(charge, _)| self.hidden(charge).is_some());
         let mut facts = Facts::default();
+        if let [_, ..] = &of_hidden[..] {
+            let names = of_hidden.iter().filter_map(|(charge, _)| self.hidden(charge));
+            let names = names.map(|name| &**name).collect::<Vec<_>>().join(", ");
+            facts = facts.because(format!("not published, and short: {names}"));
+        }
         if let Some(address) = draft.address.filter(|_| self.is_by_address(balance)) {
             facts = facts.with("address", Fact::Changing(Hole::Address, address.to_string()));
         }
-        let facts = facts.number("cost", cost).with("limits", Fact::Limits);
-        let facts = if cost > 1 { facts } else { facts.detail("The limit {limits}.") };
+        // Where costs differ, that of the longest wait.
+        if let Some((charge, _)) = of_shown.iter().max_by_key(|(_, standing)| standing.wait) {
+            facts = facts.number("cost", charge.cost.into()).with("limits", Fact::Limits);
+            facts = match charge.cost {
+                0 | 1 => facts.detail("The limit {limits}."),
+                _ => facts.detail("The request takes {cost}, and the limit {limits}."),
+            };
+        }
         match balance.wait() {
             Wait::Never => Facts { retryable: Some(false), ..facts }
                 .action(Action::Stop, Actor::Client)
@@ -668,14 +701,28 @@ fn unsupported(why: Unsupported) -> Facts {
 
 fn too_many_failures(failures: &TooManyFailures) -> Facts {
     let wait = failures.wait;
-    match &failures.failure {
-        Some(failure) => {
+    match &failures.cause {
+        WaitCause::Failed(failure) => {
             let code = code_of(failure).row().code;
             let facts = Facts { retryable: Some(false), ..Facts::default() };
             let facts = facts.action(Action::FixRequest, Actor::Client);
             facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
-        None => Facts::default()
+        WaitCause::NotLookedAt(CredentialKind::ApiKey) => Facts::default()
+            .detail(
+                "Too many attempts from this address failed, of others behind it too. So the key was not looked at.",
+            )
+            .remedy(
+                "Wait {retry_after} s, then repeat the request. A key that was accepted in the last hour is let in at once.",
+            )
+            .wait(wait)
+            .because("the key was not looked at"),
+        WaitCause::Public => Facts::default()
+            .detail("Too many attempts from this address failed, of others behind it too.")
+            .remedy("Wait {retry_after} s, then repeat the request.")
+            .wait(wait)
+            .because("the rule is public, and lets no address pass that waits"),
+        WaitCause::NotLookedAt(_) => Facts::default()
             .detail(
                 "Too many attempts from this address failed, of others behind it too. So the token was not looked at.",
             )
@@ -757,6 +804,11 @@ fn about_scopes(missing: usize, lacks_any: bool, is_key: bool) -> (&'static str,
             "Have all of {missing_scopes} added to the key, and one of {any_scopes}: ask its owner[, or {support}].",
         ),
     }
+}
+
+/// The name of a limit that clients are not told of.
+fn unpublished(limit: &Limit) -> Option<Arc<str>> {
+    (!limit.published).then(|| limit.name.clone())
 }
 
 /// Lists the names of these issuers, where they have any.
@@ -931,11 +983,14 @@ mod tests {
         let failures = |failure| explained(Refused::TooManyFailures(failure), 0);
         let looked_at = failures(TooManyFailures {
             wait: 1_000_001,
-            failure: Some(Box::new(KeyError::Unknown.into())),
+            cause: WaitCause::Failed(Box::new(KeyError::Unknown.into())),
         });
         assert_eq!((looked_at.wait, looked_at.retryable), (Some(1001), Some(false)));
         assert_eq!(member(&looked_at, "last_failure").as_deref(), Some("api_key_unknown"));
-        let unseen = failures(TooManyFailures { wait: 1, failure: None });
+        let unseen = failures(TooManyFailures {
+            wait: 1,
+            cause: WaitCause::NotLookedAt(CredentialKind::Token),
+        });
         assert_eq!((unseen.wait, unseen.retryable), (Some(1), None));
         assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
     }

@@ -91,6 +91,8 @@ pub(crate) enum Occurs {
     Keys,
     /// Where tokens are accepted.
     Tokens,
+    /// Where tokens are accepted, and the keys of an issuer are fetched.
+    RemoteKeys,
     /// Where a credential is asked for and failures are counted.
     Failures,
     Scopes,

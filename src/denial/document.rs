@@ -366,7 +366,7 @@ mod tests {
 
     use super::super::{Category, DenialCode};
     use super::*;
-    use crate::decision::TooManyFailures;
+    use crate::decision::{TooManyFailures, WaitCause};
     use crate::limit::{Charge, Standing, Wait};
     use crate::time::MICROS;
 
@@ -389,7 +389,7 @@ mod tests {
         let standing =
             |wait| (Charge::sample(0, 0, 1), Standing { remaining: 0, wait, full_in: 1 });
         let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
-        let failures = TooManyFailures { wait: 1, failure: None };
+        let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
         let limited = of(Refused::Limits(limits.into_iter().collect()));
         assert_eq!(limited.draft().wait(), Some(1001));

@@ -22,12 +22,12 @@ use super::rate_limit::decimal;
 use super::render::SHOULD_RETRY;
 use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
-use crate::decision::{Refused, TooManyFailures};
+use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
 use crate::policy::{NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
-use crate::verify::{KeyError, TokenError};
+use crate::verify::{ChosenBy, KeyError, TokenError};
 
 /// How many forms are kept. Others are written anew each time.
 const MOST: usize = 4096;
@@ -39,8 +39,11 @@ pub(super) enum Shape {
     Group { code: Code, accepted: Option<Kinds>, scopes: Option<usize>, waits: bool },
     /// A refusal whose evidence says all. `scopes` is the rule whose scopes its challenge names.
     Plain { evidence: Evidence, accepted: Option<Kinds>, scopes: Option<usize> },
-    /// An address that waits: what failed now.
-    Waits(Option<Evidence>),
+    /// An address that waits, and what failed now.
+    Waits(Evidence),
+    /// An address that waits, and whose credential of this kind was not looked at; at a public rule,
+    /// none is.
+    WaitsUnseen(Option<CredentialKind>),
     /// The scopes that a caller lacks of those that this rule needs.
     Scopes { rule: usize, missing: SmallVec<[u16; 8]>, lacks_any: bool, kind: CredentialKind },
     /// For each limit of the rule which it is, its quota, its cost, and where its wait ranks among
@@ -65,8 +68,8 @@ pub(super) enum Evidence {
     /// Of the issuer with this index.
     AlgorithmNotAllowed(usize),
     TokenKeyUnknown(usize),
-    /// The same, and whether its `kid` chose the key.
-    SignatureInvalid(usize, bool),
+    /// The same, and what chose the key.
+    SignatureInvalid(usize, ChosenBy),
 }
 
 impl Evidence {
@@ -89,8 +92,8 @@ impl Evidence {
                 Self::AlgorithmNotAllowed(index(issuer)?)
             }
             Refused::Token(TokenError::KeyUnknown(issuer)) => Self::TokenKeyUnknown(index(issuer)?),
-            Refused::Token(TokenError::SignatureInvalid { issuer, by_id }) => {
-                Self::SignatureInvalid(index(issuer)?, *by_id)
+            Refused::Token(TokenError::SignatureInvalid(issuer, chosen)) => {
+                Self::SignatureInvalid(index(issuer)?, *chosen)
             }
             _ => return None,
         })
@@ -116,8 +119,8 @@ impl Evidence {
                 TokenError::AlgorithmNotAllowed(issuer(index)?).into()
             }
             Self::TokenKeyUnknown(index) => TokenError::KeyUnknown(issuer(index)?).into(),
-            Self::SignatureInvalid(index, by_id) => {
-                TokenError::SignatureInvalid { issuer: issuer(index)?, by_id }.into()
+            Self::SignatureInvalid(index, chosen) => {
+                TokenError::SignatureInvalid(issuer(index)?, chosen).into()
             }
         })
     }
@@ -143,12 +146,11 @@ impl Shape {
             return None;
         }
         match refused {
-            Refused::TooManyFailures(TooManyFailures { failure: None, .. }) => {
-                Some(Self::Waits(None))
-            }
-            Refused::TooManyFailures(TooManyFailures { failure: Some(failure), .. }) => {
-                Evidence::of(failure, known).map(|evidence| Self::Waits(Some(evidence)))
-            }
+            Refused::TooManyFailures(TooManyFailures { cause, .. }) => match cause {
+                WaitCause::Failed(failure) => Evidence::of(failure, known).map(Self::Waits),
+                WaitCause::NotLookedAt(kind) => Some(Self::WaitsUnseen(Some(*kind))),
+                WaitCause::Public => Some(Self::WaitsUnseen(None)),
+            },
             Refused::Limits(balance) => {
                 let rank = |wait: Wait| match wait {
                     Wait::None => 0,
@@ -187,12 +189,12 @@ impl Shape {
             Self::Group { code, .. } => Reason::Code(code.row()),
             Self::Plain { evidence, .. } => Reason::Refused(evidence.refused(known)?),
             Self::Waits(evidence) => {
-                let failure = match evidence {
-                    Some(evidence) => Some(Box::new(evidence.refused(known)?)),
-                    None => None,
-                };
-                let waits = TooManyFailures { wait: MICROS, failure };
-                Reason::Refused(Refused::TooManyFailures(waits))
+                let cause = WaitCause::Failed(Box::new(evidence.refused(known)?));
+                Reason::Refused(TooManyFailures { wait: MICROS, cause }.into())
+            }
+            Self::WaitsUnseen(kind) => {
+                let cause = kind.map_or(WaitCause::Public, WaitCause::NotLookedAt);
+                Reason::Refused(TooManyFailures { wait: MICROS, cause }.into())
             }
             Self::Scopes { missing, lacks_any, .. } => {
                 let demands = rule?.demands()?;
@@ -389,7 +391,7 @@ mod tests {
 
     use super::*;
     use crate::denial::{Media, Registry, Renderer, Served};
-    use crate::policy::{Ambiguity, Faults, Oddity, Policy, Sources, load};
+    use crate::policy::{Ambiguity, Faults, Oddity, Policy, RuleLimit, Sources, load};
     use crate::principal::Principal;
     use crate::time::Wall;
     use crate::verify::NewApiKey;
@@ -528,14 +530,21 @@ limits = ["large"]
                 8 => TokenError::AlgorithmNotAllowed(issuer()).into(),
                 9 => TokenError::KeyUnknown(issuer()).into(),
                 10 => {
-                    let by_id = number(1, 2) == 0;
-                    TokenError::SignatureInvalid { issuer: issuer(), by_id }.into()
+                    let chosen = [ChosenBy::Kid, ChosenBy::Algorithm][number(1, 2)];
+                    TokenError::SignatureInvalid(issuer(), chosen).into()
                 }
                 11 | 12 => {
-                    let failure = (kind == 12)
-                        .then(|| Box::new(self.refused(number(1, 8) + 3, numbers, rule)));
+                    let cause = match number(0, 4) {
+                        _ if kind == 12 => {
+                            let failure = self.refused(number(1, 8) + 3, numbers, rule);
+                            WaitCause::Failed(Box::new(failure))
+                        }
+                        0 => WaitCause::Public,
+                        1 => WaitCause::NotLookedAt(CredentialKind::ApiKey),
+                        _ => WaitCause::NotLookedAt(CredentialKind::Token),
+                    };
                     let wait = numbers[2] % (100_000 * MICROS) + 1;
-                    Refused::TooManyFailures(TooManyFailures { wait, failure })
+                    TooManyFailures { wait, cause }.into()
                 }
                 13 => {
                     let demands = rule.demands().unwrap();
@@ -549,7 +558,8 @@ limits = ["large"]
                     }
                 }
                 _ => {
-                    let standing = |(at, limit): (usize, &usize)| {
+                    let standing = |(at, of): (usize, &RuleLimit)| {
+                        let RuleLimit { limit, cost } = of;
                         let wait = match numbers[at] % 4 {
                             0 => Wait::None,
                             _ => Wait::Micros(numbers[at + 1] % (90_000 * MICROS) + 1),
@@ -558,7 +568,7 @@ limits = ["large"]
                             numbers[at + 2] as u32 % self.policy.limits[*limit].quotas.len() as u32;
                         let remaining = (numbers[at] >> 8) as u32 % 100_000;
                         let standing = Standing { remaining, wait, full_in: numbers[at + 1] >> 20 };
-                        (Charge::sample(*limit as u32, quota, rule.cost.get()), standing)
+                        (Charge::sample(*limit as u32, quota, *cost), standing)
                     };
                     let limits = rule.limits.iter().enumerate();
                     Refused::Limits(limits.map(standing).collect())

@@ -166,10 +166,10 @@ members! {
         "The methods that the path is open for; equal to the header `Allow`.";
     "last_failure": r#"{"type":"string","pattern":"^[a-z][a-z0-9_]{2,62}$"}"#,
         "The code of what failed now. Absent where the address waits and the credential was not looked at.";
-    "cost": r#"{"type":"integer","minimum":1}"#,
-        "How many tokens this request takes from each limit.";
+    "cost": r#"{"type":"integer","minimum":0}"#,
+        "How many tokens this request takes: of each limit, or, where their costs differ, of the limit with the longest wait.";
     "limits": r##"{"type":"array","items":{"$ref":"#/$defs/LimitState"},"minItems":1}"##,
-        "Every limit of this request, longest wait first.";
+        "Every limit of this request that clients are told of, longest wait first.";
     "rule": r#"{"type":"string","minLength":1}"#,
         "The rule of the API's policy that decided.";
 }
@@ -222,9 +222,10 @@ pub(crate) static ITEMS: &[Item] = &[
             "type": "object",
             "properties": {
                 "limit": {"description": "The name of the limit.", "type": "string", "minLength": 1},
-                "per": {"description": "What the limit is counted for: `client`, `address`, `rule`, `global`, `claim:<name>` or `header:<name>`, or several together.", "type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+                "per": {"description": "What the limit is counted for: `client`, `address`, `rule`, `global`, `claim:<name>`, `header:<name>` or `path:<parameter>`, or several together.", "type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
                 "rate": {"description": "How fast it refills, such as `100/minute`.", "type": "string", "minLength": 1},
                 "unit": {"description": "What is counted.", "type": "string", "anyOf": [{"enum": ["requests"]}, {"type": "string"}]},
+                "cost": {"description": "How many tokens this request takes of this limit, where its limits have different costs.", "type": "integer", "minimum": 0},
                 "quota": {"description": "How much it holds when it is full: what can be spent at once.", "type": "integer", "minimum": 1},
                 "window": {"description": "How many seconds it takes to fill.", "type": "integer", "minimum": 1},
                 "remaining": {"description": "How much is left now.", "type": "integer", "minimum": 0},

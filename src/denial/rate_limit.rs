@@ -4,13 +4,16 @@
 //! Lists of RFC 9651. The names of limits are checked when the policy is read, so they stand
 //! in a String as they are.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::json::Json;
 use super::template::Text;
 use super::written::Hole;
-use crate::limit::{Balance, Charge, Limit, Standing, Wait};
+use crate::limit::{Balance, Charge, Limit, REQUESTS, Standing, Wait};
 use crate::policy::RateLimitHeaders;
 use crate::time::seconds_up;
 
@@ -22,16 +25,22 @@ const LEGACY: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 
-/// Writes the fields. What does not change from request to request is made at load.
+/// Writes the fields. What does not change from request to request is made at load. Limits that are
+/// not published stand in nothing that it writes.
 #[derive(Debug)]
 pub(crate) struct RateLimitWriter {
     headers: RateLimitHeaders,
+    /// Whether any limit is not published.
+    hides: bool,
     limits: Vec<LimitTexts>,
 }
 
 #[derive(Debug)]
 struct LimitTexts {
     name: Box<str>,
+    is_published: bool,
+    /// What its tokens are. It needs no escapes in JSON.
+    unit: Box<str>,
     /// How the limit's item of `RateLimit` begins.
     state: Box<str>,
     /// The member `per`, as JSON.
@@ -54,13 +63,17 @@ impl RateLimitWriter {
     pub(crate) fn new(headers: RateLimitHeaders, limits: &[Limit]) -> Self {
         let texts = |limit: &Limit| LimitTexts {
             name: limit.name.as_ref().into(),
+            is_published: limit.published,
+            unit: limit.unit.clone(),
             state: format!("\"{}\";r=", limit.name).into(),
             per: json(&limit.per.iter().map(crate::limit::KeyPart::text).collect::<Vec<_>>()),
             whose: whose(limit),
             quotas: (limit.quotas.iter())
                 .map(|plan| {
                     let (burst, window) = (plan.quota.burst(), plan.quota.window());
-                    let policy = format!("\"{}\";q={burst};w={window}", limit.name);
+                    let unit = limit.other_unit();
+                    let unit = unit.map_or(String::new(), |unit| format!(";qu=\"{unit}\""));
+                    let policy = format!("\"{}\";q={burst}{unit};w={window}", limit.name);
                     QuotaTexts {
                         rate: plan.rate.clone(),
                         burst,
@@ -71,7 +84,8 @@ impl RateLimitWriter {
                 })
                 .collect(),
         };
-        Self { headers, limits: limits.iter().map(texts).collect() }
+        let hides = limits.iter().any(|limit| !limit.published);
+        Self { headers, hides, limits: limits.iter().map(texts).collect() }
     }
 
     /// The names of the fields that are written.
@@ -95,6 +109,24 @@ impl RateLimitWriter {
         self.limits.get(limit as usize).map_or("", |limit| &limit.name)
     }
 
+    pub(crate) fn unit(&self, limit: u32) -> &str {
+        self.limits.get(limit as usize).map_or(REQUESTS, |limit| &limit.unit)
+    }
+
+    /// Whether clients are told of this limit.
+    pub(crate) fn publishes(&self, limit: u32) -> bool {
+        self.limits.get(limit as usize).is_none_or(|limit| limit.is_published)
+    }
+
+    /// The limits of a balance that clients are told of.
+    fn shown<'b>(&self, balance: &'b Balance) -> Cow<'b, Balance> {
+        if !self.hides {
+            return Cow::Borrowed(balance);
+        }
+        let is_shown = |(charge, _): &&(Charge, Standing)| self.publishes(charge.limit);
+        Cow::Owned(balance.iter().filter(is_shown).copied().collect())
+    }
+
     /// The texts of a charge; `None` where it is of another policy.
     fn texts(&self, charge: &Charge) -> Option<(&LimitTexts, &QuotaTexts)> {
         let limit = self.limits.get(charge.limit as usize)?;
@@ -103,6 +135,7 @@ impl RateLimitWriter {
 
     /// Adds the fields to the headers of a response.
     pub(crate) fn write(&self, balance: &Balance, headers: &mut HeaderMap) {
+        let balance = &*self.shown(balance);
         // Where no gate sees a denial, none of its limits is known.
         if balance.is_empty() || self.limits.is_empty() {
             return;
@@ -122,10 +155,10 @@ impl RateLimitWriter {
     /// The value of a field that changes from one request to the next.
     pub(super) fn changing(&self, name: &HeaderName, balance: &Balance) -> Option<HeaderValue> {
         if *name == STATE {
-            return Some(self.state(balance));
+            return Some(self.state(&self.shown(balance)));
         }
         let at = LEGACY.iter().position(|legacy| legacy == name)?;
-        Some(decimal(self.legacy(balance)[at]))
+        Some(decimal(self.legacy(&self.shown(balance))[at]))
     }
 
     /// The numbers of [`LEGACY`], of the tightest limit.
@@ -166,7 +199,10 @@ impl RateLimitWriter {
 
     /// Writes the items of the member `limits`, longest wait first; whether there is any.
     pub(super) fn write_items(&self, balance: &Balance, json: &mut Json) -> bool {
-        let mut entries: SmallVec<[_; 4]> = balance.iter().enumerate().collect();
+        let is_shown = |entry: &(usize, &(Charge, Standing))| self.publishes(entry.1.0.limit);
+        let mut entries: SmallVec<[_; 4]> = balance.iter().enumerate().filter(is_shown).collect();
+        let first = entries.first().map(|(_, (charge, _))| charge.cost);
+        let has_costs = entries.iter().any(|(_, (charge, _))| Some(charge.cost) != first);
         entries.sort_by_key(|(_, (_, standing))| std::cmp::Reverse(standing.wait));
         json.items(entries.into_iter(), |(index, (charge, standing)), json| {
             let Some((limit, quota)) = self.texts(charge) else { return json.bytes(b"{}") };
@@ -174,7 +210,10 @@ impl RateLimitWriter {
             json.text("limit", |text| text.push(&limit.name));
             json.raw("per", &limit.per);
             json.text("rate", |text| text.push(&quota.rate));
-            json.text("unit", |text| text.push("requests"));
+            json.text("unit", |text| text.push(&limit.unit));
+            if has_costs {
+                json.raw("cost", itoa::Buffer::new().format(charge.cost));
+            }
             json.raw("quota", itoa::Buffer::new().format(quota.burst));
             json.raw("window", itoa::Buffer::new().format(quota.window));
             json.changing("remaining", Hole::Remaining(index), u64::from(standing.remaining));
@@ -197,7 +236,7 @@ impl RateLimitWriter {
         let mut is_first = true;
         for (index, (charge, standing)) in balance.iter().enumerate() {
             let Some((limit, quota)) = self.texts(charge) else { continue };
-            if standing.wait == Wait::None {
+            if standing.wait == Wait::None || !limit.is_published {
                 continue;
             }
             if !is_first {
@@ -212,6 +251,10 @@ impl RateLimitWriter {
             text.changing(Hole::Remaining(index), number.format(standing.remaining));
             text.push(" of ");
             text.number(u64::from(quota.burst));
+            if *limit.unit != *REQUESTS {
+                text.push(" ");
+                text.push(&limit.unit);
+            }
             text.push(" left for ");
             text.push(&limit.whose.0);
             if limit.whose.0.ends_with(YOUR_ADDRESS) {
@@ -290,7 +333,7 @@ pub(super) fn decimal(number: u64) -> HeaderValue {
 }
 
 /// INVARIANT: text is always serializable.
-fn json(texts: &[String]) -> Box<str> {
+fn json(texts: &(impl Serialize + ?Sized)) -> Box<str> {
     serde_json::to_string(texts).unwrap_or_default().into()
 }
 

@@ -61,6 +61,11 @@ pub struct LimitBalance<'a> {
     pub limit: &'a str,
     /// Whole tokens left in the client's bucket.
     pub remaining: u32,
+    /// What its tokens are, as the policy's `unit` says: `requests` where it says nothing.
+    pub unit: &'a str,
+    /// Whether clients are told of this limit. One with `published = false` is for the server's own
+    /// eyes: keep it out of responses.
+    pub published: bool,
 }
 
 impl Admission {
@@ -92,10 +97,12 @@ impl Admission {
     /// The limits of the rule, with their balance as it is now: on a connection that stays open,
     /// it changes.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
-        let name = |limit| self.0.voice.renderer.rate_limit.name(limit);
+        let limits = &self.0.voice.renderer.rate_limit;
         self.balance_now().into_iter().map(move |(charge, standing)| LimitBalance {
-            limit: name(charge.limit),
+            limit: limits.name(charge.limit),
             remaining: standing.remaining,
+            unit: limits.unit(charge.limit),
+            published: limits.publishes(charge.limit),
         })
     }
 
@@ -110,13 +117,55 @@ impl Admission {
     /// The work is done, so this never fails: where a bucket holds less, it is left in debt,
     /// and the client waits until the debt is refilled. If it is called before the response
     /// is returned, the RateLimit fields include it. 0 takes nothing.
+    ///
+    /// Where the limits of the rule have different costs their tokens are different things, and one
+    /// number for all of them is probably not meant: the log says so once for each rule. Use
+    /// [`charge_to`](Self::charge_to) there.
     pub fn charge(&self, tokens: u32) {
+        let Passage { voice, rule, charges, .. } = &*self.0;
+        let limits = rule.limits_of(self.principal());
+        let first = limits.first().map(|limit| limit.cost);
+        if limits.iter().any(|limit| Some(limit.cost) != first) {
+            voice.observer.charged_unlike_limits(rule);
+        }
+        self.owe(charges.late(None, tokens), tokens);
+    }
+
+    /// Takes `tokens` more from one limit of the rule, as [`charge`](Self::charge) does from all:
+    /// where a limit counts what is known only after the work.
+    ///
+    /// ```
+    /// use tollgate::Admission;
+    ///
+    /// async fn complete(admission: Admission, prompt: String) -> String {
+    ///     let (answer, tokens_used) = (prompt, 420);
+    ///     admission.charge_to("tokens", tokens_used);
+    ///     answer
+    /// }
+    /// # let _: axum::Router = axum::Router::new().route("/complete", axum::routing::post(complete));
+    /// ```
+    ///
+    /// A client that the limit's `exempt` spares is not charged, nor is one that other limits of the rule
+    /// count (`anonymous_limits`). A limit that the rule does not have
+    /// is charged nothing, and the log says so, as an error.
+    pub fn charge_to(&self, limit: &str, tokens: u32) {
+        let Passage { voice, rule, charges, .. } = &*self.0;
+        let name = |index: u32| voice.renderer.rate_limit.name(index);
+        // Lossless: a policy does not hold as many limits as would not fit.
+        let limits = rule.limits.iter().chain(rule.anonymous_limits.iter().flatten());
+        let mut indices = limits.map(|of| of.limit as u32);
+        match indices.find(|index| name(*index) == limit) {
+            Some(index) => self.owe(charges.late(Some(index), tokens), tokens),
+            None => voice.observer.charged_to_unknown(rule, limit),
+        }
+    }
+
+    fn owe(&self, mut charges: Charges, tokens: u32) {
         if tokens == 0 {
             return;
         }
-        let Passage { voice, charges, charged_late, .. } = &*self.0;
-        voice.settle(&mut charges.late(None, tokens), Settle::Owe);
-        charged_late.store(true, Ordering::Release);
+        self.0.voice.settle(&mut charges, Settle::Owe);
+        self.0.charged_late.store(true, Ordering::Release);
     }
 
     /// Who called; `None` where the request was let in without a credential, and on public rules.

@@ -39,6 +39,7 @@ pub struct TollgateBuilder {
     secrets: Secrets,
     unwatched: bool,
     for_documents: bool,
+    unserved: bool,
 }
 
 impl TollgateBuilder {
@@ -132,7 +133,17 @@ impl TollgateBuilder {
         self
     }
 
+    /// Opens a gate that serves nobody: it fetches no keys, and follows no files.
+    pub(crate) fn unserved(mut self) -> Self {
+        self.unserved = true;
+        self
+    }
+
     /// Reads and checks the policy, and opens the gate.
+    ///
+    /// Key sets over the network are fetched by a task of the runtime that this is called in (with
+    /// its drivers for time and I/O: `enable_all`), for as long as the gate lives. This does not
+    /// wait for them, unless the policy says so (`at_start`).
     ///
     /// # Errors
     ///
@@ -145,12 +156,15 @@ impl TollgateBuilder {
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: self.for_documents,
+            fetches: !self.unserved && !self.for_documents,
             clock: clock.clone(),
         };
         let observer = Arc::new(Observer::new(request_id));
         let lasting = Lasting::new(clock, observer);
-        let watches = !self.unwatched && !self.for_documents;
-        Gate::open(origin, lasting, watches).map(Tollgate)
+        let watches = !self.unwatched && !self.unserved && !self.for_documents;
+        let gate = Gate::open(origin, lasting, watches)?;
+        gate.started().await?;
+        Ok(Tollgate(gate))
     }
 
     /// Reads and checks the policy without the environment: a secret that is not set is no fault.
@@ -178,6 +192,7 @@ impl TollgateBuilder {
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: true,
+            fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
         };
         let loaded = origin.open().map_err(|(error, _)| error)?;

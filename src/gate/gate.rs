@@ -129,6 +129,10 @@ impl Snapshot {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
+        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &outcome {
+            // The refresh begins; the request does not wait for it.
+            drop(refused.asks_again());
+        }
         let denial = |rule, refused| {
             let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
             denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);

@@ -38,6 +38,8 @@ pub(crate) struct Observer {
     forwarded: Once,
     /// Codes that were not registered, each of which is said once.
     unregistered: DashSet<&'static str>,
+    /// Rules whose handlers charge their limits in an odd way, each of which is said once.
+    odd_charges: DashSet<Arc<str>>,
     /// Of the requests that no rule covers.
     unruled: Counters,
 }
@@ -80,14 +82,8 @@ impl Observer {
             describe_gauge!("tollgate_failure_buckets", "Addresses whose failures are counted.");
         });
         let (missing_peer, preflight, forwarded, unruled) = Default::default();
-        Self {
-            request_id,
-            missing_peer,
-            preflight,
-            forwarded,
-            unregistered: DashSet::new(),
-            unruled,
-        }
+        let (unregistered, odd_charges) = Default::default();
+        Self { request_id, missing_peer, preflight, forwarded, unregistered, odd_charges, unruled }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
@@ -198,6 +194,28 @@ impl Observer {
                  one address. If the proxy is yours, set `[address]` in the policy: `source` to the \
                  header it sends, and `trusted` to its addresses. If the server is reached directly, \
                  clients send these headers themselves, and nothing needs to change"
+            );
+        }
+    }
+
+    /// A handler charges one number to limits whose tokens are different things.
+    pub(crate) fn charged_unlike_limits(&self, rule: &Rule) {
+        if self.odd_charges.insert(rule.name.clone()) {
+            tracing::error!(
+                target: "tollgate", rule = &*rule.name,
+                "a handler charges one number to limits that have different costs: use \
+                 Admission::charge_to with the name of the limit that is meant"
+            );
+        }
+    }
+
+    /// A handler charges a limit that its rule does not have.
+    pub(crate) fn charged_to_unknown(&self, rule: &Rule, limit: &str) {
+        if self.odd_charges.insert(rule.name.clone()) {
+            tracing::error!(
+                target: "tollgate", rule = &*rule.name, limit = %bounded(limit),
+                "a handler charges a limit that its rule does not have: nothing was charged. Add it \
+                 to `limits` of the rule"
             );
         }
     }

@@ -24,13 +24,21 @@ pub enum OpenError {
         /// Every fault and warning, in the order of their places.
         faults: Vec<Fault>,
     },
+    /// The keys of an issuer could not be fetched, and the policy says that the gate is not to open
+    /// without them (`at_start = "fail"`).
+    NoKeys {
+        /// The policy's name of the issuer.
+        issuer: String,
+        /// What was fetched, and why it could not be.
+        error: String,
+    },
 }
 
 impl OpenError {
     /// Every fault and warning of a refused policy, in the order of their places.
     pub fn faults(&self) -> &[Fault] {
         match self {
-            Self::Unreadable { .. } => &[],
+            Self::Unreadable { .. } | Self::NoKeys { .. } => &[],
             Self::Refused { faults } => faults,
         }
     }
@@ -41,6 +49,9 @@ impl fmt::Display for OpenError {
         match self {
             Self::Unreadable { path, error } => {
                 write!(f, "cannot read the policy `{}`: {error}", path.display())
+            }
+            Self::NoKeys { issuer, error } => {
+                write!(f, "the keys of the issuer `{issuer}` cannot be fetched: {error}")
             }
             Self::Refused { faults } => {
                 let count =
@@ -66,7 +77,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable { error, .. } => Some(error),
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::NoKeys { .. } => None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Origin {
     pub(crate) secrets: Arc<Secrets>,
     /// Documents need no secrets.
     pub(crate) for_documents: bool,
+    /// Whether key sets are fetched: not for documents, and not to check a policy.
+    pub(crate) fetches: bool,
     /// For warnings that depend on the time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -200,6 +202,7 @@ mod tests {
             codes: Vec::new(),
             secrets: Arc::default(),
             for_documents: false,
+            fetches: false,
             clock: Arc::new(SystemClock::new()),
         };
         let opened = origin.open().map_err(|(error, _)| error).unwrap();

@@ -35,6 +35,9 @@ impl Gate {
         let loaded = origin.open().map_err(|(error, _)| error)?;
         let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
         log_warnings(&warnings);
+        if origin.fetches {
+            lasting.start_keys(&policy);
+        }
         let snapshot = Snapshot::new(policy, registry, warnings, &lasting);
         let record = Record {
             revision: Revision::new(1, fingerprint),
@@ -88,6 +91,9 @@ impl Gate {
         let changes = outline.changes_since(&record.outline, MOST_CHANGES);
         let number = record.revision.number + 1;
         log_warnings(&warnings);
+        if self.origin.fetches {
+            self.lasting.start_keys(&policy);
+        }
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
         self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
@@ -124,13 +130,15 @@ impl Gate {
     pub(super) fn status(&self) -> Status {
         let snapshot = self.current();
         let record = self.record();
-        let sources = match self.watch.get() {
+        let mut sources: Vec<SourceStatus> = match self.watch.get() {
             Some(watch) => {
                 let seen = watch.seen();
                 seen.iter().map(|(seen, age)| SourceStatus::of_file(seen, *age)).collect()
             }
             None => record.files.paths().iter().map(|path| SourceStatus::unwatched(path)).collect(),
         };
+        let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
+        sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
         Status {
             revision: record.revision.clone(),
             loaded_at: rfc3339(record.loaded_at.seconds()),
@@ -139,6 +147,18 @@ impl Gate {
             sources,
             stores: vec![StoreStatus::memory("buckets")],
         }
+    }
+
+    /// Waits for the keys of issuers whose settings say so.
+    pub(super) async fn started(&self) -> Result<(), OpenError> {
+        let snapshot = self.current();
+        for issuer in snapshot.policy.issuers.iter() {
+            let Some(keys) = issuer.keys.remote() else { continue };
+            keys.started()
+                .await
+                .map_err(|error| OpenError::NoKeys { issuer: issuer.name.to_string(), error })?;
+        }
+        Ok(())
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {

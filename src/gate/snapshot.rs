@@ -15,10 +15,10 @@ use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
-use crate::limit::{Charges, Failures, MemoryStore, Settle, Tables};
+use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
-use crate::verify::{LastingTokens, TokenCache, TokenPolicy};
+use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
@@ -54,10 +54,11 @@ impl Drop for Counted {
 pub(crate) struct Lasting {
     store: Arc<MemoryStore>,
     /// Failures have a store of their own, so that no limit can fill it.
-    failures: Arc<MemoryStore>,
+    failures: Arc<FailureStore>,
     tokens: LastingTokens,
     /// Whether the handbook is served.
     pub(super) served: Served,
+    keys: LastingRemoteKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -65,8 +66,13 @@ pub(crate) struct Lasting {
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures, tokens, served, snapshots) = Default::default();
-        Self { store, failures, tokens, served, snapshots, clock, observer }
+        let (store, failures, tokens, served, keys, snapshots) = Default::default();
+        Self { store, failures, tokens, served, keys, snapshots, clock, observer }
+    }
+
+    /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
+    pub(super) fn start_keys(&self, policy: &Policy) {
+        self.keys.start(&policy.issuers, &self.clock);
     }
 }
 
@@ -93,7 +99,7 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, snapshots, clock, observer } =
+        let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
             lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
@@ -105,6 +111,9 @@ impl Snapshot {
         let tables = adopted.tables;
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
+        if let Some(failures) = &failures {
+            failures.forget(clock.steady());
+        }
         let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
         let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
         let voice = Voice {
@@ -205,8 +214,7 @@ impl Lasting {
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
-        let failures: usize = self.failures.counts().into_iter().map(|(_, count)| count).sum();
-        gauge!("tollgate_failure_buckets").set(failures as f64);
+        gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
     }
 }
 

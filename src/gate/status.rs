@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::policy::{Fault, Severity};
 use crate::time::{Wall, rfc3339};
+use crate::verify::RemoteStatus;
 use crate::watch::{Seen, SeenState, Trouble};
 
 /// How the gate is, for health pages and monitoring.
@@ -80,10 +81,15 @@ pub struct SourceStatus {
     pub name: String,
     /// Whether what is there is in force.
     pub state: SourceState,
-    /// Seconds since a change was last seen; `None` where there was none since the gate opened.
+    /// Of a file: seconds since a change was last seen; `None` where there was none since the gate
+    /// opened. Of a key set by URL: seconds since it was last fetched; `None` where it never was.
     pub age_seconds: Option<u64>,
-    /// Why it is not `current`, in words.
+    /// Why it is not `current`, in words: for a key set, why it was not fetched last time.
     pub detail: Option<String>,
+    /// The policy's name of the issuer whose key set by URL this is; `None` for a file.
+    pub issuer: Option<String>,
+    /// How many keys of the set can be used now; `None` for a file.
+    pub keys: Option<usize>,
 }
 
 /// Whether what a source holds is in force.
@@ -93,9 +99,10 @@ pub struct SourceStatus {
 pub enum SourceState {
     /// What is there is in force.
     Current,
-    /// There is nothing there; what was read before is in force.
+    /// There is nothing there; what was read before is in force. A key set by URL was never fetched.
     Missing,
-    /// What is there is not in force: it is faulty, empty, cannot be read, or is still changing.
+    /// What is there is not in force: it is faulty, empty, cannot be read, or is still changing. A
+    /// key set by URL could not be fetched last time; the keys that were fetched before count.
     Refused,
 }
 
@@ -185,13 +192,38 @@ impl SourceStatus {
             state,
             age_seconds: age.map(|age| age.as_secs()),
             detail,
+            issuer: None,
+            keys: None,
         }
     }
 
     /// A file that nobody follows: it was read when the policy came into force.
     pub(crate) fn unwatched(path: &Path) -> Self {
-        let (state, age_seconds, detail) = (SourceState::Current, None, None);
-        Self { name: path.display().to_string(), state, age_seconds, detail }
+        Self {
+            name: path.display().to_string(),
+            state: SourceState::Current,
+            age_seconds: None,
+            detail: None,
+            issuer: None,
+            keys: None,
+        }
+    }
+
+    /// A key set over the network.
+    pub(crate) fn of_keys(keys: RemoteStatus) -> Self {
+        let state = match (&keys.error, keys.age) {
+            (None, Some(_)) => SourceState::Current,
+            (_, None) => SourceState::Missing,
+            (Some(_), Some(_)) => SourceState::Refused,
+        };
+        Self {
+            name: keys.address,
+            state,
+            age_seconds: keys.age.map(|age| age.as_secs()),
+            detail: keys.error,
+            issuer: Some(keys.issuer.to_string()),
+            keys: Some(keys.keys),
+        }
     }
 }
 
@@ -263,7 +295,8 @@ mod tests {
         use SourceState::{Current, Missing, Refused};
         assert_eq!(states, [Current, Missing, Refused, Refused]);
         let policy = json!({
-            "name": "tollgate.toml", "state": "current", "age_seconds": 61, "detail": null
+            "name": "tollgate.toml", "state": "current", "age_seconds": 61, "detail": null,
+            "issuer": null, "keys": null
         });
         assert_eq!(value["sources"][0], policy);
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
@@ -272,6 +305,27 @@ mod tests {
             "detail": null
         });
         assert_eq!(value["stores"][0], store);
+    }
+
+    #[test]
+    fn a_key_set_says_how_old_it_is_and_why_it_is_not_newer() {
+        let status = |age: Option<u64>, keys, error: Option<&str>| {
+            let (issuer, address) = ("main".into(), "https://id.example.com/jwks.json".to_owned());
+            let (age, error) = (age.map(Duration::from_secs), error.map(str::to_owned));
+            let status = RemoteStatus { issuer, address, age, keys, error };
+            serde_json::to_value(SourceStatus::of_keys(status)).unwrap()
+        };
+        let good = json!({
+            "name": "https://id.example.com/jwks.json", "state": "current", "age_seconds": 61,
+            "detail": null, "issuer": "main", "keys": 2
+        });
+        assert_eq!(status(Some(61), 2, None), good);
+        let stale = status(Some(900), 2, Some("no answer"));
+        assert_eq!((&stale["state"], &stale["detail"]), (&json!("refused"), &json!("no answer")));
+        for error in [None, Some("no answer")] {
+            let absent = status(None, 0, error);
+            assert_eq!((&absent["state"], &absent["keys"]), (&json!("missing"), &json!(0)));
+        }
     }
 
     #[test]

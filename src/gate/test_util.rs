@@ -386,6 +386,7 @@ impl Prepared {
             codes: Vec::new(),
             secrets: Arc::default(),
             for_documents: true,
+            fetches: false,
             clock: Arc::new(SystemClock::new()),
         };
         let loaded = match origin.open() {

@@ -84,7 +84,6 @@ pub(crate) trait Parts {
     }
 
     /// The value of a path parameter.
-    #[allow(dead_code, reason = "for limits by path parameter")]
     fn path(&mut self, value: &str) {
         self.part(Kind::Path, value.as_bytes());
     }

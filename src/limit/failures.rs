@@ -2,19 +2,27 @@
 //!
 //! Guessing keys is slowed by the address it comes from: each failed authentication takes a
 //! token from the address's bucket, and while there is none the address waits. A second bucket of the same
-//! size bounds what an address that waits may ask of others: signatures, queries, fetches.
+//! size bounds what an address that waits may ask of others: signatures, queries, fetches, and looks at keys that
+//! people choose.
 //!
-//! Both are kept in the memory of this process, whatever store the limits have: a round trip for
+//! Keys that were proven in the last hour are remembered, so that an address that waits is never a
+//! reason to refuse them. That matters for keys that people choose; those with check digits are
+//! too long to be guessed, and are looked up as ever.
+//!
+//! All of it is kept in the memory of this process, whatever store the limits have: a round trip for
 //! each guess would be an attack of its own. They have bounds of their own, so that no flood of a
 //! limit touches them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
 
 use super::bucket_id::{BucketName, Parts};
 use super::memory::{MemoryStore, Tables};
 use super::{Charge, Charges, KeyPart, Limit, PlanQuota, Quota, Settle, Settled, Wait};
 use crate::address::Address;
-use crate::time::Steady;
+use crate::time::{MICROS, Steady};
 
 /// The index of the failures among the tables.
 const FAILED: usize = 0;
@@ -22,10 +30,29 @@ const FAILED: usize = 0;
 /// The index of what an address that waits asks for.
 const ATTEMPTS: usize = 1;
 
+/// How long a key is remembered that was proven, in microseconds.
+const REMEMBERED: u64 = 3600 * MICROS;
+
+/// What is known of failures, whatever the policy: it lives as long as the process.
+#[derive(Debug, Default)]
+pub(crate) struct FailureStore {
+    buckets: MemoryStore,
+    /// The digests of keys, with the moment at which each was proven last. Only keys of a policy
+    /// are among them, so there are never more than keys.
+    proven: DashMap<[u8; 32], AtomicU64, ahash::RandomState>,
+}
+
+impl FailureStore {
+    /// How many buckets there are.
+    pub(crate) fn count(&self) -> usize {
+        self.buckets.counts().into_iter().map(|(_, count)| count).sum()
+    }
+}
+
 /// The failure buckets of a policy, two for each address.
 #[derive(Clone, Debug)]
 pub(crate) struct Failures {
-    store: Arc<MemoryStore>,
+    store: Arc<FailureStore>,
     tables: Tables,
 }
 
@@ -34,20 +61,20 @@ pub(crate) struct Failures {
 pub(crate) struct MustWait(pub(crate) u64);
 
 impl Failures {
-    /// The buckets of `store`, which holds nothing else and lives as long as the process, under the
-    /// quota of a policy. Each of the two tables has at most `max_buckets`.
-    pub(crate) fn adopt(store: &Arc<MemoryStore>, quota: Quota, max_buckets: usize) -> Self {
+    /// What `store` knows, under the quota of a policy. Each of the two tables has at most
+    /// `max_buckets`.
+    pub(crate) fn adopt(store: &Arc<FailureStore>, quota: Quota, max_buckets: usize) -> Self {
         let limit = |name: &str| {
             let quota = PlanQuota { plan: None, rate: "".into(), quota };
             Limit::new(name.into(), vec![KeyPart::Address], vec![quota], max_buckets)
         };
-        let tables = store.adopt(&[limit("failures"), limit("attempts")]).tables;
+        let tables = store.buckets.adopt(&[limit("failures"), limit("attempts")]).tables;
         Self { store: store.clone(), tables }
     }
 
     /// Whether there is a token for one more failure of `address`. Takes none.
     pub(crate) fn check(&self, address: Address, now: Steady) -> Result<(), MustWait> {
-        let bucket = self.store.bucket(&Of(address));
+        let bucket = self.store.buckets.bucket(&Of(address));
         // Most addresses have never failed.
         match self.tables.kept(FAILED, bucket) {
             None => Ok(()),
@@ -63,17 +90,42 @@ impl Failures {
 
     /// Takes a token from the second bucket of an address that waits: for an attempt that memory
     /// alone does not prove.
-    #[allow(dead_code, reason = "for the pipeline that judges addresses that wait")]
     pub(crate) fn take_attempt(&self, address: Address, now: Steady) -> Result<(), MustWait> {
         self.take(ATTEMPTS, address, now)
     }
 
+    /// Whether the key with this digest was proven in the last hour.
+    pub(crate) fn remembers(&self, digest: &[u8; 32], now: Steady) -> bool {
+        let proven = self.store.proven.get(digest);
+        proven
+            .is_some_and(|at| now.micros().saturating_sub(at.load(Ordering::Relaxed)) < REMEMBERED)
+    }
+
+    /// Notes that the key with this digest was proven.
+    pub(crate) fn remember(&self, digest: &[u8; 32], now: Steady) {
+        match self.store.proven.get(digest) {
+            Some(at) => {
+                at.fetch_max(now.micros(), Ordering::Relaxed);
+            }
+            None => {
+                self.store.proven.insert(*digest, AtomicU64::new(now.micros()));
+            }
+        }
+    }
+
+    /// Forgets the keys that were not proven for an hour.
+    pub(crate) fn forget(&self, now: Steady) {
+        let is_recent =
+            |at: &AtomicU64| now.micros().saturating_sub(at.load(Ordering::Relaxed)) < REMEMBERED;
+        self.store.proven.retain(|_, at| is_recent(at));
+    }
+
     fn take(&self, table: usize, address: Address, now: Steady) -> Result<(), MustWait> {
-        self.settle(&mut charge(table, self.store.bucket(&Of(address)), 1), now)
+        self.settle(&mut charge(table, self.store.buckets.bucket(&Of(address)), 1), now)
     }
 
     fn settle(&self, charges: &mut Charges, now: Steady) -> Result<(), MustWait> {
-        match self.store.settle(&self.tables, charges, Settle::Take, now) {
+        match self.store.buckets.settle(&self.tables, charges, Settle::Take, now) {
             Settled::Granted => Ok(()),
             Settled::Refused => match self.tables.balance(charges).wait() {
                 Wait::Micros(wait) => Err(MustWait(wait)),
@@ -149,6 +201,25 @@ mod tests {
         assert_eq!(failures.take_attempt(address(1), at(0)), Err(MustWait(6_000_000)));
         assert!(failures.take_attempt(address(2), at(0)).is_ok());
         assert!(failures.take_attempt(address(1), at(6_000_000)).is_ok());
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_an_hour_after_its_last_proof() {
+        let (store, hour) = (Arc::default(), 3600 * MICROS);
+        let failures = Failures::adopt(&store, quota(3), 10);
+        let [one, other] = [[1; 32], [2; 32]];
+        assert!(!failures.remembers(&one, at(0)));
+        failures.remember(&one, at(0));
+        failures.remember(&one, at(MICROS));
+        // A request that came before another may note its proof after it.
+        failures.remember(&one, at(0));
+        failures.remember(&other, at(0));
+        let reloaded = Failures::adopt(&store, quota(2), 10);
+        assert!(reloaded.remembers(&one, at(hour)));
+        assert!(!reloaded.remembers(&other, at(hour)));
+        reloaded.forget(at(hour));
+        assert_eq!(store.proven.len(), 1);
+        assert!(!reloaded.remembers(&one, at(hour + MICROS)));
     }
 
     #[test]

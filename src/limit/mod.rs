@@ -41,13 +41,16 @@ mod store_laws;
 pub(crate) use bucket::{Standing, Wait};
 pub(crate) use bucket_id::{BucketId, BucketName, Parts};
 pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
-pub(crate) use failures::{Failures, MustWait};
+pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use crate::address::ClientAddress;
 use crate::claims::ClaimPath;
 
 /// A limit of the policy: one bucket for each value of its key.
@@ -58,6 +61,12 @@ pub(crate) struct Limit {
     pub(crate) per: Vec<KeyPart>,
     /// The quota of those without a plan first, then one for each plan.
     pub(crate) quotas: Vec<PlanQuota>,
+    /// Clients in these ranges are not counted.
+    pub(crate) exempt: Vec<IpNet>,
+    /// Whether clients are told of it.
+    pub(crate) published: bool,
+    /// What its tokens are: the quota unit of draft-ietf-httpapi-ratelimit-headers-11.
+    pub(crate) unit: Box<str>,
     /// Never more buckets than this.
     pub(crate) max_buckets: usize,
     /// The indices of the quotas of plans, in the order of the plans' names.
@@ -83,6 +92,8 @@ pub(crate) enum KeyPart {
     Global,
     Claim(ClaimPath),
     Header(http::HeaderName),
+    /// A parameter of the rule's path.
+    Path(Box<str>),
 }
 
 impl KeyPart {
@@ -95,11 +106,13 @@ impl KeyPart {
             Self::Global => "global".into(),
             Self::Claim(claim) => format!("claim:{}", claim.as_str()),
             Self::Header(name) => format!("header:{name}"),
+            Self::Path(name) => format!("path:{name}"),
         }
     }
 }
 
 impl Limit {
+    /// A limit that counts the requests of everybody, and that clients are told of.
     pub(crate) fn new(
         name: Arc<str>,
         per: Vec<KeyPart>,
@@ -109,7 +122,8 @@ impl Limit {
         // Lossless: a policy does not hold as many plans as would not fit.
         let mut by_plan: Box<[u32]> = (1..quotas.len() as u32).collect();
         by_plan.sort_by_key(|index| &quotas[*index as usize].plan);
-        Self { name, per, quotas, max_buckets, by_plan }
+        let (exempt, published, unit) = (Vec::new(), true, REQUESTS.into());
+        Self { name, per, quotas, exempt, published, unit, max_buckets, by_plan }
     }
 
     /// The index of the quota that holds for a client with `plan`.
@@ -127,10 +141,36 @@ impl Limit {
         self.per.iter().any(|part| matches!(part, KeyPart::Client | KeyPart::Claim(_)))
     }
 
+    /// Whether a client at this address is not counted. A proxy whose header could not be read is no
+    /// proof of where the client is, and neither is an address that proxies may share
+    /// (`is_forwarded`: the request names another one, which the policy does not look at).
+    #[inline]
+    pub(crate) fn exempts(&self, address: Option<ClientAddress>, is_forwarded: bool) -> bool {
+        !self.exempt.is_empty()
+            && !is_forwarded
+            && address.is_some_and(|address| address.check(&self.exempt).is_ok())
+    }
+
+    /// What its tokens are, where they are not requests.
+    pub(crate) fn other_unit(&self) -> Option<&str> {
+        (*self.unit != *REQUESTS).then_some(&*self.unit)
+    }
+
+    /// The parameters of the path that tell its buckets apart.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.per.iter().filter_map(|part| match part {
+            KeyPart::Path(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
     pub(crate) fn needs_address(&self) -> bool {
         self.per.contains(&KeyPart::Address)
     }
 }
+
+/// The unit of a limit that states none.
+pub(crate) const REQUESTS: &str = "requests";
 
 /// One token.
 pub(crate) const ONE: NonZeroU32 = NonZeroU32::MIN;

@@ -291,7 +291,7 @@ fn silence(faults: &mut Vec<Fault>, entries: &[(String, Place)]) -> Vec<Fault> {
 /// The part of a line that may be a raw secret: what is given to a key that holds secrets
 /// where people put them by mistake. Well-formed digests and names of variables are none.
 fn secret_part(line: &str) -> Range<usize> {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "key",
         "keys",
         "secret",
@@ -302,6 +302,7 @@ fn secret_part(line: &str) -> Range<usize> {
         "password",
         "token",
         "api_key",
+        "jwks_url",
     ];
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     for (equals, _) in line.match_indices('=') {
@@ -318,6 +319,8 @@ fn secret_part(line: &str) -> Range<usize> {
                     || (value.starts_with('[') && names.split(',').all(is_quoted_variable))
             }
             "keys" => value.starts_with('{'),
+            // A password in front of the host.
+            "jwks_url" => !text.contains('@'),
             _ => false,
         };
         if NAMES.contains(&name) && !harmless {

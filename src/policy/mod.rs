@@ -34,7 +34,7 @@ pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
 pub(crate) use reading::Oddity;
 pub(crate) use rule::{
-    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
 };
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;

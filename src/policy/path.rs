@@ -147,6 +147,14 @@ pub(super) fn values<'p>(
     })
 }
 
+/// The names of a pattern's parameters.
+pub(super) fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('/').filter_map(|segment| {
+        let (at, _) = parameter(segment)?;
+        Some(segment[at..].trim_matches(['{', '*', '}']))
+    })
+}
+
 /// How long the text of a pattern is in a path.
 fn literal_length(text: &str) -> usize {
     text.len() - text.matches("{{").count() - text.matches("}}").count()

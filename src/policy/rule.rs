@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
@@ -30,11 +29,12 @@ pub(crate) struct Rule {
     pub(crate) access: Access,
     /// Where requests may come from; anywhere when empty.
     pub(crate) addresses: Vec<IpNet>,
-    /// Indices of the policy's limits.
-    pub(crate) limits: Vec<usize>,
+    /// The limits that count it, each at its own cost.
+    pub(crate) limits: Vec<RuleLimit>,
     /// The same for requests without a credential; `None` where `limits` counts them too.
-    pub(crate) anonymous_limits: Option<Vec<usize>>,
-    pub(crate) cost: NonZeroU32,
+    pub(crate) anonymous_limits: Option<Vec<RuleLimit>>,
+    /// Whether an address that failed too often waits, though nobody is asked for a credential.
+    pub(crate) waits: bool,
     pub(crate) mode: Mode,
     /// What it is for, in the operator's words.
     pub(crate) description: Option<Box<str>>,
@@ -46,6 +46,15 @@ pub(crate) struct Rule {
     pub(crate) encoded_slashes: bool,
     /// The parameters of the path that decide, by name: those that claims or limits name.
     pub(crate) path_parameters: Vec<Box<str>>,
+}
+
+/// A limit of a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RuleLimit {
+    /// Its index among the policy's limits.
+    pub(crate) limit: usize,
+    /// The tokens that a request takes of it. 0 takes none, and is refused while there is none.
+    pub(crate) cost: u32,
 }
 
 /// The counters of a rule's requests. Each is made when it is first needed: finding one anew costs
@@ -175,7 +184,7 @@ impl Rule {
     }
 
     /// The limits that count a request of this caller; each request has those of its kind alone.
-    pub(crate) fn limits_of(&self, principal: Option<&Principal>) -> &[usize] {
+    pub(crate) fn limits_of(&self, principal: Option<&Principal>) -> &[RuleLimit] {
         match (&self.anonymous_limits, principal) {
             (Some(limits), None) => limits,
             _ => &self.limits,
@@ -187,11 +196,12 @@ impl Rule {
         self.demands().is_none_or(|demands| demands.anonymous == Anonymous::Admitted)
     }
 
-    /// All limits of the rule, each once.
+    /// The indices of all limits of the rule, each once.
     pub(crate) fn all_limits(&self) -> impl Iterator<Item = usize> {
-        let others = self.anonymous_limits.iter().flatten();
-        let others = others.filter(|limit| !self.limits.contains(limit));
-        self.limits.iter().chain(others).copied()
+        let of = |limit: &RuleLimit| limit.limit;
+        let is_new = move |limit: &usize| !self.limits.iter().any(|held| held.limit == *limit);
+        let others = self.anonymous_limits.iter().flatten().map(of).filter(is_new);
+        self.limits.iter().map(of).chain(others)
     }
 
     /// Whether the client's address lets it call; asked of everybody, on public rules too.

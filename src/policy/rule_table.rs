@@ -406,7 +406,7 @@ mod tests {
                 addresses: vec![],
                 limits: vec![],
                 anonymous_limits: None,
-                cost: crate::limit::ONE,
+                waits: false,
                 mode: Mode::Enforce,
                 description: None,
                 listed: true,

@@ -252,6 +252,18 @@ impl<'a> Section<'a> {
         Some(array.value.iter().filter_map(item).collect())
     }
 
+    /// The items of an array, of any types. `None` where the key is absent.
+    pub(crate) fn items(
+        &self,
+        name: &'static str,
+        expected: &str,
+        help: &str,
+    ) -> Option<&'a [Spanned<DeValue<'a>>]> {
+        let value = self.value(name)?;
+        let array = value.get_ref().as_array();
+        self.typed(name, value, array, expected, help).map(|array| &**array.value)
+    }
+
     /// Reads each text of an array by `parse`. `None` where the key is absent.
     pub(crate) fn list<T>(
         &self,

@@ -143,11 +143,17 @@ problems! {
             help: "name limits per address: `anonymous_limits = [\"per-address\"]`",
         }
         /// A range that is exempt from a limit, and holds proxies that are trusted.
-        #[allow(dead_code)]
         ExemptProxy { limit: Arc<str>, range: String } => {
             message: "the limit `{limit}` exempts proxies that are trusted",
             label: "overlaps with `trusted`",
-            help: "exempt the clients alone: a request whose forwarded header cannot be read comes from {range}",
+            help: "exempt clients alone: what a proxy sends without a forwarded header counts as its own, and {range} would exempt it",
+        }
+
+        /// `failures = "wait"` while no failures are counted.
+        WaitsForNothing => {
+            message: "the rule waits for failures that are not counted",
+            label: "has no effect while [failures] is off",
+            help: "remove it, or remove `enabled = false` from [failures]",
         }
 
         // Keys.

@@ -10,7 +10,7 @@ use crate::claims::ClaimMatch;
 use crate::credential::Kinds;
 use crate::denial::{DenialCode, Occurs};
 use crate::limit::Limit;
-use crate::policy::{Anonymous, Demands, Disclosure, Mode, Needs, Policy, Rule};
+use crate::policy::{Anonymous, Demands, Disclosure, Mode, Needs, Policy, Rule, RuleLimit};
 
 /// What is told of a policy.
 #[derive(Debug)]
@@ -51,6 +51,14 @@ impl Tokens<'_> {
     }
 }
 
+/// A limit that counts a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedBy<'p> {
+    pub(crate) limit: &'p Limit,
+    /// How many tokens a request takes.
+    pub(crate) cost: u32,
+}
+
 /// A rule.
 #[derive(Debug)]
 pub(crate) struct Entry<'p> {
@@ -69,9 +77,10 @@ pub(crate) struct Entry<'p> {
     pub(crate) issuers: String,
     /// Where calls may come from, in words; empty for anywhere.
     pub(crate) networks: String,
-    pub(crate) limits: Vec<&'p Limit>,
-    /// The limits of requests without a credential, where these have limits of their own.
-    pub(crate) anonymous_limits: Option<Vec<&'p Limit>>,
+    /// Those that clients are told of.
+    pub(crate) limits: Vec<CountedBy<'p>>,
+    /// The same for requests without a credential, where these have limits of their own.
+    pub(crate) anonymous_limits: Option<Vec<CountedBy<'p>>>,
     /// The codes that can occur, in the order of the catalogue.
     pub(crate) codes: Vec<Occurrence>,
 }
@@ -132,9 +141,6 @@ impl<'p> Entry<'p> {
             (_, false) => "certain networks only".into(),
             (ranges, true) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        let limits = |limits: &[usize]| -> Vec<&'p Limit> {
-            limits.iter().map(|limit| &policy.limits[*limit]).collect()
-        };
         Self {
             rule,
             methods: methods(policy, rule),
@@ -144,17 +150,25 @@ impl<'p> Entry<'p> {
             any: any.collect(),
             issuers: listed(&taken, " or "),
             networks,
-            limits: limits(&rule.limits),
-            anonymous_limits: rule.anonymous_limits.as_deref().map(limits),
+            limits: published(policy, &rule.limits),
+            anonymous_limits: (rule.anonymous_limits.as_deref())
+                .map(|limits| (limits.is_empty(), published(policy, limits)))
+                .filter(|(counts_nothing, told)| *counts_nothing || !told.is_empty())
+                .map(|(_, told)| told),
             codes: (codes_of(policy, rule).into_iter())
                 .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
                 .collect(),
         }
     }
 
-    /// Whether any request is counted.
+    /// The limits of all requests that clients are told of.
+    pub(crate) fn all_limits(&self) -> impl Iterator<Item = &CountedBy<'p>> {
+        self.limits.iter().chain(self.anonymous_limits.iter().flatten())
+    }
+
+    /// Whether clients are told of any limit.
     pub(crate) fn has_limits(&self) -> bool {
-        self.rule.all_limits().next().is_some()
+        self.all_limits().next().is_some()
     }
 
     /// Whether the rule asks for a credential of which none is configured.
@@ -189,6 +203,24 @@ impl<'p> Entry<'p> {
         credentials
     }
 
+    /// What a request takes of the limits, in words. `code` sets names off from words.
+    pub(crate) fn cost(&self, code: impl Fn(&str) -> String) -> String {
+        let costs = || self.all_limits().map(|counted| counted.cost);
+        match costs().next() {
+            Some(one) if one > 0 && costs().all(|cost| cost == one) => {
+                format!("counts as {one} in each limit")
+            }
+            _ => {
+                let cost = |counted: &CountedBy<'_>| match (&*counted.limit.name, counted.cost) {
+                    (name, 0) => format!("nothing in {}, which must not be empty", code(name)),
+                    (name, cost) => format!("{cost} in {}", code(name)),
+                };
+                let costs: Vec<String> = self.all_limits().map(cost).collect();
+                format!("counts as {}", costs.join(", "))
+            }
+        }
+    }
+
     /// Whether the rule decides and logs, and lets every request pass.
     pub(crate) fn is_on_trial(&self) -> bool {
         self.rule.mode == Mode::Shadow
@@ -221,6 +253,12 @@ fn alternative(needs: &Needs, is_detailed: bool) -> String {
     let parts = parts.iter().filter(|(_, items)| !items.is_empty());
     let parts: Vec<String> = parts.map(|(what, items)| format!("{what} {items}")).collect();
     parts.join(" and ")
+}
+
+/// Those of these limits that clients are told of.
+fn published<'p>(policy: &'p Policy, limits: &[RuleLimit]) -> Vec<CountedBy<'p>> {
+    let counted = |of: &RuleLimit| CountedBy { limit: &policy.limits[of.limit], cost: of.cost };
+    limits.iter().map(counted).filter(|counted| counted.limit.published).collect()
 }
 
 /// The methods of a rule, in words. One that names none leaves those to others of its path.
@@ -260,7 +298,11 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Guarded => demands.is_some(),
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),
-        Occurs::Failures => demands.is_some() && policy.failures.is_some(),
+        Occurs::RemoteKeys => {
+            let mut issuers = policy.issuers.iter();
+            accepts(Kind::Token) && issuers.any(|issuer| issuer.keys.remote().is_some())
+        }
+        Occurs::Failures => (demands.is_some() || rule.waits) && policy.failures.is_some(),
         Occurs::Scopes => asks(|demands| demands.all_needs().any(Needs::has_scopes)),
         Occurs::Roles => asks(|demands| demands.all_needs().any(|needs| !needs.roles.is_empty())),
         Occurs::Claims => asks(|demands| demands.all_needs().any(|needs| !needs.claims.is_empty())),

@@ -89,7 +89,8 @@ fn known(policy: &Policy, rule: &Rule, member: &str) -> Known {
             demanded(|needs| !needs.roles.is_empty(), |needs| strings(&needs.roles))
         }
         "limits" => {
-            let names = rule.all_limits().map(|limit| policy.limits[limit].name.to_string());
+            let limits = rule.all_limits().map(|limit| &policy.limits[limit]);
+            let names = limits.filter(|limit| limit.published).map(|limit| limit.name.to_string());
             list(names.collect(), " and ")
         }
         _ => Known::Told,

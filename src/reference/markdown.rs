@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Api;
-use super::handbook::{Entry, Handbook, Occurrence};
+use super::handbook::{CountedBy, Entry, Handbook, Occurrence};
 use super::json::Json;
 use super::page::{HEADINGS, Page, Row, rows};
 use super::sample::Sample;
@@ -271,7 +271,7 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
     row("Tokens of", entry.issuers.clone());
     row("Networks", entry.networks.clone());
     if entry.has_limits() {
-        row("Cost", format!("counts as {} in each limit", rule.cost));
+        row("Cost", entry.cost(|name| text::code(name)));
     }
     text += &limits("", &entry.limits);
     match entry.anonymous_limits.as_deref() {
@@ -293,14 +293,14 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
 }
 
 /// A table of limits, below this sentence.
-fn limits(about: &str, limits: &[&Limit]) -> String {
+fn limits(about: &str, limits: &[CountedBy<'_>]) -> String {
     if limits.is_empty() {
         return String::new();
     }
     let mut text = if about.is_empty() { String::new() } else { format!("\n{about}\n") };
     text +=
         "\n| limit | counted for | plan | refills | at once |\n| --- | --- | --- | --- | --- |\n";
-    for limit in limits {
+    for CountedBy { limit, .. } in limits {
         limit.quotas.iter().for_each(|plan| text += &quota(limit, plan));
     }
     text
@@ -321,11 +321,13 @@ fn is_of_credentials(occurring: &Occurrence) -> bool {
 }
 
 fn quota(limit: &Limit, plan: &PlanQuota) -> String {
+    let unit = limit.other_unit().map_or(String::new(), |unit| format!(", in {unit}"));
     let per: Vec<String> = limit.per.iter().map(|part| part.text()).collect();
     format!(
-        "| `{}` | {} | {} | {} | {} |\n",
+        "| `{}` | {}{} | {} | {} | {} |\n",
         limit.name,
         per.join(" and "),
+        unit,
         plan.plan.as_deref().unwrap_or("any other"),
         plan.rate,
         plan.quota.burst()

@@ -81,32 +81,32 @@ impl KeyTable {
         self.slots.iter().flatten()
     }
 
-    /// Proves the key that was presented, from `address` at `now`.
+    /// Whether its keys may be of a form that people choose, and others guess.
+    pub(crate) fn is_guessable(&self) -> bool {
+        self.format == KeyFormat::Any
+    }
+
+    /// The key that was presented, by its whole text.
     ///
     /// # Errors
     ///
     /// The first check that failed, in the order of the module docs.
-    pub(crate) fn verify(
-        &self,
-        key: &KeyText<'_>,
-        address: Option<ClientAddress>,
-        now: impl FnOnce() -> Wall,
-    ) -> Result<Principal, KeyError> {
-        let record = match key {
-            KeyText::One(key) => self.find(key)?,
-            KeyText::Parts(user, password) => match (self.find(user), self.find(password)) {
-                (Ok(_), Ok(_)) => return Err(KeyError::Two),
-                (Ok(record), Err(_)) | (Err(_), Ok(record)) => record,
-                (Err(error), Err(_)) => return Err(error),
-            },
-        };
-        check(record, address, now)?;
-        Ok(Principal::of_key(record))
+    pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
+        match key {
+            KeyText::One(key) => self.find_one(key),
+            KeyText::Parts(user, password) => {
+                match (self.find_one(user), self.find_one(password)) {
+                    (Ok(_), Ok(_)) => Err(KeyError::Two),
+                    (Ok(found), Err(_)) | (Err(_), Ok(found)) => Ok(found),
+                    (Err(error), Err(_)) => Err(error),
+                }
+            }
+        }
     }
 
-    fn find(&self, key: &[u8]) -> Result<&Arc<KeyRecord>, KeyError> {
+    fn find_one(&self, key: &[u8]) -> Result<FoundKey<'_>, KeyError> {
         self.format.check(key).map_err(KeyError::Malformed)?;
-        self.look_up(key).ok_or(KeyError::Unknown)
+        self.look_up(key).map(FoundKey).ok_or(KeyError::Unknown)
     }
 
     fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
@@ -127,6 +127,30 @@ impl KeyTable {
 impl fmt::Debug for KeyTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyTable").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// A key of the policy, which was presented whole: it may be revoked, or not valid now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundKey<'k>(&'k Arc<KeyRecord>);
+
+impl FoundKey<'_> {
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
+    }
+
+    /// Proves its client, from `address` at `now`.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed, in the order of the module docs.
+    pub(crate) fn prove(
+        self,
+        address: Option<ClientAddress>,
+        now: impl FnOnce() -> Wall,
+    ) -> Result<Principal, KeyError> {
+        check(self.0, address, now)?;
+        Ok(Principal::of_key(self.0))
     }
 }
 
@@ -180,7 +204,7 @@ mod tests {
     }
 
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match table.verify(key, None, || Wall::from_seconds(0)) {
+        match table.find(key).and_then(|found| found.prove(None, || Wall::from_seconds(0))) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
@@ -254,7 +278,7 @@ mod tests {
         now: u64,
     ) -> Result<Principal, KeyError> {
         let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
-        table.verify(&one("key"), address, || Wall::from_seconds(now))
+        table.find(&one("key")).and_then(|found| found.prove(address, || Wall::from_seconds(now)))
     }
 
     fn office(address: [u8; 4]) -> Option<ClientAddress> {
@@ -286,7 +310,8 @@ mod tests {
     #[test]
     fn the_time_is_not_read_for_a_key_that_is_always_valid() {
         let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
-        assert!(table.verify(&one("key"), None, || panic!("nobody asked")).is_ok());
+        let found = table.find(&one("key")).unwrap();
+        assert!(found.prove(None, || panic!("nobody asked")).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::HeaderName;
 use jsonwebtoken::Algorithm;
 
 use super::fingerprint::Fingerprint;
-use super::key_set::KeySet;
+use super::key_set::IssuerKeys;
 use crate::claims::{ClaimMatch, ClaimPath, Claims, Pattern, text};
 use crate::scope::{Scope, ScopeHierarchy};
 
@@ -22,7 +22,7 @@ pub(crate) struct Issuer {
     pub(crate) audiences: Audiences,
     pub(crate) audience_claim: ClaimNames,
     pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) keys: KeySet,
+    pub(crate) keys: IssuerKeys,
     /// The header that holds its tokens, bare; `None` for `Authorization: Bearer`.
     pub(crate) header: Option<HeaderName>,
     /// How far clocks may differ.
@@ -108,7 +108,7 @@ impl Issuer {
         iss: Iss,
         audiences: Audiences,
         algorithms: Vec<Algorithm>,
-        keys: KeySet,
+        keys: impl Into<IssuerKeys>,
     ) -> Self {
         Self {
             name,
@@ -116,7 +116,7 @@ impl Issuer {
             audiences,
             audience_claim: ClaimNames::of("aud"),
             algorithms,
-            keys,
+            keys: keys.into(),
             header: None,
             leeway: Duration::from_secs(30),
             max_lifetime: None,
@@ -153,7 +153,7 @@ impl Issuer {
         grants.is_none_or(|grants| what(grants).iter().any(|pattern| pattern.fits(text)))
     }
 
-    /// Over all settings and keys.
+    /// Over all settings, and over keys that are fixed.
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
         let (settings, keys) = (format!("{self:?}"), self.keys.fingerprint()?);
         Fingerprint::of([settings.as_bytes(), keys.as_bytes()])

@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::fingerprint::Fingerprint;
 use super::issuer::{Iss, Issuer};
+use super::key_set::KeyVersion;
 use super::proven_token::{ProvenBy, ProvenToken};
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
@@ -129,18 +130,21 @@ impl Issuers {
 
     /// The issuer that a token was proven by, where it is still the same in every setting and key.
     pub(super) fn of(&self, proven: &ProvenToken) -> Option<&Known> {
+        let by = &proven.issuer;
         let is_same = |known: &&Known| {
-            known.fingerprint.is_some() && known.fingerprint == proven.issuer.fingerprint
+            known.fingerprint.is_some()
+                && known.fingerprint == by.fingerprint
+                && known.issuer.keys.version() == Some(by.keys)
         };
         // Its place is the same too, unless the policy was changed.
-        let known = self.known.get(proven.issuer.index as usize).filter(is_same);
+        let known = self.known.get(by.index as usize).filter(is_same);
         known.or_else(|| self.known.iter().find(is_same))
     }
 
-    /// How a token that this issuer proves remembers it.
-    pub(super) fn remembered(&self, index: usize) -> ProvenBy {
+    /// How a token that this issuer proves by these of its keys remembers it.
+    pub(super) fn remembered(&self, index: usize, keys: KeyVersion) -> ProvenBy {
         let fingerprint = self.known.get(index).and_then(|known| known.fingerprint);
-        ProvenBy { index: u32::try_from(index).unwrap_or(u32::MAX), fingerprint }
+        ProvenBy { index: u32::try_from(index).unwrap_or(u32::MAX), fingerprint, keys }
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {

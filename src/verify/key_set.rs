@@ -5,8 +5,26 @@
 //! round, whatever a token's header says (RFC 8725 sections 3.1 and 3.2). Public keys are
 //! parsed once, here, and not for each token.
 
+mod discovery;
+mod fetch;
+mod lifetime;
+mod refresher;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
+mod source;
+
+pub(crate) use discovery::check_address;
+pub(crate) use fetch::{IS_AVAILABLE, check_ca};
+pub(crate) use remote::{
+    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
+};
+pub(crate) use source::IssuerKeys;
+pub(super) use source::KeyVersion;
+
 use aws_lc_rs::hmac;
 use jsonwebtoken::Algorithm;
+use smallvec::SmallVec;
 
 use super::algorithm::hmac_hash;
 use super::fingerprint::Fingerprint;
@@ -32,8 +50,6 @@ pub(crate) enum KeySetError {
     AlgorithmDoesNotFit,
     /// No key has this `kid`; or the token names none and not exactly one key fits.
     Unknown,
-    /// The signature does not fit the key, or any of those that were tried.
-    Signature,
 }
 
 impl KeySet {
@@ -79,6 +95,10 @@ impl KeySet {
         Ok((Self { keys, by_id: true }, troubles))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Adds the keys of another file.
     pub(crate) fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
@@ -105,34 +125,38 @@ impl KeySet {
         }
     }
 
-    /// Checks the signature of a token with this `alg` and `kid`.
-    pub(crate) fn verify(
+    /// The keys that a token with this `alg` and `kid` may be signed with.
+    ///
+    /// # Errors
+    ///
+    /// When no key fits, or more than one without a `kid` to choose by.
+    pub(super) fn fitting(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), KeySetError> {
-        let passes = |check: &Check| check.passes(message, signature);
+    ) -> Result<Fitting<'_>, KeySetError> {
         let mut fitting = self.keys.iter().filter_map(|key| key.check(algorithm));
-        let is_signed = match (self.by_id, kid) {
+        match (self.by_id, kid) {
             (false, _) => {
-                let first = fitting.next().ok_or(KeySetError::AlgorithmDoesNotFit)?;
-                passes(first) || fitting.any(passes)
+                let fitting: SmallVec<_> = fitting.collect();
+                match fitting.is_empty() {
+                    true => Err(KeySetError::AlgorithmDoesNotFit),
+                    false => Ok(Fitting(fitting)),
+                }
             }
             (true, Some(kid)) => {
                 let has_id = |key: &&VerifyingKey| key.id.as_deref() == Some(kid);
                 let mut named = self.keys.iter().filter(has_id).peekable();
                 named.peek().ok_or(KeySetError::Unknown)?;
                 let check = named.find_map(|key| key.check(algorithm));
-                passes(check.ok_or(KeySetError::AlgorithmDoesNotFit)?)
+                let check = check.ok_or(KeySetError::AlgorithmDoesNotFit)?;
+                Ok(Fitting(SmallVec::from_slice(&[check])))
             }
             (true, None) => match (fitting.next(), fitting.next()) {
-                (Some(only), None) => passes(only),
-                _ => return Err(KeySetError::Unknown),
+                (Some(only), None) => Ok(Fitting(SmallVec::from_slice(&[only]))),
+                _ => Err(KeySetError::Unknown),
             },
-        };
-        if is_signed { Ok(()) } else { Err(KeySetError::Signature) }
+        }
     }
 
     /// Over all keys, their ids and what they are used for.
@@ -141,6 +165,15 @@ impl KeySet {
         let described = format!("{self:?}");
         let keys = keys.iter().map(Fingerprint::as_bytes);
         Fingerprint::of(keys.chain([described.as_bytes()]))
+    }
+}
+
+/// Keys that fit a token, of which one has to have signed it.
+pub(super) struct Fitting<'s>(SmallVec<[&'s Check; 2]>);
+
+impl Fitting<'_> {
+    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.iter().any(|check| check.passes(message, signature))
     }
 }
 
@@ -161,6 +194,16 @@ mod tests {
 
     fn signed(pair: &Ed25519KeyPair) -> Vec<u8> {
         pair.sign(MESSAGE).as_ref().to_vec()
+    }
+
+    fn verify(
+        set: &KeySet,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, KeySetError> {
+        set.fitting(algorithm, kid).map(|fitting| fitting.signed(message, signature))
     }
 
     /// A JWK set of the keys with these ids.
@@ -186,9 +229,9 @@ mod tests {
             let alone = KeySet::from_secrets([&secret[..]], &algorithms);
             for algorithm in algorithms {
                 let tag = alone.sign(algorithm, MESSAGE).unwrap();
-                assert_eq!(both.verify(algorithm, Some("any"), MESSAGE, &tag), Ok(()));
-                let other = both.verify(algorithm, None, b"another", &tag);
-                assert_eq!(other, Err(KeySetError::Signature));
+                assert_eq!(verify(&both, algorithm, Some("any"), MESSAGE, &tag), Ok(true));
+                let other = verify(&both, algorithm, None, b"another", &tag);
+                assert_eq!(other, Ok(false));
             }
         }
         let first = KeySet::from_secrets([&new[..]], &algorithms);
@@ -200,7 +243,7 @@ mod tests {
         let secret = KeySet::from_secrets([&[1; 32][..]], &[HS256]);
         let tag = secret.sign(HS256, MESSAGE).unwrap();
         for other in [HS512, EdDSA] {
-            let verified = secret.verify(other, None, MESSAGE, &tag);
+            let verified = verify(&secret, other, None, MESSAGE, &tag);
             assert_eq!(verified, Err(KeySetError::AlgorithmDoesNotFit), "{other:?}");
         }
         // A public key is known to everybody, so it must not pass for a secret.
@@ -208,7 +251,7 @@ mod tests {
         let public = set(&[(Some("a"), &pair)]);
         let forged = KeySet::from_secrets([pair.public_key().as_ref()], &[HS256]);
         let tag = forged.sign(HS256, MESSAGE).unwrap();
-        let verified = public.verify(HS256, Some("a"), MESSAGE, &tag);
+        let verified = verify(&public, HS256, Some("a"), MESSAGE, &tag);
         assert_eq!(verified, Err(KeySetError::AlgorithmDoesNotFit));
         assert_eq!(public.sign(EdDSA, MESSAGE), None, "and signs nothing");
     }
@@ -217,10 +260,10 @@ mod tests {
     fn the_key_with_the_id_of_the_token_proves_it_and_no_other() {
         let (one, two) = (pair(1), pair(2));
         let set = set(&[(Some("one"), &one), (Some("two"), &two)]);
-        let verify = |id, pair| set.verify(EdDSA, id, MESSAGE, &signed(pair));
-        assert_eq!(verify(Some("one"), &one), Ok(()));
-        assert_eq!(verify(Some("two"), &two), Ok(()));
-        assert_eq!(verify(Some("two"), &one), Err(KeySetError::Signature));
+        let verify = |id, pair| verify(&set, EdDSA, id, MESSAGE, &signed(pair));
+        assert_eq!(verify(Some("one"), &one), Ok(true));
+        assert_eq!(verify(Some("two"), &two), Ok(true));
+        assert_eq!(verify(Some("two"), &one), Ok(false));
         assert_eq!(verify(Some("three"), &one), Err(KeySetError::Unknown));
         assert_eq!(verify(None, &one), Err(KeySetError::Unknown), "either could be meant");
     }
@@ -230,8 +273,8 @@ mod tests {
         let one = pair(1);
         for id in [Some("one"), None] {
             let set = set(&[(id, &one)]);
-            assert_eq!(set.verify(EdDSA, None, MESSAGE, &signed(&one)), Ok(()));
-            let other = set.verify(EdDSA, Some("two"), MESSAGE, &signed(&one));
+            assert_eq!(verify(&set, EdDSA, None, MESSAGE, &signed(&one)), Ok(true));
+            let other = verify(&set, EdDSA, Some("two"), MESSAGE, &signed(&one));
             assert_eq!(other, Err(KeySetError::Unknown));
         }
     }

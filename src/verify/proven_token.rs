@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::fingerprint::Fingerprint;
+use super::key_set::KeyVersion;
 use crate::claims::text;
 use crate::principal::Principal;
 use crate::time::Wall;
@@ -37,4 +38,5 @@ pub(crate) struct ProvenBy {
     /// Its place among the issuers at that time.
     pub(super) index: u32,
     pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) keys: KeyVersion,
 }

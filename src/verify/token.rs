@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
 use memchr::{memchr, memrchr};
 
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::KeySetError;
+use super::key_set::{Fitting, KeySet, KeySetError, Wait};
 use super::proven_token::ProvenToken;
 use crate::claims::StrictObject;
 use crate::time::Wall;
@@ -37,11 +38,9 @@ pub(crate) enum TokenError {
     IssuerUnknown,
     AlgorithmNotAllowed(Arc<Issuer>),
     KeyUnknown(Arc<Issuer>),
-    SignatureInvalid {
-        issuer: Arc<Issuer>,
-        /// Whether its `kid` chose the key: then that key was found.
-        by_id: bool,
-    },
+    SignatureInvalid(Arc<Issuer>, ChosenBy),
+    /// The keys of the issuer are fetched, and could not be: nothing is known of the token.
+    KeySourceUnavailable(Arc<Issuer>),
     Expired {
         at: u64,
         /// Unix seconds of `iat`, where the token has one that can be read.
@@ -76,6 +75,15 @@ pub(crate) enum TokenError {
     },
 }
 
+/// How the key was chosen that a signature does not fit.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum ChosenBy {
+    /// The token names it.
+    Kid,
+    /// It is the only one that fits the algorithm, or all that do were tried.
+    Algorithm,
+}
+
 /// What is wrong with a claim.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -107,15 +115,21 @@ pub(crate) enum ClaimFault {
 }
 
 impl Issuers {
-    /// Proves a token, where it is one that `accepts` names, at `now`.
-    pub(crate) fn verify(
+    /// Proves a token, where it is one that `accepts` names, at `now`. `before` is asked
+    /// before a signature is verified, which costs far more than all else: it may refuse.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed, or what `before` says.
+    pub(crate) fn prove<E: From<TokenError>>(
         &self,
         token: &[u8],
         accepts: Accepts<'_>,
         now: Wall,
-    ) -> Result<ProvenToken, TokenError> {
+        before: impl FnOnce() -> Result<(), E>,
+    ) -> Result<ProvenToken, E> {
         if token.len() > self.max_bytes() {
-            return Err(TokenError::TooLarge);
+            return Err(TokenError::TooLarge.into());
         }
         let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
         let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
@@ -126,31 +140,40 @@ impl Issuers {
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
         let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
-        chosen.issuer.check_signature(&header, parts.signed, signature)?;
-        let by = self.remembered(chosen.index);
-        chosen.check_claims(&header, &claims, by, now)
+        let issuer = chosen.issuer;
+        let algorithm = issuer.algorithm(&header)?;
+        let current = issuer.keys.current();
+        let current = current.ok_or_else(|| TokenError::KeySourceUnavailable(issuer.clone()))?;
+        let keys = issuer.fitting(current.keys(), algorithm, &header)?;
+        before()?;
+        if !keys.signed(parts.signed, signature) {
+            let is_named = header.kid.is_some() && keys.is_by_id();
+            let by = if is_named { ChosenBy::Kid } else { ChosenBy::Algorithm };
+            return Err(TokenError::SignatureInvalid(issuer.clone(), by).into());
+        }
+        let by = self.remembered(chosen.index, current.version());
+        Ok(chosen.check_claims(&header, &claims, by, now)?)
     }
 }
 
 impl Issuer {
-    fn check_signature(
-        self: &Arc<Self>,
-        header: &Header<'_>,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<(), TokenError> {
-        let algorithm = (header.algorithm)
+    /// The algorithm of a token with this header, where it is on the list.
+    fn algorithm(self: &Arc<Self>, header: &Header<'_>) -> Result<Algorithm, TokenError> {
+        (header.algorithm)
             .filter(|algorithm| self.algorithms.contains(algorithm))
-            .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))?;
-        self.keys.verify(algorithm, header.kid.as_deref(), signed, signature).map_err(|error| {
-            match error {
-                KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
-                KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
-                KeySetError::Signature => TokenError::SignatureInvalid {
-                    issuer: self.clone(),
-                    by_id: header.kid.is_some() && self.keys.is_by_id(),
-                },
-            }
+            .ok_or_else(|| TokenError::AlgorithmNotAllowed(self.clone()))
+    }
+
+    /// Those of the `keys` that may have signed a token with this header.
+    fn fitting<'k>(
+        self: &Arc<Self>,
+        keys: &'k KeySet,
+        algorithm: Algorithm,
+        header: &Header<'_>,
+    ) -> Result<Fitting<'k>, TokenError> {
+        keys.fitting(algorithm, header.kid.as_deref()).map_err(|error| match error {
+            KeySetError::AlgorithmDoesNotFit => TokenError::AlgorithmNotAllowed(self.clone()),
+            KeySetError::Unknown => TokenError::KeyUnknown(self.clone()),
         })
     }
 }
@@ -165,8 +188,31 @@ impl TokenError {
                 | Self::IssuerUnknown
                 | Self::AlgorithmNotAllowed(_)
                 | Self::KeyUnknown(_)
-                | Self::SignatureInvalid { .. }
+                | Self::SignatureInvalid(..)
         )
+    }
+
+    /// Whether the keys of the issuer are fetched and may have changed, and a refresh may begin or
+    /// has begun: then the refusal is not the last word, and no failed attempt.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        self.source().and_then(|issuer| issuer.keys.remote()).is_some_and(|keys| keys.may_ask())
+    }
+
+    /// Begins a refresh of the issuer's keys, or joins the one that has begun, where other keys
+    /// could change the refusal. The future ends with the refresh, or after half a second; then the
+    /// token is to be judged once more. `None` where there is nothing to wait for.
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        self.source()?.keys.remote()?.ask()
+    }
+
+    /// The issuer whose keys, were they others, could change the refusal.
+    fn source(&self) -> Option<&Arc<Issuer>> {
+        match self {
+            Self::KeyUnknown(issuer)
+            | Self::KeySourceUnavailable(issuer)
+            | Self::SignatureInvalid(issuer, ChosenBy::Algorithm) => Some(issuer),
+            _ => None,
+        }
     }
 }
 
@@ -228,10 +274,11 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let issuers = Issuers::new(Vec::new(), 8192);
-            let _ = issuers.verify(&bytes, TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let verify = |token: &[u8]| issuers.prove(token, TokenPlace::Authorization.into(), Wall::from_seconds(0), || Ok::<_, TokenError>(()));
+            let _ = verify(&bytes);
             let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             let token = format!("{}.{}.{}", encoded(&bytes), encoded(&bytes), encoded(&bytes));
-            let _ = issuers.verify(token.as_bytes(), TokenPlace::Authorization.into(), Wall::from_seconds(0));
+            let _ = verify(token.as_bytes());
         }
 
         #[test]

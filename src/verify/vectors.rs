@@ -81,7 +81,8 @@ fn is_accepted(jws: &str, keys: &KeySet, algorithms: &[Algorithm]) -> bool {
     let Some(algorithm) = header.algorithm.filter(|it| algorithms.contains(it)) else {
         return false;
     };
-    keys.verify(algorithm, header.kid.as_deref(), parts.signed, &rest[end..]).is_ok()
+    let fitting = keys.fitting(algorithm, header.kid.as_deref());
+    fitting.is_ok_and(|keys| keys.signed(parts.signed, &rest[end..]))
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::support::{
     self, Answer, NOW, Server, bearer, claims, header, key, token, token_of_text,
 };
 
-/// These come with key sets by URL, stores over the network, and revocation.
-const LATER: [&str; 3] = ["key_source_unavailable", "limiter_unavailable", "token_revoked"];
+/// These come with stores over the network, and revocation.
+const LATER: [&str; 2] = ["limiter_unavailable", "token_revoked"];
 
 /// These stand in the place of others, at `disclosure = "minimal"`.
 const GROUPS: [&str; 4] =
@@ -55,6 +55,12 @@ pub(super) fn vectors(denial: &str) -> Vectors {
 {good_entry}{expired_entry}{early_entry}{revoked_entry}{bound_entry}
 {issuer}
 obtain = "https://id.example.com/docs"
+[[issuer]]
+name = "down"
+iss = "https://down.example.com/"
+audiences = ["https://api.example.com"]
+algorithms = ["EdDSA"]
+keys = {{ jwks_url = "http://127.0.0.1:1/jwks.json" }}
 [failures]
 rate = "1/hour"
 burst = 2
@@ -100,6 +106,8 @@ credentials = ["token"]
     let twice = token_of_text(&header().to_string(), r#"{"iss":"a","x":{"a":1,"a":2}}"#);
     let large = format!("Bearer {}", "a".repeat(9000));
     let auth = "authorization";
+    let mut of_down = claims();
+    of_down["iss"] = "https://down.example.com/".into();
     let mut requests = vec![
         vector("credentials_missing", "/orders", &[]),
         vector("credentials_multiple", "/orders", &[("x-api-key", &good), (auth, &good_token)]),
@@ -142,6 +150,11 @@ credentials = ["token"]
             "token_signature_invalid",
             "/orders",
             &[(auth, &format!("{}A", &good_token[..good_token.len() - 2]))],
+        ),
+        vector(
+            "key_source_unavailable",
+            "/orders",
+            &[(auth, &format!("Bearer {}", token(&json!({"alg": "EdDSA"}), &of_down)))],
         ),
         vector("token_expired", "/orders", &[(auth, &with(&|c| c["exp"] = (NOW - 31).into()))]),
         vector(
@@ -323,6 +336,7 @@ async fn modes_differ_in_the_status_alone() {
         ("rate_limited", 429),
         ("too_many_failures", 429),
         ("decision_failed", 503),
+        ("key_source_unavailable", 503),
         ("api_key_address_not_allowed", 403),
         ("insufficient_scope", 403),
         ("insufficient_role", 403),
@@ -335,7 +349,7 @@ async fn modes_differ_in_the_status_alone() {
     let servers = (serve(&uniform.policy).await, serve(&standard.policy).await);
     for (one, other) in uniform.requests.iter().zip(&standard.requests) {
         let (first, second) = (provoke(&servers.0, one).await, provoke(&servers.1, other).await);
-        let is_ours = one.code == "decision_failed";
+        let is_ours = ["decision_failed", "key_source_unavailable"].contains(&one.code);
         assert_eq!(first.status.as_u16(), if is_ours { 503 } else { 403 }, "{}", one.code);
         // The forgotten route is outside of the gate, so the mode does not reach it.
         let expected = statuses.get(one.code).copied().unwrap_or(401);

@@ -659,6 +659,29 @@ async fn documents_tell_what_rules_ask_for() {
 }
 
 #[tokio::test]
+async fn limits_of_nobody_have_costs_of_their_own_and_are_bound_to_the_path() {
+    let (good, entry) = key("g", "octo", "");
+    let server = trial(&format!(
+        "version = 1\n[api_keys]\n{entry}\
+         [[limit]]\nname = \"each\"\nrate = \"9/hour\"\nper = [\"client\"]\n\
+         [[limit]]\nname = \"shop\"\nrate = \"4/hour\"\nper = [\"path:id\"]\n\
+         [[limit]]\nname = \"nobody\"\nrate = \"9/hour\"\nper = [\"address\"]\n\
+         [[rule]]\nname = \"shops\"\npath = \"/shops/{{id}}\"\ncredentials = [\"api_key\", \"none\"]\nlimits = [\"each\"]\n\
+         anonymous_limits = [{{ limit = \"shop\", cost = 2 }}, {{ limit = \"nobody\", cost = 0 }}]\n"
+    ))
+    .await;
+    for expected in ["ok", "ok", "rate_limited"] {
+        assert_eq!(outcome(&server.get("/shops/a", &[]).await), expected);
+    }
+    // Another spelling is no other bucket, and what others may read as another value is refused.
+    assert_eq!(outcome(&server.get("/shops/%61", &[]).await), "rate_limited");
+    assert_eq!(outcome(&server.get("/shops/a;b", &[]).await), "no_matching_rule");
+    assert_eq!(outcome(&server.get("/shops/b", &[]).await), "ok");
+    let answer = server.get("/shops/a", &[("x-api-key", &good)]).await;
+    assert!(answer.line("ratelimit").unwrap().starts_with("\"each\";r=8"));
+}
+
+#[tokio::test]
 async fn what_is_presented_is_never_taken_for_nothing() {
     let (good, entry) = key("g", "octo", "");
     let (gone, gone_entry) = key("r", "octo", "expires = 2021-01-01T00:00:00Z");

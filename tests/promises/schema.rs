@@ -30,8 +30,8 @@ fn close(schema: &mut Value) {
             if let Some(open) = members.remove("anyOf") {
                 members.insert("enum".into(), open[0]["enum"].clone());
             }
-            // The schemes of keys are chosen by a policy.
-            let is_closed = |name: &String| name != "scheme";
+            // The schemes of keys and the units of limits are chosen by a policy.
+            let is_closed = |name: &String| name != "scheme" && name != "unit";
             members
                 .iter_mut()
                 .filter(|(name, _)| is_closed(name))

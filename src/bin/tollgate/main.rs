@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tollgate::{OpenError, Tollgate};
+use tollgate::{OpenError, Tollgate, workbench};
 
 /// Authorization and rate limiting that says why.
 #[derive(Parser)]
@@ -75,9 +75,9 @@ fn main() -> ExitCode {
 }
 
 impl PolicyFile {
-    /// Opens the gate with the policy, on a runtime of its own.
+    /// Opens the gate with the policy to look at it, on a runtime of its own.
     fn open(&self) -> Result<Tollgate, OpenError> {
-        block_on(Tollgate::open(&self.path))
+        block_on(workbench::open_to_look_at(&self.path))
     }
 }
 

@@ -89,6 +89,7 @@ async fn answer(request: Request) -> Response {
     let roles: Vec<&str> = principal.map_or_else(Vec::new, |p| p.roles().collect());
     add("roles", (!roles.is_empty()).then(|| roles.into()));
     let limits: Vec<Value> = (admission.limits())
+        .filter(|limit| limit.published)
         .map(|limit| json!({"limit": limit.limit, "remaining": limit.remaining}))
         .collect();
     add("limits", (!limits.is_empty()).then(|| limits.into()));

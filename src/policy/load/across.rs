@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::keys::Keys;
 use super::limits::LoadedLimit;
 use crate::address::{AddressPolicy, AddressSource};
@@ -47,8 +49,21 @@ pub(super) fn warn_of_plans(
     }
 }
 
-/// Warns of limits per address where all clients have the address of a proxy.
+/// Warns of limits per address where all clients have the address of a proxy, and of limits that
+/// exempt one.
 pub(super) fn warn_of_proxies(address: &AddressPolicy, limits: &[LoadedLimit], faults: &Faults) {
+    for LoadedLimit { limit, exempt, .. } in limits {
+        let holds_proxy = |range: &&At<IpNet>| {
+            let overlaps =
+                |proxy: &IpNet| range.value.contains(proxy) || proxy.contains(&range.value);
+            address.trusted.iter().any(overlaps)
+        };
+        for range in exempt.iter().filter(holds_proxy) {
+            let shown = range.value.to_string();
+            let proxy = Warning::ExemptProxy { limit: limit.name.clone(), range: shown };
+            faults.push(Fault::warning(&range.place, &proxy));
+        }
+    }
     let believes = address.source != AddressSource::Peer;
     // A trusted proxy is in front though the peer's own address counts, or nobody is trusted
     // to send the header that counts.

@@ -1,4 +1,4 @@
-//! Reads the keys of an issuer: secrets, PEM files, JWK sets.
+//! Reads the keys of an issuer: secrets, PEM files, JWK sets, and where sets are fetched from.
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
@@ -6,13 +6,15 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use jsonwebtoken::Algorithm;
 
 use super::checks::{read_file, read_secret_file};
+use super::remote_keys::{self, RemoteSource};
 use crate::credential::Secret;
 use crate::policy::fault::{Fault, Faults, Place, is_variable};
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::verify::{
-    KeySet, KeyTrouble, MAX_TRIED_KEYS, algorithm, algorithm_name, hash_length, is_symmetric,
+    Iss, IssuerKeys, KeySet, KeyTrouble, MAX_TRIED_KEYS, algorithm, algorithm_name, hash_length,
+    is_symmetric,
 };
 
 /// Where an issuer's keys come from, as the policy names it.
@@ -23,6 +25,8 @@ enum KeySource {
     Secrets(Vec<At<String>>),
     Pem(Vec<At<String>>),
     Jwks(At<String>),
+    /// A set over the network.
+    Remote(RemoteSource),
 }
 
 /// How secrets are written.
@@ -32,14 +36,16 @@ enum Encoding {
     Base64,
 }
 
-const KEY_SOURCES: &str = "write one of `{ jwks_file = \"jwks.json\" }`, `{ pem_file = \"public.pem\" }`, `{ secret_env = \"JWT_SECRET\" }`";
+const KEY_SOURCES: &str = "write one of `{ discovery = true }`, `{ jwks_url = \"https://...\" }`, `{ jwks_file = \"jwks.json\" }`, `{ pem_file = \"public.pem\" }`, `{ secret_env = \"JWT_SECRET\" }`";
 
-/// Reads `keys = { ... }` of an issuer.
-pub(super) fn load_key_set(
+/// Reads `keys = { ... }` of an issuer with this name, and `iss`.
+pub(super) fn load_issuer_keys(
     issuer: &Section<'_>,
     sources: &Sources,
+    name: Option<&str>,
+    iss: Option<&Iss>,
     algorithms: Option<&[Algorithm]>,
-) -> Option<KeySet> {
+) -> Option<IssuerKeys> {
     issuer.require("keys", KEY_SOURCES);
     let keys = issuer.section("keys", "keys")?;
     let (place, faults) = (keys.place().clone(), keys.faults());
@@ -49,6 +55,7 @@ pub(super) fn load_key_set(
         KeySource::Variables(_) | KeySource::Secrets(_) => (true, place),
         KeySource::Pem(files) => (false, files.first()?.place.clone()),
         KeySource::Jwks(file) => (false, file.place.clone()),
+        KeySource::Remote(remote) => (false, remote.place.clone()),
     };
     if !check_family(issuer, is_secret, &place, algorithms) {
         return None;
@@ -85,6 +92,9 @@ pub(super) fn load_key_set(
             troubles.iter().for_each(|trouble| report_trouble(trouble, &place, faults));
             keys
         }
+        KeySource::Remote(remote) => {
+            return remote.load(name, iss, algorithms, sources, faults);
+        }
     }?;
     if let Some(algorithm) = keys.overfull(algorithms) {
         faults.push(
@@ -99,7 +109,7 @@ pub(super) fn load_key_set(
             .with_help("each of them is tried for each token: remove those that no longer sign"),
         );
     }
-    Some(keys)
+    Some(keys.into())
 }
 
 fn load_pem(
@@ -127,7 +137,8 @@ fn load_key_source(keys: Section<'_>) -> Option<(KeySource, Encoding)> {
     const NAMES: [&str; 6] =
         ["secret_env", "secret_file", "pem_file", "jwks_file", "jwks_url", "discovery"];
     let named = NAMES.iter().filter(|name| keys.has(name)).count();
-    let is_known = |name: &str| name == "encoding" || NAMES.contains(&name);
+    let is_known =
+        |name: &str| name == "encoding" || NAMES.contains(&name) || remote_keys::is_setting(name);
     // An unknown key may be a misspelt source: then it is reported as that alone.
     let misspelt = named == 0 && keys.entries().iter().any(|(key, _)| !is_known(key.value));
     if named != 1 && !misspelt {
@@ -137,21 +148,7 @@ fn load_key_source(keys: Section<'_>) -> Option<(KeySource, Encoding)> {
                 .with_help(KEY_SOURCES),
         );
     }
-    const FETCH: &str = "fetch the set when you deploy, and name it with `jwks_file`";
-    if let Some(url) = keys.text("jwks_url") {
-        keys.push(
-            Fault::at(&url.place, "key sets by URL are not in this release")
-                .label("cannot be fetched yet")
-                .with_help(FETCH),
-        );
-    }
-    if keys.flag("discovery").is_some() {
-        keys.push(
-            Fault::at(&keys.key_place("discovery"), "discovery of keys is not in this release")
-                .label("cannot be fetched yet")
-                .with_help(FETCH),
-        );
-    }
+    let remote = RemoteSource::read(&keys);
     let encodings = [("base64", Encoding::Base64), ("text", Encoding::Text)];
     let encoding = keys.one_of("encoding", &encodings);
     if encoding.is_some() && !keys.has("secret_env") && !keys.has("secret_file") {
@@ -178,7 +175,8 @@ fn load_key_source(keys: Section<'_>) -> Option<(KeySource, Encoding)> {
     let source = (variables.map(KeySource::Variables))
         .or_else(|| files.map(KeySource::Secrets))
         .or_else(|| pem.map(KeySource::Pem))
-        .or_else(|| keys.text("jwks_file").map(|file| KeySource::Jwks(owned(file))));
+        .or_else(|| keys.text("jwks_file").map(|file| KeySource::Jwks(owned(file))))
+        .or_else(|| remote.map(KeySource::Remote));
     keys.finish();
     source.filter(|_| named == 1).map(|source| (source, encoding.unwrap_or(Encoding::Text)))
 }

@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 
 use super::checks::{check_link, check_name, check_unique, check_word, parse_credential_header};
 use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
-use super::issuer_keys::load_key_set;
+use super::issuer_keys::load_issuer_keys;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern};
 use crate::policy::fault::{Fault, Faults, Place, list, nearest};
 use crate::policy::section::{At, Section};
@@ -73,7 +73,9 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
     let iss = load_iss(&section, context, &claims);
     let audiences = load_audiences(&section);
     let algorithms = load_algorithms(&section);
-    let keys = load_key_set(&section, context.sources, algorithms.as_deref());
+    let called = name.as_ref().map(|name| name.value.as_str());
+    let (named, signed) = (iss.as_ref(), algorithms.as_deref());
+    let keys = load_issuer_keys(&section, context.sources, called, named, signed);
     let header = load_header(&section, context);
     let leeway = section.duration("leeway");
     if let Some(wide) = leeway.as_ref().filter(|leeway| leeway.value > Duration::from_secs(300)) {

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_header};
+use super::checks::{
+    check_name, check_unique, load_max_buckets, load_quota, parse_cidr, parse_header,
+};
 use crate::claims::ClaimPath;
 use crate::limit::{KeyPart, Limit, PlanQuota};
 use crate::policy::fault::{Fault, Place, suggest};
@@ -19,6 +22,8 @@ pub(super) struct LoadedLimit {
     pub(super) place: Place,
     /// Its plans, each where it is written.
     pub(super) plans: Vec<At<Arc<str>>>,
+    /// The ranges that are not counted, each where it is written.
+    pub(super) exempt: Vec<At<IpNet>>,
     /// Whether it could be read; one that could not still has a name to refer to.
     pub(super) whole: bool,
 }
@@ -63,12 +68,20 @@ fn load_limit(
         }
     }
     let max_buckets = load_max_buckets(&section).unwrap_or(max_buckets);
+    let exempt = section.list("exempt", "range of addresses", parse_cidr).unwrap_or_default();
+    let published = section.flag("published").unwrap_or(true);
+    let unit = load_unit(&section);
     let place = name.as_ref().map_or_else(|| section.place().clone(), |name| name.place.clone());
     section.finish();
     let name = name?;
     let whole = quota.is_some() && per.is_some() && plans_whole;
-    let limit = Limit::new(name.value.into(), per.unwrap_or_default(), quotas, max_buckets);
-    Some(LoadedLimit { limit, place, plans: named, whole })
+    let mut limit = Limit::new(name.value.into(), per.unwrap_or_default(), quotas, max_buckets);
+    limit.exempt = exempt.iter().map(|range| range.value).collect();
+    limit.published = published;
+    if let Some(unit) = unit {
+        limit.unit = unit;
+    }
+    Some(LoadedLimit { limit, place, plans: named, exempt, whole })
 }
 
 fn load_plan(
@@ -94,9 +107,26 @@ fn load_plan(
     Some(PlanQuota { plan: Some(plan.value.into()), rate: rate?.value.into(), quota: quota? })
 }
 
+/// What the tokens of a limit are. A limit on requests under way at once would be another thing than
+/// a bucket.
+fn load_unit(section: &Section<'_>) -> Option<Box<str>> {
+    let unit = section.parse("unit", "unit", check_name)?;
+    if unit.value == "concurrent-requests" {
+        section.push(Fault::of(&unit.place, &LimitFault::ConcurrentRequests));
+    }
+    Some(unit.value.into())
+}
+
 fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
-    const PARTS: [&str; 6] =
-        ["client", "address", "rule", "global", "claim:<name>", "header:<name>"];
+    const PARTS: [&str; 7] = [
+        "client",
+        "address",
+        "rule",
+        "global",
+        "claim:<name>",
+        "header:<name>",
+        "path:<parameter>",
+    ];
     section.require("per", "say who has a bucket of its own: `per = [\"client\"]`");
     let written = section.texts("per")?.len();
     let per = section.list("per", "part of a bucket's key", |text| match text {
@@ -107,6 +137,7 @@ fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
         _ => match text.split_once(':') {
             Some(("claim", name)) if !name.is_empty() => ClaimPath::parse(name).map(KeyPart::Claim),
             Some(("header", name)) => parse_header(name).map(KeyPart::Header),
+            Some(("path", name)) if !name.is_empty() => Ok(KeyPart::Path(name.into())),
             _ => Err(suggest(text, "the parts are", PARTS)),
         },
     })?;
@@ -132,6 +163,12 @@ problems! {
             message: ("the plan `{}` is not a table", plan.escape_debug()),
             label: "is not a table",
             help: "{form}",
+        }
+        /// A unit that promises another kind of limit.
+        ConcurrentRequests => {
+            message: "requests under way at once are not counted",
+            label: "is not what a token of this limit is",
+            help: "leave `unit` out, or name what a token stands for: `unit = \"content-bytes\"`",
         }
         /// `per = []`.
         EmptyPer => {

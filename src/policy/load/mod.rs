@@ -10,7 +10,9 @@ mod keys;
 mod limits;
 mod needs;
 mod paths;
+mod remote_keys;
 mod rule_faults;
+mod rule_limits;
 mod rules;
 mod scopes;
 
@@ -131,6 +133,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         keys_whole: keys_whole && !keys.has_store && !keys_misspelt,
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
+        counts_failures: failures.is_some(),
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
     if context.keys_whole && context.limits_whole && context.issuers_whole {

@@ -10,7 +10,7 @@ use crate::claims::{ClaimMatch, ClaimPath};
 use crate::credential::Kinds;
 use crate::policy::fault::{Fault, suggest};
 use crate::policy::needs::Needs;
-use crate::policy::path::values;
+use crate::policy::path::parameters;
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
 use crate::scope::Scope;
@@ -155,7 +155,7 @@ impl Asked<'_> {
 
     /// Claims that are bound to parameters of the path: they must be there.
     fn report_parameters(&self, section: &Section<'_>, claims: &[ClaimMatch]) {
-        let holds = |name: &str| values(self.path, self.path).any(|(held, _)| held == name);
+        let holds = |name: &str| parameters(self.path).any(|held| held == name);
         for name in claims.iter().flat_map(ClaimMatch::parameters).filter(|name| !holds(name)) {
             let shown = name.escape_debug();
             section.push(

@@ -135,6 +135,18 @@ problems! {
             label: "needs to know who calls",
             help: "limit public rules `per = [\"address\"]`",
         }
+        /// A limit per parameter of a path that does not have it.
+        LimitOfUnknownParameter { limit: Arc<str>, parameter: String } => {
+            message: ("the limit `{limit}` is per `path:{0}`, and the path has no parameter `{0}`", parameter.escape_debug()),
+            label: "counts by a parameter that is not there",
+            help: ("write `{{{}}}` in `path`, or use another limit", parameter.escape_debug()),
+        }
+        /// `failures` on a rule that asks for a credential.
+        FailuresOfGuardedRule => {
+            message: "`failures` is for public rules",
+            label: "means nothing on a rule that asks for a credential",
+            help: "remove it: such a rule slows addresses that failed too often by itself",
+        }
         /// A cost that no bucket can ever hold.
         CostAboveBurst { cost: u64, burst: u64, limit: Arc<str>, plan: Option<Box<str>> } => {
             message: { match plan {

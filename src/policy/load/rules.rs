@@ -1,7 +1,6 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::num::NonZeroU32;
 
 use http::Method;
 
@@ -11,9 +10,10 @@ use super::limits::LoadedLimit;
 use super::needs::{Asked, load_any, load_needs, load_rule_issuers};
 use super::paths::report_paths;
 use super::rule_faults::RuleFault;
+use super::rule_limits::{Caller, load_rule_limits, load_waits, report_unproven_limits};
 use crate::claims::ClaimMatch;
 use crate::credential::Kinds;
-use crate::limit::{KeyPart, Limit, ONE};
+use crate::limit::Limit;
 use crate::policy::fault::{Fault, Place, suggest};
 use crate::policy::path::{check_path, normal};
 use crate::policy::rule::{Access, Anonymous, Demands, Mode, Rule};
@@ -41,10 +41,9 @@ pub(super) struct RuleContext<'a> {
     pub(super) limits_whole: bool,
     /// Whether the names of all limits could be read.
     pub(super) limit_names_known: bool,
+    /// Whether failures are counted.
+    pub(super) counts_failures: bool,
 }
-
-/// More limits for one rule are no policy that anyone can follow.
-const MAX_LIMITS_OF_A_RULE: usize = 8;
 
 pub(super) fn load_rules(
     sections: Vec<Section<'_>>,
@@ -117,7 +116,7 @@ fn load_rule(
     let public = section.flag("public").unwrap_or(false);
     let demands = load_demands(&section, context, public);
     let addresses = section.list("addresses", "range of addresses", parse_cidr).unwrap_or_default();
-    let cost = section.number("cost", 1..1 << 32);
+    let cost = section.number("cost", 0..1 << 32);
     let caller = match demands.anonymous {
         _ if public => Caller::Unknown,
         // Requests without a credential have limits of their own.
@@ -126,14 +125,15 @@ fn load_rule(
         Anonymous::Refused => Caller::Known,
     };
     let mut limits_of = |key, caller| {
-        let limits = load_rule_limits(&section, context, key, caller, cost.as_ref(), used);
-        report_unproven_limits(&section, context, key, &limits);
+        let limits = load_rule_limits(&section, key, context, caller, cost.as_ref(), used);
+        report_unproven_limits(&section, key, context, &limits);
         limits
     };
     let limits = limits_of("limits", caller);
     let anonymous_limits =
         section.has("anonymous_limits").then(|| limits_of("anonymous_limits", Caller::Nobody));
     report_anonymous_limits(&section, name.as_ref(), &demands, public);
+    let waits = load_waits(&section, context, public);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     if mode == Some(Mode::Shadow) {
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
@@ -143,13 +143,16 @@ fn load_rule(
     let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
     section.finish();
 
-    let mut all_limits = limits.iter().chain(anonymous_limits.iter().flatten());
-    let needs_address = !addresses.is_empty()
-        || all_limits.any(|limit| context.limits[*limit].limit.needs_address());
+    let all_limits = || {
+        let all = limits.iter().chain(anonymous_limits.iter().flatten());
+        all.map(|limit| &context.limits[limit.limit].limit)
+    };
+    let needs_address = !addresses.is_empty() || all_limits().any(Limit::needs_address);
     let claims = demands.all_needs().flat_map(|needs| &needs.claims);
-    let path_parameters = claims.flat_map(ClaimMatch::parameters).map(Into::into).collect();
+    let claims = claims.flat_map(ClaimMatch::parameters);
+    let counted = all_limits().flat_map(Limit::parameters);
+    let path_parameters = claims.chain(counted).map(Into::into).collect();
     let path = path?;
-    let cost = cost.and_then(|cost| u32::try_from(cost.value).ok()).and_then(NonZeroU32::new);
     let rule = Rule {
         index: 0,
         counters: Default::default(),
@@ -160,7 +163,7 @@ fn load_rule(
         addresses: addresses.into_iter().map(|range| range.value).collect(),
         limits,
         anonymous_limits,
-        cost: cost.unwrap_or(ONE),
+        waits,
         mode: mode.unwrap_or(Mode::Enforce),
         description: description.map(|text| text.value.trim().into()),
         listed,
@@ -320,39 +323,6 @@ fn load_kinds(
     section.push(Fault::of(&place, &fault));
 }
 
-/// A rule none of whose limits is kept by what was proven of the client alone.
-fn report_unproven_limits(
-    section: &Section<'_>,
-    context: &RuleContext<'_>,
-    key: &'static str,
-    limits: &[usize],
-) {
-    let limits: Vec<&Limit> = limits.iter().map(|limit| &context.limits[*limit].limit).collect();
-    let is_chosen = |limit: &&Limit| limit.per.iter().any(is_chosen_by_client);
-    if !limits.is_empty() && limits.iter().all(is_chosen) {
-        let limits = limits.iter().map(|limit| limit.name.clone()).collect();
-        section
-            .push(Fault::warning(&section.key_place(key), &Warning::UnprovenLimitKey { limits }));
-    }
-}
-
-/// Whether a client can have another bucket by sending something else.
-fn is_chosen_by_client(part: &KeyPart) -> bool {
-    matches!(part, KeyPart::Header(_))
-}
-
-/// What a rule knows of its callers.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Caller {
-    Known,
-    /// Nobody is asked for a credential.
-    Unknown,
-    /// A request may come without a credential.
-    PerhapsUnknown,
-    /// A request has come without a credential.
-    Nobody,
-}
-
 /// `anonymous_limits` that count nobody, or count nothing.
 fn report_anonymous_limits(
     section: &Section<'_>,
@@ -370,66 +340,4 @@ fn report_anonymous_limits(
         let rule = name.value.as_str().into();
         section.push(Fault::warning(&place, &Warning::NoAnonymousLimits { rule }));
     }
-}
-
-/// The limits of a rule, by index. A limit that could not be read counts as used.
-fn load_rule_limits(
-    section: &Section<'_>,
-    context: &RuleContext<'_>,
-    key: &'static str,
-    caller: Caller,
-    cost: Option<&At<u64>>,
-    used: &mut [bool],
-) -> Vec<usize> {
-    let names: Vec<&str> = context.limits.iter().map(|limit| &*limit.limit.name).collect();
-    let mut limits = Vec::new();
-    for name in section.texts(key).unwrap_or_default() {
-        let Some(index) = names.iter().position(|known| *known == name.value) else {
-            if context.limit_names_known {
-                let known = names.iter().map(|name| (*name).to_owned()).collect();
-                let unknown = RuleFault::UnknownLimit { limit: name.value.to_owned(), known };
-                section.push(Fault::of(&name.place, &unknown));
-            }
-            continue;
-        };
-        used[index] = true;
-        let LoadedLimit { limit, whole, .. } = &context.limits[index];
-        if limits.contains(&index) {
-            let twice = RuleFault::LimitUsedTwice { limit: limit.name.clone() };
-            section.push(Fault::of(&name.place, &twice));
-            continue;
-        }
-        if !whole {
-            continue;
-        }
-        if caller != Caller::Known && limit.needs_principal() {
-            let part = if limit.per.contains(&KeyPart::Client) { "client" } else { "claim" };
-            let limit = limit.name.clone();
-            let fault = match caller {
-                Caller::PerhapsUnknown => RuleFault::LimitOfRuleWithNone { limit, part },
-                Caller::Nobody => RuleFault::LimitOfNobody { limit, part },
-                _ => RuleFault::LimitOfPublicRule { limit, part },
-            };
-            section.push(Fault::of(&name.place, &fault));
-        }
-        let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
-        if let (Some(cost), Some(tightest)) = (cost, tightest)
-            && cost.value > u64::from(tightest.quota.burst())
-        {
-            let above = RuleFault::CostAboveBurst {
-                cost: cost.value,
-                burst: tightest.quota.burst().into(),
-                limit: limit.name.clone(),
-                plan: tightest.plan.clone(),
-            };
-            section.push(Fault::of(&cost.place, &above));
-        }
-        limits.push(index);
-    }
-    if limits.len() > MAX_LIMITS_OF_A_RULE {
-        let limits = limits.iter().map(|limit| context.limits[*limit].limit.name.clone()).collect();
-        let too_many = RuleFault::TooManyLimits { most: MAX_LIMITS_OF_A_RULE, limits };
-        section.push(Fault::of(&section.key_place(key), &too_many));
-    }
-    limits
 }

@@ -187,10 +187,8 @@ impl<'a> Pages<'a> {
         let policy = &self.api.snapshot?.policy;
         let book = handbook::Handbook::of(policy);
         let is_used = |limit: &&Limit| {
-            let mut used = book.rules.iter().flat_map(|entry| {
-                entry.limits.iter().chain(entry.anonymous_limits.iter().flatten())
-            });
-            used.any(|one| one.name == limit.name)
+            let mut used = book.rules.iter().flat_map(Entry::all_limits);
+            used.any(|one| one.limit.name == limit.name)
         };
         let page = HandbookPage {
             title: format!("Handbook: {}", self.site.name),
@@ -225,10 +223,10 @@ impl<'a> Pages<'a> {
             any: entry.any.iter().map(|needs| self.links.inline(needs)).collect(),
             issuers: self.links.inline(&entry.issuers),
             networks: entry.networks.clone(),
-            cost: rule.cost.get(),
-            limits: entry.limits.iter().map(|limit| LimitTable::of(limit)).collect(),
+            cost: entry.cost(str::to_owned),
+            limits: entry.limits.iter().map(|counted| LimitTable::of(counted.limit)).collect(),
             anonymous_limits: (entry.anonymous_limits.iter().flatten())
-                .map(|limit| LimitTable::of(limit))
+                .map(|counted| LimitTable::of(counted.limit))
                 .collect(),
             has_anonymous_limits: entry.anonymous_limits.is_some(),
             has_limits: entry.has_limits(),

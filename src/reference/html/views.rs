@@ -161,7 +161,7 @@ pub(super) struct Rule {
     /// As HTML.
     pub(super) issuers: String,
     pub(super) networks: String,
-    pub(super) cost: u32,
+    pub(super) cost: String,
     pub(super) limits: Vec<LimitTable>,
     pub(super) anonymous_limits: Vec<LimitTable>,
     pub(super) has_anonymous_limits: bool,
@@ -190,7 +190,9 @@ impl LimitTable {
             rate: quota.rate.to_string(),
             burst: quota.quota.burst().to_string(),
         });
-        Self { name: limit.name.to_string(), per: per.join(", "), plans: plans.collect() }
+        let unit = limit.other_unit().map_or(String::new(), |unit| format!("in {unit}, "));
+        let per = format!("{unit}{}", per.join(", "));
+        Self { name: limit.name.to_string(), per, plans: plans.collect() }
     }
 }
 
@@ -202,6 +204,7 @@ fn counted_by(part: &KeyPart) -> String {
         KeyPart::Global => "for all together".into(),
         KeyPart::Claim(claim) => format!("for each value of the claim {}", claim.as_str()),
         KeyPart::Header(name) => format!("for each value of the header {name}"),
+        KeyPart::Path(name) => format!("for each {name} in the path"),
     }
 }
 

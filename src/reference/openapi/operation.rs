@@ -13,6 +13,7 @@ use crate::reference::Api;
 use crate::reference::forms::{Form, Kind, all_forms};
 use crate::reference::handbook::Entry;
 use crate::reference::json::{Json, object};
+use crate::reference::text;
 use crate::scope::Scope;
 
 /// The methods that a path of OpenAPI can have.
@@ -202,16 +203,17 @@ fn about(entry: &Entry<'_>) -> String {
     if !entry.networks.is_empty() {
         lines.push(format!("From: {}.", entry.networks));
     }
-    lines.extend(entry.limits.iter().map(|limit| format!("Limit {}", told(limit))));
+    lines.extend(entry.limits.iter().map(|counted| format!("Limit {}", told(counted.limit))));
     match entry.anonymous_limits.as_deref() {
         Some([]) => lines.push("Without a credential no limit counts.".into()),
         Some(limits) => lines.extend(
-            limits.iter().map(|limit| format!("Without a credential: limit {}", told(limit))),
+            (limits.iter())
+                .map(|counted| format!("Without a credential: limit {}", told(counted.limit))),
         ),
         None => {}
     }
-    if entry.rule.cost.get() > 1 && entry.has_limits() {
-        lines.push(format!("A request takes {} from each limit.", entry.rule.cost));
+    if entry.all_limits().any(|counted| counted.cost != 1) {
+        lines.push(format!("A request {}.", entry.cost(|name| text::code(name))));
     }
     lines.join("\n\n")
 }
@@ -223,7 +225,8 @@ fn told(limit: &Limit) -> String {
         format!("{name}{}, at most {} at once", plan.rate, plan.quota.burst())
     };
     let plans: Vec<String> = limit.quotas.iter().map(plan).collect();
-    format!("`{}`: {}.", limit.name, plans.join("; "))
+    let unit = limit.other_unit().map_or(String::new(), |unit| format!(", in {unit}"));
+    format!("`{}`{unit}: {}.", limit.name, plans.join("; "))
 }
 
 /// A path of OpenAPI, and the same with its parameters nameless.

@@ -1,0 +1,239 @@
+//! Finds a key set by the name of its issuer: OpenID Connect Discovery 1.0, and RFC 8414.
+
+use http::Uri;
+
+use crate::claims::{StrictObject, text};
+
+/// Checks an address that keys are fetched from: https, or http on this machine.
+///
+/// # Errors
+///
+/// What is wrong, as a help.
+pub(crate) fn check_address(address: &str) -> Result<(), &'static str> {
+    const FORM: &str = "write a URL such as `https://id.example.com/jwks.json`";
+    let uri: Uri = address.parse().map_err(|_| FORM)?;
+    let authority = uri.authority().ok_or(FORM)?.as_str();
+    if authority.contains('@') {
+        return Err("leave out the user and the password: name a token with `bearer_file`");
+    }
+    if address.contains('#') {
+        return Err("leave out the fragment: it is not sent");
+    }
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or(FORM)?;
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if is_loopback(host) => Ok(()),
+        _ => Err(
+            "use `https`: who can change the keys can forge tokens. `http` is for this machine alone, such as `http://127.0.0.1:8080/jwks.json`",
+        ),
+    }
+}
+
+/// Whether a host is this machine by its name.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether both addresses are of the same server.
+pub(super) fn is_same_server(one: &str, other: &str) -> bool {
+    let server = |address: &str| {
+        let uri: Uri = address.parse().ok()?;
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let host = uri.host()?.to_ascii_lowercase();
+        Some((uri.scheme_str()?.to_owned(), host, uri.port_u16().unwrap_or(default)))
+    };
+    server(one).is_some_and(|one| Some(one) == server(other))
+}
+
+/// Where the metadata of an issuer may be, in the order in which they are tried. INVARIANT: `iss`
+/// was checked with [`check_address`].
+///
+/// 1. OpenID Connect Discovery 1.0 section 4: behind the path of the issuer.
+/// 2. RFC 8414 section 3.1: before its path.
+/// 3. RFC 8414 section 5: before its path, with the name of the first.
+pub(super) fn addresses(iss: &str) -> Vec<String> {
+    let base = iss.strip_suffix('/').unwrap_or(iss);
+    let path_at = base.find("://").and_then(|at| {
+        let slash = base[at + 3..].find('/')?;
+        Some(at + 3 + slash)
+    });
+    let (server, path) = base.split_at(path_at.unwrap_or(base.len()));
+    let mut addresses = vec![
+        format!("{base}/.well-known/openid-configuration"),
+        format!("{server}/.well-known/oauth-authorization-server{path}"),
+    ];
+    if !path.is_empty() {
+        addresses.push(format!("{server}/.well-known/openid-configuration{path}"));
+    }
+    addresses
+}
+
+/// The `jwks_uri` of a metadata document of this issuer.
+///
+/// # Errors
+///
+/// What is wrong with the document. Nothing of it is repeated.
+pub(super) fn read(document: &[u8], iss: &str) -> Result<String, &'static str> {
+    let document = StrictObject::parse(document)
+        .ok_or("the metadata of the issuer is not a JSON object, or has a member twice")?;
+    let member = |name: &str| document.get(name).and_then(text);
+    // RFC 8414 section 3.3: otherwise one issuer could speak for another.
+    if member("issuer").is_none_or(|issuer| issuer != iss) {
+        return Err("the `issuer` of the metadata is not the `iss` of the policy");
+    }
+    let address = member("jwks_uri").ok_or("the metadata of the issuer has no `jwks_uri`")?;
+    // An issuer elsewhere has no business with servers of this machine.
+    let is_local = iss.starts_with("http:");
+    if check_address(&address).is_ok() && (is_local || address.starts_with("https:")) {
+        Ok(address.into_owned())
+    } else {
+        Err("the `jwks_uri` of the metadata is not an https URL")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_https_or_on_this_machine() {
+        for good in [
+            "https://id.example.com/jwks.json",
+            "https://id.example.com",
+            "https://id.example.com:8443/a?tenant=b",
+            "http://127.0.0.1:8080/jwks.json",
+            "http://127.1.2.3/",
+            "http://[::1]:8080/jwks.json",
+            "http://localhost/jwks.json",
+        ] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "jwks.json",
+            "/jwks.json",
+            "//id.example.com/jwks.json",
+            "http://id.example.com/jwks.json",
+            "http://127.0.0.1.example.com/",
+            "http://localhost.example.com/",
+            "http://10.0.0.1/",
+            "ftp://id.example.com/",
+            "file:///etc/passwd",
+            "https://user:secret@id.example.com/",
+            "https://user@id.example.com/",
+            "https://id.example.com/#keys",
+            "https://",
+            "https:///jwks.json",
+            "https://id example.com/",
+        ] {
+            assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_looked_for_in_each_documented_place() {
+        assert_eq!(
+            addresses("https://id.example.com/"),
+            [
+                "https://id.example.com/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server",
+            ]
+        );
+        assert_eq!(
+            addresses("https://id.example.com/realms/one"),
+            [
+                "https://id.example.com/realms/one/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server/realms/one",
+                "https://id.example.com/.well-known/openid-configuration/realms/one",
+            ]
+        );
+        assert_eq!(addresses("https://id.example.com/a/"), addresses("https://id.example.com/a"));
+    }
+
+    #[test]
+    fn metadata_is_of_the_issuer_or_of_no_use() {
+        let iss = "https://id.example.com/";
+        let good =
+            r#"{"issuer":"https://id.example.com/","jwks_uri":"https://keys.example.com/a"}"#;
+        assert_eq!(read(good.as_bytes(), iss).unwrap(), "https://keys.example.com/a");
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"issuer":"https://id.example.com","jwks_uri":"https://keys.example.com/a"}"#,
+            r#"{"issuer":"https://evil.example/","jwks_uri":"https://keys.example.com/a"}"#,
+            r#"{"jwks_uri":"https://keys.example.com/a"}"#,
+            r#"{"issuer":["https://id.example.com/"],"jwks_uri":"https://keys.example.com/a"}"#,
+            r#"{"issuer":"https://id.example.com/"}"#,
+            r#"{"issuer":"https://id.example.com/","jwks_uri":"http://keys.example.com/a"}"#,
+            r#"{"issuer":"https://id.example.com/","jwks_uri":"http://127.0.0.1/a"}"#,
+            r#"{"issuer":"https://id.example.com/","jwks_uri":7}"#,
+            r#"{"issuer":"https://evil.example/","issuer":"https://id.example.com/","jwks_uri":"https://keys.example.com/a"}"#,
+        ] {
+            assert!(read(bad.as_bytes(), iss).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_of_known_providers_are_read() {
+        // Their documented shape: OpenID Connect Discovery 1.0 section 3, with members of their own.
+        const MORE: &str = r#""authorization_endpoint":"https://x/authorize","response_types_supported":["code","id_token"],
+            "claims_parameter_supported":false,"request_parameter_supported":true,"mtls_endpoint_aliases":{"token_endpoint":"https://x/token"},
+            "tls_client_certificate_bound_access_tokens":true,"cloud_graph_host_name":"graph.windows.net","tenant_region_scope":null"#;
+        for (iss, keys, metadata) in [
+            (
+                "https://accounts.google.com",
+                "https://www.googleapis.com/oauth2/v3/certs",
+                "https://accounts.google.com/.well-known/openid-configuration",
+            ),
+            (
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/discovery/v2.0/keys",
+                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0/.well-known/openid-configuration",
+            ),
+            (
+                "https://tenant.eu.auth0.com/",
+                "https://tenant.eu.auth0.com/.well-known/jwks.json",
+                "https://tenant.eu.auth0.com/.well-known/openid-configuration",
+            ),
+            (
+                "https://keycloak.example.com/realms/shop",
+                "https://keycloak.example.com/realms/shop/protocol/openid-connect/certs",
+                "https://keycloak.example.com/realms/shop/.well-known/openid-configuration",
+            ),
+            (
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf",
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/jwks.json",
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/openid-configuration",
+            ),
+            (
+                "https://dev-1.okta.com/oauth2/default",
+                "https://dev-1.okta.com/oauth2/default/v1/keys",
+                "https://dev-1.okta.com/oauth2/default/.well-known/openid-configuration",
+            ),
+            (
+                "https://token.actions.githubusercontent.com",
+                "https://token.actions.githubusercontent.com/.well-known/jwks",
+                "https://token.actions.githubusercontent.com/.well-known/openid-configuration",
+            ),
+        ] {
+            assert_eq!(addresses(iss)[0], metadata);
+            let document = format!(r#"{{{MORE},"issuer":"{iss}","jwks_uri":"{keys}"}}"#);
+            assert_eq!(read(document.as_bytes(), iss).unwrap(), keys);
+        }
+    }
+
+    #[test]
+    fn servers_are_compared_by_scheme_host_and_port() {
+        let base = "https://id.example.com/a";
+        for same in ["https://id.example.com", "https://ID.example.com:443/b"] {
+            assert!(is_same_server(base, same), "{same}");
+        }
+        for other in ["http://id.example.com/a", "https://id.example.com:8443/a", "https://x/a", ""]
+        {
+            assert!(!is_same_server(base, other), "{other}");
+        }
+    }
+}
