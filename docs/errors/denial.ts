@@ -91,14 +91,16 @@ export interface LimitState {
   /** The name of the limit. */
   readonly limit: string;
   /**
-   * What the limit is counted for: `client`, `address`, `rule`, `global`, `claim:<name>` or
-   * `header:<name>`, or several together.
+   * What the limit is counted for: `client`, `address`, `rule`, `global`, `claim:<name>`,
+   * `header:<name>` or `path:<parameter>`, or several together.
    */
   readonly per: readonly string[];
   /** How fast it refills, such as `100/minute`. */
   readonly rate: string;
   /** What is counted. */
   readonly unit: "requests" | (string & {});
+  /** How many tokens this request takes of this limit, where its limits have different costs. */
+  readonly cost?: number;
   /** How much it holds when it is full: what can be spent at once. */
   readonly quota: number;
   /** How many seconds it takes to fill. */
@@ -753,10 +755,13 @@ export interface RateLimitedDenial extends DenialBase {
    * one.
    */
   readonly address?: string;
-  /** How many tokens this request takes from each limit. */
-  readonly cost: number;
-  /** Every limit of this request, longest wait first. */
-  readonly limits: readonly LimitState[];
+  /**
+   * How many tokens this request takes: of each limit, or, where their costs differ, of the limit
+   * with the longest wait.
+   */
+  readonly cost?: number;
+  /** Every limit of this request that clients are told of, longest wait first. */
+  readonly limits?: readonly LimitState[];
 }
 
 /**

@@ -335,7 +335,7 @@ denial_codes! {
         members: [("retry_after", Sometimes), ("address", Sometimes), ("cost", Sometimes),
             ("limits", Sometimes)],
         title: "Rate limited",
-        detail: "A limit has less left than this request takes[: {limits}].",
+        detail: "The request takes more than a limit has left[: {limits}].",
         remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time.";
 
     /// Too many requests from this address failed to prove a credential.

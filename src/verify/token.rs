@@ -147,7 +147,7 @@ impl Issuers {
         let keys = issuer.fitting(current.keys(), algorithm, &header)?;
         before()?;
         if !keys.signed(parts.signed, signature) {
-            let is_named = header.kid.is_some() && keys.is_by_id();
+            let is_named = header.kid.is_some() && current.keys().is_by_id();
             let by = if is_named { ChosenBy::Kid } else { ChosenBy::Algorithm };
             return Err(TokenError::SignatureInvalid(issuer.clone(), by).into());
         }
