@@ -16,5 +16,7 @@ pub(crate) struct Ask<'r> {
     pub(crate) fields: Fields<'r>,
     /// The other end of the connection; `None` where the server does not know it.
     pub(crate) peer: Option<Address>,
+    /// Whether the request has waited for keys that were asked for on its behalf.
+    pub(crate) waited: bool,
     pub(crate) moment: Moment<'r>,
 }

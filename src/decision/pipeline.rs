@@ -60,6 +60,14 @@ pub(crate) struct Permit {
 }
 
 impl Decision {
+    /// Why the request is refused, or would be.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        match &self.outcome {
+            Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) => Some(refused),
+            Outcome::Preflight(_) | Outcome::Admitted(_) => None,
+        }
+    }
+
     /// The rule that covers the request.
     pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.outcome {
@@ -303,7 +311,7 @@ impl Attempts<'_, '_> {
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
     /// answer says so.
     fn account(&self, refused: Refused, mode: Mode) -> Refused {
-        let is_failure = refused.proves_nothing() && !refused.may_ask_again();
+        let is_failure = refused.proves_nothing() && !self.ask.waited && !refused.may_ask_again();
         let Some((failures, address)) = self.counted().filter(|_| is_failure) else {
             return refused;
         };
@@ -390,6 +398,7 @@ mod tests {
                 fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
+                waited: false,
             };
             judge.decide(&ask, trace)
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::response::{IntoResponse, Response};
@@ -10,8 +11,12 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::admission::{Admission, PassedPreflight};
+use super::gate::Verdict;
+use super::judge::judge;
 use super::replace::{replace, taken};
+use super::snapshot::Snapshot;
 use crate::denial::Media;
+use crate::verify::Wait;
 
 pin_project! {
     /// The response of a [`TollgateService`](crate::TollgateService).
@@ -20,33 +25,61 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S::Future>,
+        state: State<S::Future, Waiting<S, B>>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F> {
+    enum State<F, W> {
+        Waits { waiting: Option<Box<W>> },
         Denied { response: Option<Response> },
         Passed { #[pin] inner: F, media: Media, passed: PassedPreflight },
         Admitted { #[pin] inner: F, media: Media, admission: Admission },
     }
 }
 
+/// A request that waits for the keys of an issuer, and all that is needed to judge it then.
+pub(super) struct Waiting<S, B> {
+    pub(super) wait: Wait,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) request: Request<B>,
+    /// Ready to be called.
+    pub(super) inner: S,
+}
+
 impl<S, B> TollgateFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn denied(response: Response) -> Self {
-        Self { state: State::Denied { response: Some(response) } }
+    pub(super) fn waits(waiting: Waiting<S, B>) -> Self {
+        Self { state: State::Waits { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) fn passed(inner: S::Future, media: Media, passed: PassedPreflight) -> Self {
-        Self { state: State::Passed { inner, media, passed } }
+    /// What comes of a request that was judged.
+    pub(super) fn of(verdict: Verdict, media: Media, inner: &mut S, request: Request<B>) -> Self {
+        Self { state: State::of(verdict, media, inner, request) }
     }
+}
 
-    pub(super) fn admitted(inner: S::Future, media: Media, admission: Admission) -> Self {
-        Self { state: State::Admitted { inner, media, admission } }
+impl<F, W> State<F, W> {
+    fn of<S, B>(verdict: Verdict, media: Media, inner: &mut S, mut request: Request<B>) -> Self
+    where
+        S: Service<Request<B>, Future = F>,
+    {
+        match verdict {
+            Verdict::Denied(response) => Self::Denied { response: Some(response) },
+            Verdict::Preflight(passed) => {
+                request.extensions_mut().insert(passed.clone());
+                Self::Passed { inner: inner.call(request), media, passed }
+            }
+            Verdict::Admitted(admission) => {
+                request.extensions_mut().insert(admission.clone());
+                Self::Admitted { inner: inner.call(request), media, admission }
+            }
+            // INVARIANT: a request that has waited is decided.
+            Verdict::Waits(_) => Self::Waits { waiting: None },
+        }
     }
 }
 
@@ -57,8 +90,19 @@ where
 {
     type Output = Result<Response, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.as_mut().project().state;
+        if let StateProjection::Waits { waiting } = state.as_mut().project() {
+            // INVARIANT: as for `Denied` below.
+            let Some(held) = waiting else { return Poll::Pending };
+            ready!(held.wait.as_mut().poll(context));
+            let Some(held) = waiting.take() else { return Poll::Pending };
+            let Waiting { snapshot, request, mut inner, .. } = *held;
+            let (verdict, media) = judge(&snapshot, &request, true);
+            state.set(State::of(verdict, media, &mut inner, request));
+        }
+        match state.project() {
+            StateProjection::Waits { .. } => Poll::Pending,
             // INVARIANT: a future is not polled after it was ready; if it is, it stays pending.
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))

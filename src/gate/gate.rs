@@ -13,10 +13,11 @@ use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::address::{AddressSource, ClientAddress};
 use crate::ask::Ask;
-use crate::decision::{Decision, Outcome, Permit};
+use crate::decision::{Decision, Outcome, Permit, Refused};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
 use crate::policy::requested_method;
+use crate::verify::Wait;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -50,6 +51,8 @@ pub(super) enum Verdict {
     Preflight(PassedPreflight),
     Admitted(Admission),
     Denied(Response),
+    /// The keys of an issuer are asked for again: the request is judged once more when this ends.
+    Waits(Wait),
 }
 
 impl Gate {
@@ -124,15 +127,16 @@ impl Snapshot {
                 decision
             }
         };
+        if !ask.waited
+            && let Some(wait) = decision.refused().and_then(Refused::asks_again)
+        {
+            return Verdict::Waits(wait);
+        }
         voice.observer.decided(&decision);
         if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
-        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &outcome {
-            // The refresh begins; the request does not wait for it.
-            drop(refused.asks_again());
-        }
         let denial = |rule, refused| {
             let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
             denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
@@ -212,6 +216,7 @@ mod tests {
                 fields: snapshot.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
+                waited: false,
             };
             snapshot.judge(&ask, Media::Document)
         }

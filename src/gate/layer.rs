@@ -1,23 +1,19 @@
 //! The gate as a layer and a service of tower.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::Guard;
 use axum::body::Body;
-use axum::extract::connect_info::MockConnectInfo;
-use axum::extract::{ConnectInfo, OriginalUri};
 use axum::response::{IntoResponse, Response};
-use http::{Extensions, Request};
+use http::Request;
 use tower::{Layer, Service};
 
 use super::Gate;
-use super::future::TollgateFuture;
+use super::future::{TollgateFuture, Waiting};
 use super::gate::Verdict;
-use crate::ask::Ask;
-use crate::denial::Media;
-use crate::time::Moment;
+use super::judge::judge;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -60,41 +56,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.snapshot();
-        let (verdict, media) = {
-            let extensions = request.extensions();
-            // Under `nest` the URI is cut; the original one is what rules are about.
-            let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
-            let ask = Ask {
-                method: request.method(),
-                path: uri.path(),
-                headers: request.headers(),
-                fields: snapshot.policy.credential.fields(request.headers()),
-                peer: peer(extensions).map(|peer| peer.ip().into()),
-                moment: Moment::of(&*snapshot.voice.clock),
-            };
-            let media = Media::of(&ask.fields.accept);
-            (snapshot.judge(&ask, media), media)
-        };
-        match verdict {
-            Verdict::Denied(response) => TollgateFuture::denied(response),
-            Verdict::Preflight(passed) => {
-                request.extensions_mut().insert(passed.clone());
-                TollgateFuture::passed(self.inner.call(request), media, passed)
+        match judge(&snapshot, &request, false) {
+            (Verdict::Waits(wait), _) => {
+                // The service that was ready is the one that is called.
+                let next = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, next);
+                let snapshot = Guard::into_inner(snapshot);
+                TollgateFuture::waits(Waiting { wait, snapshot, request, inner })
             }
-            Verdict::Admitted(admission) => {
-                request.extensions_mut().insert(admission.clone());
-                TollgateFuture::admitted(self.inner.call(request), media, admission)
-            }
+            (verdict, media) => TollgateFuture::of(verdict, media, &mut self.inner, request),
         }
     }
-}
-
-/// The other end of the connection, where the server knows it.
-fn peer(extensions: &Extensions) -> Option<SocketAddr> {
-    let real = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    real.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0))
 }
 
 /// The gate itself never fails: it answers.

@@ -20,6 +20,7 @@ mod future;
 #[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
 mod gate;
 mod handed_out;
+mod judge;
 mod layer;
 mod observe;
 mod open_error;

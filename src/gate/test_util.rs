@@ -41,6 +41,7 @@ use tower::{Layer, Service};
 
 use super::admission::Admission;
 use super::future::TollgateFuture;
+use super::gate::Verdict;
 use super::observe::{self, Observer};
 use super::origin::{Origin, PolicyPlace};
 use super::snapshot::{Lasting, Snapshot, Voice};
@@ -336,11 +337,10 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let media = Media::of(&request.headers().get_all(ACCEPT).iter().collect());
-        let admission = self.prepared.admit(request.method());
-        request.extensions_mut().insert(admission.clone());
-        TollgateFuture::admitted(self.inner.call(request), media, admission)
+        let verdict = Verdict::Admitted(self.prepared.admit(request.method()));
+        TollgateFuture::of(verdict, media, &mut self.inner, request)
     }
 }
 
@@ -407,6 +407,7 @@ impl Prepared {
             fields: snapshot.policy.credential.fields(&headers),
             peer: None,
             moment: Moment::of(&*clock),
+            waited: false,
         };
         match snapshot.decide(&ask, &mut ()).outcome {
             Outcome::Admitted(Permit { rule, mut charges }) => {

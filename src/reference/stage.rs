@@ -171,6 +171,7 @@ impl Stage {
             fields: self.snapshot.policy.credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
+            waited: false,
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };

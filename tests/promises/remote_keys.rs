@@ -136,6 +136,39 @@ async fn an_unknown_kid_asks_for_the_keys_once_in_thirty_seconds() {
 }
 
 #[tokio::test]
+async fn the_first_token_of_a_new_key_waits_for_the_keys_that_it_asked_for() {
+    let issuer = TestIssuer::start().await;
+    let trial = Trial::with_keys(&issuer).await;
+    let mut outcomes = Vec::new();
+    // On a machine that has much else to do a fetch may take longer than a request waits.
+    for (published, withdrawn) in ["two", "one"].iter().zip(["one", "two"]).cycle().take(8) {
+        issuer.publish(&[published]);
+        trial.server.clock.advance(Duration::from_secs(31));
+        outcomes.push(trial.outcome(&issuer.bearer(published, |_| {})).await);
+        trial.until(|source| source.age_seconds == Some(0)).await;
+        assert_eq!(trial.outcome(&issuer.bearer(withdrawn, |_| {})).await, "token_key_unknown");
+    }
+    assert!(outcomes.iter().any(|outcome| outcome == "ok"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_request_waits_no_longer_than_its_deadline_and_gives_up_without_harm() {
+    let issuer = TestIssuer::start().await;
+    let trial = Trial::with_keys(&issuer).await;
+    issuer.day(Day::Hangs);
+    trial.server.clock.advance(Duration::from_secs(31));
+    let invented = issuer.bearer_as(Some("three"), "one", |_| {});
+    let begin = std::time::Instant::now();
+    assert_eq!(trial.outcome(&invented).await, "token_key_unknown");
+    assert!(begin.elapsed() > Duration::from_millis(100), "it waited: {:?}", begin.elapsed());
+    // A client that does not wait for its answer leaves nothing behind.
+    trial.server.clock.advance(Duration::from_secs(31));
+    let left = tokio::time::timeout(Duration::from_millis(20), trial.send(&invented)).await;
+    assert!(left.is_err(), "it was answered at once: {left:?}");
+    assert_eq!(trial.outcome(&issuer.bearer("one", |_| {})).await, "ok");
+}
+
+#[tokio::test]
 async fn a_signature_that_fits_the_only_key_no_more_asks_for_the_keys() {
     let issuer = TestIssuer::start().await;
     let trial = Trial::with_keys(&issuer).await;
