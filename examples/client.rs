@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode, header};
 use reqwest::{RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
-use tollgate_client::{Advice, Code, Denial, is_denial};
+use tollgate_client::{Code, Denial, Next, Recovery, is_denial};
 
 /// Why a request came to nothing.
 #[derive(Debug)]
@@ -76,8 +76,7 @@ impl Orders {
         path: &str,
         order: Option<&Order>,
     ) -> Result<Response, Failure> {
-        let mut attempt = 1;
-        let mut renewed = false;
+        let mut recovery = Recovery::new().with_patience(self.patience);
         loop {
             let token = self.token().await?;
             let mut request = self.http.request(method.clone(), self.address.clone() + path);
@@ -88,17 +87,12 @@ impl Orders {
                 Err(Failure::Denied(denial)) => denial,
                 answer => return answer,
             };
-            match denial.advice(attempt) {
-                Advice::Wait(delay) if delay <= self.patience && attempt < 4 => {
-                    tokio::time::sleep(delay).await;
-                }
-                Advice::RenewToken if !renewed => {
-                    self.token = None;
-                    renewed = true;
-                }
+            match recovery.next(&denial) {
+                Next::Wait(delay) => tokio::time::sleep(delay).await,
+                // Tokens have the scopes of the key: more are not to be had.
+                Next::Obtain(scopes) if scopes.is_empty() => self.token = None,
                 _ => return Err(Failure::Denied(denial)),
             }
-            attempt += 1;
         }
     }
 

@@ -93,6 +93,14 @@ impl ClientAddress {
         }
     }
 
+    /// The client's own address, where that is known.
+    pub(crate) fn proven(self) -> Option<Address> {
+        match self {
+            Self::Proven(address) => Some(address),
+            Self::Unread { .. } => None,
+        }
+    }
+
     /// Whether the client is in one of these ranges.
     ///
     /// # Errors

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Category, Code, Denial};
+use super::{Action, Category, Denial};
 
 /// What a program can do about a denial by itself. See [`Denial::advice`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Advice {
     /// Wait this long, counted from the moment the response came, then send the same request.
@@ -13,12 +13,17 @@ pub enum Advice {
     /// It may be days, for a key that is valid from next week: decide how long you are willing
     /// to wait.
     Wait(Duration),
-    /// Get a new token from the same issuer, then send the request with it. Do so once: a second
-    /// token that is refused likewise is not going to be better than the first.
+    /// Get a new token with the same rights from the same issuer, then send the request with it. Do
+    /// so once: a second token that is refused likewise is not going to be better than the first.
     ///
     /// Where the request carried no token but an API key, it means [`Stop`](Self::Stop).
     RenewToken,
+    /// Get a token that has these scopes beside those that the old one had, then send the request
+    /// with it. The user may have to consent. They are the least that is enough here: all that are
+    /// required, and the first of those of which one is.
+    StepUp(Vec<String>),
     /// Do not send it again: something has to change first, and `remedy` says what.
+    /// [`Denial::action`] and [`Denial::actor`] say who does it.
     Stop,
 }
 
@@ -71,23 +76,28 @@ impl Denial {
     /// What a program can do about it by itself, in this order:
     ///
     /// 1. [`Wait`](Advice::Wait), where [`retry_delay`](Self::retry_delay) gives a time.
-    /// 2. [`RenewToken`](Advice::RenewToken), where a new token from the same issuer may heal it:
-    ///    the old one expired, was revoked, was signed with a key that is gone, or was damaged, or
-    ///    the API does not tell what was wrong with it.
-    /// 3. [`Stop`](Advice::Stop): show [`title`](Self::title) and [`remedy`](Self::remedy).
+    /// 2. [`RenewToken`](Advice::RenewToken), where [`action`](Self::action) is to renew.
+    /// 3. [`StepUp`](Advice::StepUp), where it is to step up, and the scopes are told.
+    /// 4. [`Stop`](Advice::Stop), also for an action that this version does not know: show
+    ///    [`title`](Self::title) and [`remedy`](Self::remedy).
+    ///
+    /// [`Recovery`](super::Recovery) follows it through several refusals of one request.
     pub fn advice(&self, attempt: u32) -> Advice {
-        match (self.retry_delay(attempt), &self.code) {
+        match (self.retry_delay(attempt), &self.action) {
             (Some(delay), _) => Advice::Wait(delay),
-            (
-                None,
-                Code::TokenExpired
-                | Code::TokenRevoked
-                | Code::TokenKeyUnknown
-                | Code::TokenSignatureInvalid
-                | Code::InvalidCredentials,
-            ) => Advice::RenewToken,
+            (None, Action::Renew) => Advice::RenewToken,
+            (None, Action::StepUp) => match self.needed_scopes() {
+                scopes if scopes.is_empty() => Advice::Stop,
+                scopes => Advice::StepUp(scopes),
+            },
             (None, _) => Advice::Stop,
         }
+    }
+
+    /// The least that is enough here: all that are required, and the first of those of which one is.
+    fn needed_scopes(&self) -> Vec<String> {
+        let any = self.any_scopes.first().filter(|any| !self.required_scopes.contains(any));
+        self.required_scopes.iter().chain(any).cloned().collect()
     }
 }
 
@@ -101,6 +111,7 @@ mod tests {
         serde_json::from_value(json!({
             "type": format!("/errors/{code}"), "title": "Refused", "status": 403, "code": code,
             "category": category, "remedy": "Wait.", "retryable": true, "retry_after": retry_after,
+            "action": "wait", "actor": "client",
             "instance": "urn:uuid:00000000-0000-4000-8000-000000000000",
         }))
         .unwrap()
@@ -136,21 +147,33 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_is_for_tokens_that_were_good_once() {
-        for (code, advice) in [
-            ("token_expired", Advice::RenewToken),
-            ("token_revoked", Advice::RenewToken),
-            ("token_audience_mismatch", Advice::Stop),
-            ("insufficient_scope", Advice::Stop),
-            ("order_shipped", Advice::Stop),
+    fn the_action_is_what_counts() {
+        for (action, advice) in [
+            ("renew", Advice::RenewToken),
+            ("step_up", Advice::StepUp(vec!["a".into(), "b".into(), "x".into()])),
+            ("fix_request", Advice::Stop),
+            ("ask", Advice::Stop),
+            ("report", Advice::Stop),
+            ("stop", Advice::Stop),
+            ("wait", Advice::Stop),
+            ("an action that is new", Advice::Stop),
         ] {
-            let mut denial = denial(code, "token", None);
-            denial.retryable = false;
-            assert_eq!(denial.advice(1), advice, "{code}");
+            let mut denial = denial("a_code_that_is_new", "token", None);
+            (denial.retryable, denial.action) = (false, action.into());
+            denial.required_scopes = vec!["a".into(), "b".into()];
+            denial.any_scopes = vec!["x".into(), "y".into()];
+            assert_eq!(denial.advice(1), advice, "{action}");
         }
         assert_eq!(
             denial("token_not_yet_valid", "token", Some(9)).advice(1),
             Advice::Wait(Duration::from_secs(9))
         );
+    }
+
+    #[test]
+    fn without_scopes_there_is_nothing_to_step_up_to() {
+        let mut denial = denial("insufficient_scope", "authorization", None);
+        (denial.retryable, denial.action) = (false, Action::StepUp);
+        assert_eq!(denial.advice(1), Advice::Stop);
     }
 }

@@ -1,4 +1,4 @@
-//! The words of the document that programs decide by: the code, and the category.
+//! The words of the document that programs decide by: code, category, action and actor.
 
 use std::fmt;
 
@@ -190,6 +190,54 @@ words! {
     }
 }
 
+words! {
+    /// What has to be done about a denial: what a program decides by.
+    ///
+    /// The list is open: take a word that you do not know for `stop`.
+    ///
+    /// ```
+    /// use tollgate_client::Action;
+    ///
+    /// assert_eq!(Action::from("step_up"), Action::StepUp);
+    /// ```
+    pub enum Action {
+        /// Correct the request.
+        FixRequest => "fix_request",
+        /// Get a new credential with the same rights.
+        Renew => "renew",
+        /// Get a credential with more scopes.
+        StepUp => "step_up",
+        /// Wait, then send the same request.
+        Wait => "wait",
+        /// Have somebody grant what is missing.
+        Ask => "ask",
+        /// Tell those who run the server.
+        Report => "report",
+        /// Do not send this request again.
+        Stop => "stop",
+    }
+}
+
+words! {
+    /// Who does what has to be done about a denial.
+    ///
+    /// ```
+    /// use tollgate_client::Actor;
+    ///
+    /// assert_eq!(Actor::from("owner"), Actor::Owner);
+    /// ```
+    pub enum Actor {
+        /// The program that sent the request.
+        Client => "client",
+        /// The user who signed in.
+        User => "user",
+        /// Whoever administers the account.
+        Owner => "owner",
+        /// Whoever runs the API.
+        Provider => "provider",
+    }
+}
+
 /// A word that this version has no variant for. It is made by reading one, so it is never a word
 /// that has a variant.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -225,6 +273,12 @@ mod tests {
             let category = Category::from(*word);
             assert!(!matches!(category, Category::Other(_)), "{word}");
             assert_eq!(category, *word);
+        }
+        for word in Action::KNOWN {
+            assert!(!matches!(Action::from(*word), Action::Other(_)), "{word}");
+        }
+        for word in Actor::KNOWN {
+            assert!(!matches!(Actor::from(*word), Actor::Other(_)), "{word}");
         }
     }
 }

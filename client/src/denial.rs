@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    AcceptedCredential, AcceptedIssuer, Category, Code, LimitState, PresentedCredential, seconds,
+    AcceptedCredential, AcceptedIssuer, Action, Actor, Category, Code, LimitState,
+    PresentedCredential, seconds,
 };
 
 /// Why a request was refused: the body of the response (RFC 9457).
 ///
-/// The first twelve members may stand in any denial; each of the others belongs to the codes that
+/// The first fifteen members may stand in any denial; each of the others belongs to the codes that
 /// it speaks of. `None` and an empty list mean that the document does not have the member. An API
 /// that tells as little as it can leaves out `detail` and nearly all that follows `instance`.
 ///
@@ -41,6 +42,14 @@ pub struct Denial {
     pub detail: Option<String>,
     /// What to do next, in sentences for the developer of the client.
     pub remedy: String,
+    /// What has to be done. [`advice`](Self::advice) follows it.
+    pub action: Action,
+    /// Who does it.
+    pub actor: Actor,
+    /// What the rule that refused asks for: the address of its entry in the API's handbook. It may be
+    /// relative to the address of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
     /// The address to ask for help at, quoting `instance`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub support: Option<String>,
@@ -70,7 +79,7 @@ pub struct Denial {
     /// `length` (cut off?), `characters` or `check_digits` (misspelt?); others may be added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_check: Option<String>,
-    /// What keys of this environment begin with, before the `_`.
+    /// What keys of this environment begin with, before the `_`; a key that is unknown has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_prefix: Option<String>,
     /// How many characters a key has.
@@ -137,7 +146,7 @@ pub struct Denial {
     /// The methods that the path is open for; equal to the header `Allow`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_methods: Vec<String>,
-    /// The code of the last failed attempt from this address.
+    /// The code of what failed now, where the address has to wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Code>,
     /// How many tokens this request takes from each limit.

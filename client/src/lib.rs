@@ -17,6 +17,7 @@
 //! #     "type": "/errors/insufficient_scope", "title": "Insufficient scope", "status": 403,
 //! #     "code": "insufficient_scope", "category": "authorization", "retryable": false,
 //! #     "remedy": "Get a credential with these scopes.", "missing_scopes": ["orders:write"],
+//! #     "action": "step_up", "actor": "user", "required_scopes": ["orders:write"],
 //! #     "instance": "urn:uuid:5255b764-addb-4d15-97e1-2f4aab62cbba"
 //! # }"#;
 //! # let mut headers = HeaderMap::new();
@@ -30,6 +31,7 @@
 //! match denial.advice(asked) {
 //!     Advice::Wait(delay) => println!("again in {delay:?}"),
 //!     Advice::RenewToken => println!("again with a new token"),
+//!     Advice::StepUp(scopes) => println!("again with a token that has {}", scopes.join(", ")),
 //!     _ => println!("not again"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -37,20 +39,23 @@
 //!
 //! The rule that it keeps: what a newer server adds is never lost and never an error. An unknown
 //! code is [`Code::Other`], an unknown member is had with [`Denial::member`]. What it does not do:
-//! it sends nothing, and it never sleeps. `examples/client.rs` does both, with reqwest.
+//! it opens no connection, and has no timer. [`Recovery`] is the one loop around a request, with
+//! yours; `examples/client.rs` has it with reqwest and tokio.
 
 mod advice;
 mod code;
 mod denial;
 mod item;
 mod read;
+mod recovery;
 mod seconds;
 
 pub use advice::Advice;
-pub use code::{Category, Code, Unlisted};
+pub use code::{Action, Actor, Category, Code, Unlisted};
 pub use denial::Denial;
 pub use item::{AcceptedCredential, AcceptedIssuer, LimitState, PresentedCredential};
 pub use read::is_denial;
+pub use recovery::{Next, Recovery};
 
 /// The example of the README, which is compiled.
 #[cfg(doctest)]

@@ -37,7 +37,8 @@ impl Denial {
     ///
     /// 1. It must look like a denial: see [`is_denial`].
     /// 2. The body must be a JSON object with the members that every denial has, with the right
-    ///    types: `type`, `title`, `status`, `code`, `category`, `remedy`, `retryable`, `instance`.
+    ///    types: `type`, `title`, `status`, `code`, `category`, `remedy`, `action`, `actor`,
+    ///    `retryable`, `instance`.
     /// 3. Any other member that is not of its type is no reason to lose the denial: its field is
     ///    empty, and [`member`](Self::member) gives what came.
     /// 4. Where the body has no `retry_after`, that of the header counts, if it is in seconds.
@@ -70,6 +71,9 @@ impl<'de> Deserialize<'de> for Denial {
             category: members.need("category")?,
             detail: members.take("detail"),
             remedy: members.need("remedy")?,
+            action: members.need("action")?,
+            actor: members.need("actor")?,
+            help: members.take("help"),
             support: members.take("support"),
             retryable: members.need("retryable")?,
             retry_after: members.take::<Option<NonZeroU64>>("retry_after").map(whole),
@@ -162,6 +166,7 @@ mod tests {
         json!({
             "type": "/errors/rate_limited", "title": "Rate limited", "status": 429,
             "code": "rate_limited", "category": "limit", "remedy": "Wait.", "retryable": true,
+            "action": "wait", "actor": "client",
             "instance": "urn:uuid:00000000-0000-4000-8000-000000000000",
         })
     }

@@ -139,6 +139,20 @@ export interface DenialBase {
   readonly detail?: string;
   /** What to do next, in sentences for the developer of the client. */
   readonly remedy: string;
+  /**
+   * What has to be done: `fix_request`, `renew` (get a new credential with the same rights),
+   * `step_up` (get one with more scopes), `wait`, `ask` (somebody grants what is missing),
+   * `report` (the fault is the server's) or `stop`. The list is open: take a word that you do not
+   * know for `stop`.
+   */
+  readonly action: "fix_request" | "renew" | "step_up" | "wait" | "ask" | "report" | "stop" | (string & {});
+  /**
+   * Who does it: the `client` (a program), the `user` who signed in, the `owner` (who administers
+   * the account) or the `provider` of the API. The list is open.
+   */
+  readonly actor: "client" | "user" | "owner" | "provider" | (string & {});
+  /** What the rule that refused asks for: its entry in the handbook of the API. */
+  readonly help?: string;
   /** Whom to ask. Quote `instance`. */
   readonly support?: string;
   /** Whether the same request may succeed later, unchanged. */
@@ -229,7 +243,7 @@ export interface ApiKeyMalformedDenial extends DenialBase {
    * `length` for a key that was cut off, `check_digits` for a typing error.
    */
   readonly failed_check: "empty" | "prefix" | "length" | "characters" | "check_digits" | (string & {});
-  /** What keys of this environment begin with, before the `_`. */
+  /** What keys of this environment begin with, before the `_`; a key that is unknown has it. */
   readonly expected_prefix?: string;
   /** How many characters a key has. */
   readonly expected_length?: number;
@@ -241,15 +255,16 @@ export interface ApiKeyMalformedDenial extends DenialBase {
  * The API key has the right form, and nobody here knows it. Expired and revoked keys have codes of
  * their own.
  *
- * What to do: Check that the key belongs to this environment (test or live) and was not deleted;
- * otherwise ask for a new key at `support`.
+ * What to do: It was probably deleted or replaced: look it up where you manage your keys, and ask
+ * its owner for a new one, or `support`. If it is listed there, it is of another deployment, or
+ * this server has not loaded it yet.
  */
 export interface ApiKeyUnknownDenial extends DenialBase {
   readonly code: "api_key_unknown";
   readonly category: "credentials";
   readonly detail: string;
-  /** The credentials that are accepted here, and where each is sent. */
-  readonly accepted_credentials: readonly AcceptedCredential[];
+  /** What keys of this environment begin with, before the `_`; a key that is unknown has it. */
+  readonly expected_prefix?: string;
 }
 
 /**
@@ -258,15 +273,13 @@ export interface ApiKeyUnknownDenial extends DenialBase {
  * The API key is genuine, and it has expired. Keys end at the exact second of `expired_at`, by the
  * server's clock.
  *
- * What to do: Replace `key_id` by a new key: ask at `support`. Make the next one before the old
- * one expires.
+ * What to do: Ask its owner for a new key, or `support`, and replace it. Make the next one before
+ * the old one expires.
  */
 export interface ApiKeyExpiredDenial extends DenialBase {
   readonly code: "api_key_expired";
   readonly category: "credentials";
   readonly detail: string;
-  /** The credentials that are accepted here, and where each is sent. */
-  readonly accepted_credentials: readonly AcceptedCredential[];
   /** The public name of the API key, which was proven. It is no secret. */
   readonly key_id: string;
   /** When the credential expired. */
@@ -281,14 +294,12 @@ export interface ApiKeyExpiredDenial extends DenialBase {
  * The API key is genuine, and was taken out of service by its owner or by the provider. It will
  * not come back by waiting; `key_id` says which key it is.
  *
- * What to do: Stop using `key_id`, and ask its owner for a new key, or `support`.
+ * What to do: Stop using it, and ask its owner for a new key, or `support`.
  */
 export interface ApiKeyRevokedDenial extends DenialBase {
   readonly code: "api_key_revoked";
   readonly category: "credentials";
   readonly detail: string;
-  /** The credentials that are accepted here, and where each is sent. */
-  readonly accepted_credentials: readonly AcceptedCredential[];
   /** The public name of the API key, which was proven. It is no secret. */
   readonly key_id: string;
 }
@@ -299,7 +310,7 @@ export interface ApiKeyRevokedDenial extends DenialBase {
  * The API key is genuine, and its first moment has not come. It is good from `valid_from` on, by
  * the server's clock.
  *
- * What to do: Wait until `valid_from`, for `retry_after` s, or use a key that is valid now.
+ * What to do: Wait `retry_after` s, then repeat the request, or use a key that is valid now.
  */
 export interface ApiKeyNotYetValidDenial extends DenialBase {
   readonly code: "api_key_not_yet_valid";
@@ -310,8 +321,6 @@ export interface ApiKeyNotYetValidDenial extends DenialBase {
    * `Retry-After`.
    */
   readonly retry_after: number;
-  /** The credentials that are accepted here, and where each is sent. */
-  readonly accepted_credentials: readonly AcceptedCredential[];
   /** The public name of the API key, which was proven. It is no secret. */
   readonly key_id: string;
   /** From when on the credential is good. */
@@ -326,15 +335,13 @@ export interface ApiKeyNotYetValidDenial extends DenialBase {
  * The API key is genuine, and may not be used from the address that the request came from. The key
  * is bound to certain networks, so that it is of no use to a thief.
  *
- * What to do: Call from an address that `key_id` allows, or have yours added to it: ask at
- * `support`. Behind a proxy or NAT, `address` is the outer address.
+ * What to do: Call from an address that the key allows, or have yours added to it: ask at
+ * `support`. Behind a proxy or NAT, the outer address counts.
  */
 export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
   readonly code: "api_key_address_not_allowed";
   readonly category: "authorization";
   readonly detail: string;
-  /** The credentials that are accepted here, and where each is sent. */
-  readonly accepted_credentials: readonly AcceptedCredential[];
   /** The public name of the API key, which was proven. It is no secret. */
   readonly key_id: string;
   /**
@@ -357,8 +364,7 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
  *
  * What to do: Send the access token exactly as it was issued, nothing cut off and nothing added: a
  * signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when
- * you ask the issuer for it; if that does not help, ask the provider at `support`. Accepted are:
- * `accepted_credentials`.
+ * you ask the issuer for it; if that does not help, ask the provider at `support`.
  */
 export interface TokenMalformedDenial extends DenialBase {
   readonly code: "token_malformed";
@@ -445,9 +451,8 @@ export interface TokenKeyUnknownDenial extends DenialBase {
  * The signature does not fit the token. The token was changed on its way, cut off, or signed by
  * somebody else.
  *
- * What to do: Send the token unchanged. If it is, it was signed by somebody else, perhaps in
- * another environment: get a new token from `accepted_issuers`. If new tokens are refused too,
- * report it to the provider at `support`, quoting `instance`.
+ * What to do: Send the token exactly as it was issued, or get a new one from `accepted_issuers`.
+ * If new tokens are refused too, report it to the provider at `support`, quoting `instance`.
  */
 export interface TokenSignatureInvalidDenial extends DenialBase {
   readonly code: "token_signature_invalid";
@@ -463,7 +468,7 @@ export interface TokenSignatureInvalidDenial extends DenialBase {
  * The token is genuine, and its `exp` lies in the past. A little, 30 seconds unless the provider
  * chose otherwise, was already allowed for clocks that differ.
  *
- * What to do: Get a new token, then repeat the request with it. If `expired_at` lies ahead by your
+ * What to do: Get a new token, then repeat the request with it. If that time lies ahead by your
  * clock, set your clock.
  */
 export interface TokenExpiredDenial extends DenialBase {
@@ -482,9 +487,9 @@ export interface TokenExpiredDenial extends DenialBase {
  * The token is genuine, and its `nbf` or `iat` lies in the future. A little, 30 seconds unless the
  * provider chose otherwise, was already allowed for clocks that differ.
  *
- * What to do: Wait until `valid_from`, for `retry_after` s. If that is more than a few seconds, a
- * clock is wrong, the issuer's or the server's: report it to the provider at `support`, quoting
- * `instance`.
+ * What to do: Wait `retry_after` s, which allows for clocks that differ a little, then repeat the
+ * request. If that is more than a few seconds, a clock is wrong, the issuer's or the server's:
+ * report it to the provider at `support`, quoting `instance`.
  */
 export interface TokenNotYetValidDenial extends DenialBase {
   readonly code: "token_not_yet_valid";
@@ -517,7 +522,7 @@ export interface TokenAudienceMismatchDenial extends DenialBase {
   readonly detail: string;
   /** What `aud` of a token may be: one of these is enough. */
   readonly expected_audience: readonly string[];
-  /** The claim of the token that is at fault. */
+  /** The claim of the token that is at fault, or that is needed. */
   readonly claim: string;
   /** What the token seems to be instead: it has claims that only ID tokens have. */
   readonly looks_like?: "id_token" | (string & {});
@@ -574,7 +579,7 @@ export interface TokenClaimMissingDenial extends DenialBase {
   readonly code: "token_claim_missing";
   readonly category: "token";
   readonly detail: string;
-  /** The claim of the token that is at fault. */
+  /** The claim of the token that is at fault, or that is needed. */
   readonly claim: string;
   /** What the token seems to be instead: it has claims that only ID tokens have. */
   readonly looks_like?: "id_token" | (string & {});
@@ -593,7 +598,7 @@ export interface TokenClaimInvalidDenial extends DenialBase {
   readonly code: "token_claim_invalid";
   readonly category: "token";
   readonly detail: string;
-  /** The claim of the token that is at fault. */
+  /** The claim of the token that is at fault, or that is needed. */
   readonly claim: string;
 }
 
@@ -617,13 +622,15 @@ export interface TokenRevokedDenial extends DenialBase {
  * The caller is known, and its credential lacks a scope that is needed here. All of
  * `required_scopes` are needed, and at least one of `any_scopes`, where there are any.
  *
- * What to do: Get a credential with these scopes, then repeat the request with it. All of these
- * are needed: `required_scopes`. At least one of these is needed: `any_scopes`.
+ * What to do: Get a credential with the scopes that are missing, then repeat the request with it.
+ * All of these are needed: `required_scopes`. One of these is needed: `any_scopes`.
  */
 export interface InsufficientScopeDenial extends DenialBase {
   readonly code: "insufficient_scope";
   readonly category: "authorization";
   readonly detail: string;
+  /** The public name of the API key, which was proven. It is no secret. */
+  readonly key_id?: string;
   /** The scopes that are needed here, all of them. */
   readonly required_scopes?: readonly string[];
   /** Those of the required scopes that the credential does not hold. */
@@ -665,7 +672,7 @@ export interface ClaimMismatchDenial extends DenialBase {
   readonly code: "claim_mismatch";
   readonly category: "authorization";
   readonly detail: string;
-  /** The claim of the token that is at fault. */
+  /** The claim of the token that is at fault, or that is needed. */
   readonly claim: string;
   /**
    * In which way the claim does not match: it is absent, it has another value, or the caller sent
@@ -681,7 +688,7 @@ export interface ClaimMismatchDenial extends DenialBase {
  * open only to certain networks; `address` is the one the server saw.
  *
  * What to do: Call from an allowed network, or have your address allowed: ask at `support`. Behind
- * a proxy or NAT, `address` is the outer address.
+ * a proxy or NAT, the outer address counts.
  */
 export interface AddressNotAllowedDenial extends DenialBase {
   readonly code: "address_not_allowed";
@@ -705,8 +712,9 @@ export interface AddressNotAllowedDenial extends DenialBase {
  * No rule covers the path: it is mistyped, or open to nobody yet. What no rule covers is denied,
  * so an unknown path gets this answer in place of a 404.
  *
- * What to do: Check the path for typing errors, double slashes and dot segments. If it is right,
- * it is open to nobody yet: ask the provider at `support`.
+ * What to do: Check the path for typing errors, for its letter case, and for a slash at its end
+ * that is missing or too many. If it is right, it is open to nobody yet: ask the provider at
+ * `support`.
  */
 export interface NoMatchingRuleDenial extends DenialBase {
   readonly code: "no_matching_rule";
@@ -720,7 +728,7 @@ export interface NoMatchingRuleDenial extends DenialBase {
  * The path is open, but not for this method. `allowed_methods` lists the methods that are; the
  * `Allow` header says the same.
  *
- * What to do: Use one of the methods `allowed_methods`, or check the path.
+ * What to do: Use one of the methods `allowed_methods`.
  */
 export interface MethodNotAllowedDenial extends DenialBase {
   readonly code: "method_not_allowed";
@@ -736,13 +744,17 @@ export interface MethodNotAllowedDenial extends DenialBase {
  * Too many requests came in too short a time: a limit has less left than this request takes. The
  * refused request itself cost nothing, in none of the limits.
  *
- * What to do: Wait `retry_after` s, then repeat the request. Spread calls over time, to stay
- * within `limits`.
+ * What to do: Wait `retry_after` s, then repeat the request. Spread calls over time.
  */
 export interface RateLimitedDenial extends DenialBase {
   readonly code: "rate_limited";
   readonly category: "limit";
   readonly detail: string;
+  /**
+   * The address that the server saw the request come from. Behind a proxy or NAT it is the outer
+   * one.
+   */
+  readonly address?: string;
   /**
    * How many tokens this request takes: of each limit, or, where their costs differ, of the limit
    * with the longest wait.
@@ -758,8 +770,8 @@ export interface RateLimitedDenial extends DenialBase {
  * The attempt failed, and so did too many others from this address before it. A good credential is
  * let in at once.
  *
- * What to do: Correct the credential first: see `last_failure`. The address may fail again in
- * `retry_after` s; a good credential need not wait.
+ * What to do: Correct the credential: the page of `last_failure` says how. The address may fail
+ * again in `retry_after` s.
  */
 export interface TooManyFailuresDenial extends DenialBase {
   readonly code: "too_many_failures";
@@ -1062,6 +1074,113 @@ export function retryDelay(denial: DenialBase, attempt = 1): number | undefined 
   return Math.max(first, Math.min(doubled, 60_000));
 }
 
+/**
+ * What a program can do about a denial by itself.
+ *
+ * - `wait`: send the same request after `delay` milliseconds.
+ * - `renew`: get a new token with the same rights, then send the request with it, once. Where the
+ *   request carried an API key, it means `stop`.
+ * - `step_up`: get a token that has `scopes` beside those that the old one had. They are the least
+ *   that is enough here: all that are required, and the first of those of which one is.
+ * - `stop`: something has to change first, and the denial's `remedy` says what.
+ */
+export type Advice =
+  | { readonly do: "wait"; readonly delay: number }
+  | { readonly do: "renew" }
+  | { readonly do: "step_up"; readonly scopes: readonly string[] }
+  | { readonly do: "stop" };
+
+/**
+ * What a program can do about a denial by itself: to wait where {@link retryDelay} gives a time, else
+ * what `action` says. An action that this module does not know means `stop`.
+ *
+ * @param attempt - How many times in a row the request was refused, this time included.
+ */
+export function advice(denial: DenialBase, attempt = 1): Advice {
+  const delay = retryDelay(denial, attempt);
+  if (delay !== undefined) return { do: "wait", delay };
+  if (denial.action === "renew") return { do: "renew" };
+  if (denial.action !== "step_up") return { do: "stop" };
+  const members = denial as DenialBase & { readonly [member: string]: unknown };
+  const needed = [...texts(members["required_scopes"]), ...texts(members["any_scopes"]).slice(0, 1)];
+  const scopes = [...new Set(needed)];
+  return scopes.length === 0 ? { do: "stop" } : { do: "step_up", scopes };
+}
+
+/** What {@link recover} works with. */
+export interface RecoverOptions {
+  /**
+   * Gets a new token with these scopes; `undefined` where there is none to be had. No scopes mean
+   * those of the old token.
+   */
+  readonly obtain: (scopes: readonly string[]) => Promise<string | undefined>;
+  /** The token to begin with; without one, `obtain` is asked first. */
+  readonly token?: string | undefined;
+  /** The scopes that it has, so that none of them is lost where more are needed. */
+  readonly scopes?: readonly string[];
+  /** The longest that the request waits at a time, in milliseconds; a minute if nothing is said. */
+  readonly patience?: number;
+  /** How often the request is sent at most; four times if nothing is said. */
+  readonly attempts?: number;
+  /** Waits so many milliseconds; with `setTimeout` if nothing is said. */
+  readonly sleep?: (delay: number) => Promise<unknown>;
+}
+
+/**
+ * The one loop around a request: it follows the {@link advice} of each denial, renews the token once,
+ * steps up with all scopes that were ever needed, waits, and stops. A scope that was asked for once
+ * and is missing all the same is not asked for again.
+ *
+ * The last response is returned: the answer, or the refusal that nothing helps against, for
+ * {@link parseDenial}.
+ *
+ * ```ts
+ * const response = await recover(
+ *   (token) => fetch(url, { headers: { authorization: `Bearer ${token}` } }),
+ *   { obtain: (scopes) => askIssuer(scopes) },
+ * );
+ * ```
+ *
+ * @throws What `send`, `obtain` and `sleep` throw; and an error if there is no token to begin with.
+ */
+export async function recover(
+  send: (token: string) => Promise<Response>,
+  options: RecoverOptions,
+): Promise<Response> {
+  const { obtain, patience = 60_000, attempts = 4 } = options;
+  const sleep = options.sleep ?? ((delay) => new Promise((done) => setTimeout(done, delay)));
+  const scopes = new Set(options.scopes);
+  let token = options.token ?? (await obtain([...scopes]));
+  if (token === undefined) throw new Error("there is no token to begin with");
+  let hasRenewed = false;
+  let last: string | undefined;
+  let inARow = 0;
+  for (let sent = 1; ; sent += 1) {
+    const response = await send(token);
+    const denial = sent < attempts ? await parseDenial(response) : undefined;
+    if (!denial) return response;
+    inARow = denial.code === last ? inARow + 1 : 1;
+    last = denial.code;
+    const next = advice(denial, inARow);
+    if (next.do === "wait" && next.delay <= patience) {
+      await sleep(next.delay);
+      continue;
+    }
+    const known = scopes.size;
+    if (next.do === "step_up") next.scopes.forEach((scope) => scopes.add(scope));
+    const helps = next.do === "renew" ? !hasRenewed : scopes.size > known;
+    if (!helps) return response;
+    if (next.do === "renew") hasRenewed = true;
+    const renewed = await obtain([...scopes]);
+    if (renewed === undefined) return response;
+    token = renewed;
+  }
+}
+
+function texts(list: unknown): readonly string[] {
+  return Array.isArray(list) ? list.filter((item) => typeof item === "string") : [];
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -1078,10 +1197,10 @@ function hasMembersOfDenial(body: unknown): body is DenialBase {
   const mayHave = (type: "string" | "number", names: readonly string[]) =>
     names.every((name) => members[name] === undefined || typeof members[name] === type);
   return (
-    has("string", ["type", "title", "code", "category", "remedy", "instance"]) &&
+    has("string", ["type", "title", "code", "category", "remedy", "action", "actor", "instance"]) &&
     has("number", ["status"]) &&
     has("boolean", ["retryable"]) &&
-    mayHave("string", ["detail", "support"]) &&
+    mayHave("string", ["detail", "help", "support"]) &&
     mayHave("number", ["retry_after"])
   );
 }

@@ -22,7 +22,8 @@ pub(crate) static ORDER_SHIPPED: DenialCode =
         .with_title("Order shipped")
         .with_detail("The order was shipped on {shipped_on} and cannot be cancelled.")
         .with_remedy("Send the goods back instead: see https://orders.example.com/returns.")
-        .with_status(409);
+        .with_status(409)
+        .example(|denial| denial.member("shipped_on", "2026-11-20"));
 
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Order {

@@ -130,6 +130,9 @@ pub(crate) enum Unsupported {
     Kind(CredentialKind),
     /// An API key as `Authorization: Bearer`, where keys are not taken so.
     KeyAsBearer,
+    /// The same with a whole key of another environment: its check digits are right, and its prefix
+    /// is another.
+    OtherKeyAsBearer,
 }
 
 /// What a line of `Authorization` holds.
@@ -266,15 +269,18 @@ impl CredentialPolicy {
         }
     }
 
-    /// A bearer value is a key by its prefix. Keys made elsewhere have none, so there a value
+    /// A bearer value is a key by its prefix, or by its check digits where it is of another
+    /// environment. Keys made elsewhere have none, so there a value
     /// with the two dots of a JWT is a token and any other is a key.
     fn read_bearer<'r>(&self, value: &'r [u8]) -> Reading<'r> {
         let key = |value: &'r [u8]| Reading::Key(KeyText::One(value.into()));
         let has_prefix = strip_prefix(value, &self.prefix).is_some();
+        let is_of_another = || self.format.is_of_another_environment(value);
         match (has_prefix, self.keys_as_bearer) {
+            (_, false) if is_of_another() => Reading::Unsupported(Unsupported::OtherKeyAsBearer),
             (true, true) => key(value),
             (true, false) => Reading::Unsupported(Unsupported::KeyAsBearer),
-            (false, true) if !self.tokens => key(value),
+            (false, true) if !self.tokens || is_of_another() => key(value),
             (false, true) if self.format == KeyFormat::Any && !looks_like_jwt(value) => key(value),
             (false, _) if self.tokens => Reading::Token(value),
             (false, _) => Reading::Unsupported(Unsupported::Kind(CredentialKind::Token)),

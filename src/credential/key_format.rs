@@ -51,7 +51,7 @@ pub(crate) struct MalformedKey {
 }
 
 /// A usual mistake in place of a key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum KeyMistake {
     /// A variable or a placeholder that nothing was put in place of: `$API_KEY`, `{{api_key}}`,
     /// `<your key>`, or what programs write for a variable that is not set.
@@ -111,7 +111,10 @@ impl KeyFormat {
     /// The first check that failed: emptiness, prefix, length, characters, check digits.
     pub(crate) fn check(&self, key: &[u8]) -> Result<(), MalformedKey> {
         self.find_fault(key).map_or(Ok(()), |fault| {
-            Err(MalformedKey { fault, mistake: KeyMistake::in_place_of(key, self) })
+            let mistake = KeyMistake::in_place_of(key, self);
+            let is_other = mistake == Some(KeyMistake::OtherEnvironment);
+            // Its prefix may begin as ours does: `tg_test` and `tg`.
+            Err(MalformedKey { fault: if is_other { KeyFault::Prefix } else { fault }, mistake })
         })
     }
 
@@ -135,7 +138,8 @@ impl KeyFormat {
         (!has_check_digits(key)).then_some(KeyFault::CheckDigits)
     }
 
-    fn is_of_another_environment(&self, key: &[u8]) -> bool {
+    /// Whether it is a whole key with another prefix, by its check digits.
+    pub(super) fn is_of_another_environment(&self, key: &[u8]) -> bool {
         let Self::Checked { prefix } = self else { return false };
         let digits = SECRET_DIGITS + CHECK_DIGITS;
         let Some(at) = key.len().checked_sub(digits + 1) else { return false };

@@ -13,7 +13,9 @@ mod way;
 pub(crate) use extract::{
     Credential, CredentialError, CredentialPolicy, KeyText, Place, Scheme, TokenPlace, Unsupported,
 };
-pub(crate) use key_format::{KeyFault, KeyFormat, MalformedKey, is_key_prefix, new_key};
+pub(crate) use key_format::{
+    KeyFault, KeyFormat, KeyMistake, MalformedKey, is_key_prefix, new_key,
+};
 pub(crate) use kinds::Kinds;
 pub(crate) use secret::Secret;
 pub(crate) use way::{Sent, Way};

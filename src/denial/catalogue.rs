@@ -45,6 +45,7 @@ macro_rules! denial_codes {
             detail: $detail,
             remedy: $remedy,
             about: include_str!(concat!("pages/", $code, ".md")),
+            example: None,
         },)+];
 
         /// Every code, in the order of the pages.
@@ -104,49 +105,47 @@ denial_codes! {
     ApiKeyUnknown => "api_key_unknown", Credentials, 401, Challenge::ApiKey,
         group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: true,
         retryable: false,
-        members: [("accepted_credentials", Always)],
+        members: [("expected_prefix", Sometimes)],
         title: "API key unknown",
-        detail: "The API key has the right form, and is not known here.",
-        remedy: "Check that the key belongs to this environment (test or live) and was not deleted; otherwise ask for a new key[ at {support}].";
+        detail: "The API key is not known here[; its prefix {expected_prefix} and its check digits are right].",
+        remedy: "It was probably deleted or replaced: look it up where you manage your keys, and ask its owner for a new one[, or {support}]. If it is listed there, it is of another deployment, or this server has not loaded it yet.";
 
     /// The key is genuine, and its last day has passed.
     ApiKeyExpired => "api_key_expired", Credentials, 401, Challenge::ApiKey,
         group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
-        members: [("accepted_credentials", Always), ("key_id", Always),
-            ("expired_at", Always), ("server_time", Always)],
+        members: [("key_id", Always), ("expired_at", Always), ("server_time", Always)],
         title: "API key expired",
         detail: "The API key {key_id} expired at {expired_at}; the server's time is {server_time}.",
-        remedy: "Replace {key_id} by a new key[: ask at {support}]. Make the next one before the old one expires.";
+        remedy: "Ask its owner for a new key[, or {support}], and replace it. Make the next one before the old one expires.";
 
     /// The key is genuine, and was taken out of service by its owner or by the provider.
     ApiKeyRevoked => "api_key_revoked", Credentials, 401, Challenge::ApiKey,
         group: InvalidCredentials, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
-        members: [("accepted_credentials", Always), ("key_id", Always)],
+        members: [("key_id", Always)],
         title: "API key revoked",
         detail: "The API key {key_id} was revoked.",
-        remedy: "Stop using {key_id}, and ask its owner for a new key[, or {support}].";
+        remedy: "Stop using it, and ask its owner for a new key[, or {support}].";
 
     /// The key is genuine, and its first day has not come.
     ApiKeyNotYetValid => "api_key_not_yet_valid", Credentials, 401, Challenge::ApiKey,
         group: InvalidCredentials, occurs: Keys, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
-        members: [("retry_after", Always), ("accepted_credentials", Always),
-            ("key_id", Always), ("valid_from", Always), ("server_time", Always)],
+        members: [("retry_after", Always), ("key_id", Always), ("valid_from", Always),
+            ("server_time", Always)],
         title: "API key not yet valid",
         detail: "The API key {key_id} is valid from {valid_from}; the server's time is {server_time}.",
-        remedy: "Wait until {valid_from}[, for {retry_after} s], or use a key that is valid now.";
+        remedy: "Wait {retry_after} s, then repeat the request, or use a key that is valid now.";
 
     /// The key is genuine, and may not be used from this address.
     ApiKeyAddressNotAllowed => "api_key_address_not_allowed", Authorization, 403, Challenge::None,
         group: AccessDenied, occurs: Keys, action: Ask, actor: Owner, counts_as_failure: false,
         retryable: false,
-        members: [("accepted_credentials", Always), ("key_id", Always),
-            ("address", Sometimes), ("allowed_addresses", Detailed)],
+        members: [("key_id", Always), ("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed for this API key",
         detail: "The API key {key_id} may not be used from this address[: {address}].",
-        remedy: "Call from an address that {key_id} allows, or have yours added to it[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
+        remedy: "Call from an address that the key allows, or have yours added to it[: ask at {support}]. Behind a proxy or NAT, the outer address counts.";
 
     /// The text that was sent as a bearer token is no signed JWT in compact form.
     TokenMalformed => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
@@ -155,7 +154,7 @@ denial_codes! {
         members: [("accepted_credentials", Always)],
         title: "Token malformed",
         detail: "The bearer token is no signed JWT in compact form.",
-        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].[ Accepted are: {accepted_credentials}.]";
+        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].";
 
     /// The bearer token is larger than any token needs to be.
     TokenTooLarge => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
@@ -200,7 +199,7 @@ denial_codes! {
         members: [("accepted_issuers", Sometimes)],
         title: "Token signature invalid",
         detail: "The signature of the token is not valid.",
-        remedy: "Send the token unchanged. If it is, it was signed by somebody else, perhaps in another environment: get a new token[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.";
+        remedy: "Send the token exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.";
 
     /// The token is genuine, and its `exp` lies in the past.
     TokenExpired => "token_expired", Token, 401, Challenge::Bearer("invalid_token"),
@@ -209,7 +208,7 @@ denial_codes! {
         members: [("expired_at", Always), ("server_time", Always)],
         title: "Token expired",
         detail: "The token expired at {expired_at}; the server's time is {server_time}.",
-        remedy: "Get a new token, then repeat the request with it. If {expired_at} lies ahead by your clock, set your clock.";
+        remedy: "Get a new token, then repeat the request with it. If that time lies ahead by your clock, set your clock.";
 
     /// The token is genuine, and its `nbf` or `iat` lies in the future.
     TokenNotYetValid => "token_not_yet_valid", Token, 401, Challenge::Bearer("invalid_token"),
@@ -218,7 +217,7 @@ denial_codes! {
         members: [("retry_after", Always), ("valid_from", Always), ("server_time", Always)],
         title: "Token not yet valid",
         detail: "The token is valid from {valid_from}; the server's time is {server_time}.",
-        remedy: "Wait until {valid_from}[, for {retry_after} s]. If that is more than a few seconds, a clock is wrong, the issuer's or the server's: report it to the provider[ at {support}], quoting `instance`.";
+        remedy: "Wait {retry_after} s, which allows for clocks that differ a little, then repeat the request. If that is more than a few seconds, a clock is wrong, the issuer's or the server's: report it to the provider[ at {support}], quoting `instance`.";
 
     /// The token is genuine, and was issued for another API: `aud` does not name this one.
     TokenAudienceMismatch => "token_audience_mismatch", Token, 401, Challenge::Bearer("invalid_token"),
@@ -278,11 +277,11 @@ denial_codes! {
     InsufficientScope => "insufficient_scope", Authorization, 403, Challenge::Scope,
         group: AccessDenied, occurs: Scopes, action: StepUp, actor: User, counts_as_failure: false,
         retryable: false,
-        members: [("required_scopes", Sometimes), ("missing_scopes", Sometimes),
+        members: [("key_id", Sometimes), ("required_scopes", Sometimes), ("missing_scopes", Sometimes),
             ("any_scopes", Sometimes), ("granted_scopes", Detailed)],
         title: "Insufficient scope",
-        detail: "The credential does not hold the scopes that are needed here[: it lacks {missing_scopes}].",
-        remedy: "Get a credential with these scopes, then repeat the request with it.[ All of these are needed: {required_scopes}.][ At least one of these is needed: {any_scopes}.]";
+        detail: "The credential lacks scopes that are needed here.",
+        remedy: "Get a credential with the scopes that are missing, then repeat the request with it.[ All of these are needed: {required_scopes}.][ One of these is needed: {any_scopes}.]";
 
     /// The caller is known, and has none of the roles that are needed here.
     InsufficientRole => "insufficient_role", Authorization, 403, Challenge::None,
@@ -290,7 +289,7 @@ denial_codes! {
         retryable: false,
         members: [("required_roles", Always)],
         title: "Insufficient role",
-        detail: "The caller has none of the roles {required_roles}.",
+        detail: "The caller has none of the roles of which one is needed here.",
         remedy: "Have one of these roles given to the caller: {required_roles}. Then get a new token, or use the key again.";
 
     /// The caller is known, and a claim of its token does not have the value needed here.
@@ -309,7 +308,7 @@ denial_codes! {
         members: [("address", Sometimes), ("allowed_addresses", Detailed)],
         title: "Address not allowed",
         detail: "Requests from this address are not allowed here[: {address}].",
-        remedy: "Call from an allowed network, or have your address allowed[: ask at {support}].[ Behind a proxy or NAT, {address} is the outer address.]";
+        remedy: "Call from an allowed network, or have your address allowed[: ask at {support}]. Behind a proxy or NAT, the outer address counts.";
 
     /// No rule covers the path: it is mistyped, or open to nobody yet.
     NoMatchingRule => "no_matching_rule", Authorization, 403, Challenge::None,
@@ -318,7 +317,7 @@ denial_codes! {
         members: [],
         title: "No rule covers this path",
         detail: "No rule covers this path.",
-        remedy: "Check the path for typing errors, double slashes and dot segments. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
+        remedy: "Check the path for typing errors, for its letter case, and for a slash at its end that is missing or too many. If it is right, it is open to nobody yet: ask the provider[ at {support}].";
 
     /// Rules cover the path, and none of them this method.
     MethodNotAllowed => "method_not_allowed", Authorization, 405, Challenge::None,
@@ -326,17 +325,18 @@ denial_codes! {
         retryable: false,
         members: [("allowed_methods", Always)],
         title: "Method not allowed",
-        detail: "The path is open for {allowed_methods} only.",
-        remedy: "Use one of the methods {allowed_methods}, or check the path.";
+        detail: "The path is right, and it is not open for this method.",
+        remedy: "Use one of the methods {allowed_methods}.";
 
     /// A limit does not have the tokens that this request takes.
     RateLimited => "rate_limited", Limit, 429, Challenge::None,
         group: LimitExceeded, occurs: Limits, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
-        members: [("retry_after", Sometimes), ("cost", Sometimes), ("limits", Sometimes)],
+        members: [("retry_after", Sometimes), ("address", Sometimes), ("cost", Sometimes),
+            ("limits", Sometimes)],
         title: "Rate limited",
-        detail: "The request takes more than a limit has left[: {cost} of {limits}].",
-        remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time[, to stay within {limits}].";
+        detail: "The request takes more than a limit has left[: {limits}].",
+        remedy: "[Wait {retry_after} s, then repeat the request. ]Spread calls over time.";
 
     /// Too many requests from this address failed to prove a credential.
     TooManyFailures => "too_many_failures", Limit, 429, Challenge::None,
@@ -344,8 +344,8 @@ denial_codes! {
         retryable: true,
         members: [("retry_after", Always), ("last_failure", Sometimes)],
         title: "Too many failed attempts",
-        detail: "[This attempt failed with {last_failure}. ]Too many attempts from this address failed, those of others behind it included. A good credential is let in at once.",
-        remedy: "[Correct the credential first: see {last_failure}. ]The address may fail again in {retry_after} s; a good credential need not wait.";
+        detail: "This attempt failed too, and too many from this address did, those of others behind it included. A good credential is let in at once.",
+        remedy: "[Correct the credential: the page of {last_failure} says how. ]The address may fail again in {retry_after} s.";
 
     /// What verifies this credential cannot be reached at the moment.
     KeySourceUnavailable => "key_source_unavailable", Server, 503, Challenge::None,

@@ -7,24 +7,92 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::catalogue::Code;
+use super::code::{Action, Actor};
 use super::code_of::code_of;
-use super::document::{Draft, Fact, Reason};
+use super::document::{Draft, Fact, Reason, millis_up};
+use super::written::Hole;
+use crate::claims::Mismatch;
 use crate::credential::{
-    CredentialError, CredentialPolicy, KeyFault, KeyFormat, Kinds, MalformedKey, Place, Scheme,
-    Unsupported,
+    CredentialError, CredentialPolicy, KeyFault, KeyFormat, KeyMistake, Kinds, MalformedKey, Place,
+    Scheme, Unsupported,
 };
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
-use crate::policy::{NoRule, Policy, Refusal, Rule, ScopeGap};
+use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
-use crate::scope::ScopeHierarchy;
-use crate::time::{Wall, rfc3339, seconds_up};
-use crate::verify::{ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
+use crate::scope::{Scope, ScopeHierarchy};
+use crate::time::{MICROS, Wall, rfc3339};
+use crate::verify::{ChosenBy, ClaimFault, Issuer, KeyError, TokenError, algorithm_name};
 
-/// A path that other software may read in another way than its rule does.
-const AMBIGUOUS: &str = "Servers may read this path as that of another rule.";
+/// What is wrong with a path that can be read in more than one way.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum OddPath {
+    Odd(Oddity),
+    EncodedSlash,
+    /// Other software may read it as that of another rule, or another id in it.
+    Otherwise,
+    /// It is that of a rule once it is decoded.
+    Encoded,
+}
 
-const AMBIGUOUS_REMEDY: &str = "A path that can be read in more than one way is denied: send it without double slashes, dot segments and backslashes, and percent-encode only what must be: no letters and digits, and no slash in a part of the path[. Ask the provider at {support} if an id has one].";
+impl OddPath {
+    pub(super) fn of(ambiguity: &Ambiguity) -> Self {
+        match ambiguity {
+            Ambiguity::Odd(oddity) => Self::Odd(*oddity),
+            Ambiguity::EncodedSlash { .. } => Self::EncodedSlash,
+            Ambiguity::OtherRule { .. } | Ambiguity::OtherValue { .. } => Self::Otherwise,
+            Ambiguity::OnlyRead { .. } => Self::Encoded,
+        }
+    }
+
+    /// One like it.
+    pub(super) fn sample(self) -> Ambiguity {
+        match self {
+            Self::Odd(oddity) => Ambiguity::Odd(oddity),
+            Self::EncodedSlash => Ambiguity::EncodedSlash { rule: "".into() },
+            Self::Otherwise => Ambiguity::OtherRule { raw: "".into(), read: "".into() },
+            Self::Encoded => Ambiguity::OnlyRead { read: "".into() },
+        }
+    }
+
+    /// What happened, and the remedy.
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Odd(Oddity::EmptySegment) => (
+                "The path has a double slash.",
+                "A path that can be read in more than one way is denied: join its parts with exactly one slash, and check that each id in it is set.",
+            ),
+            Self::Odd(Oddity::Backslash) => (
+                "The path has a backslash.",
+                "A path that can be read in more than one way is denied: write slashes between its parts, and no backslash in them.",
+            ),
+            Self::Odd(Oddity::DotSegment) => (
+                "The path has a dot segment.",
+                "A path that can be read in more than one way is denied: send the one that the dot segments lead to.",
+            ),
+            Self::Odd(Oddity::NotUtf8) => (
+                "The path, percent-decoded, is not UTF-8.",
+                "A path that can be read in more than one way is denied: write it in UTF-8, then percent-encode it.",
+            ),
+            Self::Odd(Oddity::ControlCharacter) => (
+                "The path has an encoded control character.",
+                "A path that can be read in more than one way is denied: take the character out, which is often a line break at the end of an id.",
+            ),
+            Self::EncodedSlash => (
+                "The path has an encoded slash or backslash, and none may be in it here.",
+                "A path that can be read in more than one way is denied: send one whose parts have no slash or backslash in them[. Ask the provider at {support} if an id has one].",
+            ),
+            Self::Encoded => (
+                "No rule covers this path as it was sent, and one does once it is decoded.",
+                "A path that can be read in more than one way is denied: percent-encode only what must be, no letters, digits and slashes.",
+            ),
+            Self::Otherwise => (
+                "Servers may read this path as that of another rule.",
+                "A path that can be read in more than one way is denied: percent-encode only what must be, and leave out `;` and slashes in a part of the path[. Ask the provider at {support} if an id has one].",
+            ),
+        }
+    }
+}
 
 /// What denials say about the policy. It is read from the policy when that is loaded.
 #[derive(Debug)]
@@ -36,6 +104,8 @@ pub(super) struct Known {
     max_bytes: usize,
     /// Whether API keys are configured.
     takes_keys: bool,
+    /// For each limit, whether it counts by address.
+    by_address: Box<[bool]>,
     /// Which scopes imply others.
     hierarchy: Arc<ScopeHierarchy>,
     /// By limit of the policy: the names of those that clients are not told of.
@@ -85,13 +155,17 @@ pub(super) struct Facts {
     pub(super) detail: Option<&'static str>,
     pub(super) remedy: Option<&'static str>,
     pub(super) retryable: Option<bool>,
-    /// In seconds, at least 1.
-    pub(super) retry_after: Option<u64>,
+    /// In place of the code's own.
+    pub(super) action: Option<(Action, Actor)>,
+    /// In milliseconds, at least 1.
+    pub(super) wait: Option<u64>,
+    /// What sentences say though it is no member: it follows from members.
+    pub(super) told: Option<(&'static str, u64)>,
     pub(super) members: Vec<(&'static str, Fact)>,
     /// Whether the document lists the credentials that are accepted.
     pub(super) names_accepted: bool,
-    /// For `scope` of the challenge; empty where the caller did not come with a token.
-    pub(super) challenge_scopes: Vec<crate::scope::Scope>,
+    /// For `scope` of the challenge, in place of what the rule needs.
+    pub(super) challenge_scopes: Option<Vec<Scope>>,
     pub(super) allow: Option<HeaderValue>,
     /// What exactly went wrong, for the log.
     pub(super) cause: Cow<'static, str>,
@@ -141,8 +215,14 @@ impl Facts {
         facts.because("the header of a trusted proxy could not be read")
     }
 
-    fn wait(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds.max(1));
+    /// How long to wait, in microseconds.
+    fn wait(mut self, micros: u64) -> Self {
+        self.wait = Some(millis_up(micros));
+        self
+    }
+
+    fn action(mut self, action: Action, actor: Actor) -> Self {
+        self.action = Some((action, actor));
         self
     }
 
@@ -160,6 +240,7 @@ impl Known {
             issuers: policy.issuers.iter().cloned().collect(),
             max_bytes: policy.tokens.max_bytes,
             takes_keys: policy.takes_keys,
+            by_address: policy.limits.iter().map(crate::limit::Limit::needs_address).collect(),
             hierarchy: policy.hierarchy.clone(),
             unpublished: policy.limits.iter().map(unpublished).collect(),
         }
@@ -173,6 +254,7 @@ impl Known {
             issuers: Vec::new(),
             max_bytes: 0,
             takes_keys: false,
+            by_address: Box::default(),
             hierarchy: Arc::default(),
             unpublished: Vec::new(),
         }
@@ -210,7 +292,8 @@ impl Known {
         match refused {
             Refused::NoRule(NoRule::Path) => Facts::default(),
             Refused::NoRule(NoRule::Ambiguous(why)) => {
-                Facts::default().detail(AMBIGUOUS).remedy(AMBIGUOUS_REMEDY).because(why.to_string())
+                let (detail, remedy) = OddPath::of(why).texts();
+                Facts::default().detail(detail).remedy(remedy).because(why.to_string())
             }
             Refused::NoRule(NoRule::Method(allowed)) => {
                 let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
@@ -240,19 +323,29 @@ impl Known {
                 let ranges = draft.rule.as_deref().map_or(&[][..], |rule| &rule.addresses);
                 Facts::default().unread_address().texts("allowed_addresses", ranges)
             }
-            Refused::Permit(Refusal::Scope(gap)) => self.insufficient_scope(gap, draft),
+            Refused::Permit(Refusal::Scope(gap)) => insufficient_scope(self, gap, draft),
             Refused::Permit(Refusal::Role(roles)) => {
-                Facts::default().texts("required_roles", roles.iter())
+                let facts = Facts::default().texts("required_roles", roles.iter());
+                match draft.kind {
+                    None => facts,
+                    Some(CredentialKind::ApiKey) => facts.remedy(
+                        "Have one of these roles given to the key: {required_roles}. Ask its owner[, or {support}].",
+                    ),
+                    Some(_) => facts.remedy(
+                        "Have one of these roles given to the caller: {required_roles}. Then get a new token.",
+                    ),
+                }
             }
             Refused::Permit(Refusal::Claim { claim, mismatch }) => {
-                let facts = Facts::default().text("claim", claim.to_string());
-                facts.text("mismatch", mismatch.as_str())
+                let (detail, remedy) = about_mismatch(*mismatch);
+                let facts = Facts::default().detail(detail).remedy(remedy);
+                facts.text("claim", claim.to_string()).text("mismatch", mismatch.as_str())
             }
             Refused::Permit(Refusal::Any(refusal)) => {
                 let refused = Refused::Permit((**refusal).clone());
                 self.refused(&refused, draft).because("none of the tables in `any` is met")
             }
-            Refused::Limits(balance) => self.rate_limited(balance),
+            Refused::Limits(balance) => self.rate_limited(balance, draft),
         }
     }
 
@@ -299,12 +392,17 @@ impl Known {
     fn key(&self, error: &KeyError, now: Wall) -> Facts {
         let about = |key: &KeyRecord| {
             let cause = format!("key {} of client {}", key.id, key.client);
-            Facts::naming_accepted().text("key_id", key.id.to_string()).because(cause)
+            Facts::default().text("key_id", key.id.to_string()).because(cause)
         };
         let server_time = || rfc3339(now.seconds());
         match error {
             KeyError::Malformed(malformed) => self.malformed_key(*malformed),
-            KeyError::Unknown => Facts::naming_accepted(),
+            KeyError::Unknown => match self.format.expected_prefix() {
+                Some(prefix) => Facts::default().text("expected_prefix", prefix.to_owned()),
+                None => Facts::default().remedy(
+                    "It was probably deleted or replaced: look it up where you manage your keys, and ask its owner for a new one[, or {support}]. If it is listed there, check that it is sent whole and to the right environment.",
+                ),
+            },
             KeyError::Revoked(key) => about(key),
             KeyError::Expired(key, at) => {
                 about(key).text("expired_at", rfc3339(*at)).text("server_time", server_time())
@@ -312,7 +410,7 @@ impl Known {
             KeyError::NotYetValid(key, from) => about(key)
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(Wall::from_seconds(*from).micros().saturating_sub(now.micros()))),
+                .wait(Wall::from_seconds(*from).micros().saturating_sub(now.micros())),
             KeyError::AddressNotAllowed(key, address) => about(key)
                 .text("address", address.to_string())
                 .texts("allowed_addresses", &key.terms.addresses),
@@ -324,19 +422,10 @@ impl Known {
     }
 
     fn malformed_key(&self, MalformedKey { fault, mistake }: MalformedKey) -> Facts {
-        let detail = match fault {
-            KeyFault::Empty => "The API key is empty.",
-            KeyFault::Prefix => {
-                "The API key does not begin with {expected_prefix}_: it is of another environment, or no key."
-            }
-            KeyFault::Length => {
-                "The API key does not have {expected_length} characters: it was cut off, or something was added."
-            }
-            KeyFault::Characters => "The API key holds characters that no key has.",
-            KeyFault::CheckDigits => "The check digits of the API key do not fit: it is misspelt.",
-        };
+        let (detail, remedy) = about_key(fault, mistake);
         let mut facts = Facts::naming_accepted()
             .detail(detail)
+            .remedy(remedy)
             .text("failed_check", fault.as_str())
             .because(match mistake {
                 None => Cow::Borrowed(fault.as_str()),
@@ -369,14 +458,28 @@ impl Known {
                     _ => facts,
                 }
             }
-            TokenError::KeyUnknown(issuer) | TokenError::SignatureInvalid(issuer, _) => {
+            TokenError::KeyUnknown(issuer) => {
                 accepting([issuer].into_iter()).because(of_issuer(issuer))
+            }
+            TokenError::SignatureInvalid(issuer, chosen) => {
+                let facts = accepting([issuer].into_iter()).because(of_issuer(issuer));
+                let (detail, remedy) = match chosen {
+                    ChosenBy::Kid => (
+                        "The signature of the token is not valid. The key that its `kid` names was found, and does not fit.",
+                        "The token was changed or cut off on its way: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
+                    ),
+                    ChosenBy::Algorithm => (
+                        "The signature of the token is not valid by any key of its issuer.",
+                        "The token was changed or cut off on its way, or signed in another environment: send it exactly as it was issued, or get a new one[ from {accepted_issuers}]. If new tokens are refused too, report it to the provider[ at {support}], quoting `instance`.",
+                    ),
+                };
+                facts.detail(detail).remedy(remedy)
             }
             TokenError::KeySourceUnavailable(issuer) => {
                 let trouble = issuer.keys.remote().and_then(|keys| keys.trouble());
                 let trouble = trouble.unwrap_or_else(|| "they are not fetched yet".into());
                 let cause = format!("{}, which has no keys: {trouble}", of_issuer(issuer));
-                Facts::default().wait(KEYS_RETRY_AFTER).because(cause)
+                Facts::default().wait(KEYS_RETRY_AFTER * MICROS).because(cause)
             }
             TokenError::AlgorithmNotAllowed(issuer) => Facts::default()
                 .texts(
@@ -384,13 +487,25 @@ impl Known {
                     issuer.algorithms.iter().map(|alg| algorithm_name(*alg)),
                 )
                 .because(of_issuer(issuer)),
-            TokenError::Expired { at } => {
-                Facts::default().text("expired_at", rfc3339(*at)).text("server_time", server_time())
+            TokenError::Expired { at, issued } => {
+                let facts = Facts::default()
+                    .text("expired_at", rfc3339(*at))
+                    .text("server_time", server_time());
+                let seconds = draft.now.seconds();
+                match issued {
+                    Some(issued) if issued.saturating_add(JUST_NOW) >= seconds => Facts {
+                        told: Some(("difference", seconds.saturating_sub(*at))),
+                        ..facts
+                    }
+                    .detail("The token was made just now by its `iat`, and yet it expired at {expired_at}; the server's time is {server_time}.")
+                    .remedy("Check the clock and the time zone of whoever makes the token: its `exp` lies {difference} s in the past. Then get a new one."),
+                    _ => facts,
+                }
             }
             TokenError::NotYetValid { from, wait } => Facts::default()
                 .text("valid_from", rfc3339(*from))
                 .text("server_time", server_time())
-                .wait(seconds_up(*wait)),
+                .wait(*wait),
             TokenError::AudienceMismatch { issuer, claim, looks_like_id_token } => {
                 let facts = Facts::default()
                     .texts("expected_audience", issuer.audiences.names())
@@ -423,22 +538,117 @@ impl Known {
         }
     }
 
-    /// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
-    fn insufficient_scope(&self, gap: &ScopeGap, draft: &Draft) -> Facts {
-        let missing: Vec<_> = gap.missing().collect();
-        let mut facts = Facts::default()
-            .texts("required_scopes", gap.required.iter())
-            .texts("missing_scopes", missing)
-            .texts("any_scopes", gap.any.iter());
-        if let Some(principal) = &draft.principal {
-            let granted: Vec<_> = principal.scopes().iter().collect();
-            facts = facts.texts("granted_scopes", granted);
+    /// The least that is enough: all that are required, and one of those of which one is.
+    pub(super) fn needed_scopes(&self, required: &[Scope], any: &[Scope]) -> Vec<Scope> {
+        required.iter().chain(self.hierarchy.least(any)).cloned().collect()
+    }
+
+    /// Whether a limit that is short, and that clients are told of, counts by address.
+    pub(super) fn is_by_address(&self, balance: &Balance) -> bool {
+        let is_by_address = |limit: u32| self.by_address.get(limit as usize) == Some(&true);
+        balance.iter().any(|(charge, standing)| {
+            standing.wait != Wait::None
+                && is_by_address(charge.limit)
+                && self.hidden(charge).is_none()
+        })
+    }
+
+    /// The name of the limit, where clients are not told of it.
+    fn hidden(&self, charge: &Charge) -> Option<&Arc<str>> {
+        self.unpublished.get(charge.limit as usize)?.as_ref()
+    }
+
+    /// Limits that are not published are told to nobody but the log.
+    fn rate_limited(&self, balance: &Balance, draft: &Draft) -> Facts {
+        let is_short = |(_, standing): &&(Charge, Standing)| standing.wait != Wait::None;
+        let (of_hidden, of_shown): (Vec<_>, Vec<_>) =
+            balance.iter().filter(is_short).partition(|(charge, _)| self.hidden(charge).is_some());
+        let mut facts = Facts::default();
+        if let [_, ..] = &of_hidden[..] {
+            let names = of_hidden.iter().filter_map(|(charge, _)| self.hidden(charge));
+            let names = names.map(|name| &**name).collect::<Vec<_>>().join(", ");
+            facts = facts.because(format!("not published, and short: {names}"));
         }
-        if draft.kind.is_some_and(|kind| kind != CredentialKind::ApiKey) {
-            let one = self.hierarchy.least(&gap.any);
-            facts.challenge_scopes = gap.required.iter().chain(one).cloned().collect();
+        if let Some(address) = draft.address.filter(|_| self.is_by_address(balance)) {
+            facts = facts.with("address", Fact::Changing(Hole::Address, address.to_string()));
         }
-        facts
+        // Where costs differ, that of the longest wait.
+        if let Some((charge, _)) = of_shown.iter().max_by_key(|(_, standing)| standing.wait) {
+            facts = facts.number("cost", charge.cost.into()).with("limits", Fact::Limits);
+            facts = match charge.cost {
+                0 | 1 => facts.detail("The limit {limits}."),
+                _ => facts.detail("The request takes {cost}, and the limit {limits}."),
+            };
+        }
+        match balance.wait() {
+            Wait::Never => Facts { retryable: Some(false), ..facts }
+                .action(Action::Stop, Actor::Client)
+                .remedy("It never fits: ask for less at once, or for a larger plan."),
+            Wait::None => facts.wait(0),
+            Wait::Micros(micros) => facts.wait(micros),
+        }
+    }
+}
+
+/// A token that was issued so many seconds ago, or later, was made just now.
+const JUST_NOW: u64 = 60;
+
+/// What is wrong with what was sent as a key, and the remedy.
+fn about_key(fault: KeyFault, mistake: Option<KeyMistake>) -> (&'static str, &'static str) {
+    match (mistake, fault) {
+        (Some(KeyMistake::UnsetVariable), _) => (
+            "A placeholder was sent in place of the API key.",
+            "Set the variable that holds the key, and check that the program puts its value in.",
+        ),
+        (Some(KeyMistake::Quoted), _) => (
+            "The API key has quotes around it.",
+            "Send the key without quotes: look at the file or the variable that it is read from.",
+        ),
+        (Some(KeyMistake::SchemeBefore), _) => {
+            ("The API key has the name of a scheme before it.", "Send the key alone in its header.")
+        }
+        (Some(KeyMistake::OtherEnvironment), _) => (
+            "The API key is whole, and of another environment.",
+            "Send a key of this environment: it begins with {expected_prefix}_. Or call the host that the key is for.",
+        ),
+        (None, KeyFault::Empty) => (
+            "The API key is empty.",
+            "Set the variable that holds the key, and check that the program reads it.",
+        ),
+        (None, KeyFault::Prefix) => (
+            "The API key does not begin with {expected_prefix}_.",
+            "Check which value the program sends: it is of another service, or something stands before the key.",
+        ),
+        (None, KeyFault::Length) => (
+            "The API key does not have {expected_length} characters.",
+            "Copy the whole key again: a part is missing, or something was added at its end.",
+        ),
+        (None, KeyFault::Characters) => (
+            "The API key has a character that no key has.",
+            "Copy the key again, without blanks and line breaks in it.",
+        ),
+        (None, KeyFault::CheckDigits) => (
+            "The API key is misspelt: its check digits do not fit.",
+            "Copy the key again in place of typing it: some of its characters are wrong.",
+        ),
+    }
+}
+
+/// In which way a claim does not match, and the remedy.
+fn about_mismatch(mismatch: Mismatch) -> (&'static str, &'static str) {
+    match mismatch {
+        Mismatch::Absent => (
+            "The token has no claim {claim}, and a certain value of it is needed here.",
+            "Use an account whose tokens carry it with that value: ask the provider for the value[ at {support}], and have the issuer add the claim.",
+        ),
+        Mismatch::Different => (
+            "The claim {claim} of the token has another value than is needed here.",
+            "Use an account whose tokens carry the value that is needed: ask the provider which one that is[, at {support}].",
+        ),
+        Mismatch::ApiKey => (
+            "A certain value of the claim {claim} is needed here, and API keys have no claims.",
+            "Send a token that carries the claim in place of the key: ask the provider for the value[ at {support}].",
+        ),
     }
 }
 
@@ -475,16 +685,27 @@ fn unsupported(why: Unsupported) -> Facts {
             "An API key was sent as a bearer token, and keys are not accepted in this form.",
             "an API key was presented as a bearer token, and api_keys.bearer is off",
         ),
+        Unsupported::OtherKeyAsBearer => (
+            "An API key of another environment was sent as a bearer token, and keys are not accepted in this form.",
+            "an API key of another environment was presented as a bearer token, and api_keys.bearer is off",
+        ),
     };
-    Facts::naming_accepted().detail(detail).because(cause)
+    let facts = Facts::naming_accepted().detail(detail).because(cause);
+    match why {
+        Unsupported::OtherKeyAsBearer => facts.remedy(
+            "Send a key of this environment, in exactly this form[: {accepted_credentials}]. Or call the host that the key is for.",
+        ),
+        _ => facts,
+    }
 }
 
 fn too_many_failures(failures: &TooManyFailures) -> Facts {
-    let wait = seconds_up(failures.wait);
+    let wait = failures.wait;
     match &failures.cause {
         WaitCause::Failed(failure) => {
             let code = code_of(failure).row().code;
             let facts = Facts { retryable: Some(false), ..Facts::default() };
+            let facts = facts.action(Action::FixRequest, Actor::Client);
             facts.text("last_failure", code).wait(wait).because("the attempt failed")
         }
         WaitCause::NotLookedAt(CredentialKind::ApiKey) => Facts::default()
@@ -513,35 +734,75 @@ fn too_many_failures(failures: &TooManyFailures) -> Facts {
     }
 }
 
-impl Known {
-    /// Limits that are not published are told to nobody but the log.
-    fn rate_limited(&self, balance: &Balance) -> Facts {
-        let hidden = |charge: &Charge| self.unpublished.get(charge.limit as usize)?.as_ref();
-        let is_short = |(_, standing): &&(Charge, Standing)| standing.wait != Wait::None;
-        let (of_hidden, of_shown): (Vec<_>, Vec<_>) =
-            balance.iter().filter(is_short).partition(|(charge, _)| hidden(charge).is_some());
-        let mut facts = Facts::default();
-        if let [_, ..] = &of_hidden[..] {
-            let names = of_hidden.iter().filter_map(|(charge, _)| hidden(charge));
-            let names = names.map(|name| &**name).collect::<Vec<_>>().join(", ");
-            facts = facts.because(format!("not published, and short: {names}"));
-        }
-        // Where costs differ, that of the longest wait.
-        if let Some((charge, _)) = of_shown.iter().max_by_key(|(_, standing)| standing.wait) {
-            facts = facts.number("cost", charge.cost.into()).with("limits", Fact::Limits);
-            if charge.cost == 0 {
-                facts = facts.detail("A limit has nothing left: {limits}.");
-            }
-        }
-        match balance.wait() {
-            Wait::Never if of_shown.is_empty() => {
-                Facts { retryable: Some(false), ..facts }.remedy("Ask for less at once.")
-            }
-            Wait::Never => Facts { retryable: Some(false), ..facts }.remedy(
-                "A request of cost {cost} never fits into {limits}: ask for less at once, or for a larger plan.",
-            ),
-            wait => facts.wait(wait.seconds().unwrap_or(1)),
-        }
+/// Both the rule and the extractor [`Scoped`](crate::Scoped) refuse with this.
+fn insufficient_scope(known: &Known, gap: &ScopeGap, draft: &Draft) -> Facts {
+    let missing: Vec<_> = gap.missing().collect();
+    let is_key = draft.kind == Some(CredentialKind::ApiKey);
+    let mut facts = Facts::default();
+    if is_key {
+        let id = Fact::Changing(Hole::KeyId, draft.key_id().to_owned());
+        facts = facts.with("key_id", id).action(Action::Ask, Actor::Owner);
+    }
+    let (detail, remedy) = about_scopes(missing.len(), gap.lacks_any, is_key);
+    facts = facts
+        .detail(detail)
+        .remedy(remedy)
+        .texts("required_scopes", gap.required.iter())
+        .texts("missing_scopes", missing)
+        .texts("any_scopes", gap.any.iter());
+    if let Some(principal) = &draft.principal {
+        let granted: Vec<_> = principal.scopes().iter().collect();
+        facts = facts.texts("granted_scopes", granted);
+    }
+    let needed = if is_key { Vec::new() } else { known.needed_scopes(&gap.required, &gap.any) };
+    facts.challenge_scopes = Some(needed);
+    facts
+}
+
+/// What the caller lacks, of so many scopes of which all are needed and of those of which one is;
+/// and the remedy.
+fn about_scopes(missing: usize, lacks_any: bool, is_key: bool) -> (&'static str, &'static str) {
+    match (missing, lacks_any, is_key) {
+        (0, _, false) => (
+            "The token has none of the scopes of which one is needed here.",
+            "Get a token that has one of these scopes as well: {any_scopes}. Then repeat the request with it.",
+        ),
+        (1, false, false) => (
+            "The token lacks a scope that is needed here.",
+            "Get a token that has the scope {missing_scopes} as well, then repeat the request with it.",
+        ),
+        (_, false, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has all of these scopes as well: {missing_scopes}. Then repeat the request with it.",
+        ),
+        (1, true, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has the scope {missing_scopes} as well, and one of {any_scopes}. Then repeat the request with it.",
+        ),
+        (_, true, false) => (
+            "The token lacks scopes that are needed here.",
+            "Get a token that has all of {missing_scopes} as well, and one of {any_scopes}. Then repeat the request with it.",
+        ),
+        (0, _, true) => (
+            "The API key {key_id} has none of the scopes of which one is needed here.",
+            "Have one of these scopes added to the key: {any_scopes}. Ask its owner[, or {support}].",
+        ),
+        (1, false, true) => (
+            "The API key {key_id} lacks a scope that is needed here.",
+            "Have the scope {missing_scopes} added to the key: ask its owner[, or {support}].",
+        ),
+        (_, false, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have all of these scopes added to the key: {missing_scopes}. Ask its owner[, or {support}].",
+        ),
+        (1, true, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have the scope {missing_scopes} added to the key, and one of {any_scopes}: ask its owner[, or {support}].",
+        ),
+        (_, true, true) => (
+            "The API key {key_id} lacks scopes that are needed here.",
+            "Have all of {missing_scopes} added to the key, and one of {any_scopes}: ask its owner[, or {support}].",
+        ),
     }
 }
 
@@ -644,7 +905,6 @@ fn of_issuer(issuer: &Issuer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::Mismatch;
 
     /// What counts is said by the error; the row says the same to those who read about the code.
     #[test]
@@ -655,7 +915,7 @@ mod tests {
             TokenError::Malformed("").into(),
             TokenError::TooLarge.into(),
             TokenError::IssuerUnknown.into(),
-            TokenError::Expired { at: 0 }.into(),
+            TokenError::Expired { at: 0, issued: None }.into(),
             TokenError::NotYetValid { from: 0, wait: 1 }.into(),
             TokenError::ClaimMissing { claim: "sub".into(), looks_like_id_token: true }.into(),
             TokenError::ClaimInvalid { claim: "sub".into(), why: ClaimFault::Empty }.into(),
@@ -710,11 +970,11 @@ mod tests {
         let expired = explained(KeyError::Expired(key.clone(), 1_800_000_000), 1_800_000_060);
         assert_eq!(member(&expired, "expired_at").as_deref(), Some("2027-01-15T08:00:00Z"));
         assert_eq!(member(&expired, "server_time").as_deref(), Some("2027-01-15T08:01:00Z"));
-        assert_eq!(expired.retry_after, None, "waiting does not help");
+        assert_eq!(expired.wait, None, "waiting does not help");
         assert_eq!(expired.cause, "key id of client billing");
 
-        let wait = |from| explained(KeyError::NotYetValid(key.clone(), from), 100).retry_after;
-        assert_eq!(wait(160), Some(60));
+        let wait = |from| explained(KeyError::NotYetValid(key.clone(), from), 100).wait;
+        assert_eq!(wait(160), Some(60_000));
         assert_eq!(wait(100), Some(1), "never zero");
     }
 
@@ -725,13 +985,13 @@ mod tests {
             wait: 1_000_001,
             cause: WaitCause::Failed(Box::new(KeyError::Unknown.into())),
         });
-        assert_eq!((looked_at.retry_after, looked_at.retryable), (Some(2), Some(false)));
+        assert_eq!((looked_at.wait, looked_at.retryable), (Some(1001), Some(false)));
         assert_eq!(member(&looked_at, "last_failure").as_deref(), Some("api_key_unknown"));
         let unseen = failures(TooManyFailures {
             wait: 1,
             cause: WaitCause::NotLookedAt(CredentialKind::Token),
         });
-        assert_eq!((unseen.retry_after, unseen.retryable), (Some(1), None));
+        assert_eq!((unseen.wait, unseen.retryable), (Some(1), None));
         assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::catalogue::{CATALOGUE, Code};
+use super::document::Denial;
 use super::members::Presence;
 use crate::policy::StatusMode;
 
@@ -64,6 +65,13 @@ pub(crate) enum Challenge {
     Bearer(&'static str),
     /// `insufficient_scope` with the scopes, where the caller came with a token.
     Scope,
+}
+
+impl Challenge {
+    /// Whether one for tokens says in `scope` which scopes the rule needs.
+    pub(crate) fn names_scopes(self) -> bool {
+        matches!(self, Self::Accepted | Self::Bearer(_))
+    }
 }
 
 /// At which rules a code can occur.
@@ -206,6 +214,8 @@ pub struct DenialCode {
     pub(crate) remedy: &'static str,
     /// What it means, at length: the text of its page.
     pub(crate) about: &'static str,
+    /// Adds the members of an example to a denial, for codes of the application.
+    pub(crate) example: Option<fn(Denial) -> Denial>,
 }
 
 impl DenialCode {
@@ -238,6 +248,7 @@ impl DenialCode {
             detail: "",
             remedy: "Ask the provider of the API what to do.",
             about: "",
+            example: None,
         }
     }
 
@@ -287,6 +298,29 @@ impl DenialCode {
         self.action = action;
         self.actor = actor;
         self
+    }
+
+    /// Shows client developers a denial of this code, with the members that handlers add to it: in
+    /// its page, the schema, the types and the OpenAPI document.
+    ///
+    /// ```
+    /// use tollgate::{Category, DenialCode};
+    ///
+    /// static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
+    ///     .with_title("Order locked")
+    ///     .with_detail("The order is locked by {locked_by}.")
+    ///     .example(|denial| denial.member("locked_by", "the warehouse"));
+    /// ```
+    #[must_use]
+    pub const fn example(mut self, example: fn(Denial) -> Denial) -> Self {
+        self.example = Some(example);
+        self
+    }
+
+    /// The members that its handlers add, as in the example.
+    pub(crate) fn own_members(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let denial = self.example.map(|example| example(Denial::named(self.code)));
+        denial.map(|denial| denial.own_members()).unwrap_or_default()
     }
 
     /// Every code of the gate itself, in the order of the documentation.

@@ -10,11 +10,13 @@ use uuid::Uuid;
 use super::catalogue::Code;
 use super::code::{Category, DenialCode};
 use super::code_of::code_of;
+use super::written::Hole;
+use crate::address::Address;
 use crate::decision::Refused;
-use crate::limit::Balance;
+use crate::limit::{Balance, Wait};
 use crate::policy::Rule;
 use crate::principal::{CredentialKind, Principal};
-use crate::time::{Wall, seconds_up};
+use crate::time::Wall;
 
 /// A refusal, with its reason: what the gate answers with, and what handlers may return.
 ///
@@ -47,6 +49,8 @@ pub(crate) struct Draft {
     pub(crate) principal: Option<Principal>,
     /// The kind of credential that the caller came with, where one was proven.
     pub(crate) kind: Option<CredentialKind>,
+    /// Where the request came from, where that was proven.
+    pub(crate) address: Option<Address>,
     /// When it was decided; 1970 where no gate placed the denial.
     pub(crate) now: Wall,
     /// How the limits stood when the request was admitted, where a handler refused it.
@@ -76,8 +80,8 @@ pub(crate) struct Own {
     /// In place of the code's own.
     pub(crate) detail: Option<String>,
     pub(crate) members: Vec<(&'static str, Fact)>,
-    /// In seconds, at least 1.
-    pub(crate) retry_after: Option<u64>,
+    /// How long to wait, in milliseconds, at least 1.
+    pub(crate) wait: Option<u64>,
     /// Whether it is charged to the address of the request.
     pub(crate) counts_as_failure: bool,
     /// What exactly went wrong, for the log.
@@ -87,7 +91,7 @@ pub(crate) struct Own {
 impl Own {
     /// Whether nothing was added that shows in the document.
     pub(super) fn is_empty(&self) -> bool {
-        self.detail.is_none() && self.members.is_empty() && self.retry_after.is_none()
+        self.detail.is_none() && self.members.is_empty() && self.wait.is_none()
     }
 }
 
@@ -96,6 +100,8 @@ impl Own {
 pub(crate) enum Fact {
     Text(Cow<'static, str>),
     Number(u64),
+    /// Text that belongs to the caller, in a form that others share: it needs no escapes.
+    Changing(Hole, String),
     Texts(Vec<String>),
     /// The items of an array, as JSON, and how they read in a sentence.
     Items {
@@ -186,11 +192,12 @@ impl Denial {
     }
 
     /// When the same request may succeed: sent as `Retry-After` and as `retry_after`, rounded up
-    /// to a whole second. It makes the denial retryable.
+    /// to a whole second, and as `retry-after-ms`. It makes the denial retryable, and `action` is to
+    /// wait.
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
-        self.0.own.retry_after = Some(seconds.max(1));
+        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        self.0.own.wait = Some(millis.max(1));
         self
     }
 
@@ -260,6 +267,7 @@ impl Denial {
             rule: None,
             principal: None,
             kind: None,
+            address: None,
             now: Wall::from_micros(0),
             balance: Balance::default(),
             own: Own::default(),
@@ -280,6 +288,17 @@ impl Denial {
         denial
     }
 
+    /// What a handler added.
+    pub(super) fn own_members(&self) -> Vec<(&'static str, Value)> {
+        let value = |fact: &Fact| match fact {
+            Fact::Text(text) => Some(Value::from(&**text)),
+            Fact::Json { json, .. } => serde_json::from_str(json).ok(),
+            // Handlers add no others.
+            _ => None,
+        };
+        self.0.own.members.iter().filter_map(|(name, fact)| Some((*name, value(fact)?))).collect()
+    }
+
     pub(crate) fn draft(&self) -> &Draft {
         &self.0
     }
@@ -287,6 +306,16 @@ impl Denial {
     pub(crate) fn draft_mut(&mut self) -> &mut Draft {
         &mut self.0
     }
+}
+
+/// A wait in milliseconds, rounded up, at least 1.
+pub(super) fn millis_up(micros: u64) -> u64 {
+    micros.div_ceil(1000).max(1)
+}
+
+/// A wait in seconds, rounded up.
+pub(super) fn seconds_of(millis: u64) -> u64 {
+    millis.div_ceil(1000)
 }
 
 impl Reason {
@@ -303,14 +332,23 @@ impl Reason {
 }
 
 impl Draft {
-    /// How many seconds to wait, where what floods are made of has a wait.
+    /// How many milliseconds to wait, where what floods are made of has a wait.
     pub(super) fn wait(&self) -> Option<u64> {
         let wait = match &self.reason {
-            Reason::Refused(Refused::Limits(balance)) => balance.wait().seconds(),
-            Reason::Refused(Refused::TooManyFailures(failures)) => Some(seconds_up(failures.wait)),
+            Reason::Refused(Refused::Limits(balance)) => match balance.wait() {
+                Wait::Never => None,
+                Wait::None => Some(0),
+                Wait::Micros(micros) => Some(micros),
+            },
+            Reason::Refused(Refused::TooManyFailures(failures)) => Some(failures.wait),
             _ => None,
         };
-        self.own.retry_after.or(wait.map(|seconds| seconds.max(1)))
+        self.own.wait.or(wait.map(millis_up))
+    }
+
+    /// The public name of the caller's key.
+    pub(super) fn key_id(&self) -> &str {
+        self.principal.as_ref().and_then(Principal::key_id).unwrap_or_default()
     }
 
     /// How the limits stand, where they were looked at.
@@ -335,13 +373,14 @@ mod tests {
     static LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization);
 
     #[test]
-    fn a_wait_is_whole_seconds_and_at_least_one() {
-        let seconds = |wait| Denial::new(&LOCKED).retry_after(wait).draft().wait();
-        assert_eq!(seconds(Duration::ZERO), Some(1));
-        assert_eq!(seconds(Duration::from_nanos(1)), Some(1));
-        assert_eq!(seconds(Duration::from_secs(2)), Some(2));
-        assert_eq!(seconds(Duration::from_nanos(2_000_000_001)), Some(3));
-        assert_eq!(seconds(Duration::MAX), Some(u64::MAX));
+    fn a_wait_is_whole_milliseconds_and_at_least_one() {
+        let millis = |wait| Denial::new(&LOCKED).retry_after(wait).draft().wait();
+        assert_eq!(millis(Duration::ZERO), Some(1));
+        assert_eq!(millis(Duration::from_nanos(1)), Some(1));
+        assert_eq!(millis(Duration::from_secs(2)), Some(2000));
+        assert_eq!(millis(Duration::from_nanos(2_000_000_001)), Some(2001));
+        assert_eq!([1, 1000, 1001].map(seconds_of), [1, 1, 2], "rounded up");
+        assert_eq!(millis(Duration::MAX), Some(u64::MAX));
         assert_eq!(Denial::new(&LOCKED).draft().wait(), None);
     }
 
@@ -353,9 +392,9 @@ mod tests {
         let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
         let limited = of(Refused::Limits(limits.into_iter().collect()));
-        assert_eq!(limited.draft().wait(), Some(2));
+        assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
-        assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9));
+        assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9000));
     }
 
     #[test]

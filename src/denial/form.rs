@@ -4,6 +4,8 @@
 //! rest is their [`Shape`]. A form is made from a shape and the policy, and from nothing that a
 //! request brought: so what one client sent can never be shown to another.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,14 +15,16 @@ use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::catalogue::Code;
-use super::cause::Known;
+use super::cause::{Known, OddPath};
+use super::code_of::code_of;
 use super::document::{Denial, Draft, Reason};
 use super::rate_limit::decimal;
+use super::render::SHOULD_RETRY;
 use super::written::{Hole, Written};
-use crate::credential::{CredentialError, KeyFault, Kinds, MalformedKey, Unsupported};
+use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
-use crate::policy::{Ambiguity, NoRule, Refusal, Rule, ScopeGap};
+use crate::policy::{NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
 use crate::verify::{ChosenBy, KeyError, TokenError};
@@ -32,19 +36,19 @@ const MOST: usize = 4096;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Shape {
     /// A code that is shown in place of others: at `disclosure = "minimal"`.
-    Group { code: Code, accepted: Option<Kinds>, waits: bool },
-    /// A refusal whose evidence says all.
-    Plain { evidence: Evidence, accepted: Option<Kinds> },
+    Group { code: Code, accepted: Option<Kinds>, scopes: Option<usize>, waits: bool },
+    /// A refusal whose evidence says all. `scopes` is the rule whose scopes its challenge names.
+    Plain { evidence: Evidence, accepted: Option<Kinds>, scopes: Option<usize> },
     /// An address that waits, and what failed now.
     Waits(Evidence),
     /// An address that waits, and whose credential of this kind was not looked at; at a public rule,
     /// none is.
     WaitsUnseen(Option<CredentialKind>),
     /// The scopes that a caller lacks of those that this rule needs.
-    Scopes { rule: usize, missing: SmallVec<[u16; 8]>, kind: CredentialKind },
+    Scopes { rule: usize, missing: SmallVec<[u16; 8]>, lacks_any: bool, kind: CredentialKind },
     /// For each limit of the rule which it is, its quota, its cost, and where its wait ranks among
-    /// the others.
-    Limits(SmallVec<[(u32, u32, u32, u8); 2]>),
+    /// the others; and whether the address is told.
+    Limits { standings: SmallVec<[(u32, u32, u32, u8); 2]>, address: bool },
 }
 
 /// The evidence of refusals that floods are made of.
@@ -52,11 +56,11 @@ pub(super) enum Shape {
 pub(super) enum Evidence {
     NoRule,
     /// The path can be read in more than one way.
-    Ambiguous,
+    Ambiguous(OddPath),
     Missing,
     MissingPart(CredentialKind),
     Unsupported(Unsupported),
-    KeyMalformed(KeyFault),
+    KeyMalformed(KeyFault, Option<KeyMistake>),
     KeyUnknown,
     TokenMalformed,
     TokenTooLarge,
@@ -64,7 +68,8 @@ pub(super) enum Evidence {
     /// Of the issuer with this index.
     AlgorithmNotAllowed(usize),
     TokenKeyUnknown(usize),
-    SignatureInvalid(usize),
+    /// The same, and what chose the key.
+    SignatureInvalid(usize, ChosenBy),
 }
 
 impl Evidence {
@@ -72,11 +77,13 @@ impl Evidence {
         let index = |issuer| known.issuers.iter().position(|one| Arc::ptr_eq(one, issuer));
         Some(match refused {
             Refused::NoRule(NoRule::Path) => Self::NoRule,
-            Refused::NoRule(NoRule::Ambiguous(_)) => Self::Ambiguous,
+            Refused::NoRule(NoRule::Ambiguous(why)) => Self::Ambiguous(OddPath::of(why)),
             Refused::Credential(CredentialError::Missing) => Self::Missing,
             Refused::Credential(CredentialError::MissingPart(part)) => Self::MissingPart(*part),
             Refused::Credential(CredentialError::Unsupported(why)) => Self::Unsupported(*why),
-            Refused::Key(KeyError::Malformed(malformed)) => Self::KeyMalformed(malformed.fault),
+            Refused::Key(KeyError::Malformed(MalformedKey { fault, mistake })) => {
+                Self::KeyMalformed(*fault, *mistake)
+            }
             Refused::Key(KeyError::Unknown) => Self::KeyUnknown,
             Refused::Token(TokenError::Malformed(_)) => Self::TokenMalformed,
             Refused::Token(TokenError::TooLarge) => Self::TokenTooLarge,
@@ -85,8 +92,8 @@ impl Evidence {
                 Self::AlgorithmNotAllowed(index(issuer)?)
             }
             Refused::Token(TokenError::KeyUnknown(issuer)) => Self::TokenKeyUnknown(index(issuer)?),
-            Refused::Token(TokenError::SignatureInvalid(issuer, _)) => {
-                Self::SignatureInvalid(index(issuer)?)
+            Refused::Token(TokenError::SignatureInvalid(issuer, chosen)) => {
+                Self::SignatureInvalid(index(issuer)?, *chosen)
             }
             _ => return None,
         })
@@ -97,14 +104,12 @@ impl Evidence {
         let issuer = |index: usize| known.issuers.get(index).cloned();
         Some(match self {
             Self::NoRule => NoRule::Path.into(),
-            Self::Ambiguous => {
-                NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: "".into() }).into()
-            }
+            Self::Ambiguous(odd) => NoRule::Ambiguous(odd.sample()).into(),
             Self::Missing => CredentialError::Missing.into(),
             Self::MissingPart(part) => CredentialError::MissingPart(part).into(),
             Self::Unsupported(why) => CredentialError::Unsupported(why).into(),
-            Self::KeyMalformed(fault) => {
-                KeyError::Malformed(MalformedKey { fault, mistake: None }).into()
+            Self::KeyMalformed(fault, mistake) => {
+                KeyError::Malformed(MalformedKey { fault, mistake }).into()
             }
             Self::KeyUnknown => KeyError::Unknown.into(),
             Self::TokenMalformed => TokenError::Malformed("").into(),
@@ -114,8 +119,8 @@ impl Evidence {
                 TokenError::AlgorithmNotAllowed(issuer(index)?).into()
             }
             Self::TokenKeyUnknown(index) => TokenError::KeyUnknown(issuer(index)?).into(),
-            Self::SignatureInvalid(index) => {
-                TokenError::SignatureInvalid(issuer(index)?, ChosenBy::Kid).into()
+            Self::SignatureInvalid(index, chosen) => {
+                TokenError::SignatureInvalid(issuer(index)?, chosen).into()
             }
         })
     }
@@ -126,7 +131,8 @@ impl Shape {
     pub(super) fn of(draft: &Draft, known: &Known, minimal: Option<Code>) -> Option<Self> {
         if let Some(code) = minimal {
             let waits = code.row().retryable && draft.wait().is_some();
-            return Some(Self::Group { code, accepted: known.accepted(draft), waits });
+            let scopes = challenged(draft, code);
+            return Some(Self::Group { code, accepted: known.accepted(draft), scopes, waits });
         }
         let Reason::Refused(refused) = &draft.reason else { return None };
         if !draft.own.is_empty() || !draft.balance.is_empty() {
@@ -155,7 +161,9 @@ impl Shape {
                     (charge.limit, charge.quota, charge.cost, rank(standing.wait))
                 };
                 let is_endless = balance.wait() == Wait::Never;
-                (!is_endless).then(|| Self::Limits(balance.iter().map(state).collect()))
+                let address = draft.address.is_some() && known.is_by_address(balance);
+                let standings = balance.iter().map(state).collect();
+                (!is_endless).then_some(Self::Limits { standings, address })
             }
             Refused::Permit(Refusal::Scope(gap)) => {
                 let rule = draft.rule.as_ref()?;
@@ -164,11 +172,13 @@ impl Shape {
                 let is_of_rule = Arc::ptr_eq(&demands.needs.scopes, &gap.required)
                     && Arc::ptr_eq(&demands.needs.any_scopes, &gap.any);
                 let (kind, missing) = (draft.kind?, gap.missing.clone());
-                is_of_rule.then_some(Self::Scopes { rule: rule.index, missing, kind })
+                let (rule, lacks_any) = (rule.index, gap.lacks_any);
+                is_of_rule.then_some(Self::Scopes { rule, missing, lacks_any, kind })
             }
             refused => {
                 let evidence = Evidence::of(refused, known)?;
-                Some(Self::Plain { evidence, accepted: known.accepted(draft) })
+                let scopes = challenged(draft, code_of(refused));
+                Some(Self::Plain { evidence, accepted: known.accepted(draft), scopes })
             }
         }
     }
@@ -186,14 +196,15 @@ impl Shape {
                 let cause = kind.map_or(WaitCause::Public, WaitCause::NotLookedAt);
                 Reason::Refused(TooManyFailures { wait: MICROS, cause }.into())
             }
-            Self::Scopes { missing, .. } => {
+            Self::Scopes { missing, lacks_any, .. } => {
                 let demands = rule?.demands()?;
-                let (required, any) =
-                    (demands.needs.scopes.clone(), demands.needs.any_scopes.clone());
-                let gap = ScopeGap { required, any, missing: missing.clone() };
+                let needs = &demands.needs;
+                let (required, any) = (needs.scopes.clone(), needs.any_scopes.clone());
+                let (missing, lacks_any) = (missing.clone(), *lacks_any);
+                let gap = ScopeGap { required, any, missing, lacks_any };
                 Reason::Refused(Refusal::Scope(gap).into())
             }
-            Self::Limits(standings) => {
+            Self::Limits { standings, .. } => {
                 let standing = |(limit, quota, cost, rank): &(u32, u32, u32, u8)| {
                     let wait = match rank {
                         0 => Wait::None,
@@ -211,12 +222,25 @@ impl Shape {
         let draft = denial.draft_mut();
         draft.rule = rule.cloned();
         match self {
-            Self::Group { waits: true, .. } => draft.own.retry_after = Some(1),
+            Self::Group { waits: true, .. } => draft.own.wait = Some(1000),
             Self::Scopes { kind, .. } => draft.kind = Some(*kind),
+            Self::Limits { address: true, .. } => draft.address = Some(SOMEWHERE.into()),
             _ => {}
         }
         Some(denial)
     }
+}
+
+/// The address of a sample.
+const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The rule whose scopes the challenge of a code names, if it names any.
+fn challenged(draft: &Draft, code: Code) -> Option<usize> {
+    let challenge = code.row().challenge;
+    let rule = draft.rule.as_ref().filter(|_| challenge.names_scopes())?;
+    let demands = rule.demands()?;
+    let needs_any = !demands.needs.scopes.is_empty() || !demands.needs.any_scopes.is_empty();
+    (needs_any && demands.kinds.has_tokens()).then_some(rule.index)
 }
 
 /// A response on its way out.
@@ -242,31 +266,39 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response<Bo
 
 /// The forms that are kept.
 #[derive(Debug, Default)]
-pub(super) struct Forms(DashMap<Shape, Arc<Form>, ahash::RandomState>);
+pub(super) struct Forms(DashMap<FormKey, Arc<Form>, ahash::RandomState>);
+
+/// Which form it is.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct FormKey {
+    pub(super) shape: Shape,
+    /// Whether the document leads to the rule's entry in the handbook.
+    pub(super) helps: bool,
+}
 
 impl Forms {
     /// The form of this shape. It is made when it is first needed: `compose` writes the document of
     /// a sample denial. `None` where it is not kept, so that the denial is written anew.
     pub(super) fn get(
         &self,
-        shape: Shape,
+        key: FormKey,
         rule: Option<&Arc<Rule>>,
         known: &Known,
         compose: impl FnOnce(&Denial) -> Composed,
     ) -> Option<Arc<Form>> {
-        if let Some(form) = self.0.get(&shape) {
+        if let Some(form) = self.0.get(&key) {
             return Some(form.clone());
         }
         if self.0.len() >= MOST {
             return None;
         }
-        let composed = compose(&shape.sample(rule, known)?);
+        let composed = compose(&key.shape.sample(rule, known)?);
         // Where the sample did not fit, others might: their numbers are of another length.
         if composed.written.is_cut {
             return None;
         }
         let form = Arc::new(Form::new(composed));
-        self.0.insert(shape, form.clone());
+        self.0.insert(key, form.clone());
         Some(form)
     }
 }
@@ -282,6 +314,8 @@ impl Forms {
 pub(super) trait Values {
     fn instance(&self) -> &str;
     fn number(&self, hole: Hole) -> u64;
+    /// Text that needs no escapes; `None` where the hole is for a number.
+    fn text(&self, hole: Hole) -> Option<Cow<'_, str>>;
     /// The value of a header field, if it changes.
     fn header(&self, name: &HeaderName) -> Option<HeaderValue>;
 }
@@ -312,6 +346,11 @@ impl Form {
         Self { status, headers, text: text.into(), holes: holes.into() }
     }
 
+    /// Whether clients are told to repeat the request by themselves, where the wait is short.
+    pub(super) fn is_retryable(&self) -> bool {
+        self.headers.get(SHOULD_RETRY).is_some_and(|value| value == "true")
+    }
+
     pub(super) fn fill(&self, values: &impl Values) -> Response<Body> {
         // In a hole is `instance`, or a number of at most twenty digits.
         let room = values.instance().len() + 20 * self.holes.len();
@@ -320,9 +359,10 @@ impl Form {
         for (at, hole) in &self.holes {
             body.extend_from_slice(&self.text[from..*at]);
             from = *at;
-            match hole {
-                Hole::Instance => body.extend_from_slice(values.instance().as_bytes()),
-                hole => {
+            match (hole, values.text(*hole)) {
+                (Hole::Instance, _) => body.extend_from_slice(values.instance().as_bytes()),
+                (_, Some(text)) => body.extend_from_slice(text.as_bytes()),
+                (hole, None) => {
                     let number = values.number(*hole);
                     body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
                 }
@@ -350,8 +390,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::denial::{Media, Registry, Renderer};
-    use crate::policy::{Faults, Policy, RuleLimit, Sources, load};
+    use crate::denial::{Media, Registry, Renderer, Served};
+    use crate::policy::{Ambiguity, Faults, Oddity, Policy, RuleLimit, Sources, load};
     use crate::principal::Principal;
     use crate::time::Wall;
     use crate::verify::NewApiKey;
@@ -393,8 +433,9 @@ scopes = ["a", "b", "c"]
 any_scopes = ["x", "y"]
 limits = ["small", "large"]
 [[rule]]
-name = "both"
+name = "both-kinds-of-credentials"
 path = "/both"
+any_scopes = ["x", "y"]
 limits = ["large"]
 cost = 17
 [[rule]]
@@ -421,7 +462,7 @@ limits = ["large"]
                 key.digest()
             );
             let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-            let renderer = Renderer::new(&policy, Registry::default());
+            let renderer = Renderer::new(&policy, Registry::default(), Served::default());
             let known = Known::of(&policy);
             let principal = Principal::of_key(policy.keys.iter().next().unwrap());
             Self { policy, renderer, known, principal }
@@ -436,8 +477,23 @@ limits = ["large"]
             let number = |at: usize, below: usize| numbers[at] as usize % below;
             let issuer = || self.known.issuers[number(0, 2)].clone();
             match kind {
-                0 if numbers[0].is_multiple_of(2) => NoRule::Path.into(),
-                0 => NoRule::Ambiguous(Ambiguity::EncodedSlash { rule: rule.name.clone() }).into(),
+                0 => match number(0, 9) {
+                    0 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::EmptySegment)).into(),
+                    1 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::Backslash)).into(),
+                    2 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::DotSegment)).into(),
+                    3 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::NotUtf8)).into(),
+                    4 => NoRule::Ambiguous(Ambiguity::Odd(Oddity::ControlCharacter)).into(),
+                    5 => {
+                        let rule = rule.name.clone();
+                        NoRule::Ambiguous(Ambiguity::EncodedSlash { rule }).into()
+                    }
+                    6 => {
+                        let (raw, read) = (rule.name.clone(), "another".into());
+                        NoRule::Ambiguous(Ambiguity::OtherRule { raw, read }).into()
+                    }
+                    7 => NoRule::Ambiguous(Ambiguity::OnlyRead { read: rule.name.clone() }).into(),
+                    _ => NoRule::Path.into(),
+                },
                 1 => CredentialError::Missing.into(),
                 2 => {
                     let why = [
@@ -445,8 +501,9 @@ limits = ["large"]
                         Unsupported::Kind(CredentialKind::ApiKey),
                         Unsupported::Kind(CredentialKind::Token),
                         Unsupported::KeyAsBearer,
+                        Unsupported::OtherKeyAsBearer,
                     ];
-                    CredentialError::Unsupported(why[number(0, 4)]).into()
+                    CredentialError::Unsupported(why[number(0, 5)]).into()
                 }
                 3 => {
                     let faults = [
@@ -456,8 +513,15 @@ limits = ["large"]
                         KeyFault::Characters,
                         KeyFault::CheckDigits,
                     ];
-                    KeyError::Malformed(MalformedKey { fault: faults[number(0, 5)], mistake: None })
-                        .into()
+                    let mistakes = [
+                        None,
+                        Some(KeyMistake::UnsetVariable),
+                        Some(KeyMistake::Quoted),
+                        Some(KeyMistake::SchemeBefore),
+                        Some(KeyMistake::OtherEnvironment),
+                    ];
+                    let (fault, mistake) = (faults[number(0, 5)], mistakes[number(1, 5)]);
+                    KeyError::Malformed(MalformedKey { fault, mistake }).into()
                 }
                 4 => KeyError::Unknown.into(),
                 5 => TokenError::Malformed("of the request").into(),
@@ -465,7 +529,10 @@ limits = ["large"]
                 7 => TokenError::IssuerUnknown.into(),
                 8 => TokenError::AlgorithmNotAllowed(issuer()).into(),
                 9 => TokenError::KeyUnknown(issuer()).into(),
-                10 => TokenError::SignatureInvalid(issuer(), ChosenBy::Kid).into(),
+                10 => {
+                    let chosen = [ChosenBy::Kid, ChosenBy::Algorithm][number(1, 2)];
+                    TokenError::SignatureInvalid(issuer(), chosen).into()
+                }
                 11 | 12 => {
                     let cause = match number(0, 4) {
                         _ if kind == 12 => {
@@ -539,29 +606,36 @@ limits = ["large"]
         /// Whatever was denied before: a form that is filled equals the document that is composed.
         #[test]
         fn a_filled_form_is_the_composed_document(
-            level in 0_usize..3,
+            level in 0_usize..4,
             denials in prop::collection::vec(
-                (0_usize..16, any::<[u64; 4]>(), 0_usize..3, any::<bool>()), 1..12,
+                (0_usize..16, any::<[u64; 4]>(), 0_usize..3, any::<(bool, u32)>()), 1..12,
             ),
         ) {
             thread_local! {
-                static PRESSES: [Press; 3] = [
+                static PRESSES: [Press; 4] = [
                     Press::new(""),
                     Press::new("status = \"standard\"\nratelimit_headers = \"both\"\nsupport = \"https://x.example\""),
                     Press::new("disclosure = \"minimal\""),
+                    Press::new("docs = \"https://docs.example\""),
                 ];
             }
             PRESSES.with(|presses| {
                 let press = &presses[level];
-                for (kind, numbers, rule, by_token) in denials {
-                    // Only the first rule asks for scopes.
-                    let rule = press.rule(if kind == 13 { 0 } else { rule });
+                for (kind, numbers, rule, (by_token, from)) in denials {
+                    // The last rule asks for no scopes.
+                    let rule = press.rule(if kind == 13 { rule % 2 } else { rule });
                     let refused = press.refused(kind, &numbers, &rule);
                     let mut denial =
                         Denial::of(refused, Some(rule), Some(press.principal.clone()), Wall::from_micros(numbers[3]));
                     if by_token {
                         denial.draft_mut().kind = Some(CredentialKind::Token);
                     }
+                    let from: Option<IpAddr> = match from % 3 {
+                        0 => None,
+                        1 => Some(IpAddr::from(from.to_be_bytes())),
+                        _ => Some(IpAddr::from([u16::MAX, 1, 2, 3, 4, 5, 6, from as u16])),
+                    };
+                    denial.draft_mut().address = from.map(Into::into);
                     let (filled, composed) = press.both(&denial);
                     prop_assert!(filled.is_some(), "every one of these has a form: {composed}");
                     prop_assert_eq!(filled.unwrap(), composed);
@@ -600,6 +674,7 @@ limits = ["large"]
                 required: demands.needs.scopes.clone(),
                 any: demands.needs.any_scopes.clone(),
                 missing: SmallVec::from_elem(missing, 1),
+                lacks_any: true,
             };
             let principal = Some(press.principal.clone());
             let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, NOW);

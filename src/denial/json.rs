@@ -9,6 +9,10 @@ const MAX_BODY: usize = 4096;
 /// Detail and remedy are cut at this length.
 const MAX_SENTENCE: usize = 800;
 
+/// What is filled into a hole is not longer: names have at most 64 bytes, each of which may be
+/// percent-encoded.
+const MOST_IN_A_HOLE: usize = 192;
+
 /// An object that is being written, member by member.
 pub(super) struct Json(Written);
 
@@ -21,6 +25,8 @@ impl Json {
 
     pub(super) fn close(mut self) -> Written {
         self.0.bytes.push(b'}');
+        let filled = self.0.bytes.len() + MOST_IN_A_HOLE * self.0.holes.len();
+        self.0.is_cut |= !self.0.holes.is_empty() && filled > MAX_BODY;
         self.0
     }
 
@@ -37,7 +43,12 @@ impl Json {
 
     pub(super) fn quoted(&mut self, write: impl FnOnce(&mut Text<'_>)) {
         self.bytes(b"\"");
-        write(&mut Text::new(&mut self.0, MAX_SENTENCE));
+        let holes = self.0.holes.len();
+        let mut text = Text::new(&mut self.0, MAX_SENTENCE);
+        write(&mut text);
+        let room = text.room();
+        let more = self.0.holes.len().saturating_sub(holes);
+        self.0.is_cut |= more > 0 && room < MOST_IN_A_HOLE * more;
         self.bytes(b"\"");
     }
 

@@ -62,6 +62,9 @@ pub(crate) const BASE: &[(&str, Presence)] = &[
     ("category", Presence::Always),
     ("detail", Presence::Sometimes),
     ("remedy", Presence::Always),
+    ("action", Presence::Always),
+    ("actor", Presence::Always),
+    ("help", Presence::Sometimes),
     ("support", Presence::Sometimes),
     ("retryable", Presence::Always),
     ("retry_after", Presence::Sometimes),
@@ -97,6 +100,12 @@ members! {
         "What happened to this request, in a sentence for people. Every fact in it is also a member. It is absent where the API tells as little as it can.";
     "remedy": r#"{"type":"string","minLength":1}"#,
         "What to do next, in sentences for the developer of the client.";
+    "action": r#"{"type":"string","anyOf":[{"enum":["fix_request","renew","step_up","wait","ask","report","stop"]},{"type":"string"}]}"#,
+        "What has to be done: `fix_request`, `renew` (get a new credential with the same rights), `step_up` (get one with more scopes), `wait`, `ask` (somebody grants what is missing), `report` (the fault is the server's) or `stop`. The list is open: take a word that you do not know for `stop`.";
+    "actor": r#"{"type":"string","anyOf":[{"enum":["client","user","owner","provider"]},{"type":"string"}]}"#,
+        "Who does it: the `client` (a program), the `user` who signed in, the `owner` (who administers the account) or the `provider` of the API. The list is open.";
+    "help": r#"{"type":"string","format":"uri-reference","minLength":1}"#,
+        "What the rule that refused asks for: its entry in the handbook of the API.";
     "support": r#"{"type":"string","format":"uri","minLength":1}"#,
         "Whom to ask. Quote `instance`.";
     "retryable": r#"{"type":"boolean"}"#,
@@ -112,7 +121,7 @@ members! {
     "failed_check": r#"{"type":"string","anyOf":[{"enum":["empty","prefix","length","characters","check_digits"]},{"type":"string"}]}"#,
         "The first check of the key's form that failed: `prefix` speaks for another environment, `length` for a key that was cut off, `check_digits` for a typing error.";
     "expected_prefix": r#"{"type":"string","minLength":1}"#,
-        "What keys of this environment begin with, before the `_`.";
+        "What keys of this environment begin with, before the `_`; a key that is unknown has it.";
     "expected_length": r#"{"type":"integer","minimum":1}"#,
         "How many characters a key has.";
     "key_id": r#"{"type":"string","minLength":1}"#,
@@ -134,7 +143,7 @@ members! {
     "expected_type": r#"{"type":"array","items":{"type":"string","minLength":1},"minItems":1}"#,
         "What `typ` in the header of a token may be.";
     "claim": r#"{"type":"string","minLength":1}"#,
-        "The claim of the token that is at fault.";
+        "The claim of the token that is at fault, or that is needed.";
     "mismatch": r#"{"type":"string","anyOf":[{"enum":["absent","different","api_key"]},{"type":"string"}]}"#,
         "In which way the claim does not match: it is absent, it has another value, or the caller sent an API key, which has no claims.";
     "looks_like": r#"{"type":"string","anyOf":[{"enum":["id_token"]},{"type":"string"}]}"#,

@@ -28,7 +28,7 @@ pub(crate) use catalogue::Code;
 pub(crate) use cause::remedy_for;
 pub(crate) use media::Media;
 pub(crate) use registry::Registry;
-pub(crate) use render::Renderer;
+pub(crate) use render::{RETRY_AFTER_MS, Renderer, SHOULD_RETRY, Served};
 
 pub use code::{Action, Actor, Category, DenialCode};
 pub(crate) use code::{Challenge, Occurs};

@@ -45,6 +45,8 @@ struct LimitTexts {
     state: Box<str>,
     /// The member `per`, as JSON.
     per: Box<str>,
+    /// Whose bucket it is, in words: up to the address, and what follows it.
+    whose: (Box<str>, Box<str>),
     quotas: Vec<QuotaTexts>,
 }
 
@@ -65,6 +67,7 @@ impl RateLimitWriter {
             unit: limit.unit.clone(),
             state: format!("\"{}\";r=", limit.name).into(),
             per: json(&limit.per.iter().map(crate::limit::KeyPart::text).collect::<Vec<_>>()),
+            whose: whose(limit),
             quotas: (limit.quotas.iter())
                 .map(|plan| {
                     let (burst, window) = (plan.quota.burst(), plan.quota.window());
@@ -222,23 +225,69 @@ impl RateLimitWriter {
         })
     }
 
-    /// The limits that are short, in a sentence.
-    pub(super) fn say(&self, balance: &Balance, text: &mut Text<'_>) {
-        let balance = self.shown(balance);
-        let short = balance.iter().filter(|(_, standing)| standing.wait != Wait::None);
-        let texts = short.filter_map(|(charge, _)| self.texts(charge));
-        for (index, (limit, quota)) in texts.enumerate() {
-            if index > 0 {
-                text.push(" and ");
+    /// The limits that are short, in a sentence: what is left, and for whom. `address` writes the
+    /// client's address, where it is known.
+    pub(super) fn say(
+        &self,
+        balance: &Balance,
+        text: &mut Text<'_>,
+        address: impl Fn(&mut Text<'_>),
+    ) {
+        let mut is_first = true;
+        for (index, (charge, standing)) in balance.iter().enumerate() {
+            let Some((limit, quota)) = self.texts(charge) else { continue };
+            if standing.wait == Wait::None || !limit.is_published {
+                continue;
             }
+            if !is_first {
+                text.push(", and ");
+            }
+            is_first = false;
             text.push(&limit.name);
             text.push(" (");
             text.push(&quota.rate);
-            text.push(" with a burst of ");
+            text.push(") has ");
+            let mut number = itoa::Buffer::new();
+            text.changing(Hole::Remaining(index), number.format(standing.remaining));
+            text.push(" of ");
             text.number(u64::from(quota.burst));
-            text.push(")");
+            if *limit.unit != *REQUESTS {
+                text.push(" ");
+                text.push(&limit.unit);
+            }
+            text.push(" left for ");
+            text.push(&limit.whose.0);
+            if limit.whose.0.ends_with(YOUR_ADDRESS) {
+                address(text);
+            }
+            text.push(&limit.whose.1);
         }
     }
+}
+
+const YOUR_ADDRESS: &str = "your address";
+
+/// Whose bucket a limit counts, in words: up to the address, and what follows it.
+fn whose(limit: &Limit) -> (Box<str>, Box<str>) {
+    let (mut whose, mut rest) = (String::new(), None);
+    for (index, part) in limit.per.iter().map(crate::limit::KeyPart::text).enumerate() {
+        let words = match part.split_once(':') {
+            Some(("path", name)) => format!("this `{name}` of the path"),
+            Some((kind, name)) => format!("your value of the {kind} `{name}`"),
+            None if part == "global" => "all callers together".to_owned(),
+            None if part == "rule" => "this rule".to_owned(),
+            None => format!("your {part}"),
+        };
+        let to = rest.as_mut().unwrap_or(&mut whose);
+        if index > 0 {
+            to.push_str(" and ");
+        }
+        to.push_str(&words);
+        if words == YOUR_ADDRESS {
+            rest = Some(String::new());
+        }
+    }
+    (whose.into(), rest.unwrap_or_default().into())
 }
 
 /// The limit with the longest wait, else with the least left.
@@ -389,13 +438,17 @@ mod tests {
         let writer = writer(true, false);
         let said = |items: Vec<(Charge, Standing)>| {
             let mut json = Json::open();
-            json.text("limits", |text| writer.say(&items.into_iter().collect(), text));
+            json.text("limits", |text| writer.say(&items.into_iter().collect(), text, |_| {}));
             String::from_utf8(json.close().bytes).unwrap()
         };
         let (short, fine) = (standing(0, 0, Wait::Micros(1), 1), standing(1, 9, Wait::None, 1));
-        assert_eq!(said(vec![fine, short]), "{\"limits\":\"small (1/second with a burst of 5)\"}");
+        let only = said(vec![fine, short]);
+        assert!(only.starts_with("{\"limits\":\"small (1/second) has 0 of 5 left for "), "{only}");
         let both = said(vec![standing(1, 0, Wait::Never, 1), short]);
-        assert!(both.contains("burst of 100) and small ("), "{both}");
+        assert!(
+            both.contains(" has 0 of 100 left for ") && both.contains(", and small ("),
+            "{both}"
+        );
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Writes a denial: status, headers and the document of RFC 9457.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
@@ -11,9 +15,10 @@ use uuid::fmt::Urn;
 use super::accepted::{Accepted, quoted};
 use super::catalogue::Code;
 use super::cause::{Facts, Known};
+use super::code::{Action, Actor};
 use super::code::{Challenge, DenialCode};
-use super::document::{Denial, Draft, Fact};
-use super::form::{Composed, Forms, Shape, Values};
+use super::document::{Denial, Draft, Fact, seconds_of};
+use super::form::{Composed, FormKey, Forms, Shape, Values};
 use super::json::Json;
 use super::media::Media;
 use super::rate_limit::{RateLimitWriter, decimal};
@@ -32,6 +37,28 @@ const MAX_DESCRIPTION: usize = 200;
 /// Members that only `disclosure = "detailed"` shows.
 const DETAILED: &[&str] = &["granted_scopes", "allowed_addresses", "rule"];
 
+/// The wait in milliseconds, and whether a client should send the request again by itself: headers
+/// that generated SDKs read.
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// SDKs wait as long by themselves, in milliseconds.
+const PATIENCE: u64 = 60_000;
+
+/// Whether the handbook is served by the application.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Served(Arc<AtomicBool>);
+
+impl Served {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Writes denials as a policy says.
 #[derive(Debug)]
 pub(crate) struct Renderer {
@@ -41,16 +68,20 @@ pub(crate) struct Renderer {
     known: Known,
     /// What comes before the code in `type`.
     docs: Box<str>,
+    /// Whether the handbook is there too, where `docs` does not say where it is.
+    served: Served,
     /// By the kinds that are accepted, in the order of [`Kinds::ALL`].
     accepted: [Accepted; 4],
     forms: Forms,
 }
 
 impl Renderer {
-    pub(crate) fn new(policy: &Policy, registry: Registry) -> Self {
+    pub(crate) fn new(policy: &Policy, registry: Registry, served: Served) -> Self {
         let rate_limit = RateLimitWriter::new(policy.denial.ratelimit_headers, &policy.limits);
         let known = Known::of(policy);
-        Self::with(policy.denial.clone(), registry, rate_limit, known, &policy.credential)
+        let renderer =
+            Self::with(policy.denial.clone(), registry, rate_limit, known, &policy.credential);
+        Self { served, ..renderer }
     }
 
     /// For denials that no gate sees: as a policy without `[denial]` says.
@@ -70,7 +101,8 @@ impl Renderer {
     ) -> Self {
         let docs = format!("{}/", policy.docs.as_deref().unwrap_or("/errors")).into();
         let accepted = Kinds::ALL.map(|kinds| Accepted::of(kinds, credentials, &policy.realm));
-        Self { policy, registry, rate_limit, known, docs, accepted, forms: Forms::default() }
+        let (served, forms) = Default::default();
+        Self { policy, registry, rate_limit, known, docs, served, accepted, forms }
     }
 
     /// Writes a denial out. One with a code that the policy does not declare is `decision_failed`.
@@ -124,10 +156,20 @@ impl Renderer {
             let code = self.code(sample.draft()).unwrap_or(code);
             self.compose(sample.draft(), code)
         };
-        let form = self.forms.get(shape, draft.rule.as_ref(), &self.known, compose)?;
+        let key = FormKey { shape, helps: self.help(draft, code).is_some() };
+        let form = self.forms.get(key, draft.rule.as_ref(), &self.known, compose)?;
         let mut buffer = [0; Urn::LENGTH];
         let instance = draft.instance.urn().encode_lower(&mut buffer);
-        Some(form.fill(&Changing { renderer: self, draft, instance }))
+        let is_retryable = form.is_retryable();
+        Some(form.fill(&Changing { renderer: self, draft, instance, is_retryable }))
+    }
+
+    /// The rule whose entry in the handbook helps with a denial.
+    fn help<'d>(&self, draft: &'d Draft, code: &DenialCode) -> Option<&'d str> {
+        let is_there = self.policy.docs.is_some() || self.served.get();
+        let is_told = is_there && !self.is_minimal() && code.code != "method_not_allowed";
+        let rule = draft.rule.as_ref().filter(|rule| is_told && rule.listed)?;
+        Some(&rule.name)
     }
 
     /// Writes the document member by member.
@@ -136,15 +178,16 @@ impl Renderer {
         let shown = if minimal { code.group() } else { code };
         let mut facts = self.known.explain(draft);
         // Why it was denied with this code is the gate's to say; what a handler adds comes first.
-        facts.retry_after = draft.own.retry_after.or(facts.retry_after);
-        if draft.own.retry_after.is_some() {
+        facts.wait = draft.own.wait.or(facts.wait);
+        if draft.own.wait.is_some() {
             facts.retryable = Some(true);
+            facts.action = Some((Action::Wait, Actor::Client));
         }
         facts.members.extend(draft.own.members.iter().cloned());
         if minimal {
             // A wait would tell an address that fails from one that is merely unknown.
-            let retry_after = facts.retry_after.filter(|_| shown.retryable);
-            facts = Facts { retry_after, ..Facts::default() };
+            let wait = facts.wait.filter(|_| shown.retryable);
+            facts = Facts { wait, ..Facts::default() };
         }
         let mut buffer = [0; Urn::LENGTH];
         let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
@@ -198,7 +241,7 @@ impl Renderer {
             minimal: false,
         };
         let mut members = Json::open();
-        if let Some(seconds) = document.facts.retry_after {
+        if let Some(seconds) = document.facts.wait.map(seconds_of) {
             members.raw("retry_after", itoa::Buffer::new().format(seconds));
         }
         for (name, fact) in &document.facts.members {
@@ -242,9 +285,11 @@ impl Document<'_> {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(VARY, HeaderValue::from_static("accept"));
         self.challenge(&written, &mut headers);
-        if let Some(seconds) = self.facts.retry_after {
-            headers.insert(RETRY_AFTER, decimal(seconds));
+        if let Some(millis) = self.facts.wait {
+            headers.insert(RETRY_AFTER, decimal(seconds_of(millis)));
+            headers.insert(RETRY_AFTER_MS, decimal(millis));
         }
+        headers.insert(SHOULD_RETRY, should_retry(self.is_retryable(), self.facts.wait));
         if !self.minimal {
             if let Some(allow) = &self.facts.allow {
                 headers.insert(ALLOW, allow.clone());
@@ -260,36 +305,60 @@ impl Document<'_> {
             headers.append(WWW_AUTHENTICATE, challenge);
         };
         let realm = &self.renderer.policy.realm;
+        let scope = self.scope_of_challenge();
         let bearer = |error: &str| {
             let description = self.description(written);
-            format!(
-                "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{description}\""
-            )
+            quoted(format!(
+                "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{description}\"{scope}"
+            ))
         };
         match self.shown.challenge {
             Challenge::None => {}
             Challenge::Accepted => {
                 let challenges = self.accepted.iter().flat_map(|accepted| &accepted.challenges);
-                challenges.cloned().for_each(add);
+                for challenge in challenges {
+                    let text = challenge.to_str().unwrap_or_default();
+                    match text.starts_with("Bearer ") && !scope.is_empty() {
+                        true => add(quoted(format!("{text}{scope}"))),
+                        false => add(challenge.clone()),
+                    }
+                }
             }
             Challenge::ApiKey => {
                 let keys = &self.renderer.accepted[Kinds::ApiKey as usize].challenges;
                 keys.last().cloned().into_iter().for_each(add);
             }
-            Challenge::Bearer(error) => add(quoted(bearer(error))),
-            Challenge::Scope if self.facts.challenge_scopes.is_empty() => {}
-            Challenge::Scope => {
-                let mut scopes = String::new();
-                for scope in &self.facts.challenge_scopes {
-                    if scopes.len() + scope.as_str().len() > MAX_CHALLENGE {
-                        break;
-                    }
-                    scopes += if scopes.is_empty() { "" } else { " " };
-                    scopes += scope.as_str();
-                }
-                add(quoted(format!("{}, scope=\"{scopes}\"", bearer("insufficient_scope"))));
-            }
+            Challenge::Bearer(error) => add(bearer(error)),
+            Challenge::Scope if scope.is_empty() => {}
+            Challenge::Scope => add(bearer("insufficient_scope")),
         }
+    }
+
+    /// The parameter of a challenge for tokens that says which scopes are needed (RFC 6750
+    /// section 3), with a comma before it; empty where none is.
+    fn scope_of_challenge(&self) -> String {
+        let of_rule = || {
+            let demands = self.draft.rule.as_ref().and_then(|rule| rule.demands());
+            let demands = demands.filter(|demands| {
+                self.shown.challenge.names_scopes() && demands.kinds.has_tokens()
+            });
+            let needs = demands.map(|demands| &demands.needs);
+            needs.map(|needs| self.renderer.known.needed_scopes(&needs.scopes, &needs.any_scopes))
+        };
+        let needed = self.facts.challenge_scopes.clone().or_else(of_rule).unwrap_or_default();
+        let mut scopes = String::new();
+        for scope in &needed {
+            if scopes.len() + scope.as_str().len() > MAX_CHALLENGE {
+                break;
+            }
+            scopes += if scopes.is_empty() { "" } else { " " };
+            scopes += scope.as_str();
+        }
+        if scopes.is_empty() { scopes } else { format!(", scope=\"{scopes}\"") }
+    }
+
+    fn is_retryable(&self) -> bool {
+        self.facts.retryable.unwrap_or(self.shown.retryable)
     }
 
     /// What happened, in the characters that `error_description` may have (RFC 6750 section 3):
@@ -311,7 +380,7 @@ impl Document<'_> {
         let (policy, shown) = (&self.renderer.policy, self.shown);
         let member = |name: &str, text: &mut Text<'_>| self.say(name, text);
         let remedy = self.facts.remedy.unwrap_or(shown.remedy);
-        let retryable = self.facts.retryable.unwrap_or(shown.retryable);
+        let (action, actor) = self.facts.action.unwrap_or((shown.action, shown.actor));
 
         let mut json = Json::open();
         json.text("type", |text| {
@@ -326,11 +395,20 @@ impl Document<'_> {
             self.write_detail(&mut json);
         }
         json.text("remedy", |text| text.fill(remedy, &member));
+        json.text("action", |text| text.push(action.as_str()));
+        json.text("actor", |text| text.push(actor.as_str()));
+        if let Some(rule) = self.renderer.help(self.draft, shown) {
+            json.text("help", |text| {
+                text.push(&self.renderer.docs);
+                text.push("handbook#");
+                text.changing(Hole::Rule, &as_fragment(rule));
+            });
+        }
         if let Some(support) = &policy.support {
             json.text("support", |text| text.push(support));
         }
-        json.raw("retryable", if retryable { "true" } else { "false" });
-        if let Some(seconds) = self.facts.retry_after {
+        json.raw("retryable", if self.is_retryable() { "true" } else { "false" });
+        if let Some(seconds) = self.facts.wait.map(seconds_of) {
             json.changing("retry_after", Hole::RetryAfter, seconds);
         }
         json.text("instance", |text| text.changing(Hole::Instance, self.instance));
@@ -375,6 +453,7 @@ impl Document<'_> {
         match fact {
             Fact::Text(text) => json.quoted(|to| to.push(text)),
             Fact::Number(number) => json.bytes(itoa::Buffer::new().format(*number).as_bytes()),
+            Fact::Changing(hole, text) => json.quoted(|to| to.changing(*hole, text)),
             Fact::Json { json: written, .. } => json.bytes(written.as_bytes()),
             Fact::Texts(texts) => {
                 return json.items(texts.iter(), |text, json| json.quoted(|to| to.push(text)));
@@ -392,7 +471,7 @@ impl Document<'_> {
     /// Writes a member as it reads in a sentence; whether there is any.
     fn say(&self, name: &str, text: &mut Text<'_>) -> bool {
         match name {
-            "retry_after" => self.facts.retry_after.is_some_and(|seconds| {
+            "retry_after" => self.facts.wait.map(seconds_of).is_some_and(|seconds| {
                 text.changing(Hole::RetryAfter, itoa::Buffer::new().format(seconds));
                 true
             }),
@@ -408,15 +487,25 @@ impl Document<'_> {
                 text.push(&accepted.text);
                 true
             }),
+            _ if self.facts.told.is_some_and(|(told, _)| told == name) => {
+                self.facts.told.is_some_and(|(_, number)| {
+                    text.number(number);
+                    true
+                })
+            }
             _ => self.members().find(|(held, _)| *held == name).is_some_and(|(_, fact)| {
                 match fact {
+                    Fact::Changing(hole, held) => text.changing(*hole, held),
                     Fact::Text(held) => text.push(held),
                     Fact::Number(number) => text.number(*number),
                     Fact::Texts(texts) => text.list(texts.iter().map(String::as_str)),
                     Fact::Json { text: held, .. } | Fact::Items { text: held, .. } => {
                         text.push(held)
                     }
-                    Fact::Limits => self.renderer.rate_limit.say(self.draft.balance(), text),
+                    Fact::Limits => {
+                        let balance = self.draft.balance();
+                        self.renderer.rate_limit.say(balance, text, |text| self.say_address(text));
+                    }
                 }
                 true
             }),
@@ -424,11 +513,49 @@ impl Document<'_> {
     }
 }
 
+impl Document<'_> {
+    /// The address, in brackets behind its name.
+    fn say_address(&self, text: &mut Text<'_>) {
+        if let Some((_, Fact::Changing(hole, address))) =
+            self.members().find(|(name, _)| *name == "address")
+        {
+            text.push(" (");
+            text.changing(*hole, address);
+            text.push(")");
+        }
+    }
+}
+
+/// The name of a rule as the fragment of a URI (RFC 3986 section 3.5).
+fn as_fragment(name: &str) -> Cow<'_, str> {
+    let must_be_encoded =
+        |c: char| matches!(c, '#' | '%' | '<' | '>' | '[' | ']' | '^' | '`' | '{' | '|' | '}');
+    if !name.contains(must_be_encoded) {
+        return name.into();
+    }
+    let mut text = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        match must_be_encoded(c) {
+            true => text += &format!("%{:02X}", u32::from(c)),
+            false => text.push(c),
+        }
+    }
+    text.into()
+}
+
+/// What `x-should-retry` says.
+fn should_retry(is_retryable: bool, wait: Option<u64>) -> HeaderValue {
+    let is_short = wait.is_some_and(|millis| millis <= PATIENCE);
+    HeaderValue::from_static(if is_retryable && is_short { "true" } else { "false" })
+}
+
 /// What changes from one denial of a form to the next.
 struct Changing<'d> {
     renderer: &'d Renderer,
     draft: &'d Draft,
     instance: &'d str,
+    /// Whether the form says that the request may be repeated.
+    is_retryable: bool,
 }
 
 impl Values for Changing<'_> {
@@ -440,16 +567,35 @@ impl Values for Changing<'_> {
         let standing = |index| self.draft.balance().get(index);
         match hole {
             // Text, which is filled in by itself.
-            Hole::Instance => 0,
-            Hole::RetryAfter => self.draft.wait().unwrap_or(0),
+            Hole::Instance | Hole::KeyId | Hole::Address | Hole::Rule => 0,
+            Hole::RetryAfter => self.draft.wait().map_or(0, seconds_of),
             Hole::Remaining(index) => standing(index).map_or(0, |held| held.remaining.into()),
             Hole::Reset(index) => standing(index).and_then(|held| held.wait.seconds()).unwrap_or(0),
         }
     }
 
+    fn text(&self, hole: Hole) -> Option<Cow<'_, str>> {
+        match hole {
+            Hole::KeyId => Some(self.draft.key_id().into()),
+            Hole::Address => Some(
+                self.draft.address.map(|address| address.to_string()).unwrap_or_default().into(),
+            ),
+            Hole::Rule => {
+                Some(as_fragment(self.draft.rule.as_deref().map_or("", |rule| &rule.name)))
+            }
+            Hole::Instance | Hole::RetryAfter | Hole::Remaining(_) | Hole::Reset(_) => None,
+        }
+    }
+
     fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
         if *name == RETRY_AFTER {
+            return self.draft.wait().map(seconds_of).map(decimal);
+        }
+        if *name == RETRY_AFTER_MS {
             return self.draft.wait().map(decimal);
+        }
+        if *name == SHOULD_RETRY {
+            return Some(should_retry(self.is_retryable, self.draft.wait()));
         }
         self.renderer.rate_limit.changing(name, self.draft.balance())
     }
@@ -474,7 +620,7 @@ mod tests {
     fn renderer(denial: &str) -> Renderer {
         let text = format!("version = 1\n[denial]\nrealm = \"orders\"\n{denial}\n");
         let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-        Renderer::new(&policy, Registry::default())
+        Renderer::new(&policy, Registry::default(), Served::default())
     }
 
     /// The head and the document of a response.
@@ -564,8 +710,8 @@ mod tests {
         let known: Vec<String> = names().collect();
         assert!(scopes.split(' ').all(|scope| known.contains(&scope.to_owned())), "{scopes}");
         assert!((MAX_CHALLENGE - 20..=MAX_CHALLENGE + 10).contains(&scopes.len()));
-        let detail = document["detail"].as_str().unwrap();
-        assert!(detail.ends_with(" more."), "the others are counted: {detail}");
+        let remedy = document["remedy"].as_str().unwrap();
+        assert!(remedy.contains(" more. Then repeat"), "the others are counted: {remedy}");
     }
 
     #[test]

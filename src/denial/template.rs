@@ -16,6 +16,11 @@ impl<'o> Text<'o> {
         Self { out, room }
     }
 
+    /// How many bytes there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
     /// Writes as much of the text as there is room for, cut at a character.
     pub(super) fn push(&mut self, text: &str) {
         let mut end = text.len().min(self.room);

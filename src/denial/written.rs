@@ -10,18 +10,25 @@ pub(super) struct Written {
     pub(super) holes: Vec<(usize, usize, Hole)>,
     /// Where the text of `detail` is, quotes included.
     pub(super) detail: Option<Range<usize>>,
-    /// Whether something had to be left out, for want of room.
+    /// Whether something had to be left out, for want of room, or may have to be with what others
+    /// fill in.
     pub(super) is_cut: bool,
 }
 
 /// What changes from one document of a form to the next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Hole {
+pub(crate) enum Hole {
     Instance,
     RetryAfter,
     /// Of the limit with this index in the balance.
     Remaining(usize),
     Reset(usize),
+    /// The public name of the caller's key.
+    KeyId,
+    /// The address of the client.
+    Address,
+    /// The name of the rule.
+    Rule,
 }
 
 impl Written {

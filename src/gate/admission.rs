@@ -195,8 +195,9 @@ impl Admission {
         {
             voice.charge_failure(address.counted());
         }
-        // What is our own fault costs the client nothing.
-        if denial.category() == Some(Category::Server) {
+        // What is our own fault costs the client nothing; a code that nobody declared is one.
+        let code = voice.renderer.code(denial.draft());
+        if code.is_none_or(|code| code.category == Category::Server) {
             voice.settle(&mut charges.clone(), Settle::GiveBack);
             charged_late.store(true, Ordering::Release);
         }

@@ -11,7 +11,7 @@ use super::handed_out::HandedOut;
 use super::origin::Origin;
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
-use crate::address::AddressSource;
+use crate::address::{AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome, Permit, Refused};
 use crate::denial::{Denial, Media};
@@ -77,6 +77,11 @@ impl Gate {
         self.current.store(Arc::new(snapshot));
     }
 
+    /// From now on denials lead to the handbook, which is served.
+    pub(crate) fn serves_handbook(&self) {
+        self.lasting.served.set();
+    }
+
     /// Makes something of the policy in force, and a follower that is called with each one that
     /// comes into force after it, in the thread that reloads. None is missed between the two.
     pub(crate) fn follow<T>(&self, begin: impl FnOnce(&Snapshot) -> (T, Follower)) -> T {
@@ -132,8 +137,11 @@ impl Snapshot {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
-        let denial =
-            |rule, refused| Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
+        let denial = |rule, refused| {
+            let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
+            denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+            denial
+        };
         match outcome {
             Outcome::Preflight(rule) => {
                 let request = voice.observer.request(ask);

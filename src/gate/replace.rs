@@ -10,10 +10,10 @@ use http::header::{
     EXPIRES, HeaderName, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE,
 };
 
-use crate::denial::{Denial, Media, Renderer};
+use crate::denial::{Denial, Media, RETRY_AFTER_MS, Renderer, SHOULD_RETRY};
 
 /// Headers that describe the body being replaced, or a denial as it would be without a gate.
-const STALE: [HeaderName; 12] = [
+const STALE: [HeaderName; 14] = [
     CONTENT_LENGTH,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
@@ -25,6 +25,8 @@ const STALE: [HeaderName; 12] = [
     EXPIRES,
     WWW_AUTHENTICATE,
     RETRY_AFTER,
+    RETRY_AFTER_MS,
+    SHOULD_RETRY,
     ALLOW,
 ];
 

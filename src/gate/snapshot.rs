@@ -14,7 +14,7 @@ use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Trace};
-use crate::denial::{Denial, Media, Registry, Renderer};
+use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
@@ -56,6 +56,8 @@ pub(crate) struct Lasting {
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<FailureStore>,
     tokens: LastingTokens,
+    /// Whether the handbook is served.
+    pub(super) served: Served,
     keys: LastingRemoteKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
@@ -64,8 +66,8 @@ pub(crate) struct Lasting {
 
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
-        let (store, failures, tokens, keys, snapshots) = Default::default();
-        Self { store, failures, tokens, keys, snapshots, clock, observer }
+        let (store, failures, tokens, served, keys, snapshots) = Default::default();
+        Self { store, failures, tokens, served, keys, snapshots, clock, observer }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -97,7 +99,8 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, snapshots, clock, observer, .. } = lasting.clone();
+        let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
+            lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -114,7 +117,7 @@ impl Snapshot {
         let cache = if policy.issuers.is_empty() { 0 } else { policy.tokens.cache };
         let tokens = tokens.adopt(&TokenPolicy { cache, ..policy.tokens }, &policy.issuers);
         let voice = Voice {
-            renderer: Renderer::new(&policy, registry),
+            renderer: Renderer::new(&policy, registry, served),
             address: policy.address.clone(),
             vary: vary_by_credential(&policy.credential),
             store,
@@ -142,7 +145,7 @@ impl Snapshot {
 
     /// The headers of responses that scripts want to read.
     pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
-        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, ALLOW];
+        let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
         names.extend(self.voice.renderer.rate_limit.names());
         names
     }

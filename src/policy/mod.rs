@@ -26,6 +26,7 @@ pub(crate) use load::load;
 pub(crate) use needs::{Needs, ScopeGap};
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
+pub(crate) use reading::Oddity;
 pub(crate) use rule::{
     Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
 };

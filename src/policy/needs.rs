@@ -89,6 +89,8 @@ pub(crate) struct ScopeGap {
     pub(crate) any: Arc<[Scope]>,
     /// The places in `required` of those that the caller lacks.
     pub(crate) missing: SmallVec<[u16; 8]>,
+    /// Whether the caller has none of `any`, and one is needed.
+    pub(crate) lacks_any: bool,
 }
 
 impl ScopeGap {
@@ -108,6 +110,7 @@ impl ScopeGap {
             any: any.clone(),
             // Lossless: a rule has far fewer scopes.
             missing: lacking.map(|(at, _)| at as u16).collect(),
+            lacks_any,
         })
     }
 

@@ -30,7 +30,7 @@ impl Semicolon {
 }
 
 /// Why a path never passes, whatever rules there are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Oddity {
     /// `//`
     EmptySegment,

@@ -82,9 +82,10 @@ fn unprovoked(code: Code) -> Denial {
     if code.row().retryable { denial.retry_after(Duration::from_secs(5)) } else { denial }
 }
 
-/// Members of its own, which only its handlers know, stand in its sentences by their names.
+/// Members of its own that its example does not have stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
     let denial = Denial::named(code.code.to_owned());
+    let denial = code.example.map_or(denial.clone(), |example| example(denial));
     Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 
@@ -110,10 +111,12 @@ impl Example {
 const INSTANCE: &str = "urn:uuid:0f9d6a4e-52c1-4b7e-9a3d-6c1e8f2b7d05";
 
 /// Headers as they are usually written, in the order of examples.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 15] = [
     "Authorization",
     "WWW-Authenticate",
     "Retry-After",
+    "retry-after-ms",
+    "x-should-retry",
     "Allow",
     "RateLimit-Policy",
     "RateLimit",
@@ -187,7 +190,7 @@ fn vector(stage: &Stage, code: Code) -> Option<Vector> {
             cut.truncate(24);
             read(key(cut, "the first half of an API key"))
         }
-        Code::ApiKeyUnknown => read(unknown()),
+        Code::ApiKeyUnknown => read(key(stage.key("unknown"), "an API key that was deleted")),
         Code::ApiKeyExpired => read(key(stage.key("billing-2026"), "an API key of last year")),
         Code::ApiKeyNotYetValid => {
             read(key(stage.key("billing-2028"), "an API key for next month"))

@@ -115,7 +115,7 @@ mod tests {
         let rule = policy.rules.iter().next().unwrap();
         assert_eq!(
             heals(&policy, rule, Code::InsufficientScope.row()),
-            "Get a credential with these scopes, then repeat the request with it. All of these are needed: `a:b`."
+            "Get a credential with the scopes that are missing, then repeat the request with it. All of these are needed: `a:b`."
         );
         assert!(
             heals(&policy, rule, Code::ApiKeyMalformed.row())
@@ -123,7 +123,7 @@ mod tests {
         );
         assert!(
             heals(&policy, rule, Code::ApiKeyExpired.row())
-                .starts_with("Replace `key_id` by a new key. Make")
+                .starts_with("Ask its owner for a new key, and replace it. Make")
         );
         assert_eq!(
             heals(&policy, rule, Code::CredentialsMissing.row()),

@@ -83,6 +83,9 @@ pub(super) fn of_code(code: &DenialCode) -> Json {
             required.push(*name);
         }
     }
+    for (name, value) in code.own_members() {
+        properties.set(name, own_member(&value));
+    }
     let mut schema = object! {
         "title" => code.title,
         "description" => format!("{}. {}", code.title, plain(code.remedy)),
@@ -133,6 +136,12 @@ pub(super) fn member(name: &str, presence: Presence) -> Json {
         schema.set(name, value.clone());
     }
     schema
+}
+
+/// The schema of a member that handlers of the application add, by the value that it has in the
+/// example.
+pub(super) fn own_member(value: &serde_json::Value) -> Json {
+    object! { "type" => super::page::kind(value) }
 }
 
 fn by_code(code: &DenialCode) -> Json {

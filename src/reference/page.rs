@@ -61,7 +61,9 @@ impl<'p> Page<'p> {
             members: if api.denial.disclosure == Disclosure::Minimal {
                 Vec::new()
             } else {
-                rows(code.members)
+                let mut members = rows(code.members);
+                members.extend(own_rows(code));
+                members
             },
             example: example.map(|(_, example)| example),
             samples: samples(code, api.key_header(), api.takes_keys()),
@@ -76,6 +78,28 @@ pub(crate) fn rows(members: &[(&'static str, Presence)]) -> Vec<Row> {
         Some(Row { name, kind: member.kind(), present: presence.text(), meaning: member.meaning })
     };
     members.iter().filter_map(row).collect()
+}
+
+/// The members that handlers of the application add, as its example has them.
+fn own_rows(code: &DenialCode) -> impl Iterator<Item = Row> {
+    let row = |(name, value): (&'static str, serde_json::Value)| {
+        let (kind, present) = (kind(&value), Presence::Sometimes.text());
+        Row { name, kind, present, meaning: "Set by the application." }
+    };
+    code.own_members().into_iter().map(row)
+}
+
+/// The type of a value, as JSON Schema names it.
+pub(super) fn kind(value: &serde_json::Value) -> &'static str {
+    match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "boolean",
+        serde_json::Value::Number(number) if number.is_f64() => "number",
+        serde_json::Value::Number(_) => "integer",
+        serde_json::Value::String(_) => "string",
+        serde_json::Value::Array(_) => "array",
+        serde_json::Value::Object(_) => "object",
+    }
 }
 
 impl Prose {

@@ -78,6 +78,7 @@ impl Tollgate {
     /// # }).unwrap();
     /// ```
     pub fn catalogue(&self) -> Router {
+        self.gate().serves_handbook();
         let served = Served::new(self);
         let site = served.clone();
         let page = async move |name: Result<Path<String>, _>, headers: HeaderMap| {

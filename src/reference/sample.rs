@@ -157,11 +157,15 @@ mod tests {
             let denial: Denial = serde_json::from_value(serde_json::json!({
                 "type": "/", "title": code.title, "status": 403, "code": code.code, "instance": "",
                 "category": code.category.as_str(), "remedy": "", "retryable": code.retryable,
+                "action": code.action.as_str(), "actor": code.actor.as_str(),
+                "required_scopes": ["a"],
             }))
             .unwrap();
             let expected = match denial.advice(1) {
                 Advice::Wait(_) => [Answer::Wait; 2],
                 Advice::RenewToken => [Answer::Token; 2],
+                // A program that asks for more scopes has to tell its user first.
+                Advice::StepUp(_) => [Answer::Tell; 2],
                 Advice::Stop => [Answer::Tell, Answer::Report],
                 other => panic!("the pages have no program for {other:?}"),
             };

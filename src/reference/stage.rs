@@ -13,6 +13,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::Api;
+use crate::address::ClientAddress;
 use crate::ask::Ask;
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
@@ -174,7 +175,9 @@ impl Stage {
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };
-        Some(self.write(&Denial::of(refused, rule, caller.principal, ask.moment.wall())))
+        let mut denial = Denial::of(refused, rule, caller.principal, ask.moment.wall());
+        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+        Some(self.write(&denial))
     }
 
     /// Writes a denial as the gate does.

@@ -9,7 +9,7 @@ use super::text::{comment, plain, type_name};
 use crate::denial::members::{BASE, ITEMS, Presence};
 use crate::denial::{Category, DenialCode};
 
-/// `isDenial`, `parseDenial`, `retryDelay`, and the type `Denial`.
+/// `isDenial`, `parseDenial`, `retryDelay`, `advice`, `recover`, and the type `Denial`.
 const RUNTIME: &str = include_str!("typescript/runtime.ts");
 
 pub(super) fn module(api: &Api<'_>) -> String {
@@ -84,6 +84,9 @@ fn of_code(code: &DenialCode) -> String {
             text += &property(name, &json_schema::member(name, *presence), is_sure);
         }
     }
+    for (name, value) in code.own_members() {
+        text += &property(name, &json_schema::own_member(&value), false);
+    }
     if code.is_own() {
         text += "  readonly [member: string]: unknown;\n";
     }
@@ -97,7 +100,8 @@ fn property(name: &str, schema: &Json, is_sure: bool) -> String {
         "category" => "DenialCategory".to_owned(),
         _ => kind(schema),
     };
-    format!("{}  readonly {name}{mark}: {kind};\n", comment("  ", about))
+    let about = if about.is_empty() { String::new() } else { comment("  ", about) };
+    format!("{about}  readonly {name}{mark}: {kind};\n")
 }
 
 /// The type of what a schema describes.

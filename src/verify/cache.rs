@@ -133,7 +133,7 @@ impl TokenCache {
             return Some(Ok(proven));
         }
         tokens.remove(&Whole(token));
-        Some(Err(TokenError::Expired { at: proven.expires }))
+        Some(Err(TokenError::Expired { at: proven.expires, issued: proven.issued_at }))
     }
 
     /// Verifies a token, and remembers it where it is proven. `before` is asked before its signature

@@ -104,6 +104,11 @@ impl KeySet {
         self.keys.extend(other.keys);
     }
 
+    /// Whether a token says with `kid` which key it means.
+    pub(crate) fn is_by_id(&self) -> bool {
+        self.by_id
+    }
+
     /// The first algorithm that more keys without ids fit than may be tried.
     pub(crate) fn overfull(&self, algorithms: &[Algorithm]) -> Option<Algorithm> {
         let fitting = |algorithm: Algorithm| {

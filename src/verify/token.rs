@@ -43,6 +43,8 @@ pub(crate) enum TokenError {
     KeySourceUnavailable(Arc<Issuer>),
     Expired {
         at: u64,
+        /// Unix seconds of `iat`, where the token has one that can be read.
+        issued: Option<u64>,
     },
     NotYetValid {
         from: u64,
@@ -74,7 +76,7 @@ pub(crate) enum TokenError {
 }
 
 /// How the key was chosen that a signature does not fit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum ChosenBy {
     /// The token names it.
     Kid,
@@ -145,7 +147,8 @@ impl Issuers {
         let keys = issuer.fitting(current.keys(), algorithm, &header)?;
         before()?;
         if !keys.signed(parts.signed, signature) {
-            let by = if header.kid.is_some() { ChosenBy::Kid } else { ChosenBy::Algorithm };
+            let is_named = header.kid.is_some() && current.keys().is_by_id();
+            let by = if is_named { ChosenBy::Kid } else { ChosenBy::Algorithm };
             return Err(TokenError::SignatureInvalid(issuer.clone(), by).into());
         }
         let by = self.remembered(chosen.index, current.version());

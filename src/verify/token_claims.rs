@@ -99,7 +99,8 @@ impl Issuer {
         let end = Wall::from_seconds(expires);
         let ends = end.plus(self.leeway);
         if now >= ends {
-            return Err(TokenError::Expired { at: expires });
+            let issued = date(claims, "iat").ok().flatten().map(|date| date.rounded_down);
+            return Err(TokenError::Expired { at: expires, issued });
         }
         if let Some(lifetime) = self.max_lifetime {
             let latest = now.plus(lifetime).plus(self.leeway);

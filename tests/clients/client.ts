@@ -1,6 +1,6 @@
 /** A client of the orders API that does what its denials say. */
 
-import { type Denial, parseDenial, retryDelay } from "../../docs/errors/denial.js";
+import { type Denial, parseDenial, recover } from "../../docs/errors/denial.js";
 
 /** A denial that only a person can do something about. Its message is for that person. */
 export class Refused extends Error {
@@ -47,29 +47,22 @@ export class OrdersClient {
    * @throws Refused if it does not help, or would take too long.
    */
   async request(method: string, path: string, body?: unknown): Promise<Response> {
-    for (let attempt = 1; ; attempt += 1) {
-      const token = (this.#token ??= this.#newToken());
-      const response = await this.#send(method, path, `Bearer ${await token}`, body);
-      const denial = await parseDenial(response);
-      if (!denial) return response;
-      if (denial.category === "token" && this.#token === token) this.#token = undefined;
-      if (attempt === 4 || !(await this.#remedy(denial, attempt))) throw new Refused(denial);
-    }
+    const token = await (this.#token ??= this.#newToken());
+    const response = await recover(
+      (token) => this.#send(method, path, `Bearer ${token}`, body),
+      { token, patience: this.#patience, obtain: (scopes) => this.#replace(token, scopes) },
+    );
+    const denial = await parseDenial(response);
+    if (denial) throw new Refused(denial);
+    return response;
   }
 
-  /** Whether the request may be repeated now, with a new token or after a pause. */
-  async #remedy(denial: Denial, attempt: number): Promise<boolean> {
-    switch (denial.code) {
-      case "token_expired":
-      case "token_revoked":
-        return attempt === 1;
-      default: {
-        const delay = retryDelay(denial, attempt);
-        if (delay === undefined || delay > this.#patience) return false;
-        await new Promise((resolve) => setTimeout(resolve, delay));
-        return true;
-      }
-    }
+  /** A token in the place of one that is no good any more. */
+  async #replace(old: string, scopes: readonly string[]): Promise<string | undefined> {
+    // Tokens have the scopes of the key: more are not to be had.
+    if (scopes.length > 0) return undefined;
+    if ((await this.#token) === old) this.#token = undefined;
+    return (this.#token ??= this.#newToken());
   }
 
   async #newToken(): Promise<string> {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type Denial, isDenial, parseDenial, retryDelay } from "../../docs/errors/denial.js";
+import { advice, type Denial, isDenial, parseDenial, recover, retryDelay } from "../../docs/errors/denial.js";
 
 const whole = {
   type: "/errors/rate_limited",
@@ -12,6 +12,8 @@ const whole = {
   code: "rate_limited",
   category: "limit",
   remedy: "Wait.",
+  action: "wait",
+  actor: "client",
   retryable: true,
   retry_after: 2,
   instance: "urn:uuid:00000000-0000-4000-8000-000000000000",
@@ -59,7 +61,7 @@ test("what lacks a member that every denial has is none, and nothing throws", as
     ["retry_after is text", denial({ retry_after: "2" })],
     ["detail is a number", denial({ detail: 1 })],
     ["null for absent", denial({ support: null })],
-    ...["type", "title", "status", "code", "category", "remedy", "retryable", "instance"].map(
+    ...["type", "title", "status", "code", "category", "remedy", "action", "actor", "retryable", "instance"].map(
       (name): [string, unknown] => [`without ${name}`, denial({ [name]: undefined })],
     ),
   ];
@@ -79,7 +81,7 @@ test("unknown codes and members are kept, and the body can still be read", async
 });
 
 test("advice on when to repeat", () => {
-  const advice = (changes: Record<string, unknown>, attempt?: number) =>
+  const delayOf = (changes: Record<string, unknown>, attempt?: number) =>
     retryDelay(denial(changes) as unknown as Denial, attempt);
   for (const [label, delay, changes, attempt] of [
     ["a limit: as it says", 2000, {}, 1],
@@ -99,6 +101,75 @@ test("advice on when to repeat", () => {
     ["no time: a second", 1000, { retry_after: undefined }, 1],
     ["no time: then more slowly", 8000, { retry_after: undefined }, 4],
   ] as const) {
-    assert.equal(advice(changes, attempt), delay, label);
+    assert.equal(delayOf(changes, attempt), delay, label);
   }
+});
+
+const refusal = (action: string, changes: Record<string, unknown> = {}) =>
+  denial({ code: action, category: "token", action, retryable: false, retry_after: undefined, ...changes });
+
+test("the action says what a program can do", () => {
+  const stop = { do: "stop" };
+  for (const [action, changes, expected] of [
+    ["renew", {}, { do: "renew" }],
+    ["step_up", { required_scopes: ["a", "x"], any_scopes: ["x", "y"] }, { do: "step_up", scopes: ["a", "x"] }],
+    ["step_up", { any_scopes: ["x", "y"] }, { do: "step_up", scopes: ["x"] }],
+    ["step_up", {}, stop],
+    ["step_up", { required_scopes: "a" }, stop],
+    ["wait", { retryable: true, retry_after: 2 }, { do: "wait", delay: 2000 }],
+    ["fix_request", {}, stop],
+    ["ask", {}, stop],
+    ["an action that is new", {}, stop],
+  ] as const) {
+    assert.deepEqual(advice(refusal(action, changes) as unknown as Denial), expected, action);
+  }
+});
+
+/** What `recover` does where these refusals come one after the other, and then an answer. */
+async function recovered(refusals: readonly unknown[], options = {}, refuses: readonly string[] = []) {
+  const did: string[] = [];
+  const left = [...refusals];
+  const last = await recover(
+    async (token) => {
+      did.push(`sent ${token}`);
+      const next = left.shift();
+      return next === undefined ? new Response("ok") : response(next);
+    },
+    {
+      token: "old",
+      scopes: ["a"],
+      obtain: async (scopes) => {
+        did.push(`asked for ${scopes.join(" ")}`);
+        return scopes.some((scope) => refuses.includes(scope)) ? undefined : `with-${scopes.join("-")}`;
+      },
+      sleep: async (delay) => void did.push(`waited ${delay}`),
+      ...options,
+    },
+  );
+  return [last.status, did] as const;
+}
+
+test("one loop renews once, steps up with all scopes, waits, and stops", async () => {
+  const expired = refusal("renew");
+  const lacks = (...scopes: string[]) => refusal("step_up", { required_scopes: scopes });
+  assert.deepEqual(await recovered([expired]), [200, ["sent old", "asked for a", "sent with-a"]]);
+  assert.deepEqual(await recovered([expired, expired]), [403, ["sent old", "asked for a", "sent with-a"]]);
+  assert.deepEqual(await recovered([lacks("b"), lacks("b", "c")]), [
+    200,
+    ["sent old", "asked for a b", "sent with-a-b", "asked for a b c", "sent with-a-b-c"],
+  ]);
+  assert.deepEqual(await recovered([lacks("b"), lacks("b")]), [403, ["sent old", "asked for a b", "sent with-a-b"]]);
+  assert.deepEqual(await recovered([lacks("b")], {}, ["b"]), [403, ["sent old", "asked for a b"]]);
+  assert.deepEqual(await recovered([whole]), [200, ["sent old", "waited 2000", "sent old"]]);
+  assert.deepEqual(await recovered([whole], { patience: 1999 }), [403, ["sent old"]]);
+  assert.deepEqual(await recovered([whole, whole], { attempts: 2 }), [403, ["sent old", "waited 2000", "sent old"]]);
+  for (const action of ["fix_request", "ask", "report", "stop", "an action that is new"]) {
+    assert.deepEqual(await recovered([refusal(action)]), [403, ["sent old"]], action);
+  }
+});
+
+test("waits without a time grow while the reason stays", async () => {
+  const down = denial({ category: "server", retry_after: undefined });
+  const [, did] = await recovered([down, down, down]);
+  assert.deepEqual(did.filter((done) => done.startsWith("waited")), ["waited 1000", "waited 2000", "waited 4000"]);
 });

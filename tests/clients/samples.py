@@ -50,7 +50,7 @@ def waiting():
 
 
 waited = waiting()
-assert refusal("api_key_malformed", "nonsense").startswith("PermissionError: API key malformed. Copy")
+assert refusal("api_key_malformed", "nonsense").startswith("PermissionError: API key malformed. Check")
 assert refusal("rate_limited", "nonsense").startswith("RuntimeError: API key malformed. ")
 
 tokens = []

@@ -292,7 +292,7 @@ fn check_document(answer: &Answer) {
     assert_eq!(answer.line("x-content-type-options").unwrap(), "nosniff");
     assert_eq!(body["status"], answer.status.as_u16());
     assert_eq!(body["type"], format!("/errors/{}", answer.code()));
-    for name in ["title", "category", "detail", "remedy"] {
+    for name in ["title", "category", "detail", "remedy", "action", "actor"] {
         assert!(body[name].as_str().is_some_and(|text| !text.is_empty()), "{name}: {body}");
     }
     assert!(body["retryable"].is_boolean());
@@ -300,6 +300,10 @@ fn check_document(answer: &Answer) {
     let wait = answer.line("retry-after").map(|text| text.parse::<u64>().unwrap());
     assert_eq!(body.get("retry_after").and_then(Value::as_u64), wait);
     assert!(wait.is_none_or(|wait| wait >= 1));
+    let millis = answer.line("retry-after-ms").map(|text| text.parse::<u64>().unwrap());
+    assert_eq!(millis.map(|millis| millis.div_ceil(1000)), wait, "{body}");
+    let is_worth_it = body["retryable"] == true && millis.is_some_and(|millis| millis <= 60_000);
+    assert_eq!(answer.line("x-should-retry").unwrap(), is_worth_it.to_string(), "{body}");
     assert!(answer.text.len() < 4096);
     for (name, value) in members {
         assert!(!value.is_null(), "{name} is absent rather than null");
@@ -374,14 +378,11 @@ async fn members_of_each_code() {
             "api_key_malformed",
             &["accepted_credentials", "expected_length", "expected_prefix", "failed_check"],
         ),
-        ("api_key_unknown", &["accepted_credentials"]),
-        ("api_key_expired", &["accepted_credentials", "expired_at", "key_id", "server_time"]),
-        (
-            "api_key_not_yet_valid",
-            &["accepted_credentials", "key_id", "retry_after", "server_time", "valid_from"],
-        ),
-        ("api_key_revoked", &["accepted_credentials", "key_id"]),
-        ("api_key_address_not_allowed", &["accepted_credentials", "address", "key_id"]),
+        ("api_key_unknown", &["expected_prefix"]),
+        ("api_key_expired", &["expired_at", "key_id", "server_time"]),
+        ("api_key_not_yet_valid", &["key_id", "retry_after", "server_time", "valid_from"]),
+        ("api_key_revoked", &["key_id"]),
+        ("api_key_address_not_allowed", &["address", "key_id"]),
         ("token_malformed", &["accepted_credentials"]),
         ("token_too_large", &["max_bytes"]),
         ("token_issuer_unknown", &["accepted_issuers"]),
@@ -411,6 +412,8 @@ async fn members_of_each_code() {
         "category",
         "detail",
         "remedy",
+        "action",
+        "actor",
         "retryable",
         "instance",
     ];

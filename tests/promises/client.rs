@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use http::Method;
 use tollgate::{DenialCode, ManualClock, Tollgate};
-use tollgate_client::{Advice, Category, Code, Denial, is_denial};
+use tollgate_client::{Advice, Category, Code, Denial, Recovery, is_denial};
 
 use super::catalogue::{provoke, serve, vectors};
 use super::support::{self, Answer, NOW, bearer, issuer, key, trial};
@@ -112,6 +112,76 @@ async fn a_request_passes_when_the_advice_has_been_followed() {
     assert_eq!(server.get("/", &[("authorization", &bearer(|_| {}))]).await.status, 200);
 }
 
+/// What the loop did, and how it ended, with an issuer that grants no scope but these.
+async fn looped(
+    server: &super::support::Server,
+    path: &str,
+    old: String,
+    grants: &[&str],
+) -> (Vec<String>, String) {
+    let did = std::cell::RefCell::new(Vec::new());
+    let mut token = old;
+    let ended: Result<u16, Box<Denial>> = Recovery::new()
+        .with_scopes(["orders:read"])
+        .run(
+            &mut token,
+            async |token: &String| {
+                did.borrow_mut().push("sent".to_owned());
+                let answer = server.get(path, &[("authorization", token)]).await;
+                Ok(parse(&answer).map_or(Ok(answer.status.as_u16()), Err))
+            },
+            async |scopes: &[String]| {
+                did.borrow_mut().push(format!("asked for {}", scopes.join(" ")));
+                let granted: Vec<&str> = scopes.iter().map(String::as_str).collect();
+                let granted = granted.into_iter().filter(|scope| grants.contains(scope));
+                let granted = granted.collect::<Vec<_>>().join(" ");
+                Ok(Some(bearer(|claims| claims["scope"] = granted.into())))
+            },
+            async |delay| {
+                did.borrow_mut().push(format!("waited {delay:?}"));
+                server.clock.advance(delay);
+            },
+        )
+        .await;
+    let ended = match ended {
+        Ok(status) => status.to_string(),
+        Err(denial) => denial.code.to_string(),
+    };
+    (did.into_inner(), ended)
+}
+
+#[tokio::test]
+async fn one_loop_renews_once_steps_up_waits_and_stops() {
+    let server = trial(&format!(
+        "version = 1\n{}[[limit]]\nname = \"slow\"\nrate = \"7/minute\"\nburst = 1\nper = [\"client\"]\n\
+         [[rule]]\nname = \"read\"\npath = \"/read\"\nscopes = [\"orders:read\"]\n\
+         [[rule]]\nname = \"write\"\npath = \"/write\"\nscopes = [\"orders:write\"]\nany_scopes = [\"x\", \"y\"]\n\
+         [[rule]]\nname = \"role\"\npath = \"/role\"\nroles = [\"admin\"]\n\
+         [[rule]]\nname = \"slow\"\npath = \"/slow\"\nlimits = [\"slow\"]\n",
+        issuer()
+    ))
+    .await;
+    let all = &["orders:read", "orders:write", "x"];
+    let good = || bearer(|_| {});
+    let old = || bearer(|claims| claims["exp"] = (NOW - 31).into());
+    let (renewed, stepped_up) = ("asked for orders:read", "asked for orders:read orders:write x");
+    assert_eq!(server.get("/slow", &[("authorization", &good())]).await.status, 200);
+    let few = &["orders:read"];
+    let check = async |path, token, grants: &[&str], did: &[&str], ended| {
+        let did = did.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let expected = (did, str::to_owned(ended));
+        assert_eq!(looped(&server, path, token, grants).await, expected, "{path}");
+    };
+    check("/read", old(), all, &["sent", renewed, "sent"], "200").await;
+    check("/write", good(), all, &["sent", stepped_up, "sent"], "200").await;
+    let both = &["sent", renewed, "sent", stepped_up, "sent"];
+    check("/write", old(), all, both, "200").await;
+    check("/write", good(), few, &["sent", stepped_up, "sent"], "insufficient_scope").await;
+    check("/slow", good(), all, &["sent", "waited 9s", "sent"], "200").await;
+    check("/role", good(), all, &["sent"], "insufficient_role").await;
+    check("/nowhere", good(), all, &["sent"], "no_matching_rule").await;
+}
+
 /// A server of the path that the programs of the pages ask for, by the clock of the machine.
 async fn orders(lines: &str) -> (String, String) {
     let (key, entry) = key("key", "billing", "");
@@ -168,7 +238,7 @@ mod the_program_that_tells {
     async fn says_what_is_needed() {
         let (api, key) = super::orders("scopes = [\"orders:write\"]").await;
         let error = list_orders(&Client::new(), &api, &key).await.unwrap_err().to_string();
-        assert!(error.starts_with("Insufficient scope: Get a credential"), "{error}");
+        assert!(error.starts_with("Insufficient scope: Have the scope orders:write"), "{error}");
         assert!(error.contains("orders:write"), "{error}");
     }
 }

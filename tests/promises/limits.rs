@@ -106,7 +106,7 @@ async fn a_cost_of_nothing_asks_for_something() {
     assert_eq!(document["cost"], 0);
     assert_eq!(
         document["detail"],
-        "A limit has nothing left: points (10/minute with a burst of 10)."
+        "The limit points (10/minute) has 0 of 10 points left for your client."
     );
     server.clock.advance(std::time::Duration::from_micros(5_999_999));
     assert_eq!(

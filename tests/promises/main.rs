@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod addresses;
+mod agent;
+mod answers;
 mod bounds;
 mod buckets;
 mod catalogue;

@@ -150,7 +150,7 @@ async fn what_the_issuer_or_the_policy_decides_is_the_providers() {
             json!({"iat": NOW + 600}),
             "token_not_yet_valid",
             "valid from",
-            ["Wait until", "report it to the provider"],
+            ["Wait 570 s", "report it to the provider"],
         ),
         (
             "",

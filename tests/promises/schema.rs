@@ -114,7 +114,7 @@ fn an_unknown_code_and_further_members_are_valid() {
     let mut denial = json!({
         "type": "/errors/order_locked", "title": "Order locked", "status": 409,
         "code": "order_locked", "category": "authorization", "detail": "It is locked.",
-        "remedy": "Wait.", "retryable": false, "locked_by": {"name": "the warehouse"},
+        "remedy": "Wait.", "action": "ask", "actor": "owner", "retryable": false, "locked_by": {"name": "the warehouse"},
         "instance": "urn:uuid:00000000-0000-4000-8000-000000000000",
     });
     assert!(SCHEMA.validator.is_valid(&denial));

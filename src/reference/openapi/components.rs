@@ -191,6 +191,7 @@ fn headers_of(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
     }
     if any(|code| code.members.iter().any(|(name, _)| *name == "retry_after")) {
         add("Retry-After");
+        add("retry-after-ms");
     }
     if any(|code| code.code == "method_not_allowed") {
         add("Allow");
@@ -198,7 +199,7 @@ fn headers_of(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
     if any(|code| code.code == "rate_limited") {
         limit_headers(api.denial.ratelimit_headers).for_each(&mut add);
     }
-    ["Cache-Control", "Vary", "X-Content-Type-Options"].into_iter().for_each(add);
+    ["x-should-retry", "Cache-Control", "Vary", "X-Content-Type-Options"].into_iter().for_each(add);
     headers
 }
 
@@ -235,6 +236,18 @@ fn headers(api: &Api<'_>) -> Json {
         r#"{"type":"integer","minimum":1}"#,
         "Seconds to wait before the same request may succeed; equal to `retry_after`.",
         6_u64.into(),
+    );
+    add(
+        "retry-after-ms",
+        r#"{"type":"integer","minimum":1}"#,
+        "The same wait in milliseconds.",
+        5750_u64.into(),
+    );
+    add(
+        "x-should-retry",
+        r#"{"type":"string","enum":["true","false"]}"#,
+        "Whether a client should wait and send the request again by itself: `true` where `retryable` is and the wait is at most a minute.",
+        "true".into(),
     );
     add(
         "Allow",

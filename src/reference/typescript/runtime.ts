@@ -129,6 +129,113 @@ export function retryDelay(denial: DenialBase, attempt = 1): number | undefined 
   return Math.max(first, Math.min(doubled, 60_000));
 }
 
+/**
+ * What a program can do about a denial by itself.
+ *
+ * - `wait`: send the same request after `delay` milliseconds.
+ * - `renew`: get a new token with the same rights, then send the request with it, once. Where the
+ *   request carried an API key, it means `stop`.
+ * - `step_up`: get a token that has `scopes` beside those that the old one had. They are the least
+ *   that is enough here: all that are required, and the first of those of which one is.
+ * - `stop`: something has to change first, and the denial's `remedy` says what.
+ */
+export type Advice =
+  | { readonly do: "wait"; readonly delay: number }
+  | { readonly do: "renew" }
+  | { readonly do: "step_up"; readonly scopes: readonly string[] }
+  | { readonly do: "stop" };
+
+/**
+ * What a program can do about a denial by itself: to wait where {@link retryDelay} gives a time, else
+ * what `action` says. An action that this module does not know means `stop`.
+ *
+ * @param attempt - How many times in a row the request was refused, this time included.
+ */
+export function advice(denial: DenialBase, attempt = 1): Advice {
+  const delay = retryDelay(denial, attempt);
+  if (delay !== undefined) return { do: "wait", delay };
+  if (denial.action === "renew") return { do: "renew" };
+  if (denial.action !== "step_up") return { do: "stop" };
+  const members = denial as DenialBase & { readonly [member: string]: unknown };
+  const needed = [...texts(members["required_scopes"]), ...texts(members["any_scopes"]).slice(0, 1)];
+  const scopes = [...new Set(needed)];
+  return scopes.length === 0 ? { do: "stop" } : { do: "step_up", scopes };
+}
+
+/** What {@link recover} works with. */
+export interface RecoverOptions {
+  /**
+   * Gets a new token with these scopes; `undefined` where there is none to be had. No scopes mean
+   * those of the old token.
+   */
+  readonly obtain: (scopes: readonly string[]) => Promise<string | undefined>;
+  /** The token to begin with; without one, `obtain` is asked first. */
+  readonly token?: string | undefined;
+  /** The scopes that it has, so that none of them is lost where more are needed. */
+  readonly scopes?: readonly string[];
+  /** The longest that the request waits at a time, in milliseconds; a minute if nothing is said. */
+  readonly patience?: number;
+  /** How often the request is sent at most; four times if nothing is said. */
+  readonly attempts?: number;
+  /** Waits so many milliseconds; with `setTimeout` if nothing is said. */
+  readonly sleep?: (delay: number) => Promise<unknown>;
+}
+
+/**
+ * The one loop around a request: it follows the {@link advice} of each denial, renews the token once,
+ * steps up with all scopes that were ever needed, waits, and stops. A scope that was asked for once
+ * and is missing all the same is not asked for again.
+ *
+ * The last response is returned: the answer, or the refusal that nothing helps against, for
+ * {@link parseDenial}.
+ *
+ * ```ts
+ * const response = await recover(
+ *   (token) => fetch(url, { headers: { authorization: `Bearer ${token}` } }),
+ *   { obtain: (scopes) => askIssuer(scopes) },
+ * );
+ * ```
+ *
+ * @throws What `send`, `obtain` and `sleep` throw; and an error if there is no token to begin with.
+ */
+export async function recover(
+  send: (token: string) => Promise<Response>,
+  options: RecoverOptions,
+): Promise<Response> {
+  const { obtain, patience = 60_000, attempts = 4 } = options;
+  const sleep = options.sleep ?? ((delay) => new Promise((done) => setTimeout(done, delay)));
+  const scopes = new Set(options.scopes);
+  let token = options.token ?? (await obtain([...scopes]));
+  if (token === undefined) throw new Error("there is no token to begin with");
+  let hasRenewed = false;
+  let last: string | undefined;
+  let inARow = 0;
+  for (let sent = 1; ; sent += 1) {
+    const response = await send(token);
+    const denial = sent < attempts ? await parseDenial(response) : undefined;
+    if (!denial) return response;
+    inARow = denial.code === last ? inARow + 1 : 1;
+    last = denial.code;
+    const next = advice(denial, inARow);
+    if (next.do === "wait" && next.delay <= patience) {
+      await sleep(next.delay);
+      continue;
+    }
+    const known = scopes.size;
+    if (next.do === "step_up") next.scopes.forEach((scope) => scopes.add(scope));
+    const helps = next.do === "renew" ? !hasRenewed : scopes.size > known;
+    if (!helps) return response;
+    if (next.do === "renew") hasRenewed = true;
+    const renewed = await obtain([...scopes]);
+    if (renewed === undefined) return response;
+    token = renewed;
+  }
+}
+
+function texts(list: unknown): readonly string[] {
+  return Array.isArray(list) ? list.filter((item) => typeof item === "string") : [];
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -145,10 +252,10 @@ function hasMembersOfDenial(body: unknown): body is DenialBase {
   const mayHave = (type: "string" | "number", names: readonly string[]) =>
     names.every((name) => members[name] === undefined || typeof members[name] === type);
   return (
-    has("string", ["type", "title", "code", "category", "remedy", "instance"]) &&
+    has("string", ["type", "title", "code", "category", "remedy", "action", "actor", "instance"]) &&
     has("number", ["status"]) &&
     has("boolean", ["retryable"]) &&
-    mayHave("string", ["detail", "support"]) &&
+    mayHave("string", ["detail", "help", "support"]) &&
     mayHave("number", ["retry_after"])
   );
 }

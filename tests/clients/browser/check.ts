@@ -130,7 +130,8 @@ async function scriptsMayReadTheHeaders(): Promise<void> {
       async ([method, url, header]) => (await fetch(url, { method })).headers.get(header),
       [method, address + path, header] as const,
     );
-  assert.match((await read("GET", "/orders", "www-authenticate")) ?? "", /^Bearer realm="orders", ApiKey /);
+  assert.match((await read("GET", "/orders", "www-authenticate")) ?? "", /^Bearer realm="orders", scope="orders:read", ApiKey /);
+  assert.equal(await read("GET", "/orders", "x-should-retry"), "false");
   assert.match((await read("DELETE", "/orders", "allow")) ?? "", /GET.*POST/);
   assert.match((await read("GET", "/orders", "x-request-id")) ?? "", /^[0-9a-f-]{36}$/);
   assert.equal(await read("GET", "/orders", "content-type"), "application/problem+json");
