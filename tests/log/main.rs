@@ -136,7 +136,7 @@ async fn the_log_has_a_line_for_each_instance() {
         "rule=\"write\"",
         "client=\"billing\"",
         "key_id=\"billing-1\"",
-        "it lacks orders:write",
+        "detail=\"The API key billing-1 lacks a scope that is needed here.\"",
         "\\\"missing_scopes\\\":[\\\"orders:write\\\"]",
         "request_id=\"req-77\"",
     ] {
