@@ -91,7 +91,7 @@ function explain(denial: Denial): string {
       return `You may not do this: you lack ${missing}. ${denial.remedy}`;
     }
     case "rate_limited": {
-      const [tightest] = denial.limits;
+      const [tightest] = denial.limits ?? [];
       return tightest
         ? `Too many requests: ${tightest.limit} allows ${tightest.rate}. ${denial.remedy}`
         : `${denial.title}. ${denial.remedy}`;

@@ -28,7 +28,7 @@ export function aCodeNamesItsMembers(denial: Denial): string | undefined {
       denial.required_scops;
       return denial.required_scopes?.join(" ");
     case "rate_limited":
-      return denial.limits[0]?.reset?.toFixed();
+      return denial.limits?.[0]?.reset?.toFixed();
     default:
       return denial.remedy;
   }
