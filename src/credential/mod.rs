@@ -11,7 +11,7 @@ mod secret;
 mod way;
 
 pub(crate) use extract::{
-    Credential, CredentialError, CredentialPolicy, KeyText, Place, Scheme, TokenPlace, Unsupported,
+    Credential, CredentialError, CredentialPolicy, KeyText, Place, TokenPlace, Unsupported,
 };
 pub(crate) use key_format::{
     KeyFault, KeyFormat, KeyMistake, MalformedKey, is_key_prefix, new_key,

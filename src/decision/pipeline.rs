@@ -68,6 +68,15 @@ impl Decision {
         }
     }
 
+    /// The keys that a token was refused by are asked for anew, and are not there yet.
+    pub(crate) fn keys_are_unavailable(&mut self) {
+        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &mut self.outcome
+            && let Refused::Token(error) = refused
+        {
+            error.make_unavailable();
+        }
+    }
+
     /// The rule that covers the request.
     pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.outcome {
@@ -311,7 +320,7 @@ impl Attempts<'_, '_> {
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
     /// answer says so.
     fn account(&self, refused: Refused, mode: Mode) -> Refused {
-        let is_failure = refused.proves_nothing() && !self.ask.waited && !refused.may_ask_again();
+        let is_failure = refused.proves_nothing() && !refused.may_ask_again();
         let Some((failures, address)) = self.counted().filter(|_| is_failure) else {
             return refused;
         };
@@ -321,8 +330,9 @@ impl Attempts<'_, '_> {
                 TooManyFailures { wait, cause: WaitCause::Failed(Box::new(refused)) }.into()
             }
             Ok(()) => {
-                // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either.
-                if mode == Mode::Enforce {
+                // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either;
+                // but keys that can be guessed are not to be guessed there for free.
+                if mode == Mode::Enforce || self.judge.policy.keys.is_guessable() {
                     failures.charge(address, now);
                 }
                 refused

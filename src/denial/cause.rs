@@ -14,7 +14,7 @@ use super::written::Hole;
 use crate::claims::Mismatch;
 use crate::credential::{
     CredentialError, CredentialPolicy, KeyFault, KeyFormat, KeyMistake, Kinds, MalformedKey, Place,
-    Scheme, Unsupported,
+    Unsupported,
 };
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
@@ -307,10 +307,6 @@ impl Known {
                 ),
             Refused::TooManyFailures(failures) => too_many_failures(failures),
             Refused::Credential(error) => self.credential(error, draft),
-            Refused::Key(KeyError::Two) => {
-                let place = Place::Authorization(Some(Scheme::Basic));
-                self.credential(&CredentialError::Multiple([place; 2].into()), draft)
-            }
             Refused::Key(error) => self.key(error, draft.now),
             Refused::Token(error) => self.token(error, draft),
             Refused::Permit(Refusal::Address(address)) => {
@@ -417,7 +413,7 @@ impl Known {
             KeyError::AddressUnread(key) => {
                 about(key).unread_address().texts("allowed_addresses", &key.terms.addresses)
             }
-            KeyError::AddressUnknown | KeyError::Two => Facts::default(),
+            KeyError::AddressUnknown => Facts::default(),
         }
     }
 
@@ -993,14 +989,6 @@ mod tests {
         });
         assert_eq!((unseen.wait, unseen.retryable), (Some(1), None));
         assert_eq!(member(&unseen, "last_failure"), None, "the credential was not looked at");
-    }
-
-    #[test]
-    fn two_keys_in_one_header_are_two_credentials() {
-        let facts = explained(KeyError::Two, 0);
-        assert_eq!(code_of(&KeyError::Two.into()), Code::CredentialsMultiple);
-        let presented = member(&facts, "presented").unwrap();
-        assert_eq!(presented, "authorization (Basic), authorization (Basic)");
     }
 
     #[test]

@@ -24,7 +24,6 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             KeyError::Revoked(_) => Code::ApiKeyRevoked,
             KeyError::Expired(..) => Code::ApiKeyExpired,
             KeyError::NotYetValid(..) => Code::ApiKeyNotYetValid,
-            KeyError::Two => Code::CredentialsMultiple,
             KeyError::AddressNotAllowed(..) | KeyError::AddressUnread(_) => {
                 Code::ApiKeyAddressNotAllowed
             }

@@ -13,7 +13,7 @@ use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::address::{AddressSource, ClientAddress};
 use crate::ask::Ask;
-use crate::decision::{Decision, Outcome, Permit, Refused};
+use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
 use crate::policy::requested_method;
@@ -118,7 +118,7 @@ impl Snapshot {
     /// Decides about a request, observes the decision, and answers.
     pub(super) fn judge(&self, ask: &Ask<'_>, media: Media) -> Verdict {
         let voice = &self.voice;
-        let decision = match voice.observer.wants_steps() {
+        let mut decision = match voice.observer.wants_steps() {
             false => self.decide(ask, &mut ()),
             true => {
                 let mut steps = Vec::new();
@@ -128,9 +128,14 @@ impl Snapshot {
             }
         };
         if !ask.waited
-            && let Some(wait) = decision.refused().and_then(Refused::asks_again)
+            && let Some(refused) = decision.refused()
         {
-            return Verdict::Waits(wait);
+            match refused.asks_again() {
+                Some(wait) => return Verdict::Waits(wait),
+                // The keys are asked for, and too many wait already: nothing is known of this token.
+                None if refused.may_ask_again() => decision.keys_are_unavailable(),
+                None => {}
+            }
         }
         voice.observer.decided(&decision);
         if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {

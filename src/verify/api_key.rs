@@ -22,8 +22,6 @@ use crate::time::Wall;
 pub(crate) enum KeyError {
     Malformed(MalformedKey),
     Unknown,
-    /// The two parts of `Authorization: Basic` are two keys.
-    Two,
     Revoked(Arc<KeyRecord>),
     /// With the moment, in Unix seconds.
     Expired(Arc<KeyRecord>, u64),
@@ -92,21 +90,8 @@ impl KeyTable {
     ///
     /// The first check that failed, in the order of the module docs.
     pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
-        match key {
-            KeyText::One(key) => self.find_one(key),
-            KeyText::Parts(user, password) => {
-                match (self.find_one(user), self.find_one(password)) {
-                    (Ok(_), Ok(_)) => Err(KeyError::Two),
-                    (Ok(found), Err(_)) | (Err(_), Ok(found)) => Ok(found),
-                    (Err(error), Err(_)) => Err(error),
-                }
-            }
-        }
-    }
-
-    fn find_one(&self, key: &[u8]) -> Result<FoundKey<'_>, KeyError> {
-        self.format.check(key).map_err(KeyError::Malformed)?;
-        self.look_up(key).map(FoundKey).ok_or(KeyError::Unknown)
+        self.format.check(&key.0).map_err(KeyError::Malformed)?;
+        self.look_up(&key.0).map(FoundKey).ok_or(KeyError::Unknown)
     }
 
     fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
@@ -211,7 +196,7 @@ mod tests {
     }
 
     fn one(key: &str) -> KeyText<'_> {
-        KeyText::One(key.as_bytes().into())
+        KeyText(key.as_bytes().into())
     }
 
     #[test]
@@ -257,19 +242,6 @@ mod tests {
         let format = KeyFormat::Checked { prefix: "tg".into() };
         let table = KeyTable::new(format, vec![record("odd", "tg_odd")]);
         assert!(found(&table, &one("tg_odd")).starts_with("Malformed"));
-    }
-
-    #[test]
-    fn either_part_may_be_the_key_and_not_both() {
-        let records = vec![record("a", "key-a"), record("b", "key-b")];
-        let table = KeyTable::new(KeyFormat::Any, records);
-        let parts = |user: &'static str, password: &'static str| {
-            KeyText::Parts(user.as_bytes().into(), password.as_bytes().into())
-        };
-        assert_eq!(found(&table, &parts("key-a", "x")), "a");
-        assert_eq!(found(&table, &parts("api", "key-b")), "b");
-        assert_eq!(found(&table, &parts("api", "x")), "Unknown");
-        assert_eq!(found(&table, &parts("key-a", "key-b")), "Two");
     }
 
     fn judged(

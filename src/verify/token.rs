@@ -205,6 +205,13 @@ impl TokenError {
         self.source()?.keys.remote()?.ask()
     }
 
+    /// Makes it the fault of ours that the issuer's keys are not there.
+    pub(crate) fn make_unavailable(&mut self) {
+        if let Some(issuer) = self.source().cloned() {
+            *self = Self::KeySourceUnavailable(issuer);
+        }
+    }
+
     /// The issuer whose keys, were they others, could change the refusal.
     fn source(&self) -> Option<&Arc<Issuer>> {
         match self {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use tollgate::{Category, Denial, DenialCode};
 
@@ -86,18 +88,56 @@ async fn who_signs_in_now_is_let_in_while_there_are_attempts() {
     assert_eq!(code(&server.from("127.0.0.2"), &[("authorization", &fresh(7))]).await, "200");
 }
 
+/// The entry of a key whose text is its id.
+fn entry(id: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes());
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("[[api_keys.key]]\nid = \"{id}\"\nclient = \"{id}\"\ndigest = \"sha256:{digest}\"\n")
+}
+
+#[tokio::test]
+async fn a_guess_beside_a_key_of_ones_own_is_none_for_free() {
+    let server = trial(&format!(
+        "version = 1\n[failures]\nrate = \"1/hour\"\nburst = 2\n[api_keys]\nformat = \"any\"\nbasic = true\n{}{}{RULE}",
+        entry("mallory"),
+        entry("summer2026")
+    ))
+    .await;
+    let basic = async |text: &str| {
+        let value = format!("Basic {}", STANDARD.encode(text));
+        code(&server, &[("authorization", &value)]).await
+    };
+    // A shorter word is not looked up, right or wrong; of two that are as long, neither is.
+    for text in ["mallory:guess", "guess:mallory", "mallory:mallor"] {
+        assert_eq!(basic(text).await, "200", "{text}");
+    }
+    for text in ["mallory:1234567", "mallory:mallory"] {
+        assert_eq!(basic(text).await, "credentials_multiple", "{text}");
+    }
+    // A longer one is, and costs what a guess costs.
+    for text in ["mallory:winter2026", "autumn2026:mallory"] {
+        assert_eq!(basic(text).await, "api_key_unknown", "{text}");
+    }
+    assert_eq!(basic("mallory:spring2026").await, "too_many_failures");
+}
+
+#[tokio::test]
+async fn keys_that_can_be_guessed_are_not_guessed_for_free_in_shadow_mode() {
+    let server = trial(&format!(
+        "version = 1\n[failures]\nrate = \"1/hour\"\nburst = 2\n[api_keys]\nformat = \"any\"\n{}{RULE}\
+         [[rule]]\nname = \"dark\"\npath = \"/dark\"\nmode = \"shadow\"\n",
+        entry("summer2026")
+    ))
+    .await;
+    for guess in ["a", "b", "c"] {
+        let answer = server.get("/dark", &[("x-api-key", guess)]).await;
+        assert_eq!(answer.text, "ok", "nobody is refused there");
+    }
+    assert_eq!(code(&server, &[("x-api-key", "d")]).await, "too_many_failures");
+}
+
 #[tokio::test]
 async fn keys_of_any_form_are_remembered_for_an_hour() {
-    let digest = |text: &str| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    let entry = |id: &str| {
-        format!(
-            "[[api_keys.key]]\nid = \"{id}\"\nclient = \"{id}\"\ndigest = \"sha256:{}\"\n",
-            digest(id)
-        )
-    };
     let server = trial(&format!(
         "version = 1\n[failures]\nrate = \"1/minute\"\nburst = 3\n[api_keys]\nformat = \"any\"\n{}{}{RULE}",
         entry("often"),

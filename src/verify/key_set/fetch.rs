@@ -113,7 +113,15 @@ async fn discover(iss: &str, bearer: Option<&Secret>, get: &dyn Get) -> Result<S
 async fn read_bearer(file: &Path) -> Result<Secret, Why> {
     let failed = |error: &dyn fmt::Display| Why::Bearer(file.to_owned(), error.to_string());
     let path = file.to_owned();
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let read = tokio::task::spawn_blocking(move || {
+        // Reading another kind of file may never end.
+        if std::fs::metadata(&path)?.is_file() {
+            std::fs::read(path)
+        } else {
+            Err(std::io::Error::other("it is not a regular file"))
+        }
+    });
+    let read = read.await;
     let mut text = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let token = text.trim_ascii().to_vec();
     text.zeroize();
