@@ -84,11 +84,11 @@ impl OddPath {
             ),
             Self::Encoded => (
                 "No rule covers this path as it was sent, and one does once it is decoded.",
-                "A path that can be read in more than one way is denied: percent-encode only what must be, no letters, digits and slashes.",
+                "A path that can be read in more than one way is denied: percent-encode only what must be, no letters, digits and slashes, and leave out `;` and dot segments.",
             ),
             Self::Otherwise => (
                 "Servers may read this path as that of another rule.",
-                "A path that can be read in more than one way is denied: percent-encode only what must be, and leave out `;` and slashes in a part of the path[. Ask the provider at {support} if an id has one].",
+                "A path that can be read in more than one way is denied: send it without dot segments, percent-encode only what must be, and leave out `;` and slashes in a part of the path[. Ask the provider at {support} if an id has one].",
             ),
         }
     }
