@@ -118,13 +118,13 @@ async fn the_log_has_a_line_for_each_instance() {
     let header = [("x-api-key", key.reveal()), ("x-request-id", "req-77")];
 
     // The address of the peer is not known here: said once.
-    send(&app, "GET", "/orders/1?card=4111", &header).await;
+    send(&app, "GET", "/orders/1?card=planted", &header).await;
     let first = lines.take();
     assert_eq!(first.iter().filter(|line| line.contains("address of the peer")).count(), 1);
     let served = first.iter().find(|line| line.contains("served")).unwrap();
     assert!(served.contains("client=\"billing\"") && served.contains("rule=\"read\""), "{served}");
 
-    let denied = send(&app, "PUT", "/orders/17?card=4111", &header).await;
+    let denied = send(&app, "PUT", "/orders/17?card=planted", &header).await;
     assert_eq!(denied["code"], "insufficient_scope");
     let line = lines.of(denied["instance"].as_str().unwrap());
     for part in [
@@ -143,14 +143,14 @@ async fn the_log_has_a_line_for_each_instance() {
         assert!(line.contains(part), "{part} is in {line}");
     }
     assert!(line.contains("instance=urn:uuid:") && line.contains("request{"), "{line}");
-    assert!(!line.contains("4111") && !line.contains(key.reveal()), "{line}");
+    assert!(!line.contains("planted") && !line.contains(key.reveal()), "{line}");
 
     // Where no rule covers the path, it is written as it came: bounded and escaped.
     let long = format!("/nowhere/%1b{}", "x".repeat(2000));
-    let denied = send(&app, "GET", &format!("{long}?card=4111"), &[]).await;
+    let denied = send(&app, "GET", &format!("{long}?card=planted"), &[]).await;
     let line = lines.of(denied["instance"].as_str().unwrap());
     assert!(line.contains("path=\"/nowhere/%1bxxx") && line.contains('…'), "{line}");
-    assert!(line.len() < 1200 && !line.contains("4111"), "{line}");
+    assert!(line.len() < 1200 && !line.contains("planted"), "{line}");
 
     // In shadow mode the line says as much.
     send(&app, "GET", "/dark/1", &header).await;
