@@ -4,6 +4,7 @@
 //! clock once a second: sooner or later than that only where it is asked.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
+use super::fetched::{FetchedKeys, KeyVersion};
 use super::lifetime::{refresh_after, retry_after};
-use super::remote::{RemoteSettings, RemoteStatus, Wait};
-use super::source::{FetchedKeys, KeyVersion};
+use super::settings::{RemoteSettings, RemoteStatus};
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;
 
@@ -30,6 +31,9 @@ const MOST_WAITING: usize = 1000;
 const ASKED_EVERY: Duration = Duration::from_secs(30);
 /// How often the task looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Ends when a refresh has ended, or when the request has waited long enough.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A set, and the task that keeps it fresh for as long as this lives.
 #[derive(Debug)]
