@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::fault::{Fault, Faults, Place};
+use super::fault::Fault;
+use super::faults::Faults;
 use super::path::{normal, values};
 use super::path_table::{PathTables, Patterns};
+use super::place::Place;
 use super::problem::problems;
 use super::reading::{
     Oddity, Semicolon, has_encoded_slash, has_semicolon, is_plain, oddity, read_path, read_pattern,
@@ -388,8 +390,8 @@ problems! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fault::Source;
     use super::super::path::check_path;
+    use super::super::place::Source;
     use super::super::rule::{Access, Mode};
     use super::*;
 

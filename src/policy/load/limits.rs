@@ -12,9 +12,11 @@ use super::checks::{
 };
 use crate::claims::ClaimPath;
 use crate::limit::{KeyPart, Limit, PlanQuota};
-use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::fault::Fault;
+use crate::policy::place::Place;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
 
 /// A limit and its place.
 pub(super) struct LoadedLimit {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::policy::fault::{Fault, Place};
+use crate::policy::fault::Fault;
 use crate::policy::path::{before_rest, normal};
+use crate::policy::place::Place;
 use crate::policy::rule::Rule;
 use crate::policy::rule_table::{RuleTable, have_common_method};
 use crate::policy::section::Section;
