@@ -9,6 +9,7 @@ mod fault;
 mod faults;
 mod load;
 mod needs;
+mod no_rule;
 mod outline;
 mod path;
 mod path_table;
@@ -22,6 +23,7 @@ mod secret_part;
 mod section;
 mod sources;
 mod suggest;
+mod twins;
 mod value_fault;
 mod warning;
 
@@ -29,6 +31,7 @@ pub use fault::Fault;
 pub(crate) use faults::Faults;
 pub(crate) use load::load;
 pub(crate) use needs::Needs;
+pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;
 pub(crate) use place::{Place, Source};
 pub use problem::Severity;
@@ -38,7 +41,7 @@ pub(crate) use refusal::{Refusal, ScopeGap};
 pub(crate) use rule::{
     Anonymous, Counters, Demands, Mode, Preflights, Rule, RuleLimit, requested_method,
 };
-pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
+pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 pub(crate) use suggest::suggest;

@@ -14,7 +14,7 @@ pub enum Severity {
     /// The policy cannot be used.
     Fault,
     /// The policy can be used, and probably does not do what was meant. `allow` at the top of a
-    /// policy silences a warning by its [name](Fault::name).
+    /// policy silences a warning by its [name](super::Fault::name).
     Warning,
 }
 
