@@ -1,0 +1,167 @@
+//! Admissions that no gate decided about.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use http::header::HeaderName;
+use http::{HeaderMap, Method};
+
+use super::NAME;
+use crate::ask::Ask;
+use crate::decision::{Caller, Outcome, Permit};
+use crate::gate::admission::Admission;
+use crate::gate::observe::{self, Observer};
+use crate::gate::origin::{Origin, PolicyPlace};
+use crate::gate::snapshot::{Lasting, Snapshot, Voice};
+use crate::limit::{Charges, Settle};
+use crate::policy::Rule;
+use crate::principal::Principal;
+use crate::time::{Clock, ManualClock, Moment, SystemClock};
+
+/// Makes an [`Admission`] that no gate decided about, for tests.
+///
+/// ```
+/// use tollgate::test_util::{TestAdmission, TestPrincipal};
+///
+/// let caller = TestPrincipal::with_api_key("billing").build();
+/// let admission = TestAdmission::of(caller).rule("export").limit("rows", 1_000).build();
+/// admission.charge(400); // what a handler does
+/// assert_eq!(admission.rule(), "export");
+/// assert_eq!(admission.limits().next().unwrap().remaining, 600);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "`build` makes the admission"]
+pub struct TestAdmission {
+    caller: Option<Principal>,
+    rule: String,
+    limits: Vec<(String, u32)>,
+}
+
+impl TestAdmission {
+    /// A request of this caller.
+    pub fn of(caller: Principal) -> Self {
+        Self { caller: Some(caller), ..Self::of_nobody() }
+    }
+
+    /// A request without a credential, as rules with `public = true` or `"none"` admit it.
+    pub fn of_nobody() -> Self {
+        Self { caller: None, rule: NAME.into(), limits: Vec::new() }
+    }
+
+    /// The name of the rule that admitted the request; `test` unless it is set.
+    pub fn rule(mut self, name: impl Into<String>) -> Self {
+        self.rule = name.into();
+        self
+    }
+
+    /// One more limit of the rule, whose bucket holds `tokens` and is never refilled. The request
+    /// itself takes nothing: only [`Admission::charge`] does.
+    pub fn limit(mut self, name: impl Into<String>, tokens: u32) -> Self {
+        self.limits.push((name.into(), tokens));
+        self
+    }
+
+    /// Makes the admission, with buckets of its own.
+    ///
+    /// # Panics
+    ///
+    /// When a name is not one that a policy may have, or a limit has no tokens.
+    pub fn build(self) -> Admission {
+        Prepared::new(self).admit(&Method::GET)
+    }
+}
+
+impl From<Principal> for TestAdmission {
+    fn from(caller: Principal) -> Self {
+        Self::of(caller)
+    }
+}
+
+/// What all admissions of one test share.
+pub(super) struct Prepared {
+    voice: Arc<Voice>,
+    rule: Arc<Rule>,
+    caller: Caller,
+    charges: Charges,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rule, caller) = (&self.rule.name, &self.caller);
+        f.debug_struct("Prepared")
+            .field("rule", rule)
+            .field("caller", caller)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// The decision of a real gate about a request without a credential, with another caller put in.
+    pub(super) fn new(admission: TestAdmission) -> Self {
+        let TestAdmission { caller, rule, limits } = admission;
+        let mut policy = "version = 1\n".to_owned();
+        for (name, tokens) in &limits {
+            let name = quoted(name);
+            let _infallible = write!(
+                policy,
+                "[[limit]]\nname = {name}\nrate = \"{tokens}/day\"\nper = [\"global\"]\n"
+            );
+        }
+        let names: Vec<String> = limits.iter().map(|(name, _)| quoted(name)).collect();
+        let _infallible = write!(
+            policy,
+            "[[rule]]\nname = {}\npath = \"/\"\ncredentials = [\"api_key\", \"token\", \"none\"]\nlimits = [{}]\n",
+            quoted(&rule),
+            names.join(", ")
+        );
+        let origin = Origin {
+            place: PolicyPlace::Text(policy),
+            codes: Vec::new(),
+            secrets: Arc::default(),
+            for_documents: true,
+            fetches: false,
+            clock: Arc::new(SystemClock::new()),
+        };
+        let loaded = match origin.open() {
+            Ok(loaded) => loaded,
+            Err((error, _)) => panic!("the admission of a test: {error}"),
+        };
+        // A clock that stands: no bucket is refilled.
+        let now = SystemClock::new().wall().seconds();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
+        let observer = Arc::new(Observer::new(HeaderName::from_static("x-request-id")));
+        let lasting = Lasting::new(clock.clone(), observer);
+        let snapshot = Snapshot::new(loaded.policy, loaded.registry, Vec::new(), &lasting);
+        let headers = HeaderMap::new();
+        let ask = Ask {
+            method: &Method::GET,
+            path: "/",
+            headers: &headers,
+            fields: snapshot.policy.credential.fields(&headers),
+            peer: None,
+            moment: Moment::of(&*clock),
+            waited: false,
+        };
+        match snapshot.decide(&ask, &mut ()).outcome {
+            Outcome::Admitted(Permit { rule, mut charges }) => {
+                snapshot.voice.settle(&mut charges, Settle::GiveBack);
+                let caller = Caller { address: None, principal: caller };
+                Self { voice: snapshot.voice.clone(), rule, caller, charges }
+            }
+            other => panic!("the admission of a test is not admitted: {other:?}"),
+        }
+    }
+
+    pub(super) fn admit(&self, method: &Method) -> Admission {
+        let Self { voice, rule, caller, charges } = self;
+        let mut charges = charges.clone();
+        voice.settle(&mut charges, Settle::Look);
+        let request = observe::Request { method, path: "/", id: None };
+        Admission::new(voice.clone(), rule.clone(), &request, caller.clone(), charges, None)
+    }
+}
+
+/// Text as TOML has it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
