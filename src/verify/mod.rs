@@ -12,6 +12,7 @@ mod issuer;
 mod issuers;
 mod jwk;
 mod key_set;
+pub(crate) mod key_store;
 mod new_api_key;
 mod pem;
 mod proven_token;

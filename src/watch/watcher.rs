@@ -105,7 +105,7 @@ impl Watcher {
             seen: BTreeMap::new(),
             generation: 0,
         };
-        watcher.reloaded(in_force, Next::InForce(in_force.paths()));
+        watcher.begin(in_force, Next::InForce(in_force.paths()));
         watcher
     }
 
@@ -178,7 +178,13 @@ impl Watcher {
     }
 
     /// Files were loaded without a look of ours.
-    pub(crate) fn reloaded(&mut self, read: &Taken, next: Next) {
+    pub(crate) fn reloaded(&mut self, now: Duration, read: &Taken, next: Next) {
+        let look = self.found(&mut read.clone());
+        self.note(now, &look);
+        self.begin(read, next);
+    }
+
+    fn begin(&mut self, read: &Taken, next: Next) {
         self.calm();
         let found = |found: &Result<Content, Trouble>| match found {
             Ok(content) => Found::Content(digest_of(content)),

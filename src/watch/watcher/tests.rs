@@ -406,14 +406,18 @@ fn what_was_read_before_a_reload_by_hand_is_not_judged() {
     let old = Taken::read(&round.paths, &RealDisk::new());
     rig.write("policy", "policy 3");
     let read = Taken::read(&round.paths, &RealDisk::new());
-    rig.watcher.reloaded(&read, Next::InForce(read.paths()));
+    rig.watcher.reloaded(rig.now, &read, Next::InForce(read.paths()));
+    let seen = rig.watcher.seen();
+    let [(keys, _), (policy, since)] = [0, 1].map(|file| (&seen[file].state, seen[file].changed));
+    assert_eq!((keys, policy), (&SeenState::InForce, &SeenState::InForce));
+    assert_eq!(since, Some(rig.now), "it changed, though no look has seen it yet");
     let outcome = rig.watcher.judge(rig.now + SETTLE, &round, old);
     assert!(matches!(outcome, Outcome::Unsettled { .. }), "{outcome:?}");
     rig.quiet();
     // One that is refused by hand is not reported a second time.
     rig.write("policy", "faulty");
     let read = Taken::read(&round.paths, &RealDisk::new());
-    rig.watcher.reloaded(&read, Next::Refused(read.paths()));
+    rig.watcher.reloaded(rig.now, &read, Next::Refused(read.paths()));
     rig.quiet();
 }
 
@@ -436,7 +440,7 @@ fn what_a_reload_by_hand_refused_is_not_handed_on_again() {
     let by_hand = |rig: &mut Rig| {
         // The load ends with the policy: the keys are not read.
         let read = Taken::read(&rig.paths(&["policy"]), &RealDisk::new());
-        rig.watcher.reloaded(&read, Next::Refused(read.paths()));
+        rig.watcher.reloaded(rig.now, &read, Next::Refused(read.paths()));
     };
     for text in ["faulty", " \n"] {
         rig.write("policy", text);
