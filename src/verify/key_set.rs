@@ -19,7 +19,6 @@ mod source;
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(super) use fetched::KeyVersion;
-pub(crate) use refresher::Wait;
 pub(crate) use remote::{LastingRemoteKeys, RemoteKeys};
 pub(crate) use settings::{AtStart, KeyPlace, RemoteSettings, RemoteStatus};
 pub(crate) use source::IssuerKeys;

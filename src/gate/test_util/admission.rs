@@ -8,7 +8,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, Method};
 
 use super::NAME;
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::decision::{Caller, Outcome, Permit};
 use crate::denial::DenialCode;
 use crate::gate::admission::Admission;
@@ -155,7 +155,7 @@ impl Prepared {
             fields: snapshot.policy.credential.fields(&headers),
             peer: None,
             moment: Moment::of(&*clock),
-            waited: false,
+            came: Came::NOTHING,
         };
         match snapshot.decide(&ask, &mut ()).outcome {
             Outcome::Admitted(Permit { rule, mut charges }) => {

@@ -4,7 +4,6 @@
 //! clock once a second: sooner or later than that only where it is asked.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use super::fetch::{FetchError, Get, Reply, Why, fetch};
 use super::fetched::{FetchedKeys, KeyVersion};
 use super::lifetime::{refresh_after, retry_after};
 use super::settings::{RemoteSettings, RemoteStatus};
+use crate::ask::{Arrived, Wait};
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;
 
@@ -31,9 +31,6 @@ const MOST_WAITING: usize = 1000;
 const ASKED_EVERY: Duration = Duration::from_secs(30);
 /// How often the task looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Ends when a refresh has ended, or when the request has waited long enough.
-pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A set, and the task that keeps it fresh for as long as this lives.
 #[derive(Debug)]
@@ -162,6 +159,7 @@ impl Refresher {
         Some(Box::pin(async move {
             let _place = place;
             let _ended_or_late = timeout_at(deadline, ended.changed()).await;
+            Arrived::Keys
         }))
     }
 

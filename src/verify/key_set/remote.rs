@@ -14,8 +14,9 @@ use tokio::runtime::Handle;
 
 use super::fetch::{Get, client};
 use super::fetched::{FetchedKeys, KeyVersion};
-use super::refresher::{Refresher, Wait};
+use super::refresher::Refresher;
 use super::settings::{AtStart, RemoteSettings, RemoteStatus};
+use crate::ask::Wait;
 use crate::time::Clock;
 use crate::verify::Issuers;
 
