@@ -45,9 +45,12 @@ impl Media {
     }
 }
 
-/// Whether a range begins with `text/`.
+/// Whether a range may begin with `text/`.
 fn names_text(line: &[u8]) -> bool {
-    line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
+    let is_text = |part: &[u8]| {
+        part.len().checked_sub(4).is_some_and(|at| part[at..].eq_ignore_ascii_case(b"text"))
+    };
+    line.split(|byte| *byte == b'/').any(is_text)
 }
 
 const STYLE: &str = include_str!("denial.css");
