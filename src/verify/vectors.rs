@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::algorithm::{algorithm, hash_length, hmac_hash};
 use super::header::Header;
 use super::key_set::KeySet;
-use super::token::Parts;
+use super::token::{Decoded, Parts};
 use super::verifying_key::KeyTrouble;
 
 /// The public-key algorithms, all of them on the issuer's list.
@@ -75,14 +75,14 @@ fn keys(group: &Value) -> Option<(KeySet, Vec<Algorithm>)> {
 
 fn is_accepted(jws: &str, keys: &KeySet, algorithms: &[Algorithm]) -> bool {
     let Some(parts) = Parts::split(jws.as_bytes()) else { return false };
-    let (mut header, mut rest) = (Vec::new(), Vec::new());
-    let Some(end) = parts.decode(&mut header, &mut rest) else { return false };
-    let Ok(header) = Header::read(&header) else { return false };
+    let Some(decoded) = parts.decode() else { return false };
+    let Decoded { header, signature, .. } = decoded.parts();
+    let Ok(header) = Header::read(header) else { return false };
     let Some(algorithm) = header.algorithm.filter(|it| algorithms.contains(it)) else {
         return false;
     };
     let fitting = keys.fitting(algorithm, header.kid.as_deref());
-    fitting.is_ok_and(|keys| keys.signed(parts.signed, &rest[end..]))
+    fitting.is_ok_and(|keys| keys.signed(parts.signed, signature))
 }
 
 #[test]
