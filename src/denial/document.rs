@@ -141,6 +141,7 @@ impl Denial {
     }
 
     /// The name of the code.
+    #[must_use]
     pub fn code(&self) -> &str {
         match self.0.reason.row() {
             Ok(row) => row.code,
@@ -154,11 +155,13 @@ impl Denial {
     }
 
     /// The category of the code; `None` for one of the policy, which the gate looks up.
+    #[must_use]
     pub fn category(&self) -> Option<Category> {
         self.0.reason.row().ok().map(|row| row.category)
     }
 
     /// Names this denial, in the document and in the log: `urn:uuid:…`.
+    #[must_use]
     pub fn instance(&self) -> String {
         self.0.instance.urn().to_string()
     }
