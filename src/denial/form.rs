@@ -127,8 +127,13 @@ impl Form {
         }
         text.extend_from_slice(&written.bytes[from..]);
         // Its place: in a copy of these headers there is no room for another one.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let fields = headers.iter().map(|(name, _)| Field::named(name)).collect();
+        headers.insert(CONTENT_LENGTH, decimal(written.bytes.len() as u64));
+        // Names of denials are of one length.
+        let is_of_one_length = holes.iter().all(|(_, hole)| *hole == Hole::Instance);
+        let changes = |name| {
+            Field::named(name).filter(|field| !is_of_one_length || !matches!(field, Field::Length))
+        };
+        let fields = headers.iter().map(|(name, _)| changes(name)).collect();
         Self { status, headers, fields, text: text.into(), holes: holes.into() }
     }
 
