@@ -116,6 +116,9 @@ pub(super) struct Known {
 /// minute later.
 const KEYS_RETRY_AFTER: u64 = 5;
 
+/// Seconds until a key that could not be looked up is presented again: its source is tried once a second.
+const KEY_RETRY_AFTER: u64 = 1;
+
 const UNREAD_ADDRESS: &str = "Only certain addresses are allowed here, and the address of this request is not known: the proxy's header could not be read.";
 
 const UNREAD_ADDRESS_REMEDY: &str = "Nothing in the request has to change, unless it sets a header with an address itself: leave that to the proxy. Report it to the provider[ at {support}], and quote `instance`.";
@@ -414,6 +417,12 @@ impl Known {
                 about(key).unread_address().texts("allowed_addresses", &key.terms.addresses)
             }
             KeyError::AddressUnknown => Facts::default(),
+            KeyError::SourceUnavailable(look_up) => {
+                let source = look_up.source();
+                let trouble = source.error.unwrap_or_else(|| "too many keys are looked up".into());
+                let cause = format!("the key is not in memory; {}: {trouble}", source.kind);
+                Facts::default().wait(KEY_RETRY_AFTER * MICROS).because(cause)
+            }
         }
     }
 
