@@ -323,7 +323,7 @@ impl Judge<'_> {
         }
         match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
             Settled::Granted => Ok(charges),
-            Settled::Refused => Err(Refused::Limits(Box::new(self.tables.balance(&charges)))),
+            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
         }
     }
 }
