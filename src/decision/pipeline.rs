@@ -199,8 +199,12 @@ impl Judge<'_> {
             if keys.is_guessable() {
                 attempts.check_guess(found.as_ref())?;
             }
-            let now = || moment.wall();
-            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+            let found = found?;
+            let principal = found.prove(attempts.address, || moment.wall())?;
+            if keys.is_guessable() {
+                attempts.remember(&found);
+            }
+            Ok::<_, Refused>(principal)
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -208,7 +212,7 @@ impl Judge<'_> {
             let proven = match self.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
-                    let before = || attempts.check(CredentialKind::Token);
+                    let before = || attempts.check_token();
                     self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
@@ -279,42 +283,52 @@ struct Attempts<'a, 'r> {
 }
 
 impl Attempts<'_, '_> {
-    /// Called before a proof that costs more than a look into memory.
-    fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
+    /// Called before a proof by signature, which costs more than a look into memory. What others did
+    /// is no reason to refuse it, so the address's own bucket counts alone.
+    fn check_token(&self) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        let now = self.ask.moment.steady();
-        match failures.check(address, now) {
-            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
-                Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into())
-            }
-            _ => Ok(()),
+        let waits = failures.check_own(address, self.ask.moment.steady());
+        self.attempt(waits, CredentialKind::Token)
+    }
+
+    /// Where the address waits, takes one of its attempts.
+    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<(), Refused> {
+        let (Err(MustWait(wait)), Some((failures, address))) = (waits, self.counted()) else {
+            return Ok(());
+        };
+        match failures.take_attempt(address, self.ask.moment.steady()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into()),
         }
     }
 
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
-    /// there is an attempt left.
+    /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
+    /// fills the table could guess as often as they like.
     fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
-        let Some((failures, _)) = self.counted() else { return Ok(()) };
+        let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Ok(key) => {
-                if !failures.remembers(key.digest(), now) {
-                    self.check(CredentialKind::ApiKey)?;
-                }
-                failures.remember(key.digest(), now);
-                Ok(())
-            }
+            Ok(key) if failures.remembers(key.digest(), now) => Ok(()),
             // What is no key of any form needs no look.
             Err(KeyError::Malformed(_)) => Ok(()),
-            Err(_) => self.check(CredentialKind::ApiKey),
+            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 
-    /// Microseconds for which the address has to wait, if it has to.
+    /// Called after the proof of a key that can be guessed. One that is found and proves nothing, since
+    /// it has expired or was revoked, is a guess like any other the next time.
+    fn remember(&self, proven: &FoundKey<'_>) {
+        if let Some(failures) = self.judge.failures {
+            failures.remember(proven.digest(), self.ask.moment.steady());
+        }
+    }
+
+    /// Microseconds for which the address has to wait, if it has to by its own failures.
     fn wait(&self) -> Option<u64> {
         let (failures, address) = self.counted()?;
-        failures.check(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
+        failures.check_own(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
     }
 
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the

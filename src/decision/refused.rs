@@ -1,10 +1,11 @@
 //! Why a request is refused: the error of the stage that said no, with its evidence.
 
+use crate::address::Address;
 use crate::credential::CredentialError;
 use crate::limit::Balance;
 use crate::policy::{NoRule, Refusal};
 use crate::principal::CredentialKind;
-use crate::verify::{KeyError, TokenError, Wait};
+use crate::verify::{Asked, KeyError, TokenError};
 
 /// The error of a stage.
 #[derive(Clone, Debug)]
@@ -64,10 +65,10 @@ impl Refused {
     }
 
     /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
-    /// where other keys could change the refusal.
-    pub(crate) fn asks_again(&self) -> Option<Wait> {
+    /// where other keys could change the refusal. `address` is what the request is counted by.
+    pub(crate) fn asks_again(&self, address: Option<Address>) -> Option<Asked> {
         match self {
-            Self::Token(error) => error.asks_again(),
+            Self::Token(error) => error.asks_again(address),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
 use crate::policy::requested_method;
-use crate::verify::Wait;
+use crate::verify::{Asked, Wait};
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -130,10 +130,12 @@ impl Snapshot {
         if !ask.waited
             && let Some(refused) = decision.refused()
         {
-            match refused.asks_again() {
-                Some(wait) => return Verdict::Waits(wait),
+            let counted = decision.caller.address.map(ClientAddress::counted);
+            let address = counted.map(|address| self.policy.address.bucket(address));
+            match refused.asks_again(address) {
+                Some(Asked::Waits(wait)) => return Verdict::Waits(wait),
                 // The keys are asked for, and too many wait already: nothing is known of this token.
-                None if refused.may_ask_again() => decision.keys_are_unavailable(),
+                Some(Asked::Crowded) => decision.keys_are_unavailable(),
                 None => {}
             }
         }

@@ -8,6 +8,7 @@
 mod discovery;
 mod fetch;
 mod lifetime;
+mod places;
 mod refresher;
 mod remote;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod source;
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(crate) use remote::{
-    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
+    Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
 };
 pub(crate) use source::IssuerKeys;
 pub(super) use source::KeyVersion;

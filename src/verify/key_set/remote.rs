@@ -19,11 +19,20 @@ use tokio::runtime::Handle;
 use super::fetch::{Get, client};
 use super::refresher::Refresher;
 use super::source::{FetchedKeys, KeyVersion};
+use crate::address::Address;
 use crate::time::Clock;
 use crate::verify::Issuers;
 
 /// Ends when a refresh has ended, or when the request has waited long enough.
 pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What comes of asking for a refresh that may change an answer.
+pub(crate) enum Asked {
+    /// It has begun.
+    Waits(Wait),
+    /// Too many requests wait already, from this address or in all.
+    Crowded,
+}
 
 /// The keys of an issuer that are fetched.
 pub(crate) struct RemoteKeys {
@@ -100,10 +109,10 @@ impl RemoteKeys {
         self.refresher.get().is_some_and(|refresher| refresher.may_ask())
     }
 
-    /// Begins a refresh, or joins the one that has begun; `None` where none may be made now, or too
-    /// many requests wait already.
-    pub(crate) fn ask(&self) -> Option<Wait> {
-        self.refresher.get()?.ask()
+    /// Begins a refresh for a request from `address`, or joins the one that has begun; `None` where
+    /// none may be made now.
+    pub(crate) fn ask(&self, address: Option<Address>) -> Option<Asked> {
+        self.refresher.get()?.ask(address)
     }
 
     /// Why there are no keys, for the log.
