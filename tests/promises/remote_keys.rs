@@ -148,6 +148,67 @@ async fn an_unknown_kid_asks_for_the_keys_once_in_thirty_seconds() {
 }
 
 #[tokio::test]
+async fn a_flood_that_other_keys_could_not_help_costs_no_fetch() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let trial = Trial::of(&issuer.policy(&keys, "[failures]\nenabled = false")).await;
+    let forged = issuer.bearer_as(Some("one"), "two", |_| {});
+    let (signed, _) = forged.rsplit_once('.').unwrap();
+    // Its header says another algorithm, and its key is not known either.
+    let unfit = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"three"}"#);
+    let payload = signed.split('.').nth(1).unwrap();
+    for round in 0..3 {
+        // Whenever an unknown `kid` could ask for the keys.
+        trial.server.clock.advance(Duration::from_secs(31));
+        for n in 0..50 {
+            let iss = format!("https://{round}-{n}.example.com");
+            let by_nobody = issuer.bearer_as(Some("three"), "two", |claims| {
+                claims["iss"] = iss.as_str().into();
+                claims["jku"] = issuer.url().into();
+            });
+            for (token, expected) in [
+                (by_nobody, "token_issuer_unknown"),
+                (forged.clone(), "token_signature_invalid"),
+                (format!("{signed}.{n}!"), "token_malformed"),
+                (format!("Bearer {unfit}.{payload}.AA"), "token_algorithm_not_allowed"),
+            ] {
+                assert_eq!(trial.outcome(&token).await, expected);
+            }
+        }
+    }
+    assert_eq!(issuer.requests().len(), 1, "the one when the gate opened");
+}
+
+#[test]
+fn a_signature_is_verified_where_its_request_is_judged_and_nowhere_else() {
+    // With the runtime everything ends that could verify elsewhere.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (issuer, gate) = runtime.block_on(async {
+        let issuer = TestIssuer::start().await;
+        let (gate, _) = gate(&issuer.policy(&issuer.keys(", at_start = \"wait\""), "")).await;
+        (issuer, gate)
+    });
+    drop(runtime);
+    let here = std::thread::current().id();
+    let layer = gate.layer();
+    for n in 0..100 {
+        let judged = |kid: &str| {
+            let token = issuer.bearer_as(Some("one"), kid, |claims| claims["jti"] = n.into());
+            let inner = service_fn(async |_: Request<Body>| {
+                assert_eq!(std::thread::current().id(), here);
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            });
+            let request = Request::get("/").header("authorization", token);
+            let answer = layer.layer(inner).oneshot(request.body(Body::empty()).unwrap());
+            // It is never put off: as many are verified at once as threads call the gate.
+            answer.now_or_never().expect("it is judged at once").unwrap().status()
+        };
+        assert_eq!(judged("one"), StatusCode::OK);
+        assert!(judged("two").is_client_error());
+    }
+}
+
+#[tokio::test]
 async fn the_first_token_of_a_new_key_waits_for_the_keys_that_it_asked_for() {
     let issuer = TestIssuer::start().await;
     let trial = Trial::with_keys(&issuer).await;
