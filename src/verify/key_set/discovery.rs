@@ -238,50 +238,78 @@ mod tests {
 
     #[test]
     fn metadata_of_known_providers_are_read() {
-        // Their documented shape: OpenID Connect Discovery 1.0 section 3, with members of their own.
-        const MORE: &str = r#""authorization_endpoint":"https://x/authorize","response_types_supported":["code","id_token"],
-            "claims_parameter_supported":false,"request_parameter_supported":true,"mtls_endpoint_aliases":{"token_endpoint":"https://x/token"},
-            "tls_client_certificate_bound_access_tokens":true,"cloud_graph_host_name":"graph.windows.net","tenant_region_scope":null"#;
-        for (iss, keys, metadata) in [
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/discovery");
+        for (provider, iss, metadata, keys) in [
             (
+                "auth0",
+                "https://example.eu.auth0.com/",
+                "https://example.eu.auth0.com/.well-known/openid-configuration",
+                "https://example.eu.auth0.com/.well-known/jwks.json",
+            ),
+            (
+                "okta",
+                "https://example.okta.com/oauth2/default",
+                "https://example.okta.com/oauth2/default/.well-known/openid-configuration",
+                "https://example.okta.com/oauth2/default/v1/keys",
+            ),
+            (
+                "entra",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/v2.0",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/v2.0/.well-known/openid-configuration",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/discovery/v2.0/keys",
+            ),
+            (
+                "keycloak",
+                "https://sso.example.com/realms/shop",
+                "https://sso.example.com/realms/shop/.well-known/openid-configuration",
+                "https://sso.example.com/realms/shop/protocol/openid-connect/certs",
+            ),
+            (
+                "google",
                 "https://accounts.google.com",
-                "https://www.googleapis.com/oauth2/v3/certs",
                 "https://accounts.google.com/.well-known/openid-configuration",
+                "https://www.googleapis.com/oauth2/v3/certs",
             ),
             (
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/discovery/v2.0/keys",
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0/.well-known/openid-configuration",
+                "firebase",
+                "https://securetoken.google.com/shop-1234",
+                "https://securetoken.google.com/shop-1234/.well-known/openid-configuration",
+                "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
             ),
             (
-                "https://tenant.eu.auth0.com/",
-                "https://tenant.eu.auth0.com/.well-known/jwks.json",
-                "https://tenant.eu.auth0.com/.well-known/openid-configuration",
+                "cognito",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01/.well-known/openid-configuration",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01/.well-known/jwks.json",
             ),
             (
-                "https://keycloak.example.com/realms/shop",
-                "https://keycloak.example.com/realms/shop/protocol/openid-connect/certs",
-                "https://keycloak.example.com/realms/shop/.well-known/openid-configuration",
+                "clerk",
+                "https://clerk.example.com",
+                "https://clerk.example.com/.well-known/openid-configuration",
+                "https://clerk.example.com/.well-known/jwks.json",
             ),
             (
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf",
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/jwks.json",
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/openid-configuration",
+                "zitadel",
+                "https://shop-abc123.zitadel.cloud",
+                "https://shop-abc123.zitadel.cloud/.well-known/openid-configuration",
+                "https://shop-abc123.zitadel.cloud/oauth/v2/keys",
             ),
             (
-                "https://dev-1.okta.com/oauth2/default",
-                "https://dev-1.okta.com/oauth2/default/v1/keys",
-                "https://dev-1.okta.com/oauth2/default/.well-known/openid-configuration",
-            ),
-            (
+                "github-actions",
                 "https://token.actions.githubusercontent.com",
-                "https://token.actions.githubusercontent.com/.well-known/jwks",
                 "https://token.actions.githubusercontent.com/.well-known/openid-configuration",
+                "https://token.actions.githubusercontent.com/.well-known/jwks",
             ),
         ] {
-            assert_eq!(addresses(iss)[0], metadata);
-            let document = format!(r#"{{{MORE},"issuer":"{iss}","jwks_uri":"{keys}"}}"#);
-            assert_eq!(read(document.as_bytes(), iss).unwrap(), keys);
+            assert_eq!(addresses(iss)[0], metadata, "{provider}");
+            let document = std::fs::read(folder.join(format!("{provider}.json"))).unwrap();
+            assert_eq!(read(&document, iss).as_deref(), Ok(keys), "{provider}");
+            // With the last slash of `iss` changed it is another issuer's.
+            let other = match iss.strip_suffix('/') {
+                Some(other) => other.to_owned(),
+                None => format!("{iss}/"),
+            };
+            assert!(read(&document, &other).is_err(), "{provider}");
         }
     }
 
