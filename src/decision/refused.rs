@@ -1,6 +1,7 @@
 //! Why a request is refused: the error of the stage that said no, with its evidence.
 
 use crate::address::Address;
+use crate::ask::Came;
 use crate::credential::CredentialError;
 use crate::limit::Balance;
 use crate::policy::{NoRule, Refusal};
@@ -65,10 +66,11 @@ impl Refused {
     }
 
     /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
-    /// where other keys could change the refusal. `address` is what the request is counted by.
-    pub(crate) fn asks_again(&self, address: Option<Address>) -> Option<Asked> {
+    /// where other keys could change the refusal and the request has not waited for them. `address` is
+    /// what the request is counted by.
+    pub(crate) fn asks_again(&self, came: &Came, address: Option<Address>) -> Option<Asked> {
         match self {
-            Self::Token(error) => error.asks_again(address),
+            Self::Token(error) if !came.keys => error.asks_again(address),
             _ => None,
         }
     }

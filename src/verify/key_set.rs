@@ -18,7 +18,7 @@ mod source;
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(crate) use remote::{
-    Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
+    Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus,
 };
 pub(crate) use source::IssuerKeys;
 pub(super) use source::KeyVersion;

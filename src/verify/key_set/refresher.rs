@@ -21,6 +21,7 @@ use super::places::Places;
 use super::remote::{Asked, RemoteSettings, RemoteStatus};
 use super::source::{FetchedKeys, KeyVersion};
 use crate::address::Address;
+use crate::ask::Arrived;
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;
 
@@ -158,6 +159,7 @@ impl Refresher {
         Some(Asked::Waits(Box::pin(async move {
             let _place = place;
             let _ended_or_late = timeout_at(deadline, ended.changed()).await;
+            Arrived::Keys
         })))
     }
 

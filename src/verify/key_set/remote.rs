@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,15 +19,13 @@ use super::fetch::{Get, client};
 use super::refresher::Refresher;
 use super::source::{FetchedKeys, KeyVersion};
 use crate::address::Address;
+use crate::ask::Wait;
 use crate::time::Clock;
 use crate::verify::Issuers;
 
-/// Ends when a refresh has ended, or when the request has waited long enough.
-pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// What comes of asking for a refresh that may change an answer.
 pub(crate) enum Asked {
-    /// It has begun.
+    /// It has begun. The wait ends with it, or when the request has waited long enough.
     Waits(Wait),
     /// Too many requests wait already, from this address or in all.
     Crowded,

@@ -12,10 +12,9 @@ use tokio::time::Instant;
 
 use super::fetch::{Get, Got, Reply, Why, fetch};
 use super::refresher::Refresher;
-use super::remote::{
-    Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, Wait,
-};
+use super::remote::{Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings};
 use super::source::IssuerKeys;
+use crate::ask::Wait;
 use crate::credential::{Secret, TokenPlace};
 use crate::time::{Clock, ManualClock};
 use crate::verify::issuer::{Audiences, Iss, Issuer};
