@@ -4,12 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::Address;
+use crate::ask::Wait;
 
 /// How many requests wait for a set at once.
 const PLACES: usize = 1000;
 
 /// How many of them one address may have, so that it cannot take those of others.
 const PLACES_OF_AN_ADDRESS: usize = 50;
+
+/// What comes of asking for a refresh that may change an answer.
+pub(crate) enum Asked {
+    /// It has begun. The wait ends with it, or when the request has waited long enough.
+    Waits(Wait),
+    /// Too many requests wait already, from this address or in all.
+    Crowded,
+}
 
 /// The places of a set.
 #[derive(Clone, Debug, Default)]

@@ -16,10 +16,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
+use super::fetched::{FetchedKeys, KeyVersion};
 use super::lifetime::{refresh_after, retry_after};
-use super::places::Places;
-use super::remote::{Asked, RemoteSettings, RemoteStatus};
-use super::source::{FetchedKeys, KeyVersion};
+use super::places::{Asked, Places};
+use super::settings::{RemoteSettings, RemoteStatus};
 use crate::address::Address;
 use crate::ask::Arrived;
 use crate::time::{Clock, Steady, micros};

@@ -11,8 +11,10 @@ use jsonwebtoken::Algorithm;
 use tokio::time::Instant;
 
 use super::fetch::{Get, Got, Reply, Why, fetch};
+use super::places::Asked;
 use super::refresher::Refresher;
-use super::remote::{Asked, AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings};
+use super::remote::{LastingRemoteKeys, RemoteKeys};
+use super::settings::{AtStart, KeyPlace, RemoteSettings};
 use super::source::IssuerKeys;
 use crate::ask::Wait;
 use crate::credential::{Secret, TokenPlace};
