@@ -71,6 +71,7 @@ impl Refused {
     pub(crate) fn asks_again(&self, came: &Came, address: Option<Address>) -> Option<Asked> {
         match self {
             Self::Token(error) if !came.keys => error.asks_again(address),
+            Self::Key(error) if came.record.is_none() => error.asks_again().map(Asked::Waits),
             _ => None,
         }
     }

@@ -52,6 +52,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
+use crate::verify::key_store::KeyCacheSettings;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -63,6 +64,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// How keys are remembered that the policy does not hold.
+    pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
