@@ -23,9 +23,9 @@ use memchr::{memchr, memrchr};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::{Fitting, KeySet, KeySetError};
+use super::key_set::{Asked, Fitting, KeySet, KeySetError};
 use super::proven_token::ProvenToken;
-use crate::ask::Wait;
+use crate::address::Address;
 use crate::claims::StrictObject;
 use crate::time::Wall;
 
@@ -197,11 +197,12 @@ impl TokenError {
         self.source().and_then(|issuer| issuer.keys.remote()).is_some_and(|keys| keys.may_ask())
     }
 
-    /// Begins a refresh of the issuer's keys, or joins the one that has begun, where other keys
-    /// could change the refusal. The future ends with the refresh, or after half a second; then the
-    /// token is to be judged once more. `None` where there is nothing to wait for.
-    pub(crate) fn asks_again(&self) -> Option<Wait> {
-        self.source()?.keys.remote()?.ask()
+    /// Begins a refresh of the issuer's keys for a request from `address`, or joins the one that has
+    /// begun, where other keys could change the refusal. What it waits for ends with the refresh, or
+    /// after half a second; then the token is to be judged once more. `None` where there is nothing
+    /// to wait for.
+    pub(crate) fn asks_again(&self, address: Option<Address>) -> Option<Asked> {
+        self.source()?.keys.remote()?.ask(address)
     }
 
     /// Makes it the fault of ours that the issuer's keys are not there.
