@@ -64,6 +64,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
+    pub(crate) looks_keys_up: bool,
     /// How keys are remembered that the policy does not hold.
     pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
