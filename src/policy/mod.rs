@@ -19,6 +19,7 @@ mod section;
 mod sources;
 mod value_fault;
 mod warning;
+mod worst_case;
 
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, suggest};
@@ -33,6 +34,8 @@ pub(crate) use rule::{
 pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use worst_case::{Away, WorstCase};
 
 use std::sync::Arc;
 
@@ -62,7 +65,6 @@ pub(crate) struct Policy {
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// Where buckets are kept.
-    #[allow(dead_code, reason = "read where stores are opened")]
     pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,

@@ -1,6 +1,7 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZeroU32;
 
 use http::Method;
 
@@ -43,6 +44,8 @@ pub(super) struct RuleContext<'a> {
     pub(super) limit_names_known: bool,
     /// Whether failures are counted.
     pub(super) counts_failures: bool,
+    /// How many processes share the buckets; `None` where they are in memory.
+    pub(super) nodes: Option<NonZeroU32>,
 }
 
 pub(super) fn load_rules(
