@@ -1,6 +1,7 @@
 """Processes that share limits through Redis, under load and under faults; see `shared`."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -518,9 +519,26 @@ def speed(folder: Path, requests: int) -> bool:
             f"| {name} | {median(many[name]):.0f} | {ours_many / median(many[name]):.2f} | {median(server[name]):.1f} "
             f"| {median(one_by_one[name]):.0f} | {alone:.3f} | {alone / get:.2f} |"
         )
+    in_process(redis, ours_many)
     print(f"\nerrors of the server: {' '.join(errors) or 'none'}")
     redis.end()
     return True
+
+
+def in_process(redis: Redis, ceiling: float) -> None:
+    """The gate itself, in a process of its own, beside a client that pipelines on one connection."""
+    program = os.environ.get("SHARED")
+    if not program:
+        return
+    before = redis.calls()
+    output = subprocess.run([program, f"redis://127.0.0.1:{redis.port}"], capture_output=True, text=True, check=True)
+    found = json.loads(output.stdout)
+    print("\nin process, 512 requests at once, or one alone; the client pipelines on one connection; five rounds in turn, medians\n")
+    print("| call | a second | of this script in redis-benchmark | one alone, µs | of GET |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, many, one in (("a decision of the gate", "decisions", "decision_us"), ("plain GCRA script", "plain_scripts", "plain_us"), ("GET", "gets", "get_us")):
+        print(f"| {name} | {found[many]} | {found[many] / ceiling:.2f} | {found[one]} | {found[one] / found['get_us']:.2f} |")
+    print(f"\nnot admitted: {found['not_admitted']}; script calls meanwhile: {redis.calls() - before}")
 
 
 def main() -> int:

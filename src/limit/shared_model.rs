@@ -47,6 +47,8 @@ struct Setting {
     /// Microseconds.
     deadline: u64,
     on_failure: OnStoreFailure,
+    /// One in so many decisions is refused by another limit, in another slot; 0 for none.
+    refused_elsewhere: u64,
 }
 
 /// A bucket that is kept between two moments.
@@ -94,6 +96,8 @@ enum Event {
     Reaches { node: usize, cost: u32, sent: u64, reply_takes: u64 },
     /// The deadline of a request that was not answered.
     GivesUp { node: usize, cost: u32 },
+    /// What was taken, and another limit refused, is given back.
+    GivesBack { cost: u32 },
     /// What was spent meanwhile reaches the store.
     Debit { tokens: u32 },
     /// The store loses all that it held.
@@ -119,6 +123,8 @@ struct Run {
     cut: Vec<(usize, u64, u64)>,
     grants: Vec<Grant>,
     losses: Vec<u64>,
+    /// Tokens that are taken and will be given back: now, and at most.
+    to_give_back: (u64, u64),
 }
 
 /// Far from zero, so that nothing depends on it.
@@ -142,19 +148,32 @@ impl Setting {
                 true => OnStoreFailure::Closed,
                 false => OnStoreFailure::LocalShare,
             },
+            refused_elsewhere: match random.one_in(4) {
+                true => 1 + random.below(6),
+                false => 0,
+            },
         }
     }
 
     /// Whether so many units of the whole quota, in `length` microseconds, are within the bound.
-    /// `cut_off` processes took from their shares, and the store lost all `losses` times.
+    /// `cut_off` processes took from their shares, the store lost all `losses` times, and so many tokens
+    /// were at most taken that were given back later.
     ///
     /// Returns what was granted and what may be, both times `nodes`.
-    fn bound(&self, tokens: u64, length: u64, cut_off: usize, losses: usize) -> (u128, u128) {
+    fn bound(
+        &self,
+        tokens: u64,
+        length: u64,
+        cut_off: usize,
+        losses: usize,
+        given_back: u64,
+    ) -> (u128, u128) {
         let wide = |number: u64| u128::from(number);
         let (quota, nodes) = (&self.quota, u128::from(self.nodes));
         let capacity = wide(quota.capacity());
         let granted = wide(tokens) * wide(quota.period()) * nodes;
-        let strict = capacity + wide(quota.tokens()) * wide(length + self.deadline);
+        let refilled = wide(quota.tokens()) * wide(length + self.deadline);
+        let strict = capacity + refilled + wide(given_back) * wide(quota.period());
         let lost = capacity * losses as u128;
         // A share: its burst, and a part of the rate.
         let burst = wide(self.share.burst().into()) * wide(quota.period()) * nodes;
@@ -185,7 +204,9 @@ impl Run {
         };
         let nodes = (0..in_use).map(node).collect();
         let (store, queue, grants, losses) = Default::default();
-        let mut run = Self { setting, store, nodes, queue, sequence: 0, cut, grants, losses };
+        let (sequence, to_give_back) = (0, (0, 0));
+        let mut run =
+            Self { setting, store, nodes, queue, sequence, cut, grants, losses, to_give_back };
         let costs = 1 + random.below(3) * random.below(u64::from(run.setting.quota.burst()));
         let mut at = START;
         for _ in 0..8 + random.below(50) {
@@ -224,6 +245,15 @@ impl Run {
                     let quota = &self.setting.quota;
                     let is_granted = self.store.settle(quota, now, |bucket| bucket.take(cost));
                     let answered = now + reply_takes;
+                    let elsewhere = self.setting.refused_elsewhere;
+                    if is_granted && elsewhere > 0 && random.one_in(elsewhere) {
+                        let (at_once, most) = &mut self.to_give_back;
+                        *at_once += u64::from(cost);
+                        *most = (*most).max(*at_once);
+                        let back = answered + random.below(self.setting.deadline + 1);
+                        self.push(back, Event::GivesBack { cost });
+                        continue;
+                    }
                     let is_late = answered > sent + self.setting.deadline;
                     if is_late || self.is_cut(node, answered) {
                         self.push(sent + self.setting.deadline, Event::GivesUp { node, cost });
@@ -238,6 +268,11 @@ impl Run {
                     }
                 }
                 Event::GivesUp { node, cost } => self.fall_back(now, node, cost),
+                Event::GivesBack { cost } => {
+                    self.to_give_back.0 -= u64::from(cost);
+                    let quota = &self.setting.quota;
+                    self.store.settle(quota, now, |bucket| bucket.give_back(cost));
+                }
                 Event::Debit { tokens } => {
                     let quota = &self.setting.quota;
                     // As far as they are there.
@@ -291,8 +326,13 @@ impl Run {
                 let reach = first.at.saturating_sub(self.setting.deadline)..=last.at;
                 let losses = self.losses.iter().filter(|at| reach.contains(at)).count();
                 let cut_off = local.count_ones() as usize;
-                let (granted, most) =
-                    self.setting.bound(tokens, last.at - first.at, cut_off, losses);
+                let (granted, most) = self.setting.bound(
+                    tokens,
+                    last.at - first.at,
+                    cut_off,
+                    losses,
+                    self.to_give_back.1,
+                );
                 assert!(granted <= most, "{tokens} tokens from {first:?} to {last:?}");
                 tightest = tightest.max(granted as f64 / most as f64);
             }
