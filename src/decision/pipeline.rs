@@ -19,12 +19,15 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
+use crate::verify::key_store::{KeyDigest, Known, RuntimeKeys, Why, implying};
+use crate::verify::{Accepts, FoundKey, KeyError, KeyLookUp, TokenCache};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
+    /// The keys that the policy does not hold.
+    pub(crate) keys: &'s RuntimeKeys,
     pub(crate) tokens: &'s TokenCache,
     pub(crate) store: &'s MemoryStore,
     /// The tables of the policy's limits in the store.
@@ -195,12 +198,18 @@ impl Judge<'_> {
         let moment = &attempts.ask.moment;
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
-            let found = keys.find(key);
+            let digest = keys.digest(key)?;
+            let Some(found) = keys.find(&digest) else {
+                return self.prove_other(digest, attempts);
+            };
             if keys.is_guessable() {
-                attempts.check_guess(found.as_ref())?;
+                attempts.check_guess(Some(&found))?;
             }
-            let now = || moment.wall();
-            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+            let principal = found.prove(attempts.address, || moment.wall())?;
+            if keys.is_guessable() {
+                attempts.remember(&digest);
+            }
+            Ok::<_, Refused>(principal)
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -223,6 +232,61 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// From the digest of a key that the policy does not hold to a principal: by memory, or by what
+    /// its source said while the request waited.
+    fn prove_other(
+        &self,
+        digest: KeyDigest,
+        attempts: &Attempts<'_, '_>,
+    ) -> Result<Principal, Refused> {
+        let Ask { moment, came, .. } = attempts.ask;
+        let (is_guessable, hierarchy) = (self.policy.keys.is_guessable(), &self.policy.hierarchy);
+        let looked_up = came.record.as_ref();
+        let held = match self.keys.recall(&digest, || moment.steady(), looked_up) {
+            Known::Held(held) => held,
+            Known::Found(key) => {
+                let found = FoundKey::new(implying(&key, hierarchy));
+                let principal = found.prove(attempts.address, || moment.wall())?;
+                if is_guessable {
+                    attempts.remember(&digest);
+                }
+                return Ok(principal);
+            }
+            Known::Absent => {
+                // Before it was looked up, the request was checked.
+                if is_guessable && looked_up.is_none() {
+                    attempts.check_guess(None)?;
+                }
+                return Err(KeyError::Unknown.into());
+            }
+            Known::Ask(why) => {
+                if why == Why::Unknown && is_guessable {
+                    attempts.check_guess(None)?;
+                } else if why == Why::Unknown {
+                    attempts.check(CredentialKind::ApiKey)?;
+                }
+                return Err(self.look_up(digest, why, attempts));
+            }
+            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
+        };
+        let found = FoundKey::new(held.key(hierarchy));
+        if is_guessable && looked_up.is_none() {
+            attempts.check_guess(Some(&found))?;
+        }
+        let principal = found.prove(attempts.address, || moment.wall())?;
+        if is_guessable {
+            attempts.remember(&digest);
+        }
+        held.note_used(moment.wall());
+        Ok(principal)
+    }
+
+    fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
+        let address = attempts.address.map(|at| self.policy.address.bucket(at.counted()));
+        let look_up = KeyLookUp::new(self.keys, digest, why, address);
+        KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 
     /// At a public rule: an address that failed too often waits.
@@ -263,7 +327,7 @@ impl Judge<'_> {
         }
         match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
             Settled::Granted => Ok(charges),
-            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
+            Settled::Refused => Err(Refused::Limits(Box::new(self.tables.balance(&charges)))),
         }
     }
 }
@@ -279,42 +343,49 @@ struct Attempts<'a, 'r> {
 }
 
 impl Attempts<'_, '_> {
-    /// Called before a proof that costs more than a look into memory.
+    /// Called before a proof that costs more than a look into memory, and that nobody guesses. What
+    /// others did is no reason to refuse it, so the address's own bucket counts alone.
     fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        let now = self.ask.moment.steady();
-        match failures.check(address, now) {
-            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
-                Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into())
-            }
-            _ => Ok(()),
+        self.attempt(failures.check_own(address, self.ask.moment.steady()), kind)
+    }
+
+    /// Where the address waits, takes one of its attempts.
+    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<(), Refused> {
+        let (Err(MustWait(wait)), Some((failures, address))) = (waits, self.counted()) else {
+            return Ok(());
+        };
+        match failures.take_attempt(address, self.ask.moment.steady()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into()),
         }
     }
 
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
-    /// there is an attempt left.
-    fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
-        let Some((failures, _)) = self.counted() else { return Ok(()) };
+    /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
+    /// fills the table could guess as often as they like.
+    fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
+        let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Ok(key) => {
-                if !failures.remembers(key.digest(), now) {
-                    self.check(CredentialKind::ApiKey)?;
-                }
-                failures.remember(key.digest(), now);
-                Ok(())
-            }
-            // What is no key of any form needs no look.
-            Err(KeyError::Malformed(_)) => Ok(()),
-            Err(_) => self.check(CredentialKind::ApiKey),
+            Some(key) if failures.remembers(key.digest(), now) => Ok(()),
+            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 
-    /// Microseconds for which the address has to wait, if it has to.
+    /// Called after the proof of a key that can be guessed. One that is found and proves nothing, since
+    /// it has expired or was revoked, is a guess like any other the next time.
+    fn remember(&self, proven: &KeyDigest) {
+        if let Some(failures) = self.judge.failures {
+            failures.remember(proven.as_bytes(), self.ask.moment.steady());
+        }
+    }
+
+    /// Microseconds for which the address has to wait, if it has to by its own failures.
     fn wait(&self) -> Option<u64> {
         let (failures, address) = self.counted()?;
-        failures.check(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
+        failures.check_own(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
     }
 
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
@@ -352,6 +423,7 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::ask::Came;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::{NewApiKey, TokenPolicy};
@@ -396,6 +468,7 @@ mod tests {
             }
             let judge = Judge {
                 policy: &self.policy,
+                keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
                 store: &self.store,
                 tables: &self.tables,
@@ -408,7 +481,7 @@ mod tests {
                 fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             judge.decide(&ask, trace)
         }

@@ -11,7 +11,7 @@ use super::{Get, Got, MAX_BYTES, Reply, TIME_OUT, Why};
 use crate::credential::Secret;
 use crate::verify::key_set::discovery::is_loopback;
 use crate::verify::key_set::lifetime::fresh_for;
-use crate::verify::key_set::remote::RemoteSettings;
+use crate::verify::key_set::settings::RemoteSettings;
 
 /// Whether key sets can be fetched.
 pub(crate) const IS_AVAILABLE: bool = true;
@@ -27,6 +27,13 @@ pub(crate) fn check_ca(pem: &[u8]) -> Result<(), &'static str> {
         Ok(_) => Ok(()),
         Err(_) => Err("is not a PEM file of certificates"),
     }
+}
+
+/// The host that a request to this address would go to: names in small letters, and IP addresses in
+/// their usual form, however they are written.
+pub(in crate::verify::key_set) fn host_of(address: &str) -> Option<String> {
+    let url: reqwest::Url = address.parse().ok()?;
+    url.host_str().map(str::to_owned)
 }
 
 /// A client for the set of these settings.

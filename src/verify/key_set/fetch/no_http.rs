@@ -3,7 +3,7 @@
 
 use super::{Get, Got, Why};
 use crate::credential::Secret;
-use crate::verify::key_set::remote::RemoteSettings;
+use crate::verify::key_set::settings::RemoteSettings;
 
 /// Whether key sets can be fetched.
 pub(crate) const IS_AVAILABLE: bool = false;
@@ -23,4 +23,10 @@ impl Get for Nobody {
         let why = Why::Broken("the feature `remote-keys` is off".into());
         Box::pin(std::future::ready(Err(why)))
     }
+}
+
+/// The host that an address names. Nothing is fetched from it.
+pub(in crate::verify::key_set) fn host_of(address: &str) -> Option<String> {
+    let uri: http::Uri = address.parse().ok()?;
+    uri.host().map(str::to_owned)
 }
