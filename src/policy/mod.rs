@@ -26,6 +26,7 @@ mod suggest;
 mod twins;
 mod value_fault;
 mod warning;
+mod worst_case;
 
 pub use fault::Fault;
 pub(crate) use faults::Faults;
@@ -45,6 +46,8 @@ pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 pub(crate) use suggest::suggest;
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use worst_case::{Away, WorstCase};
 
 use std::sync::Arc;
 
@@ -79,7 +82,6 @@ pub(crate) struct Policy {
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// Where buckets are kept.
-    #[allow(dead_code, reason = "read where stores are opened")]
     pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,
