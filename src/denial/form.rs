@@ -24,7 +24,7 @@ use super::written::{Hole, Written};
 use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
-use crate::policy::{NoRule, Refusal, Rule, ScopeGap};
+use crate::policy::{NoRule, Refusal, Rule, ScopeGap, StatusMode};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
 use crate::verify::{ChosenBy, KeyError, TokenError};
@@ -274,6 +274,8 @@ pub(super) struct FormKey {
     pub(super) shape: Shape,
     /// Whether the document leads to the rule's entry in the handbook.
     pub(super) helps: bool,
+    /// The rule, or the policy where no rule covers the request, decides about the status.
+    pub(super) mode: StatusMode,
 }
 
 impl Forms {
@@ -432,6 +434,7 @@ credentials = ["api_key"]
 scopes = ["a", "b", "c"]
 any_scopes = ["x", "y"]
 limits = ["small", "large"]
+status = "standard"
 [[rule]]
 name = "both-kinds-of-credentials"
 path = "/both"
@@ -443,6 +446,7 @@ name = "open"
 path = "/open"
 public = true
 limits = ["large"]
+status = "uniform"
 "#;
 
     /// How denials are written by a policy, and what they are made from.

@@ -156,7 +156,8 @@ impl Renderer {
             let code = self.code(sample.draft()).unwrap_or(code);
             self.compose(sample.draft(), code)
         };
-        let key = FormKey { shape, helps: self.help(draft, code).is_some() };
+        let (helps, mode) = (self.help(draft, code).is_some(), self.mode(draft));
+        let key = FormKey { shape, helps, mode };
         let form = self.forms.get(key, draft.rule.as_ref(), &self.known, compose)?;
         let mut buffer = [0; Urn::LENGTH];
         let instance = draft.instance.urn().encode_lower(&mut buffer);
@@ -192,7 +193,7 @@ impl Renderer {
         let mut buffer = [0; Urn::LENGTH];
         let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
         let accepted = self.accepted(self.known.accepted(draft));
-        let status = self.status(shown);
+        let status = status_of(shown, self.mode(draft));
         let document =
             Document { renderer: self, draft, facts, shown, accepted, status, instance, minimal };
         document.compose()
@@ -203,16 +204,9 @@ impl Renderer {
         self.forms.len()
     }
 
-    fn status(&self, code: &DenialCode) -> StatusCode {
-        let fault_of_ours = code.category == super::Category::Server;
-        match self.policy.status {
-            StatusMode::Uniform if !fault_of_ours => StatusCode::FORBIDDEN,
-            // A code that was not registered was not checked either.
-            _ => StatusCode::from_u16(code.standard_status)
-                .ok()
-                .filter(|status| status.is_client_error() || status.is_server_error())
-                .unwrap_or(StatusCode::FORBIDDEN),
-        }
+    /// The mode of the rule that refused; where none covers the request, the policy's.
+    fn mode(&self, draft: &Draft) -> StatusMode {
+        draft.rule.as_ref().map_or(self.policy.status, |rule| rule.status_mode(&self.policy))
     }
 
     fn accepted(&self, kinds: Option<Kinds>) -> Option<&Accepted> {
@@ -254,6 +248,15 @@ impl Renderer {
         let detail = detail.ok().and_then(|detail| Some(detail["detail"].as_str()?.to_owned()));
         Evidence { detail: detail.unwrap_or_default(), members: text(members.close()), cause }
     }
+}
+
+/// The status of a code in this mode.
+fn status_of(code: &DenialCode, mode: StatusMode) -> StatusCode {
+    // A code that was not registered was not checked either.
+    StatusCode::from_u16(code.status_in(mode))
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error())
+        .unwrap_or(StatusCode::FORBIDDEN)
 }
 
 /// What the log says of a denial beside its code.

@@ -242,6 +242,7 @@ pub struct TestAdmission {
     caller: Option<Principal>,
     rule: String,
     limits: Vec<(String, u32)>,
+    status: &'static str,
 }
 
 impl TestAdmission {
@@ -252,12 +253,19 @@ impl TestAdmission {
 
     /// A request without a credential, as rules with `public = true` or `"none"` admit it.
     pub fn of_nobody() -> Self {
-        Self { caller: None, rule: NAME.into(), limits: Vec::new() }
+        Self { caller: None, rule: NAME.into(), limits: Vec::new(), status: "uniform" }
     }
 
     /// The name of the rule that admitted the request; `test` unless it is set.
     pub fn rule(mut self, name: impl Into<String>) -> Self {
         self.rule = name.into();
+        self
+    }
+
+    /// Denials of handlers have the status that tells the cause, as under a rule with
+    /// `status = "standard"`; otherwise they have 403.
+    pub fn standard_status(mut self) -> Self {
+        self.status = "standard";
         self
     }
 
@@ -365,7 +373,7 @@ impl fmt::Debug for Prepared {
 impl Prepared {
     /// The decision of a real gate about a request without a credential, with another caller put in.
     fn new(admission: TestAdmission) -> Self {
-        let TestAdmission { caller, rule, limits } = admission;
+        let TestAdmission { caller, rule, limits, status } = admission;
         let mut policy = "version = 1\n".to_owned();
         for (name, tokens) in &limits {
             let name = quoted(name);
@@ -377,7 +385,7 @@ impl Prepared {
         let names: Vec<String> = limits.iter().map(|(name, _)| quoted(name)).collect();
         let _infallible = write!(
             policy,
-            "[[rule]]\nname = {}\npath = \"/\"\ncredentials = [\"api_key\", \"token\", \"none\"]\nlimits = [{}]\n",
+            "[[rule]]\nname = {}\npath = \"/\"\ncredentials = [\"api_key\", \"token\", \"none\"]\nlimits = [{}]\nstatus = \"{status}\"\n",
             quoted(&rule),
             names.join(", ")
         );

@@ -91,7 +91,7 @@ impl Default for DenialPolicy {
 }
 
 /// Which status a denial has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum StatusMode {
     /// 403 whatever the cause; 503 where it is ours.
     Uniform,

@@ -408,6 +408,7 @@ mod tests {
                 anonymous_limits: None,
                 waits: false,
                 mode: Mode::Enforce,
+                status: None,
                 description: None,
                 listed: true,
                 needs_address: false,

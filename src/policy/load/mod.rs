@@ -20,11 +20,11 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use across::{warn_of_plans, warn_of_proxies};
+use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
-    load_size, parse_cidr, parse_header, report_syntax,
+    STATUS_MODES, check_link, check_quotable, check_sentence, check_word, load_max_buckets,
+    load_quota, load_size, parse_cidr, parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
@@ -37,9 +37,7 @@ use super::problem::problems;
 use super::section::{At, Section};
 use super::sources::Sources;
 use super::warning::Warning;
-use super::{
-    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
-};
+use super::{CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
@@ -142,6 +140,10 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     if address_whole {
         warn_of_proxies(&address, &limits, root.faults());
     }
+    // Of a policy with faults it is not known which rules take tokens, nor where.
+    if root.holds("issuer") && root.faults().count() == 0 {
+        warn_of_uniform_status(root, &denial, &rules);
+    }
     load_allow(root.sections("allow", "`allow`"));
 
     Some(Policy {
@@ -172,8 +174,7 @@ fn whole<T>(root: &Section<'_>, read: impl FnOnce() -> T) -> (T, bool) {
 fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
     let mut denial = DenialPolicy::default();
     let Some(section) = section else { return (denial, Vec::new()) };
-    let modes = [("uniform", StatusMode::Uniform), ("standard", StatusMode::Standard)];
-    if let Some(status) = section.one_of("status", &modes) {
+    if let Some(status) = section.one_of("status", &STATUS_MODES) {
         denial.status = status;
     }
     let levels = [

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use http::Method;
 
-use super::checks::{check_name, check_sentence, check_unique, parse_cidr};
+use super::checks::{STATUS_MODES, check_name, check_sentence, check_unique, parse_cidr};
 use super::keys::Keys;
 use super::limits::LoadedLimit;
 use super::needs::{Asked, load_any, load_needs, load_rule_issuers};
@@ -138,6 +138,7 @@ fn load_rule(
     if mode == Some(Mode::Shadow) {
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
+    let status = section.one_of("status", &STATUS_MODES);
     let description = section.parse("description", "description", check_sentence);
     let listed = section.flag("listed").unwrap_or(true);
     let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
@@ -165,6 +166,7 @@ fn load_rule(
         anonymous_limits,
         waits,
         mode: mode.unwrap_or(Mode::Enforce),
+        status,
         description: description.map(|text| text.value.trim().into()),
         listed,
         needs_address,
