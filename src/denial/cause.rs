@@ -18,7 +18,7 @@ use crate::credential::{
 };
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Limit, Standing, Wait};
-use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
+use crate::policy::{Ambiguity, Demands, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::{Scope, ScopeHierarchy};
 use crate::time::{MICROS, Wall, rfc3339};
@@ -534,9 +534,21 @@ impl Known {
         }
     }
 
-    /// The least that is enough: all that are required, and one of those of which one is.
-    pub(super) fn needed_scopes(&self, required: &[Scope], any: &[Scope]) -> Vec<Scope> {
-        required.iter().chain(self.hierarchy.least(any)).cloned().collect()
+    /// The least that is enough of these: all that are required, and one of those of which one is.
+    fn least<'s>(
+        &'s self,
+        required: &'s [Scope],
+        any: &'s [Scope],
+    ) -> impl Iterator<Item = &'s Scope> {
+        required.iter().chain(self.hierarchy.least(any))
+    }
+
+    /// The scopes that a token for this rule should have, each once: the least that is enough for
+    /// what every caller needs, and for the first table of `any` with scopes.
+    pub(super) fn needed_scopes(&self, demands: &Demands) -> Vec<Scope> {
+        let table = demands.any.iter().find(|needs| needs.has_scopes());
+        let needs = std::iter::once(&demands.needs).chain(table);
+        each_once(needs.flat_map(|needs| self.least(&needs.scopes, &needs.any_scopes)))
     }
 
     /// Whether a limit that is short, and that clients are told of, counts by address.
@@ -750,9 +762,26 @@ fn insufficient_scope(known: &Known, gap: &ScopeGap, draft: &Draft) -> Facts {
         let granted: Vec<_> = principal.scopes().iter().collect();
         facts = facts.texts("granted_scopes", granted);
     }
-    let needed = if is_key { Vec::new() } else { known.needed_scopes(&gap.required, &gap.any) };
+    let mut needed = Vec::new();
+    if !is_key {
+        // A token that lacked what the rule asks for would not get as far as the extractor.
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        let of_rule = demands.map(|demands| known.needed_scopes(demands)).unwrap_or_default();
+        needed = each_once(of_rule.iter().chain(known.least(&gap.required, &gap.any)));
+    }
     facts.challenge_scopes = Some(needed);
     facts
+}
+
+/// These scopes in their order, each once.
+fn each_once<'s>(scopes: impl Iterator<Item = &'s Scope>) -> Vec<Scope> {
+    let mut once: Vec<Scope> = Vec::new();
+    for scope in scopes {
+        if !once.contains(scope) {
+            once.push(scope.clone());
+        }
+    }
+    once
 }
 
 /// What the caller lacks, of so many scopes of which all are needed and of those of which one is;

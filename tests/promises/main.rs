@@ -9,6 +9,7 @@ mod answers;
 mod bounds;
 mod buckets;
 mod catalogue;
+mod challenges;
 mod change_safety;
 mod client;
 mod command;
