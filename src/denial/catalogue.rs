@@ -7,7 +7,7 @@
 //! In `detail` and `remedy`, `{name}` stands for a member, and a part in square brackets is left
 //! out when a member in it is absent.
 
-use super::code::{Action, Actor, Category, Challenge, DenialCode, Occurs};
+use super::code::{Action, Actor, Category, Challenge, DenialCode, Occurs, Shown};
 use super::members::Presence;
 
 macro_rules! denial_codes {
@@ -45,7 +45,7 @@ macro_rules! denial_codes {
             detail: $detail,
             remedy: $remedy,
             about: include_str!(concat!("pages/", $code, ".md")),
-            example: None,
+            example: Shown::Nothing,
         },)+];
 
         /// Every code, in the order of the pages.

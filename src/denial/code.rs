@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::catalogue::{CATALOGUE, Code};
 use super::document::Denial;
 use super::members::Presence;
+use super::registry::intern;
 use crate::policy::StatusMode;
 
 /// What a client may fall back on when it does not know a code.
@@ -116,6 +119,8 @@ macro_rules! words {
         }
 
         impl $name {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word as it is written in the document.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -214,8 +219,18 @@ pub struct DenialCode {
     pub(crate) remedy: &'static str,
     /// What it means, at length: the text of its page.
     pub(crate) about: &'static str,
-    /// Adds the members of an example to a denial, for codes of the application.
-    pub(crate) example: Option<fn(Denial) -> Denial>,
+    /// What handlers add, for codes of the application.
+    pub(crate) example: Shown,
+}
+
+/// What handlers of the application add to denials of a code, as an example.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    Nothing,
+    /// It adds to a denial what they add.
+    Made(fn(Denial) -> Denial),
+    /// The members as a policy has them: a JSON array of names and values.
+    Written(&'static str),
 }
 
 impl DenialCode {
@@ -248,7 +263,7 @@ impl DenialCode {
             detail: "",
             remedy: "Ask the provider of the API what to do.",
             about: "",
-            example: None,
+            example: Shown::Nothing,
         }
     }
 
@@ -301,7 +316,8 @@ impl DenialCode {
     }
 
     /// Shows client developers a denial of this code, with the members that handlers add to it: in
-    /// its page, the schema, the types and the OpenAPI document.
+    /// its page, the schema, the types and the OpenAPI document. In a policy, `example` of
+    /// `[[denial.code]]` does the same.
     ///
     /// ```
     /// use tollgate::{Category, DenialCode};
@@ -313,14 +329,31 @@ impl DenialCode {
     /// ```
     #[must_use]
     pub const fn example(mut self, example: fn(Denial) -> Denial) -> Self {
-        self.example = Some(example);
+        self.example = Shown::Made(example);
         self
     }
 
+    /// A denial of this code as the example has it.
+    pub(crate) fn sample(&self) -> Denial {
+        let denial = Denial::named(self.code);
+        match self.example {
+            Shown::Nothing => denial,
+            Shown::Made(example) => example(denial),
+            Shown::Written(members) => {
+                // INVARIANT: the registry wrote it.
+                let members: Vec<(String, Value)> =
+                    serde_json::from_str(members).unwrap_or_default();
+                let add = |denial: Denial, (name, value): (String, Value)| {
+                    denial.member(intern(&name), value)
+                };
+                members.into_iter().fold(denial, add)
+            }
+        }
+    }
+
     /// The members that its handlers add, as in the example.
-    pub(crate) fn own_members(&self) -> Vec<(&'static str, serde_json::Value)> {
-        let denial = self.example.map(|example| example(Denial::named(self.code)));
-        denial.map(|denial| denial.own_members()).unwrap_or_default()
+    pub(crate) fn own_members(&self) -> Vec<(&'static str, Value)> {
+        self.sample().own_members()
     }
 
     /// Every code of the gate itself, in the order of the documentation.

@@ -129,4 +129,8 @@ pub(crate) struct CodeEntry {
     pub(crate) remedy: String,
     pub(crate) detail: Option<String>,
     pub(crate) retryable: bool,
+    pub(crate) action: Option<At<String>>,
+    pub(crate) actor: Option<At<String>>,
+    /// The members that handlers add, with values as an example.
+    pub(crate) example: Vec<(At<String>, serde_json::Value)>,
 }

@@ -84,8 +84,7 @@ fn unprovoked(code: Code) -> Denial {
 
 /// Members of its own that its example does not have stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
-    let denial = Denial::named(code.code.to_owned());
-    let denial = code.example.map_or(denial.clone(), |example| example(denial));
+    let denial = code.sample();
     Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 

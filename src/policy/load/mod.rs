@@ -4,6 +4,7 @@ mod across;
 mod allow;
 mod checks;
 mod claims;
+mod codes;
 mod issuer_keys;
 mod issuers;
 mod keys;
@@ -23,9 +24,10 @@ use toml::de::DeTable;
 use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    STATUS_MODES, check_link, check_quotable, check_sentence, check_word, load_max_buckets,
-    load_quota, load_size, parse_cidr, parse_header, report_syntax,
+    STATUS_MODES, check_link, check_quotable, load_max_buckets, load_quota, load_size, parse_cidr,
+    parse_header, report_syntax,
 };
+use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
@@ -211,32 +213,6 @@ fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
         section.sections("code", "[[denial.code]]").into_iter().filter_map(load_code).collect();
     section.finish();
     (denial, codes)
-}
-
-fn load_code(section: Section<'_>) -> Option<CodeEntry> {
-    let owned = |at: At<&str>| At { value: at.value.to_owned(), place: at.place };
-    let code = section.required_text("code", "name it: `code = \"order_locked\"`").map(owned);
-    let title = section
-        .required_text("title", "say it in a few words: `title = \"Order locked\"`")
-        .and_then(|_| section.parse("title", "title", check_word));
-    let category =
-        section.required_text("category", "for example `category = \"authorization\"`").map(owned);
-    let remedy = section
-        .required_text("remedy", "say what the client developer should do next")
-        .and_then(|_| section.parse("remedy", "remedy", check_sentence));
-    let status = section.number("status", 400..600);
-    let detail = section.text("detail").map(|text| text.value.to_owned());
-    let retryable = section.flag("retryable").unwrap_or(false);
-    section.finish();
-    Some(CodeEntry {
-        code: code?,
-        title: title?.value,
-        category: category?,
-        status,
-        remedy: remedy?.value,
-        detail,
-        retryable,
-    })
 }
 
 fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
