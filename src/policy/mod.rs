@@ -113,7 +113,7 @@ impl Default for DenialPolicy {
 }
 
 /// Which status a denial has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum StatusMode {
     /// 403 whatever the cause; 503 where it is ours.
     Uniform,
@@ -151,4 +151,8 @@ pub(crate) struct CodeEntry {
     pub(crate) remedy: String,
     pub(crate) detail: Option<String>,
     pub(crate) retryable: bool,
+    pub(crate) action: Option<At<String>>,
+    pub(crate) actor: Option<At<String>>,
+    /// The members that handlers add, with values as an example.
+    pub(crate) example: Vec<(At<String>, serde_json::Value)>,
 }

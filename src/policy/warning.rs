@@ -251,12 +251,11 @@ problems! {
             label: "accepts tokens for other services too",
             help: "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
         }
-        /// Tokens beside `status = "uniform"`, where clients of OAuth look for 401 and 403.
-        #[allow(dead_code, reason = "given once a rule may set its status")]
+        /// `status = "uniform"` for every rule that takes tokens.
         UniformStatusForTokens => {
-            message: "clients that send tokens see 403 for every denial",
-            label: "hides 401, which OAuth clients renew tokens at",
-            help: "set `status = \"standard\"`, here or on the rules that take tokens",
+            message: "every rule that takes tokens answers all denials with 403",
+            label: "OAuth clients get a new token at 401, and one with more scopes at 403",
+            help: "set `status = \"standard\"` in [denial], or in each [[rule]] for such clients",
         }
 
         /// A leeway of more than five minutes.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Api;
 use super::json::Json;
 use super::stage::{Call, PARTNER, Stage, at_once, in_seconds};
-use crate::denial::{Code, Denial, DenialCode, DenialExample, Media};
+use crate::denial::{Code, Denial, DenialCode, Media};
 use crate::policy::Disclosure;
 
 /// A response, and the request that it answers.
@@ -85,9 +85,7 @@ fn unprovoked(code: Code) -> Denial {
 /// Members of its own that its example does not have stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
     let mut denial = Denial::named(code.code.to_owned());
-    if let Some(example) = code.example {
-        denial.draft_mut().own = example(DenialExample::default()).own;
-    }
+    denial.draft_mut().own = code.example.own();
     Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 

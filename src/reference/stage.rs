@@ -18,7 +18,7 @@ use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::gate::{Lasting, Observer, Snapshot};
-use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, StatusMode, load};
 use crate::time::{ManualClock, Moment};
 use crate::verify::{Audiences, Iss, Issuer, Issuers, KeySet, NewApiKey, TokenPolicy};
 
@@ -119,8 +119,14 @@ impl Stage {
             keys.push((id, key));
         }
         keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
+        // Where all rules have one mode, so have those of the examples; else they have the policy's.
+        let rules = match api.modes()[..] {
+            [StatusMode::Uniform] => POLICY.replace("[[rule]]", "[[rule]]\nstatus = \"uniform\""),
+            [StatusMode::Standard] => POLICY.replace("[[rule]]", "[[rule]]\nstatus = \"standard\""),
+            _ => POLICY.to_owned(),
+        };
         let faults = Faults::default();
-        let mut policy = load("examples", &(entries + POLICY), &Sources::default(), &faults)?;
+        let mut policy = load("examples", &(entries + &rules), &Sources::default(), &faults)?;
         api.adapt(&mut policy, disclosure);
         policy.credential.tokens = true;
         policy.issuers = issuers();

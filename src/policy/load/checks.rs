@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::address::parse_range;
 use crate::fields::is_forwarding;
 use crate::limit::{ONE, Quota, parse_rate};
+use crate::policy::StatusMode;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
 use crate::policy::place::{Place, Source};
@@ -48,6 +49,10 @@ pub(super) fn report_syntax(
     }
     (!swallowed).then_some(lines)
 }
+
+/// The words of `status`, of the policy and of a rule.
+pub(super) const STATUS_MODES: [(&str, StatusMode); 2] =
+    [("uniform", StatusMode::Uniform), ("standard", StatusMode::Standard)];
 
 /// Reads `max_buckets` of a table.
 pub(super) fn load_max_buckets(section: &Section<'_>) -> Option<usize> {

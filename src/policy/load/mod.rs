@@ -4,6 +4,7 @@ mod across;
 mod allow;
 mod checks;
 mod claims;
+mod codes;
 mod issuer_keys;
 mod issuers;
 mod key_cache;
@@ -29,12 +30,13 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use across::{warn_of_plans, warn_of_proxies};
+use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_quota, load_size, parse_cidr,
-    parse_header, report_syntax,
+    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_cidr, parse_header,
+    report_syntax,
 };
+use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
@@ -51,9 +53,7 @@ use super::section::{At, Section};
 use super::sources::Sources;
 use super::suggest::nearest;
 use super::warning::Warning;
-use super::{
-    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
-};
+use super::{CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
@@ -155,6 +155,10 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     if address_whole {
         warn_of_proxies(&address, &limits, root.faults());
     }
+    // Of a policy with faults it is not known which rules take tokens, nor where.
+    if root.holds("issuer") && root.faults().count() == 0 {
+        warn_of_uniform_status(root, &denial, &rules);
+    }
     load_allow(root.sections("allow", "`allow`"));
 
     Some(Policy {
@@ -188,8 +192,7 @@ fn whole<T>(root: &Section<'_>, read: impl FnOnce() -> T) -> (T, bool) {
 fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
     let mut denial = DenialPolicy::default();
     let Some(section) = section else { return (denial, Vec::new()) };
-    let modes = [("uniform", StatusMode::Uniform), ("standard", StatusMode::Standard)];
-    if let Some(status) = section.one_of("status", &modes) {
+    if let Some(status) = section.one_of("status", &STATUS_MODES) {
         denial.status = status;
     }
     let levels = [
@@ -226,32 +229,6 @@ fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
         section.sections("code", "[[denial.code]]").into_iter().filter_map(load_code).collect();
     section.finish();
     (denial, codes)
-}
-
-fn load_code(section: Section<'_>) -> Option<CodeEntry> {
-    let owned = |at: At<&str>| At { value: at.value.to_owned(), place: at.place };
-    let code = section.required_text("code", "name it: `code = \"order_locked\"`").map(owned);
-    let title = section
-        .required_text("title", "say it in a few words: `title = \"Order locked\"`")
-        .and_then(|_| section.parse("title", "title", check_word));
-    let category =
-        section.required_text("category", "for example `category = \"authorization\"`").map(owned);
-    let remedy = section
-        .required_text("remedy", "say what the client developer should do next")
-        .and_then(|_| section.parse("remedy", "remedy", check_sentence));
-    let status = section.number("status", 400..600);
-    let detail = section.text("detail").map(|text| text.value.to_owned());
-    let retryable = section.flag("retryable").unwrap_or(false);
-    section.finish();
-    Some(CodeEntry {
-        code: code?,
-        title: title?.value,
-        category: category?,
-        status,
-        remedy: remedy?.value,
-        detail,
-        retryable,
-    })
 }
 
 fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
