@@ -31,8 +31,9 @@ use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock, rfc3339};
 use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
-use crate::{OpenError, Tollgate};
+use crate::{Fault, OpenError, Tollgate};
 
+pub use crate::policy::{Away, WorstCase};
 pub use crate::reference::Format;
 
 /// Opens the gate of a policy to look at it: no keys are fetched, and no files followed.
@@ -42,6 +43,31 @@ pub use crate::reference::Format;
 /// As [`Tollgate::open`].
 pub async fn open_to_look_at(policy: &Path) -> Result<Tollgate, OpenError> {
     Tollgate::builder().policy_file(policy).unserved().build().await
+}
+
+/// What `check` finds in a policy that can be used.
+#[derive(Debug)]
+pub struct Looked {
+    /// What is probably not meant.
+    pub warnings: Vec<Fault>,
+    /// What each shared limit grants at the worst; none where buckets are in memory.
+    pub worst_cases: Vec<WorstCase>,
+}
+
+/// Looks at a policy; with its secrets, or without those that the environment lacks.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`].
+pub async fn look_at(policy: &Path, without_secrets: bool) -> Result<Looked, OpenError> {
+    if without_secrets {
+        let loaded = Tollgate::builder().policy_file(policy).load_without_secrets()?;
+        let worst_cases = loaded.policy.worst_cases();
+        return Ok(Looked { warnings: loaded.warnings, worst_cases });
+    }
+    let gate = open_to_look_at(policy).await?;
+    let worst_cases = gate.gate().current().policy.worst_cases();
+    Ok(Looked { warnings: gate.warnings().to_vec(), worst_cases })
 }
 
 /// Opens the gate of a policy to make documents of it, where its secrets are not at hand.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::open_error::OpenError;
-use super::origin::{Origin, PolicyPlace};
+use super::origin::{Loaded, Origin, PolicyPlace};
 use super::{Gate, Lasting, Observer, Tollgate};
 use crate::credential::Secret;
 use crate::denial::DenialCode;
@@ -206,6 +206,11 @@ impl TollgateBuilder {
     /// # }).unwrap();
     /// ```
     pub async fn check_without_secrets(self) -> Result<Arc<[Fault]>, OpenError> {
+        Ok(self.load_without_secrets()?.warnings.into())
+    }
+
+    /// Reads and checks the policy; secrets that the environment lacks are no fault.
+    pub(crate) fn load_without_secrets(self) -> Result<Loaded, OpenError> {
         let origin = Origin {
             place: self.source,
             codes: self.codes,
@@ -214,8 +219,7 @@ impl TollgateBuilder {
             fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
         };
-        let loaded = origin.open().map_err(|(error, _)| error)?;
-        Ok(loaded.warnings.into())
+        origin.open().map_err(|(error, _)| error)
     }
 }
 

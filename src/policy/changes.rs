@@ -129,12 +129,20 @@ fn changed(kind: Kind, title: &str, old: &Fields, new: &Fields) -> String {
         Kind::Issuer => ": its proven tokens are dropped",
         Kind::Limit if has("per") => ": its buckets are new and full",
         Kind::Section if title == "[scopes]" => ": all proven tokens are dropped",
+        Kind::Section if title == "[store]" && STORE_PLACES.into_iter().any(has) => OTHER_BUCKETS,
+        Kind::Section if title == "[store]" => ": its buckets are kept",
         Kind::Section if has("header") && title == "[api_keys]" => CORS,
         Kind::Section if has("ratelimit_headers") => CORS,
         _ => "",
     };
     format!("{title}: {}{effect}", parts.join(", "))
 }
+
+/// What says where the buckets are, and what they are called there.
+const STORE_PLACES: [&str; 6] = ["kind", "url", "url_env", "cluster", "prefix", "hash_key_env"];
+
+const OTHER_BUCKETS: &str =
+    ": buckets are those of the new place, and what was spent in the old one does not count there";
 
 const CORS: &str = ": CORS layers keep the lists of headers that they were given at start";
 
@@ -156,7 +164,7 @@ fn field(name: &str, old: Option<&str>, new: Option<&str>) -> String {
 
 /// Whether the values of a key may stand in a log. What is not listed may hold a secret.
 fn is_harmless(name: &str) -> bool {
-    const NAMES: [&str; 32] = [
+    const NAMES: [&str; 36] = [
         "algorithms",
         "anonymous_limits",
         "audiences",
@@ -165,12 +173,14 @@ fn is_harmless(name: &str) -> bool {
         "consistency",
         "cost",
         "credentials",
+        "deadline",
         "disclosure",
         "enabled",
         "failures",
         "header",
         "ipv6_prefix",
         "issuers",
+        "kind",
         "leeway",
         "limits",
         "listed",
@@ -179,6 +189,8 @@ fn is_harmless(name: &str) -> bool {
         "max_lifetime",
         "methods",
         "mode",
+        "nodes",
+        "on_store_failure",
         "overshoot",
         "path",
         "per",

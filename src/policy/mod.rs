@@ -26,6 +26,7 @@ mod suggest;
 mod twins;
 mod value_fault;
 mod warning;
+mod worst_case;
 
 pub use fault::Fault;
 pub(crate) use faults::Faults;
@@ -45,6 +46,8 @@ pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 pub(crate) use suggest::suggest;
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use worst_case::{Away, WorstCase};
 
 use std::sync::Arc;
 
@@ -64,6 +67,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
+    pub(crate) looks_keys_up: bool,
     /// How keys are remembered that the policy does not hold.
     pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
@@ -77,7 +82,6 @@ pub(crate) struct Policy {
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// Where buckets are kept.
-    #[allow(dead_code, reason = "read where stores are opened")]
     pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,

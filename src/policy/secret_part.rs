@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 /// The part of a line that may be a raw secret: what stands in front of the host of an address, or what
-/// is given to a key that holds secrets
-/// where people put them by mistake. Well-formed digests and names of variables are none.
+/// is given to a key that holds secrets where people put them by mistake. Well-formed digests and names of variables are none.
 pub(super) fn secret_part(line: &str) -> Range<usize> {
     const NAMES: [&str; 14] = [
         "key",

@@ -135,6 +135,12 @@ problems! {
                 "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
             } },
         }
+        /// A cost that the share of one process can never pay.
+        CostAboveShare { cost: u64, share: u32, nodes: u32, limit: Arc<str> } => {
+            message: "a cost of {cost} is refused while the store cannot be asked",
+            label: "is more than the {share} of each process",
+            help: ("one of {nodes} processes has at most {share} in its share of `{limit}`: raise `burst`, lower `nodes` in [store], or write `on_store_failure = \"closed\"`"),
+        }
         /// `on_store_failure = "open"`.
         OpenOnStoreFailure => {
             message: "nothing bounds this limit while the store cannot be asked",

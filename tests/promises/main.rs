@@ -42,3 +42,4 @@ mod support;
 mod test_util;
 mod tokens;
 mod warnings;
+mod worst_cases;

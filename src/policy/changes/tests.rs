@@ -114,6 +114,26 @@ fn each_change_has_its_sentence() {
             &["[denial]: realm added, status uniform -> standard"],
         ),
         (
+            "another store",
+            "[store]\n".into(),
+            "[store]\nkind = \"redis\"\nurl = \"redis://db\"\n".into(),
+            &[
+                "[store]: kind unset -> redis, url added: buckets are those of the new place, and what was spent in the old one does not count there",
+            ],
+        ),
+        (
+            "the settings of a store",
+            "[store]\nkind = \"redis\"\nnodes = 4\n".into(),
+            "[store]\nkind = \"redis\"\nnodes = 8\ndeadline = \"9ms\"\n".into(),
+            &["[store]: deadline unset -> 9ms, nodes 4 -> 8: its buckets are kept"],
+        ),
+        (
+            "another failure of the store",
+            LIMIT.into(),
+            format!("{LIMIT}on_store_failure = \"closed\"\n"),
+            &["limit `per-client`: on_store_failure unset -> closed"],
+        ),
+        (
             "a header",
             "[api_keys]\n".into(),
             "[api_keys]\nheader = \"x-key\"\n".into(),

@@ -10,6 +10,7 @@ use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
     read_file, report_syntax,
 };
+use super::key_cache::load_key_cache;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
@@ -99,8 +100,9 @@ pub(super) fn load_keys(
         load_key_file(&file, sources, faults, &mut loaded);
     }
     let has_store = section.holds("store");
+    let cache = load_key_cache(&section);
     section.finish();
-    loaded.into_keys(credential, has_store)
+    Keys { cache, ..loaded.into_keys(credential, has_store) }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.

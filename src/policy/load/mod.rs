@@ -6,6 +6,7 @@ mod checks;
 mod claims;
 mod issuer_keys;
 mod issuers;
+mod key_cache;
 mod keys;
 mod limits;
 mod needs;
@@ -145,6 +146,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
         counts_failures: failures.is_some(),
+        nodes: store.is_shared.then_some(store.nodes),
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
     if context.keys_whole && context.limits_whole && context.issuers_whole {
@@ -161,6 +163,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        looks_keys_up: keys.has_store,
         key_cache: keys.cache,
         issuers,
         tokens,
