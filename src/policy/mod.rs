@@ -21,8 +21,8 @@ mod value_fault;
 mod warning;
 
 pub use fault::{Fault, Severity};
-pub(crate) use fault::{Faults, Place, Source, suggest};
-pub(crate) use load::load;
+pub(crate) use fault::{Faults, Place, Source, nearest, suggest};
+pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_digest, parse_scope};
 pub(crate) use needs::{Needs, ScopeGap};
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;

@@ -20,6 +20,7 @@ mod extractors;
 mod failures;
 mod faults;
 mod issuers;
+mod key_files;
 mod known_limits;
 mod limits;
 mod log;

@@ -281,7 +281,8 @@ fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
     }
 }
 
-fn parse_digest(text: &str) -> Option<[u8; 32]> {
+/// The digest that `sha256:` and 64 hex digits stand for.
+pub(crate) fn parse_digest(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_prefix("sha256:")?;
     if digits.len() != 64 || !digits.is_ascii() {
         return None;

@@ -23,11 +23,13 @@ use toml::de::DeTable;
 use across::{warn_of_plans, warn_of_proxies};
 use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
-    load_size, parse_cidr, parse_header, report_syntax,
+    check_link, check_quotable, check_sentence, load_max_buckets, load_quota, load_size,
+    parse_header, report_syntax,
 };
+pub(crate) use checks::{check_name, check_word, parse_cidr, parse_scope};
 use issuers::load_issuers;
 use keys::load_keys;
+pub(crate) use keys::parse_digest;
 use limits::load_limits;
 use rules::{RuleContext, load_rules};
 use scopes::load_scopes;
