@@ -18,6 +18,7 @@ use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RE
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
+use crate::verify::key_store::KeyBackend;
 use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
@@ -59,6 +60,8 @@ pub(crate) struct Lasting {
     /// Whether the handbook is served.
     pub(super) served: Served,
     keys: LastingRemoteKeys,
+    /// Where keys are looked up that the policy does not hold.
+    pub(super) key_backend: KeyBackend,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -67,7 +70,13 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        Self { store, failures, tokens, served, keys, snapshots, clock, observer }
+        let key_backend = KeyBackend::default();
+        Self { store, failures, tokens, served, keys, key_backend, snapshots, clock, observer }
+    }
+
+    /// Looks keys up in `backend`, in place of the memory of this process.
+    pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
+        Self { key_backend: backend.unwrap_or(self.key_backend), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.

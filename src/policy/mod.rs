@@ -22,7 +22,7 @@ mod warning;
 
 pub use fault::{Fault, Severity};
 pub(crate) use fault::{Faults, Place, Source, nearest, suggest};
-pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_digest, parse_scope};
+pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_scope};
 pub(crate) use needs::{Needs, ScopeGap};
 pub(crate) use outline::Outline;
 pub(crate) use problem::problems;
@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
-use crate::limit::{Limit, Quota};
+use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
@@ -61,6 +61,9 @@ pub(crate) struct Policy {
     pub(crate) hierarchy: Arc<ScopeHierarchy>,
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
+    /// Where buckets are kept.
+    #[allow(dead_code, reason = "read where stores are opened")]
+    pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,
 }

@@ -12,6 +12,7 @@ mod issuer;
 mod issuers;
 mod jwk;
 mod key_set;
+pub(crate) mod key_store;
 mod new_api_key;
 mod pem;
 mod proven_token;
@@ -23,7 +24,7 @@ mod vectors;
 mod verifying_key;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
-pub(crate) use api_key::{FoundKey, KeyError, KeyTable, key_digest};
+pub(crate) use api_key::{FoundKey, KeyError, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};

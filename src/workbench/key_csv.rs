@@ -10,10 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{KeyEntry, moment_of};
 use crate::policy::{
-    Fault, Place, Source, check_name, check_word, nearest, parse_cidr, parse_digest, parse_scope,
-    problems,
+    Fault, Place, Source, check_name, check_word, nearest, parse_cidr, parse_scope, problems,
 };
-use crate::verify::key_digest;
+use crate::verify::key_store::KeyDigest;
 
 /// The columns, and what they are for.
 const COLUMNS: [&str; 11] = [
@@ -200,7 +199,7 @@ fn set(key: &mut KeyEntry, column: &str, text: &str) -> Result<(), String> {
                 "write the SHA-256 digest of the whole key: `sha256:` and 64 hex digits, 64 hex digits alone, or base64",
             )?;
         }
-        "key" => key.digest = written(&key_digest(text.as_bytes())),
+        "key" => key.digest = KeyDigest::of(text.as_bytes()).to_string(),
         "scopes" => key.scopes = list(|scope| parse_scope(scope).map(drop))?,
         "roles" => key.roles = list(|role| check_word(role).map(drop))?,
         "plan" => key.plan = Some(check_name(text)?),
@@ -220,16 +219,13 @@ fn set(key: &mut KeyEntry, column: &str, text: &str) -> Result<(), String> {
 
 /// A digest as policies hold it.
 fn digest(text: &str) -> Option<String> {
-    let plain = parse_digest(text).or_else(|| parse_digest(&format!("sha256:{text}")));
+    let plain = text.parse().or_else(|_| format!("sha256:{text}").parse()).ok();
     let digest = plain.or_else(|| {
         // 32 bytes; no hex digits have this length.
-        STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok())
+        let bytes = STANDARD.decode(text).ok()?;
+        Some(KeyDigest::from_bytes(bytes.try_into().ok()?))
     })?;
-    Some(written(&digest))
-}
-
-fn written(digest: &[u8; 32]) -> String {
-    format!("sha256:{}", digest.map(|byte| format!("{byte:02x}")).concat())
+    Some(digest.to_string())
 }
 
 /// The rows of a table, empty lines left out; or where a quote begins that does not end.

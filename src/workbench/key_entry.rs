@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::unix_now;
-use crate::policy::{check_name, check_word, parse_cidr, parse_digest, parse_scope};
-use crate::time::{rfc3339, unix_seconds};
+use crate::time::{Wall, rfc3339, unix_seconds};
+use crate::verify::key_store::{ApiKeyRecord, KeyDigest};
 
 /// What is stored of an API key, as it is written in a policy.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -53,31 +53,40 @@ impl KeyEntry {
         })
     }
 
-    /// Checks the key as a policy's is checked.
+    /// The key as stores know it.
     ///
     /// # Errors
     ///
-    /// The first setting that is invalid, and what to write instead.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let each = |name, texts: &[String], check: &dyn Fn(&str) -> Result<(), String>| {
-            texts.iter().try_for_each(|text| check(text)).map_err(|help| (name, help))
-        };
-        check_name(&self.id).map_err(|help| ("id", help))?;
-        check_word(&self.client).map_err(|help| ("client", help))?;
-        if parse_digest(&self.digest).is_none() {
-            return Err(("digest", "write `sha256:` and 64 hex digits".into()));
+    /// What is not valid, in a sentence.
+    pub fn record(&self) -> Result<ApiKeyRecord, String> {
+        let digest: KeyDigest = self.digest.parse().map_err(|error| format!("{error}"))?;
+        ApiKeyRecord::builder(&self.id, &self.client, digest)
+            .scopes(&self.scopes)
+            .roles(&self.roles)
+            .plan(self.plan.as_deref())
+            .addresses(&self.addresses)
+            .not_before(self.not_before.map(Wall::from_seconds))
+            .expires(self.expires.map(Wall::from_seconds))
+            .revoked(self.revoked)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl From<&ApiKeyRecord> for KeyEntry {
+    fn from(record: &ApiKeyRecord) -> Self {
+        Self {
+            id: record.id().to_owned(),
+            client: record.client().to_owned(),
+            digest: record.digest().to_string(),
+            scopes: record.scopes().iter().map(|scope| scope.as_str().to_owned()).collect(),
+            roles: record.roles().map(str::to_owned).collect(),
+            plan: record.plan().map(str::to_owned),
+            not_before: record.not_before().map(Wall::seconds),
+            expires: record.expires().map(Wall::seconds),
+            revoked: record.is_revoked(),
+            addresses: record.addresses().collect(),
         }
-        each("scopes", &self.scopes, &|scope| parse_scope(scope).map(drop))?;
-        each("roles", &self.roles, &|role| check_word(role).map(drop))?;
-        if let Some(plan) = &self.plan {
-            check_name(plan).map_err(|help| ("plan", help))?;
-        }
-        if let (Some(from), Some(until)) = (self.not_before, self.expires)
-            && from >= until
-        {
-            return Err(("expires", "set it to a later moment than `not_before`".into()));
-        }
-        each("addresses", &self.addresses, &|range| parse_cidr(range).map(drop))
     }
 }
 

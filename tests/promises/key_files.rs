@@ -217,7 +217,7 @@ fn a_rotated_key_has_a_successor_with_its_terms_and_ends_after_the_overlap() {
     for (arguments, help) in [
         (&["outer"][..], "--expires 90d"),
         (&["outer-2", "--new-id", "inner"], "--new-id"),
-        (&["outer-2", "--new-id", "a b"], "`id` of the new key is invalid"),
+        (&["outer-2", "--new-id", "a b"], "the id of a key has 1 to 64"),
         (&["absent"], "tollgate key list"),
     ] {
         let (code, error) = end(&folder.run(&[&["rotate"], arguments].concat()));

@@ -107,9 +107,7 @@ impl New {
             expires: self.expires.map(moment_after),
             ..KeyEntry::default()
         };
-        entry.check().map_err(|(name, help)| {
-            Failure::Usage(format!("`{name}` of the new key is invalid\nhelp: {help}"))
-        })?;
+        entry.record().map_err(Failure::Usage)?;
         Ok(entry)
     }
 }

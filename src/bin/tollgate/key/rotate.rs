@@ -94,9 +94,7 @@ impl Rotate {
         };
         let digest = key.digest().to_owned();
         let new = KeyEntry { id, digest, expires, ..old.clone() };
-        new.check().map_err(|(name, help)| {
-            Failure::Usage(format!("`{name}` of the new key is invalid\nhelp: {help}"))
-        })?;
+        new.record().map_err(Failure::Usage)?;
         Ok(new)
     }
 }
