@@ -155,7 +155,7 @@ impl Snapshot {
     /// The headers of responses that scripts want to read.
     pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
-        names.extend(self.voice.renderer.rate_limit.names());
+        names.extend(self.voice.renderer.rate_limit().names());
         names
     }
 

@@ -11,7 +11,9 @@ use super::checks::{
     read_file, report_syntax,
 };
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
-use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::Source;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
