@@ -52,6 +52,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
+use crate::verify::key_store::StorePlace;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -63,6 +64,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// The store of further keys, where the policy names one.
+    pub(crate) key_place: Option<StorePlace>,
     pub(crate) issuers: Issuers,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.

@@ -10,6 +10,7 @@ use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
     read_file, report_syntax,
 };
+use super::key_place::load_key_place;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
@@ -22,7 +23,7 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
-use crate::verify::key_store::KeyDigest;
+use crate::verify::key_store::{KeyDigest, StorePlace};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
@@ -32,6 +33,8 @@ pub(super) struct Keys {
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
     pub(super) has_store: bool,
+    /// The store, as far as it could be read.
+    pub(super) place: Option<StorePlace>,
     /// The terms of all keys, each once.
     terms: HashSet<Arc<Terms>>,
 }
@@ -97,8 +100,9 @@ pub(super) fn load_keys(
         load_key_file(&file, sources, faults, &mut loaded);
     }
     let has_store = section.holds("store");
+    let place = load_key_place(&section, sources);
     section.finish();
-    loaded.into_keys(credential, has_store)
+    Keys { place, ..loaded.into_keys(credential, has_store) }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
@@ -187,7 +191,7 @@ impl Loaded {
 
     fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
         let table = KeyTable::new(credential.format.clone(), self.records);
-        Keys { credential, table, terms: self.terms, plans: self.plans, has_store }
+        Keys { credential, table, terms: self.terms, plans: self.plans, has_store, place: None }
     }
 }
 

@@ -6,6 +6,7 @@ mod checks;
 mod claims;
 mod issuer_keys;
 mod issuers;
+mod key_place;
 mod keys;
 mod limits;
 mod needs;
@@ -160,6 +161,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        key_place: keys.place,
         issuers,
         tokens,
         failures,

@@ -12,14 +12,21 @@ mod error;
 #[cfg(test)]
 pub(crate) mod laws;
 mod memory;
+mod place;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "no_postgres.rs"]
+pub(crate) mod postgres;
 mod record;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 mod source;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
+#[cfg(not(feature = "sqlite"))]
+#[path = "no_sqlite.rs"]
+pub(crate) mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +35,7 @@ pub use changes::KeyChanges;
 pub use digest::{InvalidKeyDigest, KeyDigest};
 pub use error::{KeySourceError, KeyStoreError};
 pub(crate) use memory::MemoryKeys;
+pub(crate) use place::StorePlace;
 pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};
 pub(crate) use record::{is_name, is_word};
 pub use source::{KeyFuture, KeySource, KeyStore};

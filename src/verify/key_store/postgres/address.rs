@@ -22,7 +22,6 @@ use crate::verify::key_store::error::KeySourceError;
 pub(crate) struct PostgresAddress {
     pub(super) config: Config,
     protection: Protection,
-    /// Tells two addresses apart.
     digest: KeyDigest,
 }
 
@@ -104,6 +103,11 @@ impl PostgresAddress {
         Ok(Self { config, protection, digest: KeyDigest::of(url.as_bytes()) })
     }
 
+    /// Tells two addresses apart.
+    pub(super) fn digest(&self) -> KeyDigest {
+        self.digest
+    }
+
     pub(super) fn tls(&self) -> Result<Tls, KeySourceError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -166,14 +170,6 @@ fn decoded(text: &str) -> PathBuf {
     }
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
-
-impl PartialEq for PostgresAddress {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
-}
-
-impl Eq for PostgresAddress {}
 
 impl fmt::Debug for PostgresAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

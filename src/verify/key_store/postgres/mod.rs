@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use tokio_postgres::types::{ToSql, Type};
 
-pub(crate) use address::PostgresAddress;
+use address::PostgresAddress;
 use server::{Lease, Server};
 
 use super::changes::KeyChanges;
 use super::digest::KeyDigest;
 use super::error::{KeySourceError, KeyStoreError};
+use super::place::StorePlace;
 use super::record::ApiKeyRecord;
 use super::row::{LAST_SECOND, OddRow, OddRows, Row, seconds};
 use super::source::{KeyFuture, KeySource, KeyStore};
@@ -42,6 +43,17 @@ impl PostgresKeys {
     pub(crate) fn new(address: PostgresAddress, connections: usize) -> Self {
         Self { server: Arc::new(Server::new(address, connections)), odd: OddRows::default() }
     }
+}
+
+/// The store at this URL, or what is wrong with the URL, without a part of it.
+pub(crate) fn place(url: &str, connections: usize) -> Option<Result<StorePlace, &'static str>> {
+    Some(PostgresAddress::parse(url).map(|address| {
+        let name = format!("{} {connections}", address.digest());
+        let open = move || -> Arc<dyn KeyStore> {
+            Arc::new(PostgresKeys::new(address.clone(), connections))
+        };
+        StorePlace::new("postgres", name, open)
+    }))
 }
 
 impl KeySource for PostgresKeys {
@@ -366,5 +378,73 @@ impl Values {
             (&self.revoked, Type::BOOL),
             (&self.last_used, Type::FLOAT8),
         ]
+    }
+}
+
+#[cfg(test)]
+#[path = "../../../../tests/promises/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests of promises use more of it")]
+mod server_of_tests;
+
+#[cfg(test)]
+mod tests {
+    use super::super::laws;
+    use super::server_of_tests::Postgres;
+    use super::*;
+
+    fn store(url: &str) -> PostgresKeys {
+        PostgresKeys::new(PostgresAddress::parse(url).unwrap(), 8)
+    }
+
+    #[tokio::test]
+    async fn postgres_keeps_to_the_laws_of_stores() {
+        let server = Postgres::start();
+        laws::holds(&store(&server.database("laws"))).await;
+
+        // The tables are made once, by whoever comes first.
+        let url = server.database("race");
+        let racers = (0..6).map(|_| {
+            let store = store(&url);
+            tokio::spawn(
+                async move { store.find("nobody".into()).await.map(|found| found.is_none()) },
+            )
+        });
+        for racer in racers.collect::<Vec<_>>() {
+            assert_eq!(racer.await.unwrap(), Ok(true));
+        }
+        assert_eq!(server.sql("race", "SELECT version FROM tollgate_key_schema").unwrap(), "1");
+
+        // Others write to the table, and not always well.
+        let digest = KeyDigest::of(b"theirs");
+        let insert = |columns: &str, values: &str| {
+            let sql =
+                format!("INSERT INTO tollgate_api_keys (id, client, {columns}) VALUES ({values})");
+            server.sql("race", &sql)
+        };
+        insert(
+            "digest, expires, not_before",
+            &format!("'a', 'c', '{digest}', 'infinity', '-infinity'"),
+        )
+        .unwrap();
+        let other = KeyDigest::of(b"odd");
+        insert("digest, scopes", &format!("'b', 'c', '{other}', '{{\"a b\"}}'")).unwrap();
+        let ended = KeyDigest::of(b"ended");
+        insert("digest, expires", &format!("'d', 'c', '{ended}', '-infinity'")).unwrap();
+        assert!(insert("digest", "'e', 'c', 'sha256:00'").is_err());
+        let store = store(&url);
+        let theirs = store.look_up(digest).await.unwrap().unwrap();
+        assert_eq!(theirs.expires(), Some(Wall::from_seconds(253_402_300_799)));
+        assert_eq!(theirs.not_before(), None);
+        assert!(store.look_up(other).await.unwrap().is_none(), "a row that is not valid");
+        assert_eq!(
+            store.look_up(ended).await.unwrap().unwrap().expires(),
+            Some(Wall::from_seconds(0))
+        );
+        let listed = store.list(None, 2).await.unwrap();
+        assert_eq!(listed.iter().map(ApiKeyRecord::id).collect::<Vec<_>>(), ["a", "d"]);
+
+        server.sql("race", "UPDATE tollgate_key_schema SET version = 99").unwrap();
+        let refused = super::tests::store(&url).look_up(digest).await.unwrap_err();
+        assert!(refused.to_string().contains("version 99"), "{refused}");
     }
 }

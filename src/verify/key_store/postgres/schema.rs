@@ -54,7 +54,9 @@ fn check(found: usize) -> Result<bool, KeySourceError> {
 
 /// The version of the tables that are there; 0 where there are none.
 async fn version(client: &Client) -> Result<usize, KeySourceError> {
-    let sql = "SELECT to_regclass('tollgate_key_schema') IS NOT NULL";
+    // `to_regclass` may remember that there was none before the lock was waited for.
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'tollgate_key_schema' \
+               AND pg_table_is_visible(oid))";
     let is_there: bool =
         client.query_typed_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(error)?;
     if !is_there {

@@ -1,8 +1,8 @@
 //! The server: its pool of connections, and whether it is worth asking.
 
 use std::error::Error as _;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
@@ -23,7 +23,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// on up to [`LONGEST_PAUSE`]; each time between half of it and all, so that many processes do not come
 /// back at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A server of Postgres.
 pub(super) struct Server {
@@ -64,7 +64,7 @@ impl Server {
     /// A connection to a server that has the tables.
     pub(super) async fn lease(&self) -> Result<Lease<'_>, KeySourceError> {
         self.rested()?;
-        let attempt = Attempt { server: self, error: None };
+        let attempt = Attempt { server: self, error: None, has_ended: false };
         let lease = self.connect(attempt).await?;
         self.is_ready
             .get_or_try_init(|| schema::ensure(&lease))
@@ -176,10 +176,14 @@ pub(super) fn pause_after(failures: u32, first: Duration, longest: Duration) -> 
 struct Attempt<'s> {
     server: &'s Server,
     error: Option<KeySourceError>,
+    has_ended: bool,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
         let error = self.error.take();
         let error =
             error.unwrap_or_else(|| KeySourceError::new("the server did not answer in time"));
@@ -198,9 +202,9 @@ pub(super) struct Lease<'s> {
 impl Lease<'_> {
     /// The work is done; the connection is there for the next.
     pub(super) fn release(mut self) {
-        if let Some(attempt) = self.attempt.take() {
+        if let Some(mut attempt) = self.attempt.take() {
+            attempt.has_ended = true;
             attempt.server.answered();
-            std::mem::forget(attempt);
         }
         drop(self.object.take());
     }

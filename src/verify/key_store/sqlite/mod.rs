@@ -18,6 +18,7 @@ use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 use super::changes::KeyChanges;
 use super::digest::KeyDigest;
 use super::error::{KeySourceError, KeyStoreError};
+use super::place::StorePlace;
 use super::record::ApiKeyRecord;
 use super::row::{OddRow, OddRows, Row, seconds};
 use super::source::{KeyFuture, KeySource, KeyStore};
@@ -35,6 +36,12 @@ impl SqliteKeys {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { connections: Arc::new(Connections::new(path)), odd: Arc::default() }
     }
+}
+
+/// The store in this file.
+pub(crate) fn place(path: PathBuf) -> Option<StorePlace> {
+    let name = path.to_string_lossy().into_owned();
+    Some(StorePlace::new("sqlite", name, move || Arc::new(SqliteKeys::new(path.clone()))))
 }
 
 impl KeySource for SqliteKeys {
