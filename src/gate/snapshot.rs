@@ -18,7 +18,7 @@ use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RE
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
-use crate::verify::key_store::KeyBackend;
+use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
 use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) policy: Policy,
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
+    /// The keys that the policy does not hold.
+    pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
     _counted: Counted,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Lasting {
     pub(super) served: Served,
     keys: LastingRemoteKeys,
     /// Where keys are looked up that the policy does not hold.
-    pub(super) key_backend: KeyBackend,
+    runtime_keys: LastingKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -70,13 +72,13 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let key_backend = KeyBackend::default();
-        Self { store, failures, tokens, served, keys, key_backend, snapshots, clock, observer }
+        let runtime_keys = LastingKeys::default();
+        Self { store, failures, tokens, served, keys, runtime_keys, snapshots, clock, observer }
     }
 
     /// Looks keys up in `backend`, in place of the memory of this process.
     pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
-        Self { key_backend: backend.unwrap_or(self.key_backend), ..self }
+        Self { runtime_keys: backend.map_or(self.runtime_keys, LastingKeys::of), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -110,6 +112,7 @@ impl Snapshot {
     ) -> Self {
         let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
             lasting.clone();
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -139,6 +142,7 @@ impl Snapshot {
             policy,
             warnings: warnings.into(),
             voice: Arc::new(voice),
+            keys,
             tokens,
             _counted: snapshots.one(),
         }
@@ -163,6 +167,7 @@ impl Snapshot {
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
         let judge = Judge {
             policy: &self.policy,
+            keys: &self.keys,
             tokens: &self.tokens,
             store: &self.voice.store,
             tables: &self.voice.tables,
@@ -224,6 +229,7 @@ impl Lasting {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        self.runtime_keys.gauge();
     }
 }
 

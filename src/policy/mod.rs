@@ -52,7 +52,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
-use crate::verify::key_store::StorePlace;
+use crate::verify::key_store::{KeyCacheSettings, StorePlace};
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -66,6 +66,8 @@ pub(crate) struct Policy {
     pub(crate) keys: KeyTable,
     /// The store of further keys, where the policy names one.
     pub(crate) key_place: Option<StorePlace>,
+    /// How keys are remembered that the policy does not hold.
+    pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.

@@ -162,6 +162,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         takes_keys,
         keys: keys.table,
         key_place: keys.place,
+        key_cache: keys.cache,
         issuers,
         tokens,
         failures,

@@ -30,7 +30,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The pauses between attempts to connect.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// How many looks there are between two that also clear away what is old.
 const LOOKS_PER_CLEARING: u32 = 600;

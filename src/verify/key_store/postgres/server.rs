@@ -19,9 +19,12 @@ use crate::verify::key_store::error::{KeySourceError, KeyStoreError};
 /// No answer is waited for longer, a new connection included.
 pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 
-/// After the first failure the server is left alone so long, twice as long after the next one, and so
-/// on up to [`LONGEST_PAUSE`]; each time between half of it and all, so that many processes do not come
-/// back at once.
+/// So many failures in a row say that the server is not there.
+const FAILURES: u32 = 3;
+
+/// Then it is left alone so long, twice as long after the next failure, and so on up to
+/// [`LONGEST_PAUSE`]; each time between half of it and all, so that many processes do not come back at
+/// once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -140,8 +143,8 @@ impl Server {
             health.rest = None;
             std::mem::take(&mut health.failures)
         };
-        if failures > 0 {
-            tracing::info!(target: "tollgate", failures, "the store of keys answers again");
+        if failures >= FAILURES {
+            tracing::debug!(target: "tollgate", failures, "the server of keys answers again");
         }
     }
 
@@ -149,15 +152,13 @@ impl Server {
     pub(super) fn failed(&self, error: KeySourceError) {
         let mut health = self.health();
         health.failures = health.failures.saturating_add(1);
-        let pause = pause_after(health.failures, FIRST_PAUSE, LONGEST_PAUSE);
-        health.rest = Some((Instant::now() + pause, error.clone()));
-        if health.failures == 1 {
-            tracing::error!(
-                target: "tollgate", error = %error,
-                "the store of keys does not answer: keys that are in memory go on for a while, and \
-                 others are answered with `key_source_unavailable`; it is tried again and again"
-            );
+        let Some(further) = health.failures.checked_sub(FAILURES) else { return };
+        if further == 0 {
+            // The gate says it aloud; not every store is a gate's.
+            tracing::debug!(target: "tollgate", %error, "the server of keys does not answer");
         }
+        let pause = pause_after(further + 1, FIRST_PAUSE, LONGEST_PAUSE);
+        health.rest = Some((Instant::now() + pause, error));
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -284,6 +285,10 @@ mod tests {
         let address = PostgresAddress::parse("postgres://127.0.0.1:1/keys").unwrap();
         let server = Server::new(address, 1);
         assert_eq!(server.rested(), Ok(()));
+        for _ in 1..FAILURES {
+            server.failed(KeySourceError::new("late"));
+            assert_eq!(server.rested(), Ok(()), "it may be a slip");
+        }
         server.failed(KeySourceError::new("down"));
         assert_eq!(server.rested(), Err(KeySourceError::new("down")));
         server.answered();
