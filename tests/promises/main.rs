@@ -21,6 +21,7 @@ mod failures;
 mod faults;
 mod issuers;
 mod key_files;
+mod key_stores;
 mod known_limits;
 mod limits;
 mod log;

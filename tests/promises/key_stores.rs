@@ -1,0 +1,293 @@
+//! Keys in a store: one suite for memory, SQLite and Postgres; and what happens while a server of
+//! Postgres, really started, is away.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use tempfile::TempDir;
+use tollgate::keys::KeyStoreError;
+use tollgate::{ManualClock, NewApiKey, Tollgate};
+
+use super::support::postgres::Postgres;
+use super::support::{Answer, Server, serve};
+
+/// How old an answer of a store may be.
+const STALENESS: Duration = Duration::from_secs(3);
+
+/// A place of keys that several gates share.
+trait Place {
+    /// `store = ...`, or nothing.
+    fn setting(&self) -> String;
+    /// What the variable `KEYS` holds.
+    fn url(&self) -> String {
+        String::new()
+    }
+    /// Runs a statement, as others do who write to the table.
+    fn sql(&self, sql: &str);
+    /// A list, as it is written in SQL.
+    fn list(&self, item: &str) -> String;
+}
+
+struct Sqlite(TempDir);
+
+impl Place for Sqlite {
+    fn setting(&self) -> String {
+        format!("store = {{ sqlite = \"{}\" }}", self.file().display())
+    }
+
+    fn sql(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.file()).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    fn list(&self, item: &str) -> String {
+        format!("'[\"{item}\"]'")
+    }
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.0.path().join("keys.db")
+    }
+}
+
+struct Database<'s>(&'s Postgres, &'static str, String);
+
+impl<'s> Database<'s> {
+    fn new(server: &'s Postgres, name: &'static str) -> Self {
+        Self(server, name, server.database(name))
+    }
+}
+
+impl Place for Database<'_> {
+    fn setting(&self) -> String {
+        "store = { postgres_env = \"KEYS\" }".into()
+    }
+
+    fn url(&self) -> String {
+        self.2.clone()
+    }
+
+    fn sql(&self, sql: &str) {
+        self.0.sql(self.1, sql).unwrap();
+    }
+
+    fn list(&self, item: &str) -> String {
+        format!("'{{{item}}}'")
+    }
+}
+
+/// A gate with this store, and a server behind it.
+async fn open(setting: &str, url: &str) -> (Tollgate, Server) {
+    let policy = format!(
+        "version = 1\n[api_keys]\n{setting}\n[failures]\nenabled = false\n\
+         [[limit]]\nname = \"each\"\nrate = \"1000/hour\"\nper = [\"client\"]\nplans.gold = {{ rate = \"5000/hour\" }}\n\
+         [[rule]]\nname = \"all\"\npath = \"/\"\nlimits = [\"each\"]\n\
+         [[rule]]\nname = \"writing\"\npath = \"/write\"\nscopes = [\"orders:write\"]\n"
+    );
+    let gate = Tollgate::builder().policy(policy).secret("KEYS", url.as_bytes().to_vec());
+    let gate = gate.build().await.unwrap();
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    (gate, serve(app, ManualClock::at(0)).await)
+}
+
+async fn with(place: &dyn Place) -> (Tollgate, Server) {
+    open(&place.setting(), &place.url()).await
+}
+
+async fn get(server: &Server, key: &str) -> Answer {
+    server.get("/", &[("x-api-key", key)]).await
+}
+
+/// The status, or the code of the denial.
+fn outcome(answer: &Answer) -> String {
+    if answer.status == 200 { "200".into() } else { answer.code() }
+}
+
+/// Asks until the outcome is as wanted; how long it took.
+async fn until(wanted: &str, most: Duration, server: &Server, path: &str, key: &str) -> Duration {
+    let start = Instant::now();
+    loop {
+        let last = outcome(&server.get(path, &[("x-api-key", key)]).await);
+        if last == wanted {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < most, "still {last} and not {wanted} after {most:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What holds for every store, in one process.
+async fn keys_can_be_handed_out(gate: &Tollgate, server: &Server) {
+    let keys = gate.keys();
+    let stranger = NewApiKey::generate("tg").unwrap();
+    assert_eq!(outcome(&get(server, stranger.reveal()).await), "api_key_unknown");
+
+    let issued = keys.issue("acme-1", "acme", |key| key.plan("gold")).await.unwrap();
+    let key = issued.key().reveal();
+    assert_eq!(outcome(&get(server, key).await), "200", "at the next request");
+    let taken = keys.issue("acme-1", "other", |key| key).await;
+    assert!(matches!(taken, Err(KeyStoreError::IdTaken { .. })), "{taken:?}");
+
+    // Another plan and other scopes need no new key.
+    assert_eq!(outcome(&server.get("/write", &[("x-api-key", key)]).await), "insufficient_scope");
+    let record = keys.find("acme-1").await.unwrap().unwrap();
+    let more = record.to_builder().scopes(["orders:write"]).plan(None).build().unwrap();
+    keys.update(more).await.unwrap();
+    assert_eq!(server.get("/write", &[("x-api-key", key)]).await.status, 200);
+
+    let next = keys.rotate("acme-1", Duration::ZERO).await.unwrap();
+    assert_eq!(next.record().id(), "acme-2");
+    assert_eq!(outcome(&get(server, next.key().reveal()).await), "200");
+    assert_eq!(outcome(&get(server, key).await), "api_key_expired");
+    keys.revoke("acme-2").await.unwrap();
+    assert_eq!(outcome(&get(server, next.key().reveal()).await), "api_key_revoked");
+    let listed = keys.list(None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|key| key.id()).collect::<Vec<_>>(), ["acme-1", "acme-2"]);
+}
+
+/// What holds for every store that others share: another gate, and who writes to its table.
+async fn what_others_do_counts_within_three_seconds(place: &dyn Place) {
+    let ((here, here_server), (_there, there)) = (with(place).await, with(place).await);
+    let issued = here.keys().issue("shared", "acme", |key| key).await.unwrap();
+    let key = issued.key().reveal();
+    assert_eq!(outcome(&get(&here_server, key).await), "200");
+    assert_eq!(outcome(&get(&there, key).await), "200", "the other has never heard of it");
+    here.keys().revoke("shared").await.unwrap();
+    assert_eq!(outcome(&get(&here_server, key).await), "api_key_revoked", "at once");
+    let took = until("api_key_revoked", STALENESS, &there, "/", key).await;
+    assert!(took <= STALENESS);
+
+    // By hand. That the key is nobody's is remembered for as long, and no longer.
+    let theirs = NewApiKey::generate("tg").unwrap();
+    let (key, digest) = (theirs.reveal(), theirs.digest());
+    assert_eq!(outcome(&get(&there, key).await), "api_key_unknown");
+    place.sql(&format!(
+        "INSERT INTO tollgate_api_keys (id, client, digest) VALUES ('theirs', 'acme', '{digest}')"
+    ));
+    until("200", STALENESS, &there, "/", key).await;
+    let scopes = place.list("orders:write");
+    place.sql(&format!("UPDATE tollgate_api_keys SET scopes = {scopes} WHERE client = 'acme'"));
+    until("200", STALENESS, &there, "/write", key).await;
+    place.sql("UPDATE tollgate_api_keys SET revoked = (1 = 1) WHERE id = 'theirs'");
+    until("api_key_revoked", STALENESS, &there, "/", key).await;
+    place.sql("DELETE FROM tollgate_api_keys WHERE id = 'theirs'");
+    until("api_key_unknown", STALENESS, &there, "/", key).await;
+
+    // What is not valid is no key, and does no harm to others.
+    let odd = NewApiKey::generate("tg").unwrap();
+    place.sql(&format!(
+        "INSERT INTO tollgate_api_keys (id, client, digest, scopes) VALUES ('odd', 'acme', '{}', {})",
+        odd.digest(),
+        place.list("orders read")
+    ));
+    assert_eq!(outcome(&get(&there, odd.reveal()).await), "api_key_unknown");
+    let listed = here.keys().list(None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|key| key.id()).collect::<Vec<_>>(), ["shared"]);
+    let status = serde_json::to_value(here.status()).unwrap().to_string();
+    assert!(!status.contains("hunter2"), "{status}");
+}
+
+#[tokio::test]
+async fn keys_in_memory_can_be_handed_out() {
+    let (gate, server) = open("", "").await;
+    keys_can_be_handed_out(&gate, &server).await;
+}
+
+#[tokio::test]
+async fn keys_in_sqlite_can_be_handed_out_and_shared() {
+    let place = Sqlite::new();
+    let (gate, server) = with(&place).await;
+    keys_can_be_handed_out(&gate, &server).await;
+    what_others_do_counts_within_three_seconds(&Sqlite::new()).await;
+}
+
+#[tokio::test]
+async fn keys_in_postgres_can_be_handed_out_and_shared() {
+    let postgres = Postgres::start();
+    let (gate, server) = with(&Database::new(&postgres, "alone")).await;
+    keys_can_be_handed_out(&gate, &server).await;
+    what_others_do_counts_within_three_seconds(&Database::new(&postgres, "shared")).await;
+}
+
+/// What holds while a store does not answer: who is known goes on, and nobody is told a lie.
+async fn others_are_told_to_wait(server: &Server, known: &str) {
+    assert_eq!(outcome(&get(server, known).await), "200", "it is known");
+    let stranger = NewApiKey::generate("tg").unwrap();
+    let start = Instant::now();
+    let answer = get(server, stranger.reveal()).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "key_source_unavailable".into()));
+    assert!(answer.line("retry-after").is_some());
+    assert!(!answer.text.contains("hunter2") && !answer.text.contains("127.0.0.1"), "{answer:?}");
+    // Far more than any deadline here, far less than for ever.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // Not only in the first moment, while what is in memory is still fresh.
+    tokio::time::sleep(STALENESS + Duration::from_millis(500)).await;
+    assert_eq!(outcome(&get(server, known).await), "200", "it goes on");
+}
+
+#[tokio::test]
+async fn while_postgres_is_killed_or_stalled_known_keys_go_on() {
+    let mut postgres = Postgres::start();
+    let place = Database::new(&postgres, "keys");
+    let (setting, url) = (place.setting(), place.url());
+    let (gate, server) = open(&setting, &url).await;
+    let issued = gate.keys().issue("known", "acme", |key| key).await.unwrap();
+    let known = issued.key().reveal();
+    assert_eq!(outcome(&get(&server, known).await), "200");
+
+    postgres.stall();
+    others_are_told_to_wait(&server, known).await;
+    let start = Instant::now();
+    let refused = gate.keys().issue("late", "acme", |key| key).await;
+    assert!(matches!(refused, Err(KeyStoreError::Unavailable(_))), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    postgres.go_on();
+    let stranger = NewApiKey::generate("tg").unwrap();
+    until("api_key_unknown", Duration::from_secs(30), &server, "/", stranger.reveal()).await;
+
+    postgres.kill();
+    others_are_told_to_wait(&server, known).await;
+
+    // A gate that starts meanwhile opens at once, and says what it cannot know.
+    let start = Instant::now();
+    let (later, later_server) = open(&setting, &url).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(outcome(&get(&later_server, known).await), "key_source_unavailable");
+
+    postgres.start_again();
+    until("200", Duration::from_secs(30), &later_server, "/", known).await;
+    until("api_key_unknown", Duration::from_secs(30), &server, "/", stranger.reveal()).await;
+
+    // What changes from then on is heard of as before.
+    later.keys().revoke("known").await.unwrap();
+    until("api_key_revoked", Duration::from_secs(10), &server, "/", known).await;
+}
+
+#[tokio::test]
+async fn while_the_file_of_sqlite_is_gone_known_keys_go_on() {
+    let place = Sqlite::new();
+    let (gate, server) = with(&place).await;
+    let issued = gate.keys().issue("known", "acme", |key| key).await.unwrap();
+    let known = issued.key().reveal();
+    assert_eq!(outcome(&get(&server, known).await), "200");
+    // Checkpointed, so that the file alone holds all.
+    place.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    let away = place.0.path().join("away");
+    std::fs::rename(place.file(), &away).unwrap();
+    others_are_told_to_wait(&server, known).await;
+    assert!(!Path::new(&place.file()).exists(), "no empty one takes its place");
+
+    // A restored file is another file.
+    std::fs::copy(&away, place.file()).unwrap();
+    let stranger = NewApiKey::generate("tg").unwrap();
+    until("api_key_unknown", Duration::from_secs(30), &server, "/", stranger.reveal()).await;
+    gate.keys().revoke("known").await.unwrap();
+    assert_eq!(outcome(&get(&server, known).await), "api_key_revoked");
+}
