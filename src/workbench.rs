@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -32,6 +33,7 @@ use crate::limit::{
 };
 use crate::reference::Api;
 use crate::time::{Clock, SystemClock};
+use crate::verify::key_store::KeyStore;
 use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
 use crate::{OpenError, Tollgate};
 
@@ -55,6 +57,16 @@ pub async fn open_to_look_at(policy: &Path) -> Result<Tollgate, OpenError> {
 /// As [`Tollgate::open`], but for secrets that the environment does not have.
 pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
     Tollgate::builder().policy_file(policy).for_documents().build().await
+}
+
+/// Opens the store of keys that a policy names; `None` where it names none, or its URL is not in the
+/// environment.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`], but for secrets that the environment does not have.
+pub fn open_key_store(policy: &Path) -> Result<Option<Arc<dyn KeyStore>>, OpenError> {
+    Tollgate::builder().policy_file(policy).open_key_store()
 }
 
 /// What client developers are handed, in this form: for the API of a gate, or for any.

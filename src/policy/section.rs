@@ -407,6 +407,7 @@ fn form(title: &str, name: &str) -> String {
     match title {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
         "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
+        "`store`" => "write `store = { sqlite = \"keys.db\" }`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
         "`any`" => "write `any = [{ scopes = [\"orders:read\"] }, { roles = [\"clerk\"] }]`".into(),
         "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),

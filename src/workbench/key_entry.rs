@@ -1,7 +1,5 @@
 //! What the `key` verbs know of a key.
 
-use serde_json::{Value, json};
-
 use super::unix_now;
 use crate::time::{Wall, rfc3339, unix_seconds};
 use crate::verify::key_store::{ApiKeyRecord, KeyDigest};
@@ -41,16 +39,6 @@ impl KeyEntry {
             Self { not_before: Some(from), .. } if *from > now => "not_yet_valid",
             _ => "valid",
         }
-    }
-
-    /// All but the digest, as JSON.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "id": self.id, "client": self.client, "scopes": self.scopes, "roles": self.roles,
-            "plan": self.plan, "not_before": self.not_before.map(rfc3339),
-            "expires": self.expires.map(rfc3339), "revoked": self.revoked,
-            "addresses": self.addresses, "state": self.state(),
-        })
     }
 
     /// The key as stores know it.

@@ -1,7 +1,9 @@
 //! Keys in a store: one suite for memory, SQLite and Postgres; and what happens while a server of
 //! Postgres, really started, is away.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -214,6 +216,136 @@ async fn keys_in_postgres_can_be_handed_out_and_shared() {
     let (gate, server) = with(&Database::new(&postgres, "alone")).await;
     keys_can_be_handed_out(&gate, &server).await;
     what_others_do_counts_within_three_seconds(&Database::new(&postgres, "shared")).await;
+}
+
+/// Two processes of their own, and the verbs of the command in a third.
+#[tokio::test]
+async fn the_verbs_work_on_the_store_that_processes_share() {
+    let postgres = Postgres::start();
+    let sqlite = Sqlite::new();
+    let database = Database::new(&postgres, "verbs");
+    let places: [&dyn Place; 2] = [&sqlite, &database];
+    for place in places {
+        let folder = TempDir::new().unwrap();
+        let policy = format!(
+            "version = 1\n[api_keys]\nprefix = \"acme\"\n{}\n[failures]\nenabled = false\n\
+             [[rule]]\nname = \"all\"\npath = \"/\"\n",
+            place.setting()
+        );
+        std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let key = |arguments: &[&str]| {
+            let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+                .arg("key")
+                .args(arguments)
+                .args(["--policy", "policy.toml"])
+                .env("KEYS", place.url())
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let (one, two) =
+            (Process::serve(folder.path(), place), Process::serve(folder.path(), place));
+        let new = ["new", "--store", "--client", "c", "--id", "a", "--expires", "90d"];
+        let (code, first, said) = key(&new);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(first.starts_with("acme_") && said.contains("the store ("), "{said}");
+        let first = first.trim();
+        for process in [&one, &two] {
+            assert_eq!(outcome(&get(&process.server, first).await), "200");
+        }
+        let (code, _, said) = key(&new);
+        assert!(code == Some(2) && said.contains("there is a key `a` already"), "{said}");
+
+        let (code, second, said) = key(&["rotate", "a", "--overlap", "0s"]);
+        assert_eq!(code, Some(0), "{said}");
+        let second = second.trim();
+        for process in [&one, &two] {
+            assert_eq!(outcome(&get(&process.server, second).await), "200");
+            until("api_key_expired", STALENESS, &process.server, "/", first).await;
+        }
+        assert_eq!(key(&["revoke", "a-2"]).0, Some(0));
+        for process in [&one, &two] {
+            until("api_key_revoked", STALENESS, &process.server, "/", second).await;
+        }
+        let (code, _, said) = key(&["rotate", "a-2"]);
+        assert!(code == Some(2) && said.contains("revoked"), "{said}");
+        let (code, _, said) = key(&["revoke", "b"]);
+        assert!(code == Some(2) && said.contains("there is no key `b`"), "{said}");
+
+        // A table is imported whole or not at all.
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let table = format!("id,client,digest\nb,c,{}\na,c,{}\n", digest("1"), digest("2"));
+        std::fs::write(folder.path().join("keys.csv"), &table).unwrap();
+        let (code, _, said) = key(&["import", "--csv", "keys.csv"]);
+        assert!(code == Some(1) && said.contains("id or digest of: a"), "{said}");
+        std::fs::write(folder.path().join("keys.csv"), table.replace("\na,", "\nd,")).unwrap();
+        assert_eq!(key(&["import", "--csv", "keys.csv"]).0, Some(0));
+        let (code, listed, said) = key(&["list", "--json"]);
+        assert_eq!(code, Some(0), "{said}");
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let states: Vec<_> = listed["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| {
+                format!("{} {}", key["id"].as_str().unwrap(), key["state"].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(states, ["a expired", "a-2 revoked", "b valid", "d valid"]);
+        assert!(!listed.to_string().contains("sha256"));
+    }
+
+    // Whoever has no store is told what to write, and an absent server is no riddle.
+    let folder = TempDir::new().unwrap();
+    let run = |policy: &str, url: &str| {
+        std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["key", "new", "--store", "--client", "c", "--policy", "policy.toml"])
+            .env("KEYS", url)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = run("version = 1\n[api_keys]\n", "");
+    assert!(said.contains("names no store of keys") && said.contains("sqlite = "), "{said}");
+    let policy = format!("version = 1\n[api_keys]\n{}\n", database.setting());
+    let said = run(&policy, "postgres://gate:hunter2@127.0.0.1:1/keys");
+    assert!(said.contains("does not answer") && !said.contains("hunter2"), "{said}");
+}
+
+/// `tollgate serve`, ended when it is dropped.
+struct Process {
+    process: Child,
+    server: Server,
+}
+
+impl Process {
+    fn serve(folder: &Path, place: &dyn Place) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["serve", "--policy", "policy.toml", "--listen", "127.0.0.1:0"])
+            .env("KEYS", place.url())
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().parse().unwrap();
+        Self { process, server: Server::at(address, ManualClock::at(0)) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// What holds while a store does not answer: who is known goes on, and nobody is told a lie.

@@ -16,9 +16,8 @@ pub(super) fn load_key_place(keys: &Section<'_>, sources: &Sources) -> Option<St
     let store = keys.section("store", "`store`")?;
     store.knows(&["sqlite", "postgres_env", "connections"]);
     // What looks like this may hold a password.
-    for raw in
-        ["postgres", "postgres_url", "url", "dsn"].into_iter().filter(|name| store.holds(name))
-    {
+    const RAW: [&str; 4] = ["postgres", "postgres_url", "url", "dsn"];
+    if let Some(raw) = RAW.into_iter().find(|name| store.holds(name)) {
         store.forget(raw);
         let hidden = store.place().span.clone();
         store.push(Fault::of(&store.key_place(raw), &PlaceFault::RawUrl).mask(hidden));

@@ -107,26 +107,23 @@ impl Postgres {
 
     /// Stops all of its processes where they are: connections stay, and nobody answers.
     pub(crate) fn stall(&self) {
-        self.signal("-STOP");
+        let Some(server) = &self.server else { return };
+        let server = server.id().to_string();
+        // The parent first: then there are no new ones.
+        signal("-STOP", &server);
+        is_stopped(&server);
+        for child in children(&server) {
+            signal("-STOP", &child);
+            is_stopped(&child);
+        }
     }
 
     /// Lets it go on after [`stall`](Self::stall).
     pub(crate) fn go_on(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
         let Some(server) = &self.server else { return };
         let server = server.id().to_string();
-        let children =
-            fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap();
-        let mut all: Vec<&str> = children.split_whitespace().collect();
-        // The parent first when it stops, and last when it goes on: it would notice.
-        let at = if signal == "-STOP" { 0 } else { all.len() };
-        all.insert(at, &server);
-        for process in all {
-            let _ = Command::new("kill").args([signal, process]).stderr(Stdio::null()).status();
-        }
+        children(&server).iter().for_each(|child| signal("-CONT", child));
+        signal("-CONT", &server);
     }
 
     fn data(&self) -> PathBuf {
@@ -153,6 +150,28 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.go_on();
         self.kill();
+    }
+}
+
+fn children(process: &str) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+/// One that has ended meanwhile needs none.
+fn signal(signal: &str, process: &str) {
+    let _ = Command::new("kill").args([signal, process]).stderr(Stdio::null()).status();
+}
+
+/// Waits until a process has stopped, or is no more.
+fn is_stopped(process: &str) {
+    loop {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return };
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if state.is_none_or(|state| matches!(state, 'T' | 'Z' | 'X')) {
+            return;
+        }
+        sleep(Duration::from_millis(5));
     }
 }
 

@@ -51,6 +51,11 @@ impl KeyDocument {
         self.toml.as_table().get("api_keys")?.get(name)?.as_str()
     }
 
+    /// Whether `[api_keys]` has a setting.
+    pub(super) fn has_setting(&self, name: &str) -> bool {
+        self.toml.as_table().get("api_keys").is_some_and(|section| section.get(name).is_some())
+    }
+
     /// The keys of both forms, in no promised order.
     pub(super) fn keys(&self) -> Vec<Held<'_>> {
         let root = self.toml.as_table();

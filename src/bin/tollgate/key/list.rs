@@ -24,14 +24,22 @@ impl List {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let places = self.keys.read()?;
         let mut entries = places.entries()?;
+        if let Some(store) = places.store()? {
+            entries.extend(store.entries()?);
+        }
         if let Some(client) = &self.client {
             entries.retain(|(entry, _)| entry.client == *client);
         }
         if self.json {
             let shown = |(entry, place): &(KeyEntry, String)| {
-                let mut shown = entry.to_json();
-                shown["in"] = place.as_str().into();
-                shown
+                let moment = |seconds: Option<u64>| seconds.map(moment_text);
+                json!({
+                    "id": entry.id, "client": entry.client, "scopes": entry.scopes,
+                    "roles": entry.roles, "plan": entry.plan,
+                    "not_before": moment(entry.not_before), "expires": moment(entry.expires),
+                    "revoked": entry.revoked, "addresses": entry.addresses,
+                    "state": entry.state(), "in": place,
+                })
             };
             let keys: Vec<Value> = entries.iter().map(shown).collect();
             say(format_args!("{:#}\n", json!({"keys": keys})))?;

@@ -1,7 +1,7 @@
-//! `tollgate key ...`: API keys in policies and key files.
+//! `tollgate key ...`: API keys in policies, key files and the stores that policies name.
 //!
 //! A verb reads the files, changes one, and writes it as a whole; comments, order and all that it
-//! does not concern stay as they were.
+//! does not concern stay as they were. What is in no file is looked for in the store.
 
 mod document;
 mod file;
@@ -11,6 +11,7 @@ mod new;
 mod places;
 mod revoke;
 mod rotate;
+mod store;
 
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ use crate::Failure;
 pub(crate) enum Key {
     /// Make a key: print it once, with the TOML to store
     New(new::New),
-    /// List the keys of a policy and its key file
+    /// List the keys of a policy, its key file and its store
     List(list::List),
     /// Take a key back
     Revoke(revoke::Revoke),

@@ -35,9 +35,12 @@ pub(crate) struct New {
     /// When it expires, from now, such as `90d`
     #[arg(long, value_parser = duration)]
     expires: Option<Duration>,
-    /// Append it to this policy or key file
+    /// Add it to this policy or key file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Put it into the store that the policy names
+    #[arg(long, conflicts_with = "write")]
+    store: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,16 +50,28 @@ impl New {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let target = self.write.as_deref().map(Open::new).transpose()?;
         let policy = self.policy(target.as_ref())?;
-        let key = policy.as_ref().unwrap_or(&Places { documents: Vec::new() }).generate()?;
+        let key = policy.as_ref().unwrap_or(&Places::default()).generate()?;
         let entry = self.entry(&key)?;
         let id = entry.id.as_str();
+        let mut place = target.as_ref().map(|target| target.document.path.display().to_string());
+        if self.store {
+            let policy = policy.as_ref().ok_or_else(|| {
+                Failure::Usage(
+                    "there is no policy that names a store\nhelp: say `--policy FILE`".into(),
+                )
+            })?;
+            let store = policy.required_store()?;
+            if policy.hold(id) {
+                return Err(taken(id));
+            }
+            store.insert(&entry)?;
+            place = Some(store.name());
+        }
         if let Some(target) = &target {
             let beside = policy.iter().filter(|places| places.have_file(&target.document.path));
             let ids = beside.flat_map(Places::ids);
             if target.document.find(id).is_some() || ids.into_iter().any(|known| known == id) {
-                return Err(Failure::Usage(format!(
-                    "there is a key `{id}` already\nhelp: choose another `--id`"
-                )));
+                return Err(taken(id));
             }
             target.replace(&target.document.with_added(std::slice::from_ref(&entry))?)?;
         }
@@ -68,11 +83,10 @@ impl New {
             say(format_args!("{shown:#}\n"))?;
         } else {
             say(format_args!("{}\n", key.reveal()))?;
-            match &target {
-                Some(target) => eprintln!(
-                    "{id} was added to {}. The key above is not shown again.",
-                    target.document.path.display()
-                ),
+            match place {
+                Some(place) => {
+                    eprintln!("{id} was added to {place}. The key above is not shown again.")
+                }
                 None => say(format_args!(
                     "\n# Store this; the key above is not shown again.\n{toml}\n"
                 ))?,
@@ -110,6 +124,10 @@ impl New {
         entry.record().map_err(Failure::Usage)?;
         Ok(entry)
     }
+}
+
+fn taken(id: &str) -> Failure {
+    Failure::Usage(format!("there is a key `{id}` already\nhelp: choose another `--id`"))
 }
 
 /// The client's name, and some digits that tell its keys apart.

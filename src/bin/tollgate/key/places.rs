@@ -7,6 +7,7 @@ use tollgate::NewApiKey;
 use tollgate::workbench::{KeyEntry, KeyFile, nearest};
 
 use super::document::{KeyDocument, Open};
+use super::store::Store;
 use crate::Failure;
 
 /// A policy or a key file, as the verbs are given it.
@@ -17,9 +18,12 @@ pub(super) struct Keys {
     path: PathBuf,
 }
 
-/// The documents that hold keys: a policy and its key file, or a key file alone.
+/// Where keys are: a policy and its key file, or a key file alone; and the store that a policy names.
+#[derive(Default)]
 pub(super) struct Places {
     pub(super) documents: Vec<KeyDocument>,
+    has_store: bool,
+    policy: PathBuf,
 }
 
 impl Keys {
@@ -34,6 +38,7 @@ impl Places {
         let file = first.setting("file").map(|name| {
             path.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
         });
+        let (has_store, policy) = (first.has_setting("store"), path.to_owned());
         let mut documents = vec![first];
         if let Some(file) = file {
             // The first key makes it.
@@ -42,7 +47,28 @@ impl Places {
                 _ => KeyDocument::read(&file)?,
             });
         }
-        Ok(Self { documents })
+        Ok(Self { documents, has_store, policy })
+    }
+
+    /// The store of the policy, where it names one.
+    pub(super) fn store(&self) -> Result<Option<Store>, Failure> {
+        if self.has_store { Store::open(&self.policy).map(Some) } else { Ok(None) }
+    }
+
+    /// The store of the policy, which has to name one.
+    pub(super) fn required_store(&self) -> Result<Store, Failure> {
+        self.store()?.ok_or_else(|| {
+            Failure::Usage(format!(
+                "`{}` names no store of keys\nhelp: write `store = {{ sqlite = \"keys.db\" }}` or \
+                 `store = {{ postgres_env = \"DATABASE_URL\" }}` in its [api_keys]",
+                self.policy.display()
+            ))
+        })
+    }
+
+    /// Whether a document holds this key.
+    pub(super) fn hold(&self, id: &str) -> bool {
+        self.documents.iter().any(|document| document.find(id).is_some())
     }
 
     /// The documents of the usual policy, where there is one.
@@ -77,29 +103,32 @@ impl Places {
     /// Opens the document that holds this key, to change it.
     pub(super) fn open(&self, id: &str) -> Result<Open, Failure> {
         let holds = |document: &&KeyDocument| document.find(id).is_some();
-        let unknown = || {
-            let help = match nearest(id, self.ids()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "`tollgate key list` lists the keys".to_owned(),
-            };
-            Failure::Usage(format!("there is no key `{}`\nhelp: {help}", id.escape_debug()))
-        };
+        let unknown = || self.unknown(id);
         let path = &self.documents.iter().find(holds).ok_or_else(unknown)?.path;
         // Somebody may have removed it since.
         Some(Open::new(path)?).filter(|open| holds(&&open.document)).ok_or_else(unknown)
     }
 
-    /// The ids of all keys.
+    /// What is said of a key that is nowhere.
+    pub(super) fn unknown(&self, id: &str) -> Failure {
+        let help = match nearest(id, self.ids()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "`tollgate key list` lists the keys".to_owned(),
+        };
+        Failure::Usage(format!("there is no key `{}`\nhelp: {help}", id.escape_debug()))
+    }
+
+    /// The ids of all keys of documents.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.documents.iter().flat_map(KeyDocument::keys).filter_map(|key| key.id())
     }
 
-    /// The digests of all keys.
+    /// The digests of all keys of documents.
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         self.documents.iter().flat_map(KeyDocument::keys).filter_map(|key| key.digest())
     }
 
-    /// Every key with the file that it is in.
+    /// Every key of documents with the file that it is in.
     pub(super) fn entries(&self) -> Result<Vec<(KeyEntry, String)>, Failure> {
         let entries = self.documents.iter().map(|document| {
             let read = |entry: KeyEntry| (entry, document.path.display().to_string());

@@ -15,7 +15,16 @@ pub(crate) struct Revoke {
 
 impl Revoke {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let open = self.keys.read()?.open(&self.id)?;
+        let places = self.keys.read()?;
+        if !places.hold(&self.id)
+            && let Some(store) = places.store()?
+            && store.find(&self.id)?.is_some()
+        {
+            store.revoke(&self.id)?;
+            eprintln!("{} was revoked in {}: gates refuse it within 3 s.", self.id, store.name());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let open = places.open(&self.id)?;
         let document = &open.document;
         let place = document.path.display();
         if document.find(&self.id).is_some_and(|key| key.is_revoked()) {

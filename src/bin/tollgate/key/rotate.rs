@@ -8,6 +8,7 @@ use tollgate::NewApiKey;
 use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text};
 
 use super::places::{Keys, Places};
+use super::store::Store;
 use crate::{Failure, say};
 
 #[derive(clap::Args)]
@@ -33,15 +34,28 @@ pub(crate) struct Rotate {
 impl Rotate {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let places = self.keys.read()?;
-        let open = places.open(&self.id)?;
-        let document = &open.document;
-        let old = document.entry(&self.id)?;
         let key = places.generate()?;
-        let new = self.replacement(&old, &places, &key)?;
-        let ends = end_of(&old, self.overlap);
-        let added = document.with_added(std::slice::from_ref(&new))?;
-        let changed = document.again(&added)?.with_set(&self.id, "expires", &moment_text(ends))?;
-        open.replace(&changed)?;
+        let (old, new, ends, place) = match self.stored(&places)? {
+            Some((store, old)) => {
+                let is_taken = |id: &str| Ok(places.hold(id) || store.find(id)?.is_some());
+                let new = self.replacement(&old, is_taken, &key)?;
+                let ends = end_of(&old, self.overlap);
+                store.replace(&self.id, &new, ends)?;
+                (old, new, ends, store.name())
+            }
+            None => {
+                let open = places.open(&self.id)?;
+                let document = &open.document;
+                let old = document.entry(&self.id)?;
+                let is_taken = |id: &str| Ok(places.hold(id) || document.find(id).is_some());
+                let new = self.replacement(&old, is_taken, &key)?;
+                let ends = end_of(&old, self.overlap);
+                let added = document.with_added(std::slice::from_ref(&new))?;
+                let ending = moment_text(ends);
+                open.replace(&document.again(&added)?.with_set(&self.id, "expires", &ending)?)?;
+                (old, new, ends, document.path.display().to_string())
+            }
+        };
         if self.json {
             let shown = json!({
                 "key": key.reveal(), "id": new.id, "digest": new.digest,
@@ -51,9 +65,8 @@ impl Rotate {
         } else {
             say(format_args!("{}\n", key.reveal()))?;
             eprintln!(
-                "{} was added to {}. The key above is not shown again.\n{} is valid until {}.",
+                "{} was added to {place}. The key above is not shown again.\n{} is valid until {}.",
                 new.id,
-                document.path.display(),
                 old.id,
                 moment_text(ends)
             );
@@ -61,11 +74,21 @@ impl Rotate {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The key in the store of the policy, where no file has it.
+    fn stored(&self, places: &Places) -> Result<Option<(Store, KeyEntry)>, Failure> {
+        if places.hold(&self.id) {
+            return Ok(None);
+        }
+        let Some(store) = places.store()? else { return Ok(None) };
+        let found = store.find(&self.id)?;
+        Ok(found.map(|record| (store, KeyEntry::from(&record))))
+    }
+
     /// The new key, with the terms of the old one.
     fn replacement(
         &self,
         old: &KeyEntry,
-        places: &Places,
+        is_taken: impl Fn(&str) -> Result<bool, Failure>,
         key: &NewApiKey,
     ) -> Result<KeyEntry, Failure> {
         let refused = |why: &str, help: &str| Err(Failure::Usage(format!("{why}\nhelp: {help}")));
@@ -83,14 +106,14 @@ impl Rotate {
             );
         }
         let id = match &self.new_id {
-            Some(id) if places.ids().any(|known| known == id) => {
+            Some(id) if is_taken(id)? => {
                 return refused(
                     &format!("there is a key `{id}` already"),
                     "choose another `--new-id`",
                 );
             }
             Some(id) => id.clone(),
-            None => next_id(&old.id, |id| places.ids().any(|known| known == id)),
+            None => next_id(&old.id, is_taken)?,
         };
         let digest = key.digest().to_owned();
         let new = KeyEntry { id, digest, expires, ..old.clone() };
@@ -106,26 +129,31 @@ fn end_of(old: &KeyEntry, overlap: Duration) -> u64 {
 }
 
 /// `billing`, `billing-2`, `billing-3`. A year at the end counts as a part of the name.
-fn next_id(old: &str, is_taken: impl Fn(&str) -> bool) -> String {
+fn next_id(old: &str, is_taken: impl Fn(&str) -> Result<bool, Failure>) -> Result<String, Failure> {
     let numbered = old.rsplit_once('-').and_then(|(name, number)| {
         let is_count = number.len() < 4 && !number.starts_with('0');
         let number: u64 = number.parse().ok().filter(|number| is_count && *number > 1)?;
         Some((name, number))
     });
-    let (name, number) = numbered.unwrap_or((old, 1));
-    (number + 1..)
-        .map(|number| format!("{name}-{number}"))
-        .find(|id| !is_taken(id))
-        .unwrap_or_default()
+    let (name, mut number) = numbered.unwrap_or((old, 1));
+    loop {
+        number += 1;
+        let id = format!("{name}-{number}");
+        if !is_taken(&id)? {
+            return Ok(id);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn ids_count_on_and_years_are_names() {
-        let free = |_: &str| false;
+        let next_id = |old: &str, free: u64| {
+            let is_taken =
+                |id: &str| Ok(id.rsplit('-').next().is_some_and(|n| n < free.to_string().as_str()));
+            super::next_id(old, is_taken).unwrap_or_default()
+        };
         for (old, new) in [
             ("billing", "billing-2"),
             ("billing-2", "billing-3"),
@@ -135,8 +163,8 @@ mod tests {
             ("billing-07", "billing-07-2"),
             ("billing-x", "billing-x-2"),
         ] {
-            assert_eq!(next_id(old, free), new);
+            assert_eq!(next_id(old, 0), new);
         }
-        assert_eq!(next_id("a", |id| id != "a-5"), "a-5");
+        assert_eq!(next_id("a", 5), "a-5");
     }
 }

@@ -143,7 +143,7 @@ async fn look_on(
         seen = next;
         changes.complete_until(now);
         looks = looks.wrapping_add(1);
-        if looks % LOOKS_PER_CLEARING == 0 {
+        if looks.is_multiple_of(LOOKS_PER_CLEARING) {
             // Without the rights to do it, somebody else does.
             let old = "DELETE FROM tollgate_key_changes WHERE at < now() - interval '1 day'";
             let _ = timeout(DEADLINE, client.batch_execute(old)).await.map_err(late)?;

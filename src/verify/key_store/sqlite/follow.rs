@@ -39,7 +39,7 @@ pub(super) async fn follow(connections: Arc<Connections>, changes: KeyChanges) {
                 tokio::time::sleep(PAUSE).await;
                 let now = changes.now();
                 let next = |connections: Arc<Connections>| again(&connections, look);
-                match blocking(connections.clone(), move |known| next(known)).await {
+                match blocking(connections.clone(), next).await {
                     Ok(found) => look = found,
                     Err(_) => break,
                 }
@@ -63,13 +63,9 @@ fn tell(seen: &Seen, changes: &KeyChanges) {
     match seen {
         Seen::Nothing => {}
         Seen::Changed(digests) => {
-            for digest in digests {
-                match digest.parse() {
-                    Ok(digest) => changes.changed(digest),
-                    // Nobody can present a key with it.
-                    Err(_) => {}
-                }
-            }
+            // Nobody can present a key with a digest that is none.
+            let digests = digests.iter().filter_map(|digest| digest.parse().ok());
+            digests.for_each(|digest| changes.changed(digest));
         }
         Seen::Anything => changes.all_changed(),
     }
