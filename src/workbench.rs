@@ -70,6 +70,7 @@ pub fn open_key_store(policy: &Path) -> Result<Option<Arc<dyn KeyStore>>, OpenEr
 }
 
 /// What client developers are handed, in this form: for the API of a gate, or for any.
+#[must_use]
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).write(format),
@@ -78,6 +79,7 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
 }
 
 /// The whole catalogue as files that link to each other: names and contents.
+#[must_use]
 pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).site(),
@@ -116,6 +118,7 @@ impl BucketName for Named<'_> {
 impl Buckets {
     /// Buckets that gain a token in each `period` and hold `burst`, at most `max_buckets` of
     /// them. `None` where these numbers make no quota.
+    #[must_use]
     pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
@@ -168,6 +171,7 @@ pub fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
 }
 
 /// The moment `after` now, in Unix seconds.
+#[must_use]
 pub fn moment_after(after: Duration) -> u64 {
     unix_now().saturating_add(after.as_secs())
 }

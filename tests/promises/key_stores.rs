@@ -1,18 +1,24 @@
 //! Keys in a store: one suite for memory, SQLite and Postgres; and what happens while a server of
 //! Postgres, really started, is away.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use http::Request;
 use tempfile::TempDir;
 use tollgate::keys::KeyStoreError;
 use tollgate::{ManualClock, NewApiKey, Tollgate};
+use tower::ServiceExt as _;
 
 use super::support::postgres::Postgres;
-use super::support::{Answer, Server, serve};
+use super::support::{Answer, Server, root, serve};
 
 /// How old an answer of a store may be.
 const STALENESS: Duration = Duration::from_secs(3);
@@ -403,6 +409,49 @@ async fn while_postgres_is_killed_or_stalled_known_keys_go_on() {
 }
 
 #[tokio::test]
+async fn a_connection_is_protected_as_the_url_says() {
+    let mut postgres = Postgres::start();
+    postgres.database("keys");
+    let port = postgres.port;
+    let write = async |host: &str, query: &str, id: &str| {
+        let url = format!("postgres://gate:hunter2@{host}:{port}/keys?{query}");
+        let (gate, _server) = open("store = { postgres_env = \"KEYS\" }", &url).await;
+        let issued = gate.keys().issue(id, "acme", |key| key).await;
+        issued.map(drop).map_err(|error| match error {
+            KeyStoreError::Unavailable(cause) => cause.to_string(),
+            other => panic!("{other}"),
+        })
+    };
+    assert_eq!(write("127.0.0.1", "", "plain").await, Ok(()));
+    let none = write("127.0.0.1", "sslmode=require", "none").await.unwrap_err();
+    assert!(none.contains("TLS"), "{none}");
+
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+    let ca = postgres.start_again_with_tls(&certificate, &key);
+    let ca = format!("sslrootcert={}", ca.display());
+    for (host, query, id) in [
+        ("127.0.0.1", "sslmode=disable", "off"),
+        ("127.0.0.1", "", "offered"),
+        ("localhost", ca.as_str(), "file"),
+        ("localhost", &format!("sslmode=verify-full&{ca}"), "full"),
+    ] {
+        assert_eq!(write(host, query, id).await, Ok(()), "{host} {query}");
+    }
+    for (host, query) in [
+        ("localhost", "sslmode=require"),
+        ("127.0.0.1", &*format!("sslmode=require&{ca}")),
+        ("127.0.0.1", &*format!("sslmode=verify-ca&{ca}")),
+    ] {
+        let refused = write(host, query, "never").await.unwrap_err();
+        assert!(refused.contains("certificate"), "{host} {query}: {refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
+    let ids = postgres.sql("keys", "SELECT string_agg(id, ' ' ORDER BY id) FROM tollgate_api_keys");
+    assert_eq!(ids.unwrap(), "file full off offered plain");
+}
+
+#[tokio::test]
 async fn while_the_file_of_sqlite_is_gone_known_keys_go_on() {
     let place = Sqlite::new();
     let (gate, server) = with(&place).await;
@@ -422,4 +471,104 @@ async fn while_the_file_of_sqlite_is_gone_known_keys_go_on() {
     until("api_key_unknown", Duration::from_secs(30), &server, "/", stranger.reveal()).await;
     gate.keys().revoke("known").await.unwrap();
     assert_eq!(outcome(&get(&server, known).await), "api_key_revoked");
+}
+
+#[test]
+fn the_page_holds_the_tables_as_they_are_created() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let page = read("docs/key-stores.md");
+    for store in ["sqlite", "postgres"] {
+        assert!(
+            page.contains(&read(&format!("src/verify/key_store/{store}/schema.sql"))),
+            "{store}"
+        );
+    }
+}
+
+/// On demand, with its numbers: a million keys whose check digits are right, each from an address of its
+/// own, so that no address has to wait.
+///
+/// ```text
+/// cargo test --all-features --test promises -- --ignored --nocapture a_flood_of_unknown_keys
+/// ```
+#[ignore = "it takes minutes"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_unknown_keys_costs_postgres_a_bounded_number_of_queries() {
+    const MOST_PER_SECOND: u64 = 1000;
+    let postgres = Postgres::start();
+    let place = Database::new(&postgres, "flood");
+    let policy = format!(
+        "version = 1\n[api_keys]\n{}\n[[rule]]\nname = \"all\"\npath = \"/\"\n",
+        place.setting()
+    );
+    let gate = Tollgate::builder().policy(policy).secret("KEYS", place.url().into_bytes());
+    let gate = gate.build().await.unwrap();
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let send = async |app: &Router, key: &str, address: u64| {
+        let mut request = Request::new(axum::body::Body::empty());
+        request.headers_mut().insert("x-api-key", key.parse().unwrap());
+        let address = Ipv6Addr::from(u128::from(address) << 64 | 1);
+        let peer = SocketAddr::from((address, 1));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        app.clone().oneshot(request).await.unwrap().status().as_u16()
+    };
+    let mut good = Vec::new();
+    for number in 0..20 {
+        let issued = gate.keys().issue(format!("good-{number}"), "acme", |key| key).await.unwrap();
+        good.push(issued.key().reveal().to_owned());
+    }
+    // By the server's own count: every look-up is a transaction.
+    let queries = || {
+        let sql = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'flood'";
+        postgres.sql("postgres", sql).unwrap().parse::<u64>().unwrap()
+    };
+    let all: u64 = std::env::var("FLOOD").map_or(1_000_000, |count| count.parse().unwrap());
+    let (before, start) = (queries(), Instant::now());
+    let next = Arc::new(AtomicU64::new(1));
+    let tasks: Vec<_> = (0..64)
+        .map(|_| {
+            let (app, next) = (app.clone(), next.clone());
+            tokio::spawn(async move {
+                let mut answers = BTreeMap::<u16, u64>::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > all {
+                        return answers;
+                    }
+                    let key = NewApiKey::generate("tg").unwrap();
+                    *answers.entry(send(&app, key.reveal(), number).await).or_default() += 1;
+                }
+            })
+        })
+        .collect();
+    let (mut served, mut slowest) = (0_u64, Duration::ZERO);
+    while next.load(Ordering::Relaxed) <= all {
+        for key in &good {
+            let asked = Instant::now();
+            assert_eq!(send(&app, key, u64::MAX).await, 200, "a good key");
+            slowest = slowest.max(asked.elapsed());
+            served += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answers = BTreeMap::<u16, u64>::new();
+    for task in tasks {
+        for (status, count) in task.await.unwrap() {
+            *answers.entry(status).or_default() += count;
+        }
+    }
+    let took = start.elapsed();
+    // The server counts with a delay.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = queries() - before;
+    let per_second = asked as f64 / took.as_secs_f64();
+    println!(
+        "{all} unknown keys in {:.1} s: {asked} queries, {per_second:.0} a second; answers by status: {answers:?}; \
+         {served} requests with good keys, all 200, the slowest in {slowest:?}",
+        took.as_secs_f64()
+    );
+    // What is saved up in a second, the looks for changes, and the questions of this test come on top.
+    let seconds = took.as_secs() + 4;
+    assert!(asked <= MOST_PER_SECOND * seconds + 10 * seconds, "{asked} in {seconds} s");
+    assert_eq!(answers.get(&200), None);
 }

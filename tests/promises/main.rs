@@ -38,6 +38,7 @@ mod remedies;
 mod remote_keys;
 mod retry;
 mod rules;
+mod runtime_keys;
 mod schema;
 mod support;
 mod test_util;

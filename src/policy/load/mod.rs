@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod needs;
 mod paths;
+mod redis_address;
 #[cfg(not(feature = "redis"))]
 #[path = "no_redis.rs"]
 mod redis_url;

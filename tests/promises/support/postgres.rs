@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -41,8 +41,16 @@ impl Postgres {
         let start = Instant::now();
         loop {
             let log = fs::File::create(self.folder.path().join("log")).unwrap();
-            let mut server = self
-                .command("postgres")
+            let mut command = self.command("postgres");
+            if self.tls("key.pem").exists() {
+                for (setting, file) in
+                    [("ssl_cert_file", "certificate.pem"), ("ssl_key_file", "key.pem")]
+                {
+                    command.arg("-c").arg(format!("{setting}={}", self.tls(file).display()));
+                }
+                command.args(["-c", "ssl=on"]);
+            }
+            let mut server = command
                 .arg("-D")
                 .arg(self.data())
                 .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
@@ -66,6 +74,25 @@ impl Postgres {
                 sleep(Duration::from_millis(50));
             }
         }
+    }
+
+    /// Starts it again with TLS, by this certificate and its key; the path of the certificate.
+    pub(crate) fn start_again_with_tls(&mut self, certificate: &str, key: &str) -> PathBuf {
+        self.kill();
+        let path = self.tls("certificate.pem");
+        for (path, text) in [(&path, certificate), (&self.tls("key.pem"), key)] {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((user, group)) = other_user() {
+                chown(path, Some(user), Some(group)).unwrap();
+            }
+        }
+        self.start_again();
+        path
+    }
+
+    fn tls(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// A new database, and its URL.
