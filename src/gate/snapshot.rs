@@ -105,7 +105,7 @@ pub(crate) struct Voice {
 impl Snapshot {
     /// Puts a policy in force. Buckets that were there before are kept.
     pub(crate) fn new(
-        policy: Policy,
+        mut policy: Policy,
         registry: Registry,
         warnings: Vec<Fault>,
         lasting: &Lasting,
@@ -113,6 +113,7 @@ impl Snapshot {
         let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
             lasting.clone();
         let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
+        policy.looks_keys_up |= keys.may_fail();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(

@@ -66,6 +66,8 @@ pub(crate) struct Policy {
     pub(crate) keys: KeyTable,
     /// The store of further keys, where the policy names one.
     pub(crate) key_place: Option<StorePlace>,
+    /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
+    pub(crate) looks_keys_up: bool,
     /// How keys are remembered that the policy does not hold.
     pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,

@@ -10,6 +10,7 @@ use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
     read_file, report_syntax,
 };
+use super::key_cache::load_key_cache;
 use super::key_place::load_key_place;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::Fault;
@@ -103,8 +104,9 @@ pub(super) fn load_keys(
     }
     let has_store = section.holds("store");
     let place = load_key_place(&section, sources);
+    let cache = load_key_cache(&section);
     section.finish();
-    Keys { place, ..loaded.into_keys(credential, has_store) }
+    Keys { place, cache, ..loaded.into_keys(credential, has_store) }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.

@@ -6,6 +6,7 @@ mod checks;
 mod claims;
 mod issuer_keys;
 mod issuers;
+mod key_cache;
 mod key_place;
 mod keys;
 mod limits;
@@ -162,6 +163,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        looks_keys_up: keys.has_store,
         key_place: keys.place,
         key_cache: keys.cache,
         issuers,

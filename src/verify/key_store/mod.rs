@@ -19,6 +19,8 @@ mod held;
 #[cfg(test)]
 pub(crate) mod laws;
 mod look_ups;
+#[cfg(test)]
+mod look_ups_tests;
 mod memory;
 mod place;
 #[cfg(feature = "postgres")]

@@ -121,6 +121,11 @@ impl RuntimeKeys {
         }
     }
 
+    /// Whether keys are looked up in a source that may not answer.
+    pub(crate) fn may_fail(&self) -> bool {
+        matches!(self, Self::LookUps { .. })
+    }
+
     /// Where keys are changed.
     ///
     /// # Errors
