@@ -51,6 +51,8 @@
 //! | --- | --- | --- |
 //! | `reference` | yes | what client developers are handed: `Tollgate::catalogue` and `openapi::apply` |
 //! | `cli` | no | the `tollgate` command: `cargo install tollgate --features cli` |
+//! | `sqlite` | no | API keys in a file of SQLite, which is built in: `[api_keys] store = { sqlite = "keys.db" }` |
+//! | `postgres` | no | API keys in Postgres: `[api_keys] store = { postgres_env = "DATABASE_URL" }` |
 //! | `test-util` | no | [`test_util`]: callers and admissions without a gate, for `[dev-dependencies]` |
 //! | `client` | no | `tollgate::client`: the crate `tollgate-client`, which programs that call an API depend on alone |
 //!

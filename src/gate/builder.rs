@@ -186,6 +186,15 @@ impl TollgateBuilder {
         Ok(Tollgate(gate))
     }
 
+    /// Opens the store of keys that the policy names, and no gate; `None` where it names none, or its
+    /// URL is not in the environment. Other secrets are not needed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_key_store(self) -> Result<Option<Arc<dyn KeyStore>>, OpenError> {
+        let origin = Origin { fetches: true, ..self.origin_without_secrets() };
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        Ok(loaded.policy.key_place.map(|place| place.open()))
+    }
+
     /// Reads and checks the policy without the environment: a secret that is not set is no fault.
     /// Opens no gate. For checks where no secrets are, such as in continuous integration.
     ///
@@ -211,15 +220,18 @@ impl TollgateBuilder {
 
     /// Reads and checks the policy; secrets that the environment lacks are no fault.
     pub(crate) fn load_without_secrets(self) -> Result<Loaded, OpenError> {
-        let origin = Origin {
+        self.origin_without_secrets().open().map_err(|(error, _)| error)
+    }
+
+    fn origin_without_secrets(self) -> Origin {
+        Origin {
             place: self.source,
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: true,
             fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-        };
-        origin.open().map_err(|(error, _)| error)
+        }
     }
 }
 

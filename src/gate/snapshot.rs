@@ -112,7 +112,7 @@ impl Snapshot {
     ) -> Self {
         let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
             lasting.clone();
-        let keys = lasting.runtime_keys.adopt(&policy.key_cache, &clock);
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
         policy.looks_keys_up |= keys.may_fail();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {

@@ -30,7 +30,7 @@ mod worst_case;
 
 pub use fault::Fault;
 pub(crate) use faults::Faults;
-pub(crate) use load::load;
+pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_scope};
 pub(crate) use needs::Needs;
 pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;
@@ -45,7 +45,7 @@ pub(crate) use rule::{
 pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
-pub(crate) use suggest::suggest;
+pub(crate) use suggest::{nearest, suggest};
 #[cfg_attr(not(feature = "cli"), allow(unused_imports))]
 pub use worst_case::{Away, WorstCase};
 
@@ -55,7 +55,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
-use crate::verify::key_store::KeyCacheSettings;
+use crate::verify::key_store::{KeyCacheSettings, StorePlace};
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -67,6 +67,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// The store of further keys, where the policy names one.
+    pub(crate) key_place: Option<StorePlace>,
     /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
     pub(crate) looks_keys_up: bool,
     /// How keys are remembered that the policy does not hold.

@@ -343,7 +343,7 @@ impl<'a> Section<'a> {
         let asked = self.asked.borrow();
         // Here a raw secret may have been put where a digest or a name belongs.
         let holds_secrets =
-            ["[[api_keys.key]]", "[[key]]", "keys", "[api_keys]"].contains(&self.name);
+            ["[[api_keys.key]]", "[[key]]", "keys", "[api_keys]", "`store`"].contains(&self.name);
         for (key, value) in self.entries() {
             if asked.contains(&key.value) || self.forgotten.borrow().contains(&key.value) {
                 continue;
@@ -407,6 +407,7 @@ fn form(title: &str, name: &str) -> String {
     match title {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
         "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
+        "`store`" => "write `store = { sqlite = \"keys.db\" }`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
         "`any`" => "write `any = [{ scopes = [\"orders:read\"] }, { roles = [\"clerk\"] }]`".into(),
         "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),

@@ -21,6 +21,8 @@ mod extractors;
 mod failures;
 mod faults;
 mod issuers;
+mod key_files;
+mod key_stores;
 mod known_limits;
 mod limits;
 mod log;

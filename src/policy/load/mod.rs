@@ -8,6 +8,7 @@ mod codes;
 mod issuer_keys;
 mod issuers;
 mod key_cache;
+mod key_place;
 mod keys;
 mod limits;
 mod needs;
@@ -33,9 +34,9 @@ use toml::de::DeTable;
 use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_cidr, parse_header,
-    report_syntax,
+    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_header, report_syntax,
 };
+pub(crate) use checks::{check_name, check_word, parse_cidr, parse_scope};
 use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
@@ -168,6 +169,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         takes_keys,
         keys: keys.table,
         looks_keys_up: keys.has_store,
+        key_place: keys.place,
         key_cache: keys.cache,
         issuers,
         tokens,
