@@ -19,13 +19,16 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
+use crate::time::Wall;
+use crate::verify::{Accepts, FoundKey, KeyError, Revocations, Revoked, TokenCache, TokenError};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
     pub(crate) tokens: &'s TokenCache,
+    /// What the application has revoked.
+    pub(crate) revocations: &'s Revocations,
     pub(crate) store: &'s MemoryStore,
     /// The tables of the policy's limits in the store.
     pub(crate) tables: &'s Tables,
@@ -192,7 +195,7 @@ impl Judge<'_> {
         issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
-        let moment = &attempts.ask.moment;
+        let (moment, revoked) = (&attempts.ask.moment, self.revoked());
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
             let found = keys.find(key);
@@ -200,7 +203,9 @@ impl Judge<'_> {
                 attempts.check_guess(found.as_ref())?;
             }
             let now = || moment.wall();
-            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+            found
+                .and_then(|found| found.prove(attempts.address, revoked, now))
+                .map_err(Refused::from)
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -212,7 +217,10 @@ impl Judge<'_> {
                     self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
-            Ok::<_, Refused>(proven.principal)
+            if revoked.has_token(&proven.proven) {
+                return Err(TokenError::Revoked(proven.proven).into());
+            }
+            Ok::<_, Refused>(proven.into_principal())
         };
         match credential {
             Credential::ApiKey(text) => key(text),
@@ -223,6 +231,29 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// All that is revoked now.
+    fn revoked(&self) -> Revoked<'_> {
+        Revoked { listed: &self.policy.revoked, told: self.revocations }
+    }
+
+    /// Whether a caller that was proven before still is, and until when: by its credential alone, for
+    /// streams that stay open. `None` where that has no end.
+    pub(crate) fn still_proven(
+        &self,
+        caller: &Principal,
+        now: Wall,
+    ) -> Result<Option<Wall>, Refused> {
+        let mut end = None;
+        if let Some(key) = caller.key() {
+            end = self.policy.keys.still_proven(key, self.revoked(), now)?;
+        }
+        if let Some(token) = caller.token() {
+            let of_token = self.policy.issuers.still_proven(token, self.revoked(), now)?;
+            end = Some(end.map_or(of_token, |end: Wall| end.min(of_token)));
+        }
+        Ok(end)
     }
 
     /// At a public rule: an address that failed too often waits.
@@ -363,6 +394,7 @@ mod tests {
         store: MemoryStore,
         tables: Tables,
         failures: Failures,
+        revocations: Revocations,
         clock: ManualClock,
         key: String,
     }
@@ -386,7 +418,8 @@ mod tests {
             let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
             let (tokens, clock) =
                 (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
-            Self { policy, tokens, store, tables, failures, clock, key: key.reveal().to_owned() }
+            let (revocations, key) = (Revocations::new(), key.reveal().to_owned());
+            Self { policy, tokens, store, tables, failures, revocations, clock, key }
         }
 
         fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -397,6 +430,7 @@ mod tests {
             let judge = Judge {
                 policy: &self.policy,
                 tokens: &self.tokens,
+                revocations: &self.revocations,
                 store: &self.store,
                 tables: &self.tables,
                 failures: Some(&self.failures),

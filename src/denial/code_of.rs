@@ -44,6 +44,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::ProofRequired(_) => Code::TokenProofRequired,
             TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
             TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
+            TokenError::Revoked(_) => Code::TokenRevoked,
         },
         Refused::Permit(refusal) => match refusal {
             Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,

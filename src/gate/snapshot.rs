@@ -9,16 +9,18 @@ use http::Response;
 use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
+use super::ends::Ends;
 use super::observe::{Observer, Request};
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
-use crate::decision::{Caller, Decision, Judge, Trace};
+use crate::decision::{Caller, Decision, Judge, Refused, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
-use crate::time::Clock;
-use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
+use crate::principal::Principal;
+use crate::time::{Clock, Wall};
+use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
@@ -26,6 +28,7 @@ pub(crate) struct Snapshot {
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
     tokens: Arc<TokenCache>,
+    revocations: Revocations,
     _counted: Counted,
 }
 
@@ -59,6 +62,12 @@ pub(crate) struct Lasting {
     /// Whether the handbook is served.
     pub(super) served: Served,
     keys: LastingRemoteKeys,
+    /// What the application has revoked.
+    pub(super) revocations: Revocations,
+    /// Streams that wait for the end of their credential.
+    pub(super) ends: Arc<Ends>,
+    /// Whether bodies of responses end with the credential.
+    pub(super) ends_bodies: bool,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -67,7 +76,28 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        Self { store, failures, tokens, served, keys, snapshots, clock, observer }
+        let revocations = Revocations::new();
+        let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
+        Self {
+            store,
+            failures,
+            tokens,
+            served,
+            keys,
+            revocations,
+            ends,
+            ends_bodies: false,
+            snapshots,
+            clock,
+            observer,
+        }
+    }
+
+    /// With a set of revocations that the application made.
+    pub(super) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.ends = Arc::new(Ends::new(self.clock.clone(), revocations.clone()));
+        self.revocations = revocations;
+        self
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -87,6 +117,8 @@ pub(crate) struct Voice {
     /// The tables of the policy's limits in the store.
     pub(super) tables: Tables,
     failures: Option<Failures>,
+    pub(super) ends: Arc<Ends>,
+    pub(super) ends_bodies: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
@@ -99,8 +131,9 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
+        let Lasting { store, failures, tokens, served, revocations, snapshots, .. } =
             lasting.clone();
+        let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -123,6 +156,8 @@ impl Snapshot {
             store,
             tables,
             failures,
+            ends,
+            ends_bodies,
             clock,
             observer,
         };
@@ -131,6 +166,7 @@ impl Snapshot {
             warnings: warnings.into(),
             voice: Arc::new(voice),
             tokens,
+            revocations,
             _counted: snapshots.one(),
         }
     }
@@ -152,14 +188,27 @@ impl Snapshot {
 
     /// Decides about a request. Nobody is told of it.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
-        let judge = Judge {
+        self.as_judge().decide(ask, trace)
+    }
+
+    /// Whether a caller that was proven before still is, and until when.
+    pub(super) fn still_proven(
+        &self,
+        caller: &Principal,
+        now: Wall,
+    ) -> Result<Option<Wall>, Refused> {
+        self.as_judge().still_proven(caller, now)
+    }
+
+    fn as_judge(&self) -> Judge<'_> {
+        Judge {
             policy: &self.policy,
             tokens: &self.tokens,
+            revocations: &self.revocations,
             store: &self.voice.store,
             tables: &self.voice.tables,
             failures: self.voice.failures.as_ref(),
-        };
-        judge.decide(ask, trace)
+        }
     }
 }
 
@@ -207,14 +256,18 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Lasting {
-    /// Tells the metrics how many buckets and snapshots there are.
-    pub(super) fn gauge(&self) {
+    /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
+    /// policy in force.
+    pub(super) fn gauge(&self, listed: usize) {
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        let told = self.revocations.len() as f64;
+        gauge!("tollgate_revocations", "source" => "application").set(told);
+        gauge!("tollgate_revocations", "source" => "policy").set(listed as f64);
     }
 }
 

@@ -46,14 +46,14 @@ use super::observe::{self, Observer};
 use super::origin::{Origin, PolicyPlace};
 use super::snapshot::{Lasting, Snapshot, Voice};
 use crate::ask::Ask;
-use crate::claims::StrictObject;
+use crate::claims::{LAST_SECOND, StrictObject};
 use crate::decision::{Caller, Outcome, Permit};
 use crate::denial::Media;
 use crate::limit::{Charges, Settle};
 use crate::policy::Rule;
-use crate::principal::{Identity, KeyRecord, Principal, Proven, Terms};
+use crate::principal::{Identity, KeyRecord, Principal, Proven, Terms, Validity};
 use crate::scope::{Scope, Scopes};
-use crate::time::{Clock, ManualClock, Moment, SystemClock};
+use crate::time::{Clock, ManualClock, Moment, SystemClock, Wall};
 
 /// Makes a [`Principal`] that nobody proved, for tests.
 ///
@@ -214,6 +214,11 @@ impl TestPrincipal {
                 scopes,
                 roles,
                 plan,
+                validity: Validity {
+                    ends: Wall::from_micros(u64::MAX),
+                    expires: LAST_SECOND,
+                    issued_at: None,
+                },
                 claims: claims.expect("the claims of a test are an object"),
             })
         });

@@ -40,7 +40,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota};
 use crate::scope::ScopeHierarchy;
-use crate::verify::{Issuers, KeyTable, TokenPolicy};
+use crate::verify::{Issuers, KeyTable, RevokedSet, TokenPolicy};
 
 /// A checked policy.
 #[derive(Debug)]
@@ -52,6 +52,10 @@ pub(crate) struct Policy {
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
     pub(crate) issuers: Issuers,
+    /// `[[revoked]]`, of the policy and of its file.
+    pub(crate) revoked: RevokedSet,
+    /// The path of that file.
+    pub(crate) revoked_file: Option<String>,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
     pub(crate) failures: Option<Quota>,

@@ -15,6 +15,7 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use super::issuers::{Accepts, Issuers};
 use super::proven_token::ProvenToken;
 use super::token::TokenError;
+use crate::principal::Validity;
 use crate::time::Wall;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
@@ -129,11 +130,12 @@ impl TokenCache {
         if !accepts.has(known) {
             return Some(Err(TokenError::IssuerUnknown));
         }
-        if now < proven.ends {
+        let Validity { ends, expires, issued_at } = proven.proven.validity;
+        if now < ends {
             return Some(Ok(proven));
         }
         tokens.remove(&Whole(token));
-        Some(Err(TokenError::Expired { at: proven.expires, issued: proven.issued_at }))
+        Some(Err(TokenError::Expired { at: expires, issued: issued_at }))
     }
 
     /// Verifies a token, and remembers it where it is proven. `before` is asked before its signature
@@ -191,6 +193,7 @@ impl LastingTokens {
 mod tests {
     use super::super::issuer::{Audiences, Iss, Issuer};
     use super::super::key_set::KeySet;
+    use super::super::revoked::token_id;
     use super::*;
     use crate::credential::TokenPlace;
     use base64::Engine as _;
@@ -271,7 +274,11 @@ mod tests {
         let now = now();
         for token in [&of_one, &of_two] {
             let proven = cache.verify(token, TokenPlace::Authorization, now, &before).unwrap();
-            assert_eq!((proven.jti().as_deref(), proven.issued_at), (Some("j"), Some(NOW)));
+            let proven = proven.proven;
+            assert_eq!(
+                (token_id(&proven).as_deref(), proven.validity.issued_at),
+                (Some("j"), Some(NOW))
+            );
         }
         let recalled = |token: &[u8], issuers: &Issuers| {
             cache

@@ -35,6 +35,7 @@ mod reload;
 mod remedies;
 mod remote_keys;
 mod retry;
+mod revocation;
 mod rules;
 mod schema;
 mod support;

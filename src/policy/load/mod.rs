@@ -11,6 +11,7 @@ mod limits;
 mod needs;
 mod paths;
 mod remote_keys;
+mod revoked;
 mod rule_faults;
 mod rule_limits;
 mod rules;
@@ -29,6 +30,7 @@ use checks::{
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
+use revoked::{KnownIssuers, load_revoked};
 use rules::{RuleContext, load_rules};
 use scopes::load_scopes;
 
@@ -45,9 +47,23 @@ use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 14] = [
-    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "cors", "scopes", "store",
+const TABLES: [&str; 16] = [
+    "version",
+    "allow",
+    "denial",
+    "address",
+    "api_keys",
+    "key",
+    "issuer",
+    "revoked",
+    "tokens",
+    "failures",
+    "limit",
+    "rule",
+    "cors",
+    "revocations",
+    "scopes",
+    "store",
 ];
 
 const MAX_BUCKETS: usize = 1_000_000;
@@ -121,6 +137,9 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
     let limit_names_known =
         limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
+    let known_issuers =
+        KnownIssuers { issuers: &issuers, are_whole: issuers_whole && !root.misspells("issuer") };
+    let (revoked, revoked_file) = load_revoked(root, sources, &known_issuers);
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
@@ -151,6 +170,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         takes_keys,
         keys: keys.table,
         issuers,
+        revoked,
+        revoked_file,
         tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),

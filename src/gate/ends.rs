@@ -1,0 +1,280 @@
+//! When the credential of a stream that stays open ends.
+//!
+//! 1. A stream that waits for the end of its credential leaves a waker here, and says when that ends by
+//!    itself.
+//! 2. A thread looks once a second, for as long as there are such streams: it wakes those whose time
+//!    has come, and all of them where another policy is in force, or the application has revoked
+//!    something. It needs no runtime.
+//! 3. A stream that is woken asks whether its caller is still proven, by the policy in force then. It
+//!    keeps no policy that was replaced.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::admission::Admission;
+use super::gate::Gate;
+use crate::decision::Refused;
+use crate::denial::Denial;
+use crate::principal::Principal;
+use crate::time::{Clock, Wall};
+use crate::verify::{KeyError, Revocations, TokenError};
+
+/// How often the thread looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Who waits for the end of a credential. It lives as long as the process.
+pub(super) struct Ends {
+    clock: Arc<dyn Clock>,
+    revocations: Revocations,
+    /// Knows the policy in force. Empty where there is no gate, as in tests of handlers.
+    gate: OnceLock<Weak<Gate>>,
+    /// How many policies have come into force since the first.
+    policies: AtomicU64,
+    streams: Mutex<Streams>,
+    nudged: Condvar,
+}
+
+#[derive(Default)]
+struct Streams {
+    /// Whether a thread looks.
+    are_watched: bool,
+    /// Whether the thread is to look now.
+    is_nudged: bool,
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+struct Waiting {
+    /// When the credential ends by itself.
+    end: Option<Wall>,
+    waker: Waker,
+}
+
+/// What decides about credentials beside the time: the number of the policy, and of what was revoked.
+type Version = (u64, u64);
+
+impl Ends {
+    pub(super) fn new(clock: Arc<dyn Clock>, revocations: Revocations) -> Self {
+        let (gate, policies, streams, nudged) = Default::default();
+        Self { clock, revocations, gate, policies, streams, nudged }
+    }
+
+    /// Whose policy in force decides.
+    pub(super) fn of_gate(&self, gate: &Arc<Gate>) {
+        // INVARIANT: called once, when the gate is made.
+        let _first = self.gate.set(Arc::downgrade(gate));
+    }
+
+    /// Another policy is in force.
+    pub(super) fn policy_changed(&self) {
+        self.policies.fetch_add(1, Ordering::AcqRel);
+        self.streams().is_nudged = true;
+        self.nudged.notify_one();
+    }
+
+    fn version(&self) -> Version {
+        (self.policies.load(Ordering::Acquire), self.revocations.version())
+    }
+
+    /// Until when a caller counts that was proven before; what a new request of it would be refused
+    /// with, where it does not count any more.
+    fn still_proven(&self, caller: &Principal, now: Wall) -> Result<Option<Wall>, Refused> {
+        match self.gate.get().and_then(Weak::upgrade) {
+            Some(gate) => gate.snapshot().still_proven(caller, now),
+            // Nothing is decided any more, but time goes on.
+            None => end_by_itself(caller, now),
+        }
+    }
+
+    /// Has the stream woken when its credential may have ended. `place` is where it waits already.
+    fn wait(self: &Arc<Self>, place: Option<u64>, waiting: Waiting) -> u64 {
+        let mut streams = self.streams();
+        let place = place.unwrap_or_else(|| {
+            streams.next += 1;
+            streams.next
+        });
+        streams.waiting.insert(place, waiting);
+        if !streams.are_watched {
+            streams.are_watched = true;
+            if let Err(error) = self.watch() {
+                streams.are_watched = false;
+                tracing::error!(
+                    target: "tollgate", %error,
+                    "open streams are not told when their credential ends: the system gives no thread"
+                );
+            }
+        }
+        place
+    }
+
+    fn leave(&self, place: u64) {
+        self.streams().waiting.remove(&place);
+    }
+
+    fn watch(self: &Arc<Self>) -> io::Result<()> {
+        let (ends, seen) = (self.clone(), self.version());
+        let looks = move || {
+            let watched = Watched(&ends);
+            ends.look(seen);
+            drop(watched);
+        };
+        std::thread::Builder::new().name("tollgate-ends".into()).spawn(looks)?;
+        Ok(())
+    }
+
+    /// Looks until nobody waits.
+    fn look(&self, mut seen: Version) {
+        let mut streams = self.streams();
+        while !streams.waiting.is_empty() {
+            let waited = self.nudged.wait_timeout_while(streams, LOOK_EVERY, |it| !it.is_nudged);
+            streams = waited.unwrap_or_else(PoisonError::into_inner).0;
+            streams.is_nudged = false;
+            let (version, now) = (self.version(), self.clock.wall());
+            let is_due =
+                |waiting: &&Waiting| version != seen || waiting.end.is_some_and(|end| end <= now);
+            let due: Vec<Waker> =
+                streams.waiting.values().filter(is_due).map(|it| it.waker.clone()).collect();
+            seen = version;
+            drop(streams);
+            due.into_iter().for_each(Waker::wake);
+            streams = self.streams();
+        }
+        streams.are_watched = false;
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that ends in a panic, of a clock of the application's, is started anew by the next stream.
+struct Watched<'e>(&'e Ends);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.streams().are_watched = false;
+        }
+    }
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ends").finish_non_exhaustive()
+    }
+}
+
+/// When the credential ends by what was known when it was proven.
+fn end_by_itself(caller: &Principal, now: Wall) -> Result<Option<Wall>, Refused> {
+    let of_key = caller.key().and_then(|key| Some((key, key.expires()?)));
+    if let Some((key, expires)) = of_key.filter(|(_, expires)| now.seconds() >= *expires) {
+        return Err(KeyError::Expired(key.clone(), expires).into());
+    }
+    let of_token = caller.token().map(|token| token.validity);
+    if let Some(validity) = of_token.filter(|validity| now >= validity.ends) {
+        let (at, issued) = (validity.expires, validity.issued_at);
+        return Err(TokenError::Expired { at, issued }.into());
+    }
+    let of_key = of_key.map(|(_, expires)| Wall::from_seconds(expires));
+    Ok(of_key.into_iter().chain(of_token.map(|validity| validity.ends)).min())
+}
+
+/// Ends when the credential of a request does: see [`Admission::ended`](crate::Admission::ended).
+///
+/// After its end it is pending for ever.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Ended {
+    admission: Admission,
+    /// What was so when the caller was last found proven.
+    seen: Option<Version>,
+    /// When the credential ends by itself.
+    end: Option<Wall>,
+    /// Where the stream waits, and what is woken.
+    waits: Option<(u64, Waker)>,
+    is_over: bool,
+}
+
+impl Ended {
+    pub(super) fn of(admission: Admission) -> Self {
+        Self { admission, seen: None, end: None, waits: None, is_over: false }
+    }
+
+    /// What a new request would be refused with, where the credential has ended now. Asked again and
+    /// again, it costs a look at the clock.
+    pub(super) fn look(&mut self) -> Option<Denial> {
+        let caller = self.admission.principal().filter(|_| !self.is_over)?;
+        let ends = self.admission.ends();
+        let (version, now) = (ends.version(), ends.clock.wall());
+        if self.seen == Some(version) && self.end.is_none_or(|end| now < end) {
+            return None;
+        }
+        match ends.still_proven(caller, now) {
+            Ok(end) => {
+                (self.seen, self.end) = (Some(version), end);
+                None
+            }
+            Err(refused) => {
+                let denial = self.admission.has_ended(refused, now);
+                self.leave();
+                self.is_over = true;
+                Some(denial)
+            }
+        }
+    }
+
+    /// Has the task woken when the credential may have ended.
+    fn wait(&mut self, waker: &Waker) {
+        let ends = self.admission.ends();
+        let place = self.waits.as_ref().map(|(place, _)| *place);
+        let place = ends.wait(place, Waiting { end: self.end, waker: waker.clone() });
+        self.waits = Some((place, waker.clone()));
+    }
+
+    fn leave(&mut self) {
+        if let Some((place, _)) = self.waits.take() {
+            self.admission.ends().leave(place);
+        }
+    }
+}
+
+impl Future for Ended {
+    type Output = Denial;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Denial> {
+        // A request without a credential has none that could end.
+        if self.is_over || self.admission.principal().is_none() {
+            return Poll::Pending;
+        }
+        let waker = context.waker();
+        // First it waits, then it looks: no change between the two is missed.
+        if !self.waits.as_ref().is_some_and(|(_, held)| held.will_wake(waker)) {
+            self.wait(waker);
+        }
+        let end = self.end;
+        if let Some(denial) = self.look() {
+            return Poll::Ready(denial);
+        }
+        if self.end != end {
+            self.wait(waker);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended").field("rule", &self.admission.rule()).finish_non_exhaustive()
+    }
+}
