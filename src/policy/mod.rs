@@ -9,6 +9,7 @@ pub(crate) mod fault;
 mod load;
 mod needs;
 mod outline;
+mod parts;
 mod path;
 mod path_table;
 pub(crate) mod problem;

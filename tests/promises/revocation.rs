@@ -258,6 +258,29 @@ async fn a_file_is_followed_and_refuses_on_connections_that_are_open() {
     until(async || by_http2().await == "ok").await;
 }
 
+/// A long list is read part by part: all of it counts, and a fault in it has its place.
+#[tokio::test]
+async fn a_long_list_is_taken_as_a_whole() {
+    let list: String = (0..25_000).map(|n| format!("[[revoked]]\njti = \"{n}\"\n")).collect();
+    let folder = Folder::new(&policy(FILE), &list);
+    let (gate, clock) = folder.open(false).await;
+    assert_eq!(gate.status().revocations.listed, 25_000);
+    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+    let server = serve(app, clock).await;
+    for (jti, expected) in
+        [(0, "token_revoked"), (10_000, "token_revoked"), (24_999, "token_revoked"), (25_000, "ok")]
+    {
+        let token = bearer(|claims| claims["jti"] = jti.to_string().into());
+        assert_eq!(with_token(&server, &token).await, expected, "{jti}");
+    }
+    folder.write("revoked.toml", &list.replace("jti = \"24000\"", "jit = \"24000\""));
+    let error = gate.reload().await.unwrap_err();
+    let [fault] = error.faults() else { panic!("{error}") };
+    assert_eq!((fault.line(), fault.message()), (48_002, "unknown key `jit` in [[revoked]]"));
+    assert!(fault.file().ends_with("revoked.toml"));
+    assert_eq!(gate.status().revocations.listed, 25_000);
+}
+
 /// A proven token is remembered, and never longer than it counts.
 #[tokio::test]
 async fn what_is_remembered_is_hit_by_reload_key_change_and_revocation_at_once() {

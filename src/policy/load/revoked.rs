@@ -7,6 +7,7 @@ use toml::de::DeTable;
 use super::checks::{read_file, report_syntax};
 use super::needs::unknown_issuer;
 use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::parts::parts;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
@@ -44,17 +45,17 @@ pub(super) fn load_revoked(
     (revoked, path)
 }
 
-fn load_file(
-    file: &At<&str>,
-    sources: &Sources,
-    faults: &Faults,
-    load: impl FnOnce(Vec<Section<'_>>),
-) {
+fn load_file(file: &At<&str>, sources: &Sources, faults: &Faults, load: impl Fn(Vec<Section<'_>>)) {
     let Some(text) = read_file(file.value, &file.place, sources, faults) else { return };
     let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &RevokedFault::FileNotUtf8));
         return;
     };
+    // A list without faults is read in parts. Another is read as a whole, so that each fault has its place.
+    let parts = parts(text, "[[revoked]]");
+    if parts.len() > 1 && parts.into_iter().all(|part| load_part(part, &load)) {
+        return;
+    }
     let name = sources.path(file.value).display().to_string();
     let source = Arc::new(Source { name, text: text.to_owned() });
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -65,6 +66,17 @@ fn load_file(
     let root = Section::new("the file of revocations", table.get_ref(), &source, 0..0, faults);
     load(root.sections("revoked", "[[revoked]]"));
     root.finish();
+}
+
+/// Whether a part of a list has neither a fault nor a warning; then its entries are loaded.
+fn load_part(text: &str, load: &impl Fn(Vec<Section<'_>>)) -> bool {
+    let Ok(table) = DeTable::parse(text) else { return false };
+    let faults = Faults::default();
+    let source = Arc::new(Source { name: String::new(), text: String::new() });
+    let root = Section::new("the file of revocations", table.get_ref(), &source, 0..0, &faults);
+    load(root.sections("revoked", "[[revoked]]"));
+    root.finish();
+    faults.into_sorted().is_empty()
 }
 
 fn load_entry(section: Section<'_>, known: &KnownIssuers<'_>) -> Option<Revocation> {
