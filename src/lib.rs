@@ -104,6 +104,15 @@ mod time;
 mod verify;
 mod watch;
 
+/// API keys at run time: a source or store of the application's own, and what it is made of.
+pub mod keys {
+    pub use crate::gate::{IssuedKey, Keys};
+    pub use crate::verify::key_store::{
+        ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyDigest, InvalidKeyRecord, KeyChanges,
+        KeyDigest, KeyFuture, KeySource, KeySourceError, KeyStore, KeyStoreError,
+    };
+}
+
 /// OpenAPI: what an application's own document says of the gate in front of it.
 #[cfg(feature = "reference")]
 pub mod openapi {
@@ -117,7 +126,7 @@ pub use gate::test_util;
 #[doc(hidden)]
 pub mod workbench;
 
-pub use denial::{Action, Actor, Category, Denial, DenialCode};
+pub use denial::{Action, Actor, Category, Denial, DenialCode, DenialExample};
 pub use gate::{
     Admission, ApiKey, Claims, Ended, LastFault, LimitBalance, OpenError, Revision,
     RevocationStatus, Scoped, SourceState, SourceStatus, Status, StoreStatus, Tollgate,

@@ -383,6 +383,7 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::ask::Came;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::{NewApiKey, TokenPolicy};
@@ -442,7 +443,7 @@ mod tests {
                 fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             judge.decide(&ask, trace)
         }

@@ -46,14 +46,18 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
             TokenError::Revoked(_) => Code::TokenRevoked,
         },
-        Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
-            Refusal::AddressUnknown => Code::DecisionFailed,
-            Refusal::Scope(_) => Code::InsufficientScope,
-            Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim { .. } => Code::ClaimMismatch,
-            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
-        },
+        Refused::Permit(refusal) => of_refusal(refusal),
         Refused::Limits(_) => Code::RateLimited,
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
+        Refusal::AddressUnknown => Code::DecisionFailed,
+        Refusal::Scope(_) => Code::InsufficientScope,
+        Refusal::Role(_) => Code::InsufficientRole,
+        Refusal::Claim { .. } => Code::ClaimMismatch,
+        Refusal::Any(refusal) => of_refusal(refusal),
     }
 }

@@ -15,8 +15,8 @@ use super::gate::Verdict;
 use super::judge::judge;
 use super::replace::{replace, taken};
 use super::snapshot::Snapshot;
+use crate::ask::{Came, Wait};
 use crate::denial::Media;
-use crate::verify::Wait;
 
 pin_project! {
     /// The response of a [`TollgateService`](crate::TollgateService).
@@ -39,9 +39,11 @@ pin_project! {
     }
 }
 
-/// A request that waits for the keys of an issuer, and all that is needed to judge it then.
+/// A request that waits for keys, and all that is needed to judge it then.
 pub(super) struct Waiting<S, B> {
     pub(super) wait: Wait,
+    /// What came before that.
+    pub(super) came: Came,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) request: Request<B>,
     /// Ready to be called.
@@ -77,7 +79,7 @@ impl<F, W> State<F, W> {
                 request.extensions_mut().insert(admission.clone());
                 Self::Admitted { inner: inner.call(request), media, admission }
             }
-            // INVARIANT: a request that has waited is decided.
+            // INVARIANT: whoever judges keeps those that wait.
             Verdict::Waits(_) => Self::Waits { waiting: None },
         }
     }
@@ -95,10 +97,17 @@ where
         if let StateProjection::Waits { waiting } = state.as_mut().project() {
             // INVARIANT: as for `Denied` below.
             let Some(held) = waiting else { return Poll::Pending };
-            ready!(held.wait.as_mut().poll(context));
+            let (verdict, media) = loop {
+                let arrived = ready!(held.wait.as_mut().poll(context));
+                held.came.add(arrived);
+                match judge(&held.snapshot, &held.request, &held.came) {
+                    // For another thing: it waits once for each.
+                    (Verdict::Waits(wait), _) => held.wait = wait,
+                    decided => break decided,
+                }
+            };
             let Some(held) = waiting.take() else { return Poll::Pending };
-            let Waiting { snapshot, request, mut inner, .. } = *held;
-            let (verdict, media) = judge(&snapshot, &request, true);
+            let Waiting { request, mut inner, .. } = *held;
             state.set(State::of(verdict, media, &mut inner, request));
         }
         match state.project() {

@@ -12,12 +12,11 @@ use super::origin::Origin;
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::address::{AddressSource, ClientAddress};
-use crate::ask::Ask;
+use crate::ask::{Ask, Wait};
 use crate::decision::{Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::Charges;
 use crate::policy::requested_method;
-use crate::verify::Wait;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -51,7 +50,7 @@ pub(super) enum Verdict {
     Preflight(PassedPreflight),
     Admitted(Admission),
     Denied(Response),
-    /// The keys of an issuer are asked for again: the request is judged once more when this ends.
+    /// Keys are asked for on behalf of the request: it is judged once more when this ends.
     Waits(Wait),
 }
 
@@ -127,13 +126,13 @@ impl Snapshot {
                 decision
             }
         };
-        if !ask.waited
-            && let Some(refused) = decision.refused()
-        {
-            match refused.asks_again() {
+        if let Some(refused) = decision.refused() {
+            match refused.asks_again(ask.came) {
                 Some(wait) => return Verdict::Waits(wait),
                 // The keys are asked for, and too many wait already: nothing is known of this token.
-                None if refused.may_ask_again() => decision.keys_are_unavailable(),
+                None if !ask.came.keys && refused.may_ask_again() => {
+                    decision.keys_are_unavailable();
+                }
                 None => {}
             }
         }
@@ -184,6 +183,7 @@ mod tests {
 
     use super::super::observe::Observer;
     use super::*;
+    use crate::ask::Came;
     use crate::denial::Registry;
     use crate::policy::{Faults, Sources, load};
     use crate::time::{ManualClock, Moment};
@@ -221,7 +221,7 @@ mod tests {
                 fields: snapshot.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             snapshot.judge(&ask, Media::Document)
         }

@@ -8,16 +8,12 @@ use http::{Extensions, Request};
 
 use super::gate::Verdict;
 use super::snapshot::Snapshot;
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::denial::Media;
 use crate::time::Moment;
 
-/// Judges a request; `waited` for keys that were asked for on its behalf, or not.
-pub(super) fn judge<B>(
-    snapshot: &Snapshot,
-    request: &Request<B>,
-    waited: bool,
-) -> (Verdict, Media) {
+/// Judges a request, with what `came` while it waited.
+pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> (Verdict, Media) {
     let extensions = request.extensions();
     // Under `nest` the URI is cut; the original one is what rules are about.
     let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
@@ -28,7 +24,7 @@ pub(super) fn judge<B>(
         fields: snapshot.policy.credential.fields(request.headers()),
         peer: peer(extensions).map(|peer| peer.ip().into()),
         moment: Moment::of(&*snapshot.voice.clock),
-        waited,
+        came,
     };
     let media = Media::of(&ask.fields.accept);
     (snapshot.judge(&ask, media), media)

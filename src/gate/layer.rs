@@ -14,6 +14,7 @@ use super::Gate;
 use super::future::{TollgateFuture, Waiting};
 use super::gate::Verdict;
 use super::judge::judge;
+use crate::ask::Came;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -58,13 +59,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.snapshot();
-        match judge(&snapshot, &request, false) {
+        match judge(&snapshot, &request, Came::NOTHING) {
             (Verdict::Waits(wait), _) => {
                 // The service that was ready is the one that is called.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 let snapshot = Guard::into_inner(snapshot);
-                TollgateFuture::waits(Waiting { wait, snapshot, request, inner })
+                let came = Came::default();
+                TollgateFuture::waits(Waiting { wait, came, snapshot, request, inner })
             }
             (verdict, media) => TollgateFuture::of(verdict, media, &mut self.inner, request),
         }

@@ -24,6 +24,7 @@ mod future;
 mod gate;
 mod handed_out;
 mod judge;
+mod keys;
 mod layer;
 mod observe;
 mod open_error;
@@ -47,6 +48,7 @@ pub use ends::Ended;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
+pub use keys::{IssuedKey, Keys};
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub use open_error::OpenError;
@@ -208,6 +210,12 @@ impl Tollgate {
     /// ```
     pub fn revocations(&self) -> Revocations {
         self.0.lasting.revocations.clone()
+    }
+
+    /// The keys that can be changed while the gate runs: for applications that hand out keys. See
+    /// [`Keys`](crate::keys::Keys).
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.0.clone())
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

@@ -20,6 +20,7 @@ use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables}
 use crate::policy::{Fault, Policy};
 use crate::principal::Principal;
 use crate::time::{Clock, Wall};
+use crate::verify::key_store::KeyBackend;
 use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
@@ -68,6 +69,8 @@ pub(crate) struct Lasting {
     pub(super) ends: Arc<Ends>,
     /// Whether bodies of responses end with the credential.
     pub(super) ends_bodies: bool,
+    /// Where keys are looked up that the policy does not hold.
+    pub(super) key_backend: KeyBackend,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -76,7 +79,7 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let revocations = Revocations::new();
+        let (revocations, key_backend) = (Revocations::new(), KeyBackend::default());
         let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
         Self {
             store,
@@ -84,6 +87,7 @@ impl Lasting {
             tokens,
             served,
             keys,
+            key_backend,
             revocations,
             ends,
             ends_bodies: false,
@@ -98,6 +102,11 @@ impl Lasting {
         self.ends = Arc::new(Ends::new(self.clock.clone(), revocations.clone()));
         self.revocations = revocations;
         self
+    }
+
+    /// Looks keys up in `backend`, in place of the memory of this process.
+    pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
+        Self { key_backend: backend.unwrap_or(self.key_backend), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -182,7 +191,7 @@ impl Snapshot {
     /// The headers of responses that scripts want to read.
     pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
-        names.extend(self.voice.renderer.rate_limit.names());
+        names.extend(self.voice.renderer.rate_limit().names());
         names
     }
 

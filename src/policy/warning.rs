@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::fault::{list, nearest, suggest};
 use super::problem::problems;
+use super::suggest::{list, nearest, suggest};
 
 problems! {
     /// A warning, with its evidence.
@@ -141,6 +141,12 @@ problems! {
             } else {
                 "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
             } },
+        }
+        /// `on_store_failure = "open"`.
+        OpenOnStoreFailure => {
+            message: "nothing bounds this limit while the store cannot be asked",
+            label: "admits everybody then",
+            help: "write `local_share`, which keeps a bound, or `closed`; allow this warning if that is meant",
         }
 
         /// Nobody without a credential is counted.

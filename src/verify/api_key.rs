@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 
+use super::key_store::KeyDigest;
 use super::revoked::Revoked;
 use crate::address::{Address, ClientAddress, Outside};
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
@@ -92,7 +92,7 @@ impl KeyTable {
     /// The first check that failed, in the order of the module docs.
     pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
         self.format.check(&key.0).map_err(KeyError::Malformed)?;
-        self.look_up(&key.0).map(FoundKey).ok_or(KeyError::Unknown)
+        self.look_up(&key_digest(&key.0)).map(FoundKey).ok_or(KeyError::Unknown)
     }
 
     /// Until when a key counts that was proven before, by what the table says of it now; `None` where it
@@ -107,17 +107,19 @@ impl KeyTable {
         revoked: Revoked<'_>,
         now: Wall,
     ) -> Result<Option<Wall>, KeyError> {
-        let record = self.find_digest(&key.digest).ok_or(KeyError::Unknown)?;
+        let record = self.look_up(&key.digest).ok_or(KeyError::Unknown)?;
         check_revoked(record, revoked)?;
         check_end(record, now)?;
         Ok(record.expires().map(Wall::from_seconds))
     }
 
-    fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
-        self.find_digest(&key_digest(key))
+    /// Whether a key of the policy has this id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.iter().any(|record| *record.id == *id)
     }
 
-    fn find_digest(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
+    /// The key of the policy with this digest.
+    pub(crate) fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
         let mask = self.slots.len() - 1;
         let mut at = first_slot(presented, mask);
         // Terminates, as above.
@@ -203,9 +205,7 @@ fn check_end(record: &Arc<KeyRecord>, now: Wall) -> Result<(), KeyError> {
 
 /// SHA-256 of a whole key: what the policy stores.
 pub(crate) fn key_digest(key: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, key).as_ref());
-    bytes
+    *KeyDigest::of(key).as_bytes()
 }
 
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {

@@ -6,8 +6,10 @@ use toml::de::DeTable;
 
 use super::checks::{read_file, report_syntax};
 use super::needs::unknown_issuer;
-use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
 use crate::policy::parts::parts;
+use crate::policy::place::Source;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
