@@ -278,3 +278,59 @@ impl fmt::Debug for Ended {
         f.debug_struct("Ended").field("rule", &self.admission.rule()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::task::Wake;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::time::ManualClock;
+
+    /// No test waits so long unless it fails.
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Telling(Mutex<Sender<&'static str>>, &'static str);
+
+    impl Wake for Telling {
+        fn wake(self: Arc<Self>) {
+            let _gone = self.0.lock().unwrap().send(self.1);
+        }
+    }
+
+    #[test]
+    fn a_thread_wakes_who_is_due_and_ends_with_the_last() {
+        let (clock, revocations) = (ManualClock::at(100), Revocations::new());
+        let ends = Arc::new(Ends::new(Arc::new(clock.clone()), revocations.clone()));
+        let (told, heard) = channel();
+        let next = || heard.recv_timeout(LONG).unwrap();
+        let wait = |name, end: Option<u64>| {
+            let waker = Arc::new(Telling(Mutex::new(told.clone()), name)).into();
+            ends.wait(None, Waiting { end: end.map(Wall::from_seconds), waker })
+        };
+        let (early, late, never) =
+            (wait("early", Some(200)), wait("late", Some(300)), wait("never", None));
+        clock.advance(Duration::from_secs(100));
+        assert_eq!(next(), "early");
+        ends.leave(early);
+        clock.advance(Duration::from_secs(100));
+        assert_eq!(next(), "late");
+        ends.leave(late);
+
+        // What was revoked may concern anybody, and so may another policy.
+        revocations.replace([]);
+        assert_eq!(next(), "never");
+        ends.policy_changed();
+        assert_eq!(next(), "never");
+        ends.leave(never);
+
+        let start = Instant::now();
+        while ends.streams().are_watched {
+            assert!(start.elapsed() < LONG, "the thread goes on for nobody");
+            std::thread::yield_now();
+        }
+        wait("again", Some(300));
+        assert_eq!(next(), "again", "another thread looks");
+    }
+}

@@ -42,7 +42,7 @@ use crate::time::{Wall, seconds_up};
 /// let all_before_now = Revocation::of_client("mallory").issued_before(Wall::from_seconds(1_800_000_000));
 /// # let _ = (one_token, all_before_now);
 /// ```
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[must_use = "give it to `Revocations`"]
 pub struct Revocation {
     pub(crate) issuer: Option<Box<str>>,
@@ -59,22 +59,40 @@ impl Revocation {
     /// The token with this `jti`. A `jti` is unique for its issuer only: where the policy has several
     /// issuers, name it with [`issuer`](Self::issuer).
     pub fn of_token(jti: impl Into<String>) -> Self {
-        Self { jti: Some(jti.into().into()), ..Self::default() }
+        Self { jti: Some(jti.into().into()), ..Self::without_conditions() }
     }
 
     /// Everything of the client of this name: its API keys, and tokens of any issuer that name it.
     pub fn of_client(client: impl Into<String>) -> Self {
-        Self::default().client(client)
+        Self::without_conditions().client(client)
     }
 
     /// Every token of the issuer that has this name in the policy.
     pub fn of_issuer(name: impl Into<String>) -> Self {
-        Self::default().issuer(name)
+        Self::without_conditions().issuer(name)
     }
 
     /// The API key with this public name.
     pub fn of_api_key(key_id: impl Into<String>) -> Self {
-        Self { key_id: Some(key_id.into().into()), ..Self::default() }
+        Self { key_id: Some(key_id.into().into()), ..Self::without_conditions() }
+    }
+
+    /// Every token that was issued before this moment, by its `iat`, and every token without an `iat`:
+    /// after a break-in, say. Name an [`issuer`](Self::issuer) where only its tokens are meant.
+    pub fn of_tokens_before(moment: Wall) -> Self {
+        Self::without_conditions().issued_before(moment)
+    }
+
+    /// INVARIANT: whoever makes one adds a condition. It would revoke every token.
+    pub(crate) fn without_conditions() -> Self {
+        Self {
+            issuer: None,
+            jti: None,
+            client: None,
+            key_id: None,
+            issued_before: None,
+            until: None,
+        }
     }
 
     /// Only tokens of the issuer that has this name in the policy; no API key then.
@@ -550,7 +568,7 @@ mod tests {
                 Revocation::of_client("mallory").issued_before(before(101)),
                 [true, true, true, false, false],
             ),
-            (Revocation::default().issued_before(before(101)), [true, true, true, true, false]),
+            (Revocation::of_tokens_before(before(101)), [true, true, true, true, false]),
             (Revocation::of_api_key("k"), [false, false, false, false, true]),
             (Revocation::of_api_key("k").client("mallory"), [false, false, false, false, true]),
             (Revocation::of_api_key("k").client("alice"), [false; 5]),

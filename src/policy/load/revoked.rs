@@ -110,7 +110,7 @@ fn load_entry(section: Section<'_>, known: &KnownIssuers<'_>) -> Option<Revocati
         client: client.map(|client| client.value),
         key_id: key_id.map(|key_id| key_id.value),
         issued_before: issued_before.map(|moment| moment.value),
-        ..Revocation::default()
+        ..Revocation::without_conditions()
     };
     if revocation.matches_nothing() {
         faults.push(Fault::warning(&key_place, &Warning::RevokesNothing));
