@@ -19,13 +19,18 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::time::Wall;
-use crate::verify::{Accepts, FoundKey, KeyError, Revocations, Revoked, TokenCache, TokenError};
+use crate::time::{Moment, Wall};
+use crate::verify::key_store::{KeyDigest, Known, RuntimeKeys, Why, implying};
+use crate::verify::{
+    Accepts, FoundKey, KeyError, KeyLookUp, Revocations, Revoked, TokenCache, TokenError,
+};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
+    /// The keys that the policy does not hold.
+    pub(crate) keys: &'s RuntimeKeys,
     pub(crate) tokens: &'s TokenCache,
     /// What the application has revoked.
     pub(crate) revocations: &'s Revocations,
@@ -34,6 +39,16 @@ pub(crate) struct Judge<'s> {
     pub(crate) tables: &'s Tables,
     /// `None` where failures are not counted.
     pub(crate) failures: Option<&'s Failures>,
+}
+
+/// A caller that was proven before, and still is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StillProven {
+    /// When its credential ends by itself, where it does.
+    pub(crate) until: Option<Wall>,
+    /// Whether it may end sooner without another policy and without a revocation: its key is held by a
+    /// source, which may change it at any time.
+    pub(crate) may_change: bool,
 }
 
 /// What becomes of a request.
@@ -198,14 +213,17 @@ impl Judge<'_> {
         let (moment, revoked) = (&attempts.ask.moment, self.revoked());
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
-            let found = keys.find(key);
-            if keys.is_guessable() {
-                attempts.check_guess(found.as_ref())?;
-            }
+            let digest = keys.digest(key)?;
             let now = || moment.wall();
-            found
-                .and_then(|found| found.prove(attempts.address, revoked, now))
-                .map_err(Refused::from)
+            match keys.find(&digest) {
+                Some(found) => {
+                    if keys.is_guessable() {
+                        attempts.check_guess(Some(&found))?;
+                    }
+                    found.prove(attempts.address, revoked, now).map_err(Refused::from)
+                }
+                None => self.prove_other(digest, attempts),
+            }
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -238,22 +256,101 @@ impl Judge<'_> {
         Revoked { listed: &self.policy.revoked, told: self.revocations }
     }
 
-    /// Whether a caller that was proven before still is, and until when: by its credential alone, for
-    /// streams that stay open. `None` where that has no end.
+    /// Whether a caller that was proven before still is: by its credential alone, for streams that stay
+    /// open.
     pub(crate) fn still_proven(
         &self,
         caller: &Principal,
-        now: Wall,
-    ) -> Result<Option<Wall>, Refused> {
-        let mut end = None;
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let mut still = StillProven { until: None, may_change: false };
         if let Some(key) = caller.key() {
-            end = self.policy.keys.still_proven(key, self.revoked(), now)?;
+            still = self.key_still_proven(&KeyDigest::from_bytes(key.digest), moment)?;
         }
         if let Some(token) = caller.token() {
-            let of_token = self.policy.issuers.still_proven(token, self.revoked(), now)?;
-            end = Some(end.map_or(of_token, |end: Wall| end.min(of_token)));
+            let of_token =
+                self.policy.issuers.still_proven(token, self.revoked(), moment.wall())?;
+            still.until = still.until.into_iter().chain([of_token]).min();
         }
-        Ok(end)
+        Ok(still)
+    }
+
+    /// The same of a key. While its source does not answer, it counts.
+    fn key_still_proven(
+        &self,
+        digest: &KeyDigest,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let (revoked, now) = (self.revoked(), moment.wall());
+        if let Some(found) = self.policy.keys.find(digest) {
+            let until = found.still_proven(revoked, now)?;
+            return Ok(StillProven { until, may_change: false });
+        }
+        let not_known = StillProven { until: None, may_change: true };
+        let held = match self.keys.recall(digest, || moment.steady(), None) {
+            Known::Held(held) => held,
+            Known::Absent => return Err(KeyError::Unknown.into()),
+            Known::Ask(why) => {
+                // Nobody waits for it: the next look finds what came.
+                drop(self.keys.ask(*digest, why, None));
+                return Ok(not_known);
+            }
+            Known::Found(_) | Known::Unavailable => return Ok(not_known),
+        };
+        let until = FoundKey::new(held.key(&self.policy.hierarchy)).still_proven(revoked, now)?;
+        Ok(StillProven { until, may_change: true })
+    }
+
+    /// From the digest of a key that the policy does not hold to a principal: by memory, or by what
+    /// its source said while the request waited.
+    fn prove_other(
+        &self,
+        digest: KeyDigest,
+        attempts: &Attempts<'_, '_>,
+    ) -> Result<Principal, Refused> {
+        let Ask { moment, came, .. } = attempts.ask;
+        let (is_guessable, hierarchy) = (self.policy.keys.is_guessable(), &self.policy.hierarchy);
+        let looked_up = came.record.as_ref();
+        let held = match self.keys.recall(&digest, || moment.steady(), looked_up) {
+            Known::Held(held) => held,
+            Known::Found(key) => {
+                let found = FoundKey::new(implying(&key, hierarchy));
+                if is_guessable {
+                    attempts.remember(&found);
+                }
+                return Ok(found.prove(attempts.address, self.revoked(), || moment.wall())?);
+            }
+            Known::Absent => {
+                // Before it was looked up, the request was checked.
+                if is_guessable && looked_up.is_none() {
+                    attempts.check_guess(None)?;
+                }
+                return Err(KeyError::Unknown.into());
+            }
+            Known::Ask(why) => {
+                if why == Why::Unknown {
+                    attempts.check(CredentialKind::ApiKey)?;
+                }
+                return Err(self.look_up(digest, why, attempts));
+            }
+            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
+        };
+        let found = FoundKey::new(held.key(hierarchy));
+        if is_guessable {
+            match looked_up {
+                Some(_) => attempts.remember(&found),
+                None => attempts.check_guess(Some(&found))?,
+            }
+        }
+        let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
+        held.note_used(moment.wall());
+        Ok(principal)
+    }
+
+    fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
+        let address = attempts.address.map(|at| self.policy.address.bucket(at.counted()));
+        let look_up = KeyLookUp::new(self.keys, digest, why, address);
+        KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 
     /// At a public rule: an address that failed too often waits.
@@ -325,20 +422,23 @@ impl Attempts<'_, '_> {
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
     /// there is an attempt left.
-    fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
+    fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
         let Some((failures, _)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Ok(key) => {
-                if !failures.remembers(key.digest(), now) {
-                    self.check(CredentialKind::ApiKey)?;
-                }
-                failures.remember(key.digest(), now);
-                Ok(())
-            }
-            // What is no key of any form needs no look.
-            Err(KeyError::Malformed(_)) => Ok(()),
-            Err(_) => self.check(CredentialKind::ApiKey),
+            Some(key) if failures.remembers(key.digest(), now) => {}
+            _ => self.check(CredentialKind::ApiKey)?,
+        }
+        if let Some(key) = found {
+            failures.remember(key.digest(), now);
+        }
+        Ok(())
+    }
+
+    /// Notes that a key was proven that can be guessed.
+    fn remember(&self, found: &FoundKey) {
+        if let Some((failures, _)) = self.counted() {
+            failures.remember(found.digest(), self.ask.moment.steady());
         }
     }
 
@@ -430,6 +530,7 @@ mod tests {
             }
             let judge = Judge {
                 policy: &self.policy,
+                keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
                 revocations: &self.revocations,
                 store: &self.store,

@@ -28,6 +28,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
                 Code::ApiKeyAddressNotAllowed
             }
             KeyError::AddressUnknown => Code::DecisionFailed,
+            KeyError::SourceUnavailable(_) => Code::KeySourceUnavailable,
         },
         Refused::Token(error) => match error {
             TokenError::TooLarge => Code::TokenTooLarge,

@@ -3,8 +3,8 @@
 //! 1. A stream that waits for the end of its credential leaves a waker here, and says when that ends by
 //!    itself.
 //! 2. A thread looks once a second, for as long as there are such streams: it wakes those whose time
-//!    has come, and all of them where another policy is in force, or the application has revoked
-//!    something. It needs no runtime.
+//!    has come, those whose key is held by a source, and all of them where another policy is in force,
+//!    or the application has revoked something. It needs no runtime.
 //! 3. A stream that is woken asks whether its caller is still proven, by the policy in force then. It
 //!    keeps no policy that was replaced.
 
@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::gate::Gate;
-use crate::decision::Refused;
+use crate::decision::{Refused, StillProven};
 use crate::denial::Denial;
 use crate::principal::Principal;
-use crate::time::{Clock, Wall};
+use crate::time::{Clock, Moment, Wall};
 use crate::verify::{KeyError, Revocations, TokenError};
 
 /// How often the thread looks.
@@ -36,6 +36,8 @@ pub(super) struct Ends {
     gate: OnceLock<Weak<Gate>>,
     /// How many policies have come into force since the first.
     policies: AtomicU64,
+    /// How many times the thread has looked.
+    looks: AtomicU64,
     streams: Mutex<Streams>,
     nudged: Condvar,
 }
@@ -53,6 +55,8 @@ struct Streams {
 struct Waiting {
     /// When the credential ends by itself.
     end: Option<Wall>,
+    /// Whether it may end sooner, at any time.
+    may_change: bool,
     waker: Waker,
 }
 
@@ -61,8 +65,8 @@ type Version = (u64, u64);
 
 impl Ends {
     pub(super) fn new(clock: Arc<dyn Clock>, revocations: Revocations) -> Self {
-        let (gate, policies, streams, nudged) = Default::default();
-        Self { clock, revocations, gate, policies, streams, nudged }
+        let (gate, policies, looks, streams, nudged) = Default::default();
+        Self { clock, revocations, gate, policies, looks, streams, nudged }
     }
 
     /// Whose policy in force decides.
@@ -82,13 +86,20 @@ impl Ends {
         (self.policies.load(Ordering::Acquire), self.revocations.version())
     }
 
-    /// Until when a caller counts that was proven before; what a new request of it would be refused
-    /// with, where it does not count any more.
-    fn still_proven(&self, caller: &Principal, now: Wall) -> Result<Option<Wall>, Refused> {
+    /// Whether a caller that was proven before still is; what a new request of it would be refused with,
+    /// where it is not.
+    fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
         match self.gate.get().and_then(Weak::upgrade) {
-            Some(gate) => gate.snapshot().still_proven(caller, now),
+            Some(gate) => gate.snapshot().still_proven(caller, moment),
             // Nothing is decided any more, but time goes on.
-            None => end_by_itself(caller, now),
+            None => {
+                let until = end_by_itself(caller, moment.wall())?;
+                Ok(StillProven { until, may_change: false })
+            }
         }
     }
 
@@ -136,11 +147,13 @@ impl Ends {
             streams = waited.unwrap_or_else(PoisonError::into_inner).0;
             streams.is_nudged = false;
             let (version, now) = (self.version(), self.clock.wall());
-            let is_due =
-                |waiting: &&Waiting| version != seen || waiting.end.is_some_and(|end| end <= now);
+            let is_due = |waiting: &&Waiting| {
+                version != seen || waiting.may_change || waiting.end.is_some_and(|end| end <= now)
+            };
             let due: Vec<Waker> =
                 streams.waiting.values().filter(is_due).map(|it| it.waker.clone()).collect();
             seen = version;
+            self.looks.fetch_add(1, Ordering::AcqRel);
             drop(streams);
             due.into_iter().for_each(Waker::wake);
             streams = self.streams();
@@ -191,10 +204,10 @@ fn end_by_itself(caller: &Principal, now: Wall) -> Result<Option<Wall>, Refused>
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Ended {
     admission: Admission,
-    /// What was so when the caller was last found proven.
-    seen: Option<Version>,
-    /// When the credential ends by itself.
-    end: Option<Wall>,
+    /// What was so when the caller was last found proven, and how many looks there had been.
+    seen: Option<(Version, u64)>,
+    /// How it was found then.
+    still: StillProven,
     /// Where the stream waits, and what is woken.
     waits: Option<(u64, Waker)>,
     is_over: bool,
@@ -202,7 +215,8 @@ pub struct Ended {
 
 impl Ended {
     pub(super) fn of(admission: Admission) -> Self {
-        Self { admission, seen: None, end: None, waits: None, is_over: false }
+        let still = StillProven { until: None, may_change: false };
+        Self { admission, seen: None, still, waits: None, is_over: false }
     }
 
     /// What a new request would be refused with, where the credential has ended now. Asked again and
@@ -210,13 +224,18 @@ impl Ended {
     pub(super) fn look(&mut self) -> Option<Denial> {
         let caller = self.admission.principal().filter(|_| !self.is_over)?;
         let ends = self.admission.ends();
-        let (version, now) = (ends.version(), ends.clock.wall());
-        if self.seen == Some(version) && self.end.is_none_or(|end| now < end) {
+        let (version, looks) = (ends.version(), ends.looks.load(Ordering::Acquire));
+        let (moment, is_told) = (Moment::of(&*ends.clock), self.waits.is_some());
+        let now = moment.wall();
+        let is_as_it_was = self.seen.is_some_and(|(seen, at)| {
+            seen == version && (!self.still.may_change || (is_told && at == looks))
+        });
+        if is_as_it_was && self.still.until.is_none_or(|end| now < end) {
             return None;
         }
-        match ends.still_proven(caller, now) {
-            Ok(end) => {
-                (self.seen, self.end) = (Some(version), end);
+        match ends.still_proven(caller, &moment) {
+            Ok(still) => {
+                (self.seen, self.still) = (Some((version, looks)), still);
                 None
             }
             Err(refused) => {
@@ -232,7 +251,9 @@ impl Ended {
     fn wait(&mut self, waker: &Waker) {
         let ends = self.admission.ends();
         let place = self.waits.as_ref().map(|(place, _)| *place);
-        let place = ends.wait(place, Waiting { end: self.end, waker: waker.clone() });
+        let StillProven { until, may_change } = self.still;
+        let waiting = Waiting { end: until, may_change, waker: waker.clone() };
+        let place = ends.wait(place, waiting);
         self.waits = Some((place, waker.clone()));
     }
 
@@ -256,11 +277,11 @@ impl Future for Ended {
         if !self.waits.as_ref().is_some_and(|(_, held)| held.will_wake(waker)) {
             self.wait(waker);
         }
-        let end = self.end;
+        let before = self.still;
         if let Some(denial) = self.look() {
             return Poll::Ready(denial);
         }
-        if self.end != end {
+        if self.still != before {
             self.wait(waker);
         }
         Poll::Pending
@@ -307,7 +328,7 @@ mod tests {
         let next = || heard.recv_timeout(LONG).unwrap();
         let wait = |name, end: Option<u64>| {
             let waker = Arc::new(Telling(Mutex::new(told.clone()), name)).into();
-            ends.wait(None, Waiting { end: end.map(Wall::from_seconds), waker })
+            ends.wait(None, Waiting { end: end.map(Wall::from_seconds), may_change: false, waker })
         };
         let (early, late, never) =
             (wait("early", Some(200)), wait("late", Some(300)), wait("never", None));

@@ -143,13 +143,17 @@ impl Gate {
         };
         let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
+        let mut stores = vec![StoreStatus::memory("buckets")];
+        if snapshot.policy.takes_keys {
+            stores.push(StoreStatus::of_keys(snapshot.keys.status()));
+        }
         Status {
             revision: record.revision.clone(),
             loaded_at: rfc3339(record.loaded_at.seconds()),
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
-            stores: vec![StoreStatus::memory("buckets")],
+            stores,
             revocations: RevocationStatus {
                 listed: snapshot.policy.revoked.len(),
                 file: snapshot.policy.revoked_file.clone(),

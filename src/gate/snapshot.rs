@@ -14,13 +14,13 @@ use super::observe::{Observer, Request};
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
-use crate::decision::{Caller, Decision, Judge, Refused, Trace};
+use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
 use crate::principal::Principal;
-use crate::time::{Clock, Wall};
-use crate::verify::key_store::KeyBackend;
+use crate::time::{Clock, Moment};
+use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
 use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) policy: Policy,
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
+    /// The keys that the policy does not hold.
+    pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
     revocations: Revocations,
     _counted: Counted,
@@ -70,7 +72,7 @@ pub(crate) struct Lasting {
     /// Whether bodies of responses end with the credential.
     pub(super) ends_bodies: bool,
     /// Where keys are looked up that the policy does not hold.
-    pub(super) key_backend: KeyBackend,
+    runtime_keys: LastingKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -79,7 +81,7 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let (revocations, key_backend) = (Revocations::new(), KeyBackend::default());
+        let (revocations, runtime_keys) = (Revocations::new(), LastingKeys::default());
         let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
         Self {
             store,
@@ -87,10 +89,10 @@ impl Lasting {
             tokens,
             served,
             keys,
-            key_backend,
             revocations,
             ends,
             ends_bodies: false,
+            runtime_keys,
             snapshots,
             clock,
             observer,
@@ -106,7 +108,7 @@ impl Lasting {
 
     /// Looks keys up in `backend`, in place of the memory of this process.
     pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
-        Self { key_backend: backend.unwrap_or(self.key_backend), ..self }
+        Self { runtime_keys: backend.map_or(self.runtime_keys, LastingKeys::of), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -143,6 +145,7 @@ impl Snapshot {
         let Lasting { store, failures, tokens, served, revocations, snapshots, .. } =
             lasting.clone();
         let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, &clock);
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
             tracing::warn!(
@@ -174,6 +177,7 @@ impl Snapshot {
             policy,
             warnings: warnings.into(),
             voice: Arc::new(voice),
+            keys,
             tokens,
             revocations,
             _counted: snapshots.one(),
@@ -200,18 +204,19 @@ impl Snapshot {
         self.as_judge().decide(ask, trace)
     }
 
-    /// Whether a caller that was proven before still is, and until when.
+    /// Whether a caller that was proven before still is.
     pub(super) fn still_proven(
         &self,
         caller: &Principal,
-        now: Wall,
-    ) -> Result<Option<Wall>, Refused> {
-        self.as_judge().still_proven(caller, now)
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        self.as_judge().still_proven(caller, moment)
     }
 
     fn as_judge(&self) -> Judge<'_> {
         Judge {
             policy: &self.policy,
+            keys: &self.keys,
             tokens: &self.tokens,
             revocations: &self.revocations,
             store: &self.voice.store,
@@ -277,6 +282,7 @@ impl Lasting {
         let told = self.revocations.len() as f64;
         gauge!("tollgate_revocations", "source" => "application").set(told);
         gauge!("tollgate_revocations", "source" => "policy").set(listed as f64);
+        self.runtime_keys.gauge();
     }
 }
 

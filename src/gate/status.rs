@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::policy::{Fault, Severity};
 use crate::time::{Wall, rfc3339};
 use crate::verify::RemoteStatus;
+use crate::verify::key_store::KeyStatus;
 use crate::watch::{Seen, SeenState, Trouble};
 
 /// How the gate is, for health pages and monitoring.
@@ -138,6 +139,8 @@ pub struct StoreStatus {
     pub age_seconds: Option<u64>,
     /// Why it is not available, in words.
     pub detail: Option<String>,
+    /// Of a store of keys: how many of its keys are in the memory of this process; `None` for others.
+    pub keys: Option<usize>,
 }
 
 impl Revision {
@@ -264,7 +267,14 @@ impl StoreStatus {
             is_available: failure.is_none(),
             age_seconds: age.map(|age| age.as_secs()),
             detail: failure,
+            keys: None,
         }
+    }
+
+    /// Where keys are that the policy does not hold.
+    pub(crate) fn of_keys(status: KeyStatus) -> Self {
+        let KeyStatus { kind, age, error, keys } = status;
+        Self { keys: Some(keys), ..Self::of("keys", kind, age, error) }
     }
 }
 
@@ -321,7 +331,7 @@ mod tests {
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
         let store = json!({
             "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null
+            "detail": null, "keys": null
         });
         assert_eq!(value["stores"][0], store);
         let revocations = json!({"listed": 2, "file": null, "told": 0, "age_seconds": null});

@@ -53,6 +53,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
+use crate::verify::key_store::KeyCacheSettings;
 use crate::verify::{Issuers, KeyTable, RevokedSet, TokenPolicy};
 
 /// A checked policy.
@@ -64,6 +65,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// How keys are remembered that the policy does not hold.
+    pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
     /// `[[revoked]]`, of the policy and of its file.
     pub(crate) revoked: RevokedSet,

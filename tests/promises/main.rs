@@ -37,6 +37,7 @@ mod remote_keys;
 mod retry;
 mod revocation;
 mod rules;
+mod runtime_keys;
 mod schema;
 mod support;
 mod test_util;

@@ -488,6 +488,31 @@ async fn an_open_web_socket_ends_with_its_credential() {
     kept.echoes().await;
 }
 
+/// A key that was handed out while the gate runs, and taken back.
+#[tokio::test]
+async fn a_web_socket_ends_when_its_key_is_taken_back_in_its_store() {
+    let (gate, clock) = super::support::gate(&policy("[api_keys]\n")).await;
+    let server = with_web_socket(&gate, clock.clone()).await;
+    let issued = gate.keys().issue("acme-1", "acme", |key| key).await.unwrap();
+    let until = Wall::from_seconds(NOW + 60);
+    let ends = gate.keys().issue("acme-9", "acme", |key| key.expires(until)).await.unwrap();
+    let open = async |key: &str| Socket::open(&server, "x-api-key", key).await;
+    let (mut one, other) = (open(issued.key().reveal()).await, open(ends.key().reveal()).await);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(other.closed().await, "api_key_expired");
+    one.echoes().await;
+    gate.keys().revoke("acme-1").await.unwrap();
+    assert_eq!(one.closed().await, "api_key_revoked");
+
+    // A list of revocations holds for such keys too.
+    let issued = gate.keys().issue("acme-2", "acme", |key| key).await.unwrap();
+    let key = issued.key().reveal().to_owned();
+    let socket = open(&key).await;
+    gate.revocations().revoke(Revocation::of_client("acme"));
+    assert_eq!(ask(&server, "/all", &[("x-api-key", &key)]).await, "api_key_revoked");
+    assert_eq!(socket.closed().await, "api_key_revoked");
+}
+
 /// The thread of the gate, the file, and a socket: nothing is called.
 #[tokio::test]
 async fn a_web_socket_ends_when_the_file_of_revocations_says_so() {

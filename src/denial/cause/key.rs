@@ -6,8 +6,11 @@ use crate::credential::{KeyFault, KeyMistake, MalformedKey};
 use crate::denial::facts::Facts;
 use crate::denial::known::Known;
 use crate::principal::KeyRecord;
-use crate::time::{Wall, rfc3339};
+use crate::time::{MICROS, Wall, rfc3339};
 use crate::verify::KeyError;
+
+/// In seconds: a source that does not answer is tried once a second.
+const RETRY_AFTER: u64 = 1;
 
 /// What is wrong with a key.
 pub(super) fn refused_key(known: &Known, error: &KeyError, now: Wall) -> Facts {
@@ -43,6 +46,12 @@ pub(super) fn refused_key(known: &Known, error: &KeyError, now: Wall) -> Facts {
             about(key).unread_address().texts("allowed_addresses", &key.terms.addresses)
         }
         KeyError::AddressUnknown => Facts::default(),
+        KeyError::SourceUnavailable(look_up) => {
+            let source = look_up.source();
+            let trouble = source.error.unwrap_or_else(|| "too many keys are looked up".into());
+            let cause = format!("the key is not in memory; {}: {trouble}", source.kind);
+            Facts::default().wait(RETRY_AFTER * MICROS).because(cause)
+        }
     }
 }
 

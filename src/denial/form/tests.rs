@@ -87,7 +87,7 @@ impl Press {
         let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
         let renderer = Renderer::new(&policy, Registry::default(), Served::default());
         let known = Known::of(&policy);
-        let principal = Principal::of_key(policy.keys.iter().next().unwrap());
+        let principal = Principal::of_key(policy.keys.iter().next().unwrap().clone());
         Self { policy, renderer, known, principal }
     }
 

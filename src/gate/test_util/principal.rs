@@ -151,7 +151,7 @@ impl TestPrincipal {
         };
         let key = key.map(|key| {
             let record = KeyRecord::new(key.id, key.client.into(), [0; 32], Arc::new(terms));
-            Principal::of_key(&Arc::new(record))
+            Principal::of_key(Arc::new(record))
         });
         let token = token.map(|token| {
             let text = token.claims.unwrap_or_else(|| {

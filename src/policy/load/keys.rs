@@ -22,12 +22,14 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
-use crate::verify::key_store::KeyDigest;
+use crate::verify::key_store::{KeyCacheSettings, KeyDigest};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+    /// How keys of a store are remembered.
+    pub(super) cache: KeyCacheSettings,
     /// The plans of the keys, each where it is written.
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
@@ -187,7 +189,8 @@ impl Loaded {
 
     fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
         let table = KeyTable::new(credential.format.clone(), self.records);
-        Keys { credential, table, terms: self.terms, plans: self.plans, has_store }
+        let cache = KeyCacheSettings::default();
+        Keys { credential, table, cache, terms: self.terms, plans: self.plans, has_store }
     }
 }
 

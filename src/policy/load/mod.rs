@@ -179,6 +179,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        key_cache: keys.cache,
         issuers,
         revoked,
         revoked_file,
