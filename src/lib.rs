@@ -70,6 +70,8 @@
 //! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
 //! | `tollgate_buckets` | `limit` | buckets that are kept |
 //! | `tollgate_failure_buckets` | | addresses whose failures are counted |
+//! | `tollgate_revocations` | `source` | entries of lists of revocations: `policy`, or `application` ([`Revocations`]) |
+//! | `tollgate_ended_total` | `code` | open streams whose credential ended ([`Admission::ended`]) |
 //!
 //! # Reading the code
 //!
@@ -128,9 +130,9 @@ pub mod workbench;
 
 pub use denial::{Action, Actor, Category, Denial, DenialCode, DenialExample};
 pub use gate::{
-    Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped, SourceState,
-    SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder, TollgateFuture, TollgateLayer,
-    TollgateService, Warnings,
+    Admission, ApiKey, Claims, Ended, LastFault, LimitBalance, OpenError, Revision,
+    RevocationStatus, Scoped, SourceState, SourceStatus, Status, StoreStatus, Tollgate,
+    TollgateBuilder, TollgateFuture, TollgateLayer, TollgateService, Warnings,
 };
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
@@ -141,12 +143,17 @@ pub use time::{Clock, ManualClock, Steady, Wall};
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use tollgate_client as client;
-pub use verify::{NewApiKey, NewApiKeyError};
+pub use verify::{NewApiKey, NewApiKeyError, Revocation, Revocations};
 
 /// The examples of the README, which are compiled and run.
 #[cfg(all(doctest, feature = "reference"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on trust.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/trust.md")]
+mod trust_page {}
 
 /// The examples of the page on limits.
 #[cfg(doctest)]

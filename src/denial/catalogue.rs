@@ -319,7 +319,7 @@ denial_codes! {
 
     /// The token is genuine, and was revoked before its end.
     TokenRevoked => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
-        group: InvalidCredentials, occurs: Later, action: Renew, actor: Client, counts_as_failure: false,
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Token revoked",

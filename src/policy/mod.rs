@@ -11,6 +11,7 @@ mod load;
 mod needs;
 mod no_rule;
 mod outline;
+mod parts;
 mod path;
 mod path_table;
 mod place;
@@ -56,7 +57,7 @@ use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
 use crate::verify::key_store::{KeyCacheSettings, StorePlace};
-use crate::verify::{Issuers, KeyTable, TokenPolicy};
+use crate::verify::{Issuers, KeyTable, RevokedSet, TokenPolicy};
 
 /// A checked policy.
 #[derive(Debug)]
@@ -74,6 +75,10 @@ pub(crate) struct Policy {
     /// How keys are remembered that the policy does not hold.
     pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
+    /// `[[revoked]]`, of the policy and of its file.
+    pub(crate) revoked: RevokedSet,
+    /// The path of that file.
+    pub(crate) revoked_file: Option<String>,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
     pub(crate) failures: Option<Quota>,

@@ -88,6 +88,13 @@ problems! {
             help: "ask for `scopes` or `roles`, which `may_grant` bounds, or accept tokens of other issuers only, by `issuers`",
         }
 
+        /// An entry of [[revoked]] that asks for an API key and for a token.
+        RevokesNothing => {
+            message: "the entry of [[revoked]] revokes nothing",
+            label: "is an API key, to which `jti`, `issuer` and `issued_before` do not apply",
+            help: "write two entries: one with `key_id` (and `client`), and one for tokens",
+        }
+
         // Limits.
 
         /// A limit that no rule names.

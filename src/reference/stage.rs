@@ -32,6 +32,9 @@ const SECRET: &[u8] = b"signs nothing but tokens of examples";
 const ISSUER: &str = "https://id.example.com/";
 pub(super) const PARTNER: &str = "https://id.partner.example/";
 
+/// The `jti` of a token that was revoked.
+pub(super) const SIGNED_OUT: &str = "signed-out";
+
 /// A public key whose private half was thrown away.
 const PARTNER_KEYS: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"2027","use":"sig","alg":"ES256","x":"qoDkAHJddL-GcskRAKblSUVNKL16X4prnSb0FRBJ6Bw","y":"9Qhi6fdCHz-yjLymSvsOP9w3tKg8uVfMWHioZNmk2DY"}]}"#;
 
@@ -51,6 +54,9 @@ name  = "per-address"
 rate  = "300/minute"
 burst = 60
 per   = ["address"]
+
+[[revoked]]
+jti = "signed-out"
 
 [[rule]]
 name    = "read-orders"

@@ -38,6 +38,7 @@ mod reload;
 mod remedies;
 mod remote_keys;
 mod retry;
+mod revocation;
 mod rules;
 mod runtime_keys;
 mod schema;

@@ -20,6 +20,7 @@ mod redis_url;
 #[cfg(feature = "redis")]
 mod redis_url;
 mod remote_keys;
+mod revoked;
 mod rule_context;
 mod rule_faults;
 mod rule_limits;
@@ -41,6 +42,7 @@ use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
+use revoked::{KnownIssuers, load_revoked};
 use rule_context::RuleContext;
 use rules::load_rules;
 use scopes::load_scopes;
@@ -60,9 +62,23 @@ use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 14] = [
-    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "cors", "scopes", "store",
+const TABLES: [&str; 16] = [
+    "version",
+    "allow",
+    "denial",
+    "address",
+    "api_keys",
+    "key",
+    "issuer",
+    "revoked",
+    "tokens",
+    "failures",
+    "limit",
+    "rule",
+    "cors",
+    "revocations",
+    "scopes",
+    "store",
 ];
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
@@ -134,6 +150,9 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (limits, limits_whole) = whole(root, || load_limits(sections, &store));
     let limit_names_known =
         limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
+    let known_issuers =
+        KnownIssuers { issuers: &issuers, are_whole: issuers_whole && !root.misspells("issuer") };
+    let (revoked, revoked_file) = load_revoked(root, sources, &known_issuers);
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
@@ -172,6 +191,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         key_place: keys.place,
         key_cache: keys.cache,
         issuers,
+        revoked,
+        revoked_file,
         tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
