@@ -35,6 +35,9 @@ mod charge;
 mod failures;
 mod memory;
 mod quota;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "wired next")]
+mod redis;
 #[cfg(test)]
 mod store_laws;
 
