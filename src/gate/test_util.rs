@@ -30,6 +30,7 @@
 //! ```
 
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -43,12 +44,12 @@ use super::admission::Admission;
 use super::future::TollgateFuture;
 use super::gate::Verdict;
 use super::observe::{self, Observer};
-use super::origin::{Origin, PolicyPlace};
+use super::origin::{Loaded, Origin, PolicyPlace};
 use super::snapshot::{Lasting, Snapshot, Voice};
 use crate::ask::Ask;
 use crate::claims::StrictObject;
 use crate::decision::{Caller, Outcome, Permit};
-use crate::denial::Media;
+use crate::denial::{DenialCode, Media};
 use crate::limit::{Charges, Settle};
 use crate::policy::Rule;
 use crate::principal::{Identity, KeyRecord, Principal, Proven, Terms};
@@ -242,6 +243,9 @@ pub struct TestAdmission {
     caller: Option<Principal>,
     rule: String,
     limits: Vec<(String, u32)>,
+    codes: Vec<&'static DenialCode>,
+    /// Which declares more codes.
+    policy: Option<PathBuf>,
 }
 
 impl TestAdmission {
@@ -252,7 +256,8 @@ impl TestAdmission {
 
     /// A request without a credential, as rules with `public = true` or `"none"` admit it.
     pub fn of_nobody() -> Self {
-        Self { caller: None, rule: NAME.into(), limits: Vec::new() }
+        let (caller, limits, codes, policy) = Default::default();
+        Self { caller, rule: NAME.into(), limits, codes, policy }
     }
 
     /// The name of the rule that admitted the request; `test` unless it is set.
@@ -268,11 +273,28 @@ impl TestAdmission {
         self
     }
 
+    /// Registers a code of the application, as
+    /// [`TollgateBuilder::code`](crate::TollgateBuilder::code) does.
+    pub fn code(mut self, code: &'static DenialCode) -> Self {
+        self.codes.push(code);
+        self
+    }
+
+    /// The policy whose `[[denial.code]]` the handlers answer with by name ([`Denial::named`]).
+    /// Nothing else of it counts here, and it needs none of its secrets.
+    ///
+    /// [`Denial::named`]: crate::Denial::named
+    pub fn codes_of_policy(mut self, path: impl Into<PathBuf>) -> Self {
+        self.policy = Some(path.into());
+        self
+    }
+
     /// Makes the admission, with buckets of its own.
     ///
     /// # Panics
     ///
-    /// When a name is not one that a policy may have, or a limit has no tokens.
+    /// When a name is not one that a policy may have, a limit has no tokens, a code clashes with
+    /// another, or the policy of the codes is refused.
     pub fn build(self) -> Admission {
         Prepared::new(self).admit(&Method::GET)
     }
@@ -365,7 +387,7 @@ impl fmt::Debug for Prepared {
 impl Prepared {
     /// The decision of a real gate about a request without a credential, with another caller put in.
     fn new(admission: TestAdmission) -> Self {
-        let TestAdmission { caller, rule, limits } = admission;
+        let TestAdmission { caller, rule, limits, codes, policy: declaring } = admission;
         let mut policy = "version = 1\n".to_owned();
         for (name, tokens) in &limits {
             let name = quoted(name);
@@ -381,18 +403,10 @@ impl Prepared {
             quoted(&rule),
             names.join(", ")
         );
-        let origin = Origin {
-            place: PolicyPlace::Text(policy),
-            codes: Vec::new(),
-            secrets: Arc::default(),
-            for_documents: true,
-            fetches: false,
-            clock: Arc::new(SystemClock::new()),
-        };
-        let loaded = match origin.open() {
-            Ok(loaded) => loaded,
-            Err((error, _)) => panic!("the admission of a test: {error}"),
-        };
+        let mut loaded = open(PolicyPlace::Text(policy), codes.clone());
+        if let Some(path) = declaring {
+            loaded.registry = open(PolicyPlace::File(path), codes).registry;
+        }
         // A clock that stands: no bucket is refilled.
         let now = SystemClock::new().wall().seconds();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
@@ -426,6 +440,19 @@ impl Prepared {
         let request = observe::Request { method, path: "/", id: None };
         Admission::new(voice.clone(), rule.clone(), &request, caller.clone(), charges, None)
     }
+}
+
+/// Reads a policy that judges nothing.
+fn open(place: PolicyPlace, codes: Vec<&'static DenialCode>) -> Loaded {
+    let origin = Origin {
+        place,
+        codes,
+        secrets: Arc::default(),
+        for_documents: true,
+        fetches: false,
+        clock: Arc::new(SystemClock::new()),
+    };
+    origin.open().unwrap_or_else(|(error, _)| panic!("the admission of a test: {error}"))
 }
 
 /// Text as TOML has it.

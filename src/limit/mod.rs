@@ -40,6 +40,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod store_laws;
+mod store_settings;
 
 pub(crate) use bucket::{Standing, Wait};
 pub(crate) use bucket_id::{BucketId, BucketName, Parts};
@@ -47,6 +48,7 @@ pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
 pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
+pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub(crate) struct Limit {
     pub(crate) unit: Box<str>,
     /// Never more buckets than this.
     pub(crate) max_buckets: usize,
+    /// What happens while a shared store cannot be asked.
+    pub(crate) on_store_failure: OnStoreFailure,
     /// The indices of the quotas of plans, in the order of the plans' names.
     by_plan: Box<[u32]>,
 }
@@ -126,7 +130,8 @@ impl Limit {
         let mut by_plan: Box<[u32]> = (1..quotas.len() as u32).collect();
         by_plan.sort_by_key(|index| &quotas[*index as usize].plan);
         let (exempt, published, unit) = (Vec::new(), true, REQUESTS.into());
-        Self { name, per, quotas, exempt, published, unit, max_buckets, by_plan }
+        let on_store_failure = OnStoreFailure::default();
+        Self { name, per, quotas, exempt, published, unit, max_buckets, on_store_failure, by_plan }
     }
 
     /// The index of the quota that holds for a client with `plan`.

@@ -288,10 +288,11 @@ fn silence(faults: &mut Vec<Fault>, entries: &[(String, Place)]) -> Vec<Fault> {
     unused
 }
 
-/// The part of a line that may be a raw secret: what is given to a key that holds secrets
+/// The part of a line that may be a raw secret: what stands in front of the host of an address, or what
+/// is given to a key that holds secrets
 /// where people put them by mistake. Well-formed digests and names of variables are none.
 fn secret_part(line: &str) -> Range<usize> {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 14] = [
         "key",
         "keys",
         "secret",
@@ -299,6 +300,9 @@ fn secret_part(line: &str) -> Range<usize> {
         "raw",
         "digest",
         "secret_env",
+        "url_env",
+        "password_env",
+        "hash_key_env",
         "password",
         "token",
         "api_key",
@@ -313,6 +317,7 @@ fn secret_part(line: &str) -> Range<usize> {
         let text = text.split(['"', '\'']).next().unwrap_or_default();
         let harmless = match name {
             "digest" => is_digest(text),
+            "url_env" | "password_env" | "hash_key_env" => is_variable(text),
             "secret_env" => {
                 let names = value.split(']').next().unwrap_or_default().trim_start_matches('[');
                 is_variable(text)
@@ -327,7 +332,12 @@ fn secret_part(line: &str) -> Range<usize> {
             return equals + 1..line.len();
         }
     }
-    0..0
+    // Before the `@` of an address, and behind the `?` of a socket's.
+    match (line.find("://"), line.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => scheme + 3..at,
+        (Some(scheme), _) if line[scheme..].contains("pass=") => scheme + 3..line.len(),
+        _ => 0..0,
+    }
 }
 
 /// Whether an item of an array is the name of a variable.

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
-use crate::limit::{Limit, Quota};
+use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
@@ -61,6 +61,9 @@ pub(crate) struct Policy {
     pub(crate) hierarchy: Arc<ScopeHierarchy>,
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
+    /// Where buckets are kept.
+    #[allow(dead_code, reason = "read where stores are opened")]
+    pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,
 }

@@ -135,6 +135,12 @@ problems! {
                 "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
             } },
         }
+        /// `on_store_failure = "open"`.
+        OpenOnStoreFailure => {
+            message: "nothing bounds this limit while the store cannot be asked",
+            label: "admits everybody then",
+            help: "write `local_share`, which keeps a bound, or `closed`; allow this warning if that is meant",
+        }
 
         /// Nobody without a credential is counted.
         NoAnonymousLimits { rule: Arc<str> } => {

@@ -105,7 +105,7 @@ impl Watcher {
             seen: BTreeMap::new(),
             generation: 0,
         };
-        watcher.reloaded(in_force, Next::InForce(in_force.paths()));
+        watcher.begin(in_force, Next::InForce(in_force.paths()));
         watcher
     }
 
@@ -178,7 +178,13 @@ impl Watcher {
     }
 
     /// Files were loaded without a look of ours.
-    pub(crate) fn reloaded(&mut self, read: &Taken, next: Next) {
+    pub(crate) fn reloaded(&mut self, now: Duration, read: &Taken, next: Next) {
+        let look = self.found(&mut read.clone());
+        self.note(now, &look);
+        self.begin(read, next);
+    }
+
+    fn begin(&mut self, read: &Taken, next: Next) {
         self.calm();
         let found = |found: &Result<Content, Trouble>| match found {
             Ok(content) => Found::Content(digest_of(content)),
@@ -687,14 +693,19 @@ mod tests {
         let old = Taken::read(&round.paths, &RealDisk::new());
         rig.write("policy", "policy 3");
         let read = Taken::read(&round.paths, &RealDisk::new());
-        rig.watcher.reloaded(&read, Next::InForce(read.paths()));
+        rig.watcher.reloaded(rig.now, &read, Next::InForce(read.paths()));
+        let seen = rig.watcher.seen();
+        let [(keys, _), (policy, since)] =
+            [0, 1].map(|file| (&seen[file].state, seen[file].changed));
+        assert_eq!((keys, policy), (&SeenState::InForce, &SeenState::InForce));
+        assert_eq!(since, Some(rig.now), "it changed, though no look has seen it yet");
         let outcome = rig.watcher.judge(rig.now + SETTLE, &round, old);
         assert!(matches!(outcome, Outcome::Unsettled { .. }), "{outcome:?}");
         rig.quiet();
         // One that is refused by hand is not reported a second time.
         rig.write("policy", "faulty");
         let read = Taken::read(&round.paths, &RealDisk::new());
-        rig.watcher.reloaded(&read, Next::Refused(read.paths()));
+        rig.watcher.reloaded(rig.now, &read, Next::Refused(read.paths()));
         rig.quiet();
     }
 
@@ -717,7 +728,7 @@ mod tests {
         let by_hand = |rig: &mut Rig| {
             // The load ends with the policy: the keys are not read.
             let read = Taken::read(&rig.paths(&["policy"]), &RealDisk::new());
-            rig.watcher.reloaded(&read, Next::Refused(read.paths()));
+            rig.watcher.reloaded(rig.now, &read, Next::Refused(read.paths()));
         };
         for text in ["faulty", " \n"] {
             rig.write("policy", text);

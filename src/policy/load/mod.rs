@@ -10,11 +10,17 @@ mod keys;
 mod limits;
 mod needs;
 mod paths;
+#[cfg(not(feature = "redis"))]
+#[path = "no_redis.rs"]
+mod redis_url;
+#[cfg(feature = "redis")]
+mod redis_url;
 mod remote_keys;
 mod rule_faults;
 mod rule_limits;
 mod rules;
 mod scopes;
+mod store;
 
 use std::sync::Arc;
 
@@ -23,14 +29,15 @@ use toml::de::DeTable;
 use across::{warn_of_plans, warn_of_proxies};
 use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_max_buckets, load_quota,
-    load_size, parse_cidr, parse_header, report_syntax,
+    check_link, check_quotable, check_sentence, check_word, load_quota, load_size, parse_cidr,
+    parse_header, report_syntax,
 };
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
 use rules::{RuleContext, load_rules};
 use scopes::load_scopes;
+use store::load_store;
 
 use super::fault::{Fault, Faults, Place, Source, nearest};
 use super::problem::problems;
@@ -49,8 +56,6 @@ const TABLES: [&str; 14] = [
     "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
     "limit", "rule", "cors", "scopes", "store",
 ];
-
-const MAX_BUCKETS: usize = 1_000_000;
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
@@ -97,7 +102,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         whole(root, || load_address(root.section("address", "[address]")));
     let failures = load_failures(root.section("failures", "[failures]"));
     let tokens = load_tokens(root.section("tokens", "[tokens]"));
-    let max_buckets = load_store(root.section("store", "[store]"));
+    let store = load_store(root.section("store", "[store]"), sources);
     let preflights = load_cors(root.section("cors", "[cors]"));
 
     let hierarchy = Arc::new(load_scopes(root.section("scopes", "[scopes]")));
@@ -118,7 +123,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
-    let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
+    let (limits, limits_whole) = whole(root, || load_limits(sections, &store));
     let limit_names_known =
         limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
     let context = RuleContext {
@@ -157,7 +162,8 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         rules,
         hierarchy,
         preflights,
-        max_buckets,
+        max_buckets: store.max_buckets,
+        store: store.settings,
         codes,
     })
 }
@@ -327,20 +333,6 @@ fn load_cors(section: Option<Section<'_>>) -> Preflights {
     preflights.unwrap_or(Preflights::Judge)
 }
 
-fn load_store(section: Option<Section<'_>>) -> usize {
-    let max_buckets = section.and_then(|section| {
-        if section.text("kind").is_some_and(|kind| kind.value == "redis") {
-            section.push(Fault::of(&section.key_place("kind"), &PolicyFault::StoreNotInRelease));
-        } else {
-            section.one_of("kind", &[("memory", ())]);
-        }
-        let max_buckets = load_max_buckets(&section);
-        section.finish();
-        max_buckets
-    });
-    max_buckets.unwrap_or(MAX_BUCKETS)
-}
-
 problems! {
     /// What may be wrong with the policy as a whole, or with a table that is read here.
     enum PolicyFault: Fault {
@@ -367,12 +359,6 @@ problems! {
             message: "`{range}` trusts too many addresses",
             label: "is shorter than /{shortest}",
             help: "name the networks of your proxies: whoever is trusted can claim any address",
-        }
-        /// `kind = "redis"`.
-        StoreNotInRelease => {
-            message: "the store `redis` is not in this release",
-            label: "cannot be used yet",
-            help: "use `kind = \"memory\"`: every process then keeps buckets of its own",
         }
     }
 }
