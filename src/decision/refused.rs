@@ -1,7 +1,7 @@
 //! Why a request is refused: the error of the stage that said no, with its evidence.
 
 use crate::credential::CredentialError;
-use crate::limit::Balance;
+use crate::limit::{Balance, Unavailable};
 use crate::policy::{NoRule, Refusal};
 use crate::principal::CredentialKind;
 use crate::verify::{KeyError, TokenError, Wait};
@@ -23,6 +23,8 @@ pub(crate) enum Refused {
     Permit(Refusal),
     /// A limit is short. This is how all limits of the rule stand.
     Limits(Balance),
+    /// Whether a limit is short is not known, since its store cannot be asked.
+    Unavailable(Unavailable),
 }
 
 /// An address that has to wait.

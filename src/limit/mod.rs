@@ -35,9 +35,9 @@ mod charge;
 mod failures;
 mod memory;
 mod quota;
-#[cfg(feature = "redis")]
-#[allow(dead_code, reason = "wired next")]
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
+mod store;
 #[cfg(test)]
 mod store_laws;
 mod store_settings;
@@ -47,6 +47,8 @@ pub(crate) use bucket_id::{BucketId, BucketName, Parts};
 pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
 pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
+pub(crate) use redis::{RedisStore, ServerStatus, Settling};
+pub(crate) use store::{Buckets, Settlement, Taken, Unavailable};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};
 

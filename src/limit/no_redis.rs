@@ -1,0 +1,98 @@
+//! In place of shared buckets, without the feature `redis`: policies that need them are refused when
+//! they are loaded.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::charge::{Balance, Charges, Settle};
+use super::store::{Settlement, Taken};
+use super::{BucketName, Limit, RedisSettings};
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum RedisStore {}
+
+/// There are none.
+#[derive(Clone, Debug)]
+pub(crate) enum SharedLimits {}
+
+/// Nothing waits.
+#[derive(Debug)]
+pub(crate) enum Settling {}
+
+/// Every bucket is near.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Far;
+
+/// There is none.
+pub(crate) struct ServerStatus {
+    pub(crate) version: Option<String>,
+    pub(crate) age: Option<Duration>,
+    pub(crate) failure: Option<String>,
+    _none: Infallible,
+}
+
+impl RedisStore {
+    /// INVARIANT: no policy that was loaded has such settings.
+    pub(crate) fn open(_settings: &RedisSettings) -> Arc<Self> {
+        unreachable!("a policy with a shared store is refused without the feature `redis`")
+    }
+
+    pub(crate) fn serves(&self, _settings: &RedisSettings) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn adopt(
+        self: &Arc<Self>,
+        _limits: &[Limit],
+        _settings: &RedisSettings,
+    ) -> SharedLimits {
+        match **self {}
+    }
+
+    pub(crate) fn status(&self) -> Vec<ServerStatus> {
+        match *self {}
+    }
+}
+
+impl SharedLimits {
+    pub(crate) fn charge(
+        &self,
+        _charges: &mut Charges,
+        _limit: usize,
+        _quota: usize,
+        _name: &impl BucketName,
+        _cost: u32,
+    ) {
+        match *self {}
+    }
+
+    pub(crate) fn take(&self, _charges: &mut Charges) -> Taken {
+        match *self {}
+    }
+
+    pub(crate) fn settle(&self, _charges: &mut Charges, _how: Settle) {
+        match *self {}
+    }
+
+    pub(crate) fn balance(&self, _charges: &Charges) -> Balance {
+        match *self {}
+    }
+}
+
+impl Far {
+    pub(crate) fn only(&self, _is_kept: impl Fn(usize) -> bool) -> Self {
+        Self
+    }
+}
+
+impl Future for Settling {
+    type Output = Settlement;
+
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Settlement> {
+        match *self {}
+    }
+}
