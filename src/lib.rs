@@ -102,6 +102,15 @@ mod time;
 mod verify;
 mod watch;
 
+/// API keys at run time: a source or store of the application's own, and what it is made of.
+pub mod keys {
+    pub use crate::gate::{IssuedKey, Keys};
+    pub use crate::verify::key_store::{
+        ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyDigest, InvalidKeyRecord, KeyChanges,
+        KeyDigest, KeyFuture, KeySource, KeySourceError, KeyStore, KeyStoreError,
+    };
+}
+
 /// OpenAPI: what an application's own document says of the gate in front of it.
 #[cfg(feature = "reference")]
 pub mod openapi {

@@ -14,9 +14,7 @@ use super::trace::{Step, Trace};
 use crate::address::{Address, AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
-use crate::limit::{
-    Buckets, Charges, Failures, MustWait, Settled, Settlement, Settling, Taken,
-};
+use crate::limit::{Buckets, Charges, Failures, MustWait, Settled, Settlement, Settling, Taken};
 use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
@@ -384,6 +382,7 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::ask::Came;
     use crate::limit::MemoryStore;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
@@ -440,7 +439,7 @@ mod tests {
                 fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             judge.decide(&ask, trace)
         }

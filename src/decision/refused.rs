@@ -1,10 +1,11 @@
 //! Why a request is refused: the error of the stage that said no, with its evidence.
 
+use crate::ask::{Came, Wait};
 use crate::credential::CredentialError;
 use crate::limit::{Balance, Unavailable};
 use crate::policy::{NoRule, Refusal};
 use crate::principal::CredentialKind;
-use crate::verify::{KeyError, TokenError, Wait};
+use crate::verify::{KeyError, TokenError};
 
 /// The error of a stage.
 #[derive(Clone, Debug)]
@@ -66,10 +67,10 @@ impl Refused {
     }
 
     /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
-    /// where other keys could change the refusal.
-    pub(crate) fn asks_again(&self) -> Option<Wait> {
+    /// where other keys could change the refusal and the request has not waited for them.
+    pub(crate) fn asks_again(&self, came: &Came) -> Option<Wait> {
         match self {
-            Self::Token(error) => error.asks_again(),
+            Self::Token(error) if !came.keys => error.asks_again(),
             _ => None,
         }
     }

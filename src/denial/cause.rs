@@ -17,7 +17,7 @@ use crate::credential::{
     Unsupported,
 };
 use crate::decision::{Refused, TooManyFailures, WaitCause};
-use crate::limit::{Balance, Charge, Limit, Standing, Wait};
+use crate::limit::{Balance, Charge, Limit, Standing, Unavailable, Wait};
 use crate::policy::{Ambiguity, NoRule, Oddity, Policy, Refusal, Rule, ScopeGap};
 use crate::principal::{CredentialKind, KeyRecord};
 use crate::scope::{Scope, ScopeHierarchy};
@@ -342,6 +342,12 @@ impl Known {
                 self.refused(&refused, draft).because("none of the tables in `any` is met")
             }
             Refused::Limits(balance) => self.rate_limited(balance, draft),
+            Refused::Unavailable(_) => {
+                Facts::default().wait(Unavailable::RETRY_AFTER * MICROS).because(
+                    "the store of the limits does not answer, and a limit of the rule says \
+                 `on_store_failure = \"closed\"`; see `stores` of the gate's status",
+                )
+            }
         }
     }
 

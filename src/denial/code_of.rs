@@ -54,5 +54,6 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
         },
         Refused::Limits(_) => Code::RateLimited,
+        Refused::Unavailable(_) => Code::LimiterUnavailable,
     }
 }

@@ -13,6 +13,7 @@ use crate::credential::Secret;
 use crate::denial::DenialCode;
 use crate::policy::{Fault, Secrets};
 use crate::time::{Clock, SystemClock};
+use crate::verify::key_store::{KeyBackend, KeySource, KeyStore};
 
 /// Opens a [`Tollgate`].
 ///
@@ -37,6 +38,7 @@ pub struct TollgateBuilder {
     request_id: Option<HeaderName>,
     codes: Vec<&'static DenialCode>,
     secrets: Secrets,
+    keys: Option<KeyBackend>,
     unwatched: bool,
     for_documents: bool,
     unserved: bool,
@@ -108,6 +110,23 @@ impl TollgateBuilder {
         self
     }
 
+    /// Looks keys up in `source` that neither the policy nor a file that it names holds: in a database
+    /// of the application's own, by a pool that is there already. It takes the place of a store that
+    /// the policy names (`[api_keys] store`), and needs `[api_keys]` in the policy.
+    ///
+    /// Keys cannot be changed through the gate then; see [`key_store`](Self::key_store).
+    pub fn key_source(mut self, source: impl KeySource) -> Self {
+        self.keys = Some(KeyBackend::Source(Arc::new(source)));
+        self
+    }
+
+    /// As [`key_source`](Self::key_source), with keys that [`Tollgate::keys`](crate::Tollgate::keys)
+    /// changes. The last of the two that is called counts.
+    pub fn key_store(mut self, store: impl KeyStore) -> Self {
+        self.keys = Some(KeyBackend::Store(Arc::new(store)));
+        self
+    }
+
     /// Whether a thread of the gate follows the policy and the files that it names, and puts what
     /// changes in force; on unless it is turned off here. Without it a change comes into force by
     /// [`Tollgate::reload`](crate::Tollgate::reload).
@@ -160,7 +179,8 @@ impl TollgateBuilder {
             clock: clock.clone(),
         };
         let observer = Arc::new(Observer::new(request_id));
-        let lasting = Lasting::new(clock, observer);
+        let mut lasting = Lasting::new(clock, observer).with_keys(self.keys);
+        lasting.is_serving = !self.unserved && !self.for_documents;
         let watches = !self.unwatched && !self.unserved && !self.for_documents;
         let gate = Gate::open(origin, lasting, watches)?;
         gate.started().await?;

@@ -21,6 +21,7 @@ mod future;
 mod gate;
 mod handed_out;
 mod judge;
+mod keys;
 mod layer;
 mod observe;
 mod open_error;
@@ -43,6 +44,7 @@ pub use builder::TollgateBuilder;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
+pub use keys::{IssuedKey, Keys};
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub use open_error::OpenError;
@@ -186,6 +188,12 @@ impl Tollgate {
     /// the policy allows are left out.
     pub fn warnings(&self) -> Arc<[Fault]> {
         self.0.current().warnings.clone()
+    }
+
+    /// The keys that can be changed while the gate runs: for applications that hand out keys. See
+    /// [`Keys`](crate::keys::Keys).
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.0.clone())
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

@@ -17,7 +17,7 @@ use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
-use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
+use super::status::{LastFault, Revision, SourceStatus, Status, Warnings};
 use crate::policy::Fault;
 use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
@@ -145,7 +145,7 @@ impl Gate {
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
-            stores: vec![StoreStatus::memory("buckets")],
+            stores: self.lasting.store_status(),
         }
     }
 

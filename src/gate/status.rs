@@ -120,6 +120,8 @@ pub struct StoreStatus {
     pub age_seconds: Option<u64>,
     /// Why it is not available, in words.
     pub detail: Option<String>,
+    /// Name and version of a server, where it told them: `redis 7.0.15`, `valkey 8.1.1`.
+    pub version: Option<String>,
 }
 
 impl Revision {
@@ -246,6 +248,7 @@ impl StoreStatus {
             is_available: failure.is_none(),
             age_seconds: age.map(|age| age.as_secs()),
             detail: failure,
+            version: None,
         }
     }
 }
@@ -302,7 +305,7 @@ mod tests {
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
         let store = json!({
             "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null
+            "detail": null, "version": null
         });
         assert_eq!(value["stores"][0], store);
     }

@@ -46,7 +46,7 @@ use super::gate::Verdict;
 use super::observe::{self, Observer};
 use super::origin::{Loaded, Origin, PolicyPlace};
 use super::snapshot::{Lasting, Snapshot, Voice};
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::claims::StrictObject;
 use crate::decision::{Caller, Outcome, Permit};
 use crate::denial::{DenialCode, Media};
@@ -421,7 +421,7 @@ impl Prepared {
             fields: snapshot.policy.credential.fields(&headers),
             peer: None,
             moment: Moment::of(&*clock),
-            waited: false,
+            came: Came::NOTHING,
         };
         match snapshot.decide(&ask, &mut ()).outcome {
             Outcome::Admitted(Permit { rule, mut charges }) => {

@@ -35,24 +35,16 @@ pub(crate) struct ServerStatus {
     _none: Infallible,
 }
 
+/// INVARIANT: no policy that was loaded asks for it.
+pub(crate) fn adopt_shared(
+    _open: &mut Option<Arc<RedisStore>>,
+    _limits: &[Limit],
+    _settings: &RedisSettings,
+) -> Option<SharedLimits> {
+    None
+}
+
 impl RedisStore {
-    /// INVARIANT: no policy that was loaded has such settings.
-    pub(crate) fn open(_settings: &RedisSettings) -> Arc<Self> {
-        unreachable!("a policy with a shared store is refused without the feature `redis`")
-    }
-
-    pub(crate) fn serves(&self, _settings: &RedisSettings) -> bool {
-        match *self {}
-    }
-
-    pub(crate) fn adopt(
-        self: &Arc<Self>,
-        _limits: &[Limit],
-        _settings: &RedisSettings,
-    ) -> SharedLimits {
-        match **self {}
-    }
-
     pub(crate) fn status(&self) -> Vec<ServerStatus> {
         match *self {}
     }

@@ -66,12 +66,10 @@ impl Buckets {
     #[inline]
     pub(crate) fn take(&self, charges: &mut Charges, now: Steady) -> Taken {
         match self {
-            Self::Memory(store, tables) => {
-                match store.settle(tables, charges, Settle::Take, now) {
-                    Settled::Granted => Taken::Granted,
-                    Settled::Refused => Taken::Refused,
-                }
-            }
+            Self::Memory(store, tables) => match store.settle(tables, charges, Settle::Take, now) {
+                Settled::Granted => Taken::Granted,
+                Settled::Refused => Taken::Refused,
+            },
             Self::Shared(limits) => limits.take(charges),
         }
     }

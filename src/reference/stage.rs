@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::address::ClientAddress;
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::gate::{Lasting, Observer, Snapshot};
@@ -171,7 +171,7 @@ impl Stage {
             fields: self.snapshot.policy.credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
-            waited: false,
+            came: Came::NOTHING,
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };

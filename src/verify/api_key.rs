@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 
+use super::key_store::KeyDigest;
 use crate::address::{Address, ClientAddress, Outside};
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
@@ -91,16 +91,21 @@ impl KeyTable {
     /// The first check that failed, in the order of the module docs.
     pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
         self.format.check(&key.0).map_err(KeyError::Malformed)?;
-        self.look_up(&key.0).map(FoundKey).ok_or(KeyError::Unknown)
+        self.look_up(&key_digest(&key.0)).map(FoundKey).ok_or(KeyError::Unknown)
     }
 
-    fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
-        let presented = key_digest(key);
+    /// Whether a key of the policy has this id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.iter().any(|record| *record.id == *id)
+    }
+
+    /// The key of the policy with this digest.
+    pub(crate) fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
         let mask = self.slots.len() - 1;
-        let mut at = first_slot(&presented, mask);
+        let mut at = first_slot(presented, mask);
         // Terminates, as above.
         while let Some(record) = &self.slots[at] {
-            if verify_slices_are_equal(&record.digest, &presented).is_ok() {
+            if verify_slices_are_equal(&record.digest, presented).is_ok() {
                 return Some(record);
             }
             at = (at + 1) & mask;
@@ -170,9 +175,7 @@ fn check(
 
 /// SHA-256 of a whole key: what the policy stores.
 pub(crate) fn key_digest(key: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, key).as_ref());
-    bytes
+    *KeyDigest::of(key).as_bytes()
 }
 
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {

@@ -17,7 +17,7 @@ mod source;
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(crate) use remote::{
-    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
+    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus,
 };
 pub(crate) use source::IssuerKeys;
 pub(super) use source::KeyVersion;

@@ -12,6 +12,7 @@ mod issuer;
 mod issuers;
 mod jwk;
 mod key_set;
+pub(crate) mod key_store;
 mod new_api_key;
 mod pem;
 mod proven_token;
@@ -29,7 +30,7 @@ pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName
 pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{
     AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
-    RemoteKeys, RemoteSettings, RemoteStatus, Wait, check_address, check_ca,
+    RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
 };
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
 pub(crate) use verifying_key::KeyTrouble;

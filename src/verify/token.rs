@@ -23,8 +23,9 @@ use memchr::{memchr, memrchr};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::{Fitting, KeySet, KeySetError, Wait};
+use super::key_set::{Fitting, KeySet, KeySetError};
 use super::proven_token::ProvenToken;
+use crate::ask::Wait;
 use crate::claims::StrictObject;
 use crate::time::Wall;
 

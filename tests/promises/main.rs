@@ -37,6 +37,7 @@ mod remote_keys;
 mod retry;
 mod rules;
 mod schema;
+mod shared_limits;
 mod support;
 mod test_util;
 mod tokens;

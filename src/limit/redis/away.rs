@@ -49,8 +49,10 @@ impl Away {
             "CLUSTERDOWN" | "MASTERDOWN" => Self::ClusterDown,
             "MOVED" | "ASK" | "TRYAGAIN" => Self::Moving,
             "BUSY" => Self::Busy,
-            // Redis 6 says so where a script is not allowed a command or a key.
-            _ if text.contains("ACL failure") => Self::NotPermitted,
+            // Redis says it so where a script is not allowed a command or a key.
+            _ if text.contains("ACL failure") || text.contains("user executing the script") => {
+                Self::NotPermitted
+            }
             _ if error.kind() == redis::ErrorKind::AuthenticationFailed => Self::NotAuthenticated,
             _ if error.is_timeout() => Self::Late,
             _ if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,

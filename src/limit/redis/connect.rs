@@ -55,7 +55,7 @@ pub(super) async fn connect(
         .map_err(|error| Failure::of(&error))?;
     // A server that does not let us is asked by EVAL, once.
     let mut load = redis::cmd("SCRIPT");
-    let loaded = connection.send_packed_command(load.arg("LOAD").arg(SCRIPT)).await;
+    let loaded = send(&mut connection, load.arg("LOAD").arg(SCRIPT)).await;
     if let Err(error) = &loaded
         && Away::of(error) != Away::NotPermitted
     {
@@ -96,14 +96,18 @@ pub(super) async fn settle(
     keys: &[&[u8]],
     records: &[u8],
 ) -> Result<Option<Vec<Reply>>, RedisError> {
-    let mut reply = connection.send_packed_command(&command("EVALSHA", sha, keys, records)).await;
+    let mut reply = send(connection, &command("EVALSHA", sha, keys, records)).await;
     if reply.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
-        reply = connection.send_packed_command(&command("EVAL", SCRIPT, keys, records)).await;
+        reply = send(connection, &command("EVAL", SCRIPT, keys, records)).await;
     }
-    Ok(match reply?.extract_error()? {
+    Ok(match reply? {
         Value::BulkString(bytes) => read_replies(&bytes, keys.len()),
         _ => None,
     })
+}
+
+async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, RedisError> {
+    connection.send_packed_command(command).await?.extract_error()
 }
 
 fn command(name: &str, script: &str, keys: &[&[u8]], records: &[u8]) -> Cmd {
@@ -127,7 +131,7 @@ fn probing() -> Record {
 
 /// `redis 7.0.15`, `valkey 8.1.0`.
 async fn version(connection: &mut MultiplexedConnection) -> Option<String> {
-    let info = connection.send_packed_command(redis::cmd("INFO").arg("server")).await.ok()?;
+    let info = send(connection, redis::cmd("INFO").arg("server")).await.ok()?;
     let info = match info {
         Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Value::VerbatimString { text, .. } => text,

@@ -153,36 +153,6 @@ fn text(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The part that leads in the keys of a limit, as far as its `per` says: limits with the same one are
-/// in one slot. `None` where the limit counts everybody together.
-///
-/// A request that lacks a claim, header or parameter is counted by its client or address in place
-/// of it.
-pub(crate) fn leading_part(limit: &Limit) -> Option<&KeyPart> {
-    let rank = |part: &&KeyPart| match part {
-        KeyPart::Client => 0,
-        KeyPart::Address => 1,
-        KeyPart::Claim(_) => 2,
-        KeyPart::Header(_) => 3,
-        KeyPart::Path(_) => 4,
-        KeyPart::Rule => 5,
-        KeyPart::Global => 6,
-    };
-    limit.per.iter().min_by_key(rank).filter(|part| **part != KeyPart::Global)
-}
-
-/// How many scripts a decision of a rule with these limits takes in a cluster: one for each slot that its keys
-/// lie in. They run at the same time; where one refuses, what the others took is given back.
-pub(crate) fn scripts_in_cluster<'l>(limits: impl IntoIterator<Item = &'l Limit>) -> usize {
-    let mut leading: Vec<Option<&KeyPart>> = Vec::new();
-    for part in limits.into_iter().map(leading_part) {
-        if !leading.contains(&part) {
-            leading.push(part);
-        }
-    }
-    leading.len()
-}
-
 /// The slot of a tag: CRC-16 (XMODEM) of it, as the specification of Redis Cluster says.
 fn slot_of(tag: &[u8]) -> u16 {
     let crc = tag.iter().fold(0_u16, |crc, byte| {
@@ -234,7 +204,11 @@ mod tests {
         let namer = Namer::new("tollgate", None);
         let key = namer.key(&name, &Header(b"{mallory}"));
         assert!(shown(&key).starts_with("tollgate:{") && !shown(&key).contains("mallory"));
-        assert_eq!(shown(&key), shown(&namer.key(&name, &Header(b"{mallory}"))), "in every process");
+        assert_eq!(
+            shown(&key),
+            shown(&namer.key(&name, &Header(b"{mallory}"))),
+            "in every process"
+        );
         assert_ne!(shown(&key), shown(&namer.key(&name, &Header(b"{mallory"))));
         let keyed = Namer::new("tollgate", Some(&Secret::new(b"key".to_vec())));
         assert_ne!(shown(&key), shown(&keyed.key(&name, &Header(b"{mallory}"))));

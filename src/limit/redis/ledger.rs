@@ -84,8 +84,11 @@ mod tests {
         ledger.note(&key(1), &terms, &share, 3, at(0));
         ledger.note(&key(1), &terms, &share, 2, at(2));
         ledger.note(&key(2), &terms, &share, 1, at(0));
-        let debits: Vec<_> =
-            ledger.close(at(4)).into_iter().map(|(key, record)| (key.name[0], record.cost)).collect();
+        let debits: Vec<_> = ledger
+            .close(at(4))
+            .into_iter()
+            .map(|(key, record)| (key.name[0], record.cost))
+            .collect();
         assert_eq!(debits, [(1, 3)], "five, of which two were refilled; and one that was");
         assert!(ledger.close(at(4)).is_empty());
     }

@@ -48,7 +48,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 impl RedisStore {
     /// Takes over the limits of a policy. Buckets on the server are kept; where quotas changed they are
     /// restated when they are used next.
-    pub(crate) fn adopt(
+    pub(super) fn adopt(
         self: &Arc<Self>,
         limits: &[Limit],
         settings: &RedisSettings,

@@ -95,8 +95,9 @@ impl Link {
         namer: &Arc<Namer>,
         strays: mpsc::UnboundedReceiver<Option<Job>>,
     ) -> Result<(), Failure> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Failure { away: Away::Unreachable, detail: error.to_string() }
+        let failed = |error: &dyn std::fmt::Display| Failure {
+            away: Away::Unreachable,
+            detail: error.to_string(),
         };
         let access = Access::new(settings)?;
         let runtime =
@@ -143,11 +144,7 @@ impl Drop for Link {
 }
 
 /// Runs until the last handle of the store is gone.
-fn serve(
-    runtime: &Runtime,
-    map: Option<Map>,
-    mut strays: mpsc::UnboundedReceiver<Option<Job>>,
-) {
+fn serve(runtime: &Runtime, map: Option<Map>, mut strays: mpsc::UnboundedReceiver<Option<Job>>) {
     runtime.block_on(async move {
         match map {
             Some(map) => map.run(strays).await,
@@ -174,7 +171,8 @@ impl Access {
             Servers::One(server) => std::slice::from_ref(server),
             Servers::Cluster(servers) => &servers[..],
         };
-        let seeds = servers.iter().map(|server| info(server, settings)).collect::<Result<_, _>>()?;
+        let seeds =
+            servers.iter().map(|server| info(server, settings)).collect::<Result<_, _>>()?;
         Ok(Self { seeds, ca: settings.ca.as_deref().map(<[u8]>::to_vec) })
     }
 
@@ -182,7 +180,8 @@ impl Access {
         let is_encrypted = matches!(server.addr(), ConnectionAddr::TcpTls { .. });
         let client = match &self.ca {
             Some(ca) if is_encrypted => {
-                let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
+                let certificates =
+                    TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
                 Client::build_with_tls(server, certificates)
             }
             _ => Client::open(server),
@@ -303,9 +302,8 @@ impl Map {
             Some(self.access.other(host, port.parse().ok()?))
         });
         let servers: Vec<_> = known.chain(self.access.seeds.iter().cloned()).collect();
-        let clients = servers.into_iter().map(|server| {
-            (host_of(server.addr()), self.access.client(server))
-        });
+        let clients =
+            servers.into_iter().map(|server| (host_of(server.addr()), self.access.client(server)));
         let clients: Vec<_> = clients.collect();
         self.asked = Some(tokio::spawn(async move {
             let mut failure = Failure::new(Away::Unreachable, "no server of the cluster is known");
@@ -362,11 +360,10 @@ impl Map {
                     Some(shard) => shard.clone(),
                     None => {
                         let client = self.access.client(server).ok()?;
-                        let slots = ranges.iter().filter(|other| {
-                            (&other.host, other.port) == (&range.host, range.port)
-                        });
-                        let slots: Vec<_> =
-                            slots.map(|range| range.first..=range.last).collect();
+                        let slots = ranges
+                            .iter()
+                            .filter(|other| (&other.host, other.port) == (&range.host, range.port));
+                        let slots: Vec<_> = slots.map(|range| range.first..=range.last).collect();
                         let has = |slot: u16| slots.iter().any(|range| range.contains(&slot));
                         Shard::start(address, client, self.namer.probe(has), self.common.clone())
                     }
@@ -379,9 +376,9 @@ impl Map {
                 slots.fill(index);
             }
         }
-        let failure = shards.is_empty().then(|| {
-            Failure::new(Away::ClusterDown, "no server of the cluster has a slot")
-        });
+        let failure = shards
+            .is_empty()
+            .then(|| Failure::new(Away::ClusterDown, "no server of the cluster has a slot"));
         Topology { shards, slots: Some(slots), failure }
     }
 }

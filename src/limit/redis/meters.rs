@@ -12,9 +12,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{
-    counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 pub(super) fn describe() {
     static DESCRIBED: OnceLock<()> = OnceLock::new();
@@ -25,7 +23,10 @@ pub(super) fn describe() {
         );
         describe_counter!("tollgate_store_calls_total", "Calls of the store, by their outcome.");
         describe_histogram!("tollgate_store_call_seconds", "How long calls of the store take.");
-        describe_histogram!("tollgate_store_decisions_per_call", "Decisions that ride in one call.");
+        describe_histogram!(
+            "tollgate_store_decisions_per_call",
+            "Decisions that ride in one call."
+        );
         describe_gauge!("tollgate_store_asked", "Whether a server of the store is asked.");
         describe_counter!(
             "tollgate_store_debits_total",

@@ -42,7 +42,6 @@ mod shard;
 #[cfg(test)]
 mod test_server;
 
-pub(crate) use key::scripts_in_cluster;
 pub(crate) use limits::SharedLimits;
 pub(crate) use settling::{Far, Settling};
 
@@ -53,7 +52,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use super::memory::MemoryStore;
-use super::{RedisSettings, Servers};
+use super::{Limit, RedisSettings, Servers};
 use crate::time::{AtomicSteady, Clock as _, MICROS, Steady};
 use heard::Heard;
 use key::Namer;
@@ -85,10 +84,26 @@ pub(crate) struct ServerStatus {
     pub(crate) failure: Option<String>,
 }
 
+/// The limits of a policy, in the store that its settings lead to. The store that is open stays connected
+/// where it is that one.
+pub(crate) fn adopt_shared(
+    open: &mut Option<Arc<RedisStore>>,
+    limits: &[Limit],
+    settings: &RedisSettings,
+) -> Option<SharedLimits> {
+    let store = match open.take() {
+        Some(store) if store.settings.leads_to_the_buckets_of(settings) => store,
+        _ => RedisStore::open(settings),
+    };
+    let adopted = store.adopt(limits, settings);
+    *open = Some(store);
+    Some(adopted)
+}
+
 impl RedisStore {
     /// Begins to connect. Nothing waits for that: until the store answers, each limit does what its
     /// `on_store_failure` says.
-    pub(crate) fn open(settings: &RedisSettings) -> Arc<Self> {
+    fn open(settings: &RedisSettings) -> Arc<Self> {
         meters::describe();
         let namer = Arc::new(Namer::new(&settings.prefix, settings.hash_key.as_ref()));
         let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, script::SCRIPT.as_bytes());
@@ -102,11 +117,6 @@ impl RedisStore {
             local: MemoryStore::default(),
             alarm_at: AtomicSteady::default(),
         })
-    }
-
-    /// Whether these settings lead to the same buckets, by the same connections.
-    pub(crate) fn serves(&self, settings: &RedisSettings) -> bool {
-        self.settings.leads_to_the_buckets_of(settings)
     }
 
     fn now(&self) -> Steady {

@@ -102,8 +102,7 @@ impl SharedLimits {
             return Taken::Refused;
         }
         let parts = self.parts(charges, Operation::Take);
-        let settling =
-            Settling { limits: self.clone(), charges: std::mem::take(charges), parts };
+        let settling = Settling { limits: self.clone(), charges: std::mem::take(charges), parts };
         if settling.parts.iter().any(|part| matches!(part.state, PartState::Asked(_))) {
             return Taken::Later(Box::new(settling));
         }
@@ -330,7 +329,9 @@ impl Settling {
                 _ => now,
             };
             let answered = match part.state {
-                PartState::Answered(Ok(answered)) if answered.replies.len() == part.charges.len() => {
+                PartState::Answered(Ok(answered))
+                    if answered.replies.len() == part.charges.len() =>
+                {
                     answered
                 }
                 _ => {

@@ -280,10 +280,12 @@ impl Task {
 
     /// When the next decision has waited for long enough.
     fn overdue_at(&self) -> Option<Instant> {
-        let first = |mut jobs: std::slice::Iter<'_, Job>| jobs.find(|job| job.is_awaited());
-        let flying = self.flights.iter().filter_map(|flight| first(flight.jobs.iter()));
+        let first = |flight: &'_ Flight| {
+            flight.jobs.iter().find(|job| job.is_awaited()).map(|job| job.asked)
+        };
+        let flying = self.flights.iter().filter_map(first);
         let waiting = self.waiting.iter().find(|job| job.is_awaited());
-        let oldest = flying.chain(waiting).map(|job| job.asked).min()?;
+        let oldest = flying.chain(waiting.map(|job| job.asked)).min()?;
         Some(oldest + self.common.deadline())
     }
 
@@ -291,9 +293,8 @@ impl Task {
     /// a call under way its end still counts.
     fn answer_overdue(&mut self, now: Instant) {
         let deadline = self.common.deadline();
-        let is_overdue = |job: &Job| {
-            job.is_awaited() && now.saturating_duration_since(job.asked) >= deadline
-        };
+        let is_overdue =
+            |job: &Job| job.is_awaited() && now.saturating_duration_since(job.asked) >= deadline;
         for flight in &mut self.flights {
             for job in &mut flight.jobs {
                 if is_overdue(job) {
@@ -421,8 +422,7 @@ impl Task {
             shard.away_since.store(self.common.clock.steady());
         }
         let mut health = shard.health();
-        let is_news =
-            health.failure.as_ref().is_none_or(|before| before.away != failure.away);
+        let is_news = health.failure.as_ref().is_none_or(|before| before.away != failure.away);
         if was != State::LeftAlone || is_news {
             tracing::error!(
                 target: "tollgate", server = %shard.address, why = away.label(),
@@ -528,8 +528,7 @@ fn next_call(waiting: &mut VecDeque<Job>) -> Vec<Job> {
         let job = &waiting[at];
         let is_gone = job.answer.as_ref().is_some_and(oneshot::Sender::is_closed);
         let job_slot = job.charges.first().map(|(key, _)| key.slot);
-        let fits = charges == 0
-            || slot == job_slot && charges + job.charges.len() <= MOST_IN_CALL;
+        let fits = charges == 0 || slot == job_slot && charges + job.charges.len() <= MOST_IN_CALL;
         if !is_gone && !fits {
             at += 1;
             continue;

@@ -11,12 +11,15 @@ use tempfile::TempDir;
 pub(super) struct TestServer {
     process: Child,
     connection: Connection,
-    pub(super) port: u16,
     _directory: TempDir,
 }
 
 impl TestServer {
     pub(super) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(super) fn start_with(arguments: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -25,6 +28,7 @@ impl TestServer {
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "no", "--dir"])
             .arg(directory.path())
+            .args(arguments)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
@@ -40,7 +44,7 @@ impl TestServer {
                 }
             }
         };
-        Self { process, connection, port, _directory: directory }
+        Self { process, connection, _directory: directory }
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {

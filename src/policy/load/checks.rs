@@ -17,6 +17,7 @@ use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::value_fault::SyntaxFault;
 use crate::scope::{InvalidScope, Scope};
+use crate::verify::key_store::{is_name, is_word};
 use crate::watch::{Content, Trouble};
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
@@ -275,8 +276,7 @@ pub(super) fn check_unique(
 
 /// A name for people and headers.
 pub(super) fn check_name(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b',' | b';');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+    if !is_name(text) {
         return Err("a name has 1 to 64 printable ASCII characters, without space, quote, `\\`, `,` and `;`".into());
     }
     Ok(text.to_owned())
@@ -336,7 +336,7 @@ pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
 
 /// Text without control characters, not empty and not endless.
 pub(super) fn check_word(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+    if !is_word(text) {
         return Err("use 1 to 256 characters, without control characters".into());
     }
     Ok(text.to_owned())

@@ -20,6 +20,7 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
+use crate::verify::key_store::KeyDigest;
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
@@ -214,13 +215,13 @@ fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
         section.required_text("digest", "`tollgate key new` prints the key and its digest")
     };
     let digest = digest.and_then(|digest| {
-        let parsed = parse_digest(digest.value);
+        let parsed = digest.value.parse::<KeyDigest>().ok();
         if parsed.is_none() {
             // It may be the key itself.
             let masked = digest.place.span.clone();
             section.push(Fault::of(&digest.place, &KeyFault::InvalidDigest).mask(masked));
         }
-        parsed.map(|value| At { value, place: digest.place })
+        parsed.map(|value| At { value: *value.as_bytes(), place: digest.place })
     });
     let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
     let roles = section.list("roles", "role", check_word).unwrap_or_default();
@@ -279,19 +280,6 @@ fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
     } else if expires.value - now > LONG_LIFE {
         section.push(Fault::warning(&expires.place, &Warning::LongLivedKey { key }));
     }
-}
-
-fn parse_digest(text: &str) -> Option<[u8; 32]> {
-    let digits = text.strip_prefix("sha256:")?;
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (byte, pair) in digest.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(digest)
 }
 
 problems! {

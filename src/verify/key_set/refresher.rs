@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
 use super::lifetime::{refresh_after, retry_after};
-use super::remote::{RemoteSettings, RemoteStatus, Wait};
+use super::remote::{RemoteSettings, RemoteStatus};
 use super::source::{FetchedKeys, KeyVersion};
+use crate::ask::{Arrived, Wait};
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;
 
@@ -158,6 +159,7 @@ impl Refresher {
         Some(Box::pin(async move {
             let _place = place;
             let _ended_or_late = timeout_at(deadline, ended.changed()).await;
+            Arrived::Keys
         }))
     }
 

@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,11 +18,9 @@ use tokio::runtime::Handle;
 use super::fetch::{Get, client};
 use super::refresher::Refresher;
 use super::source::{FetchedKeys, KeyVersion};
+use crate::ask::Wait;
 use crate::time::Clock;
 use crate::verify::Issuers;
-
-/// Ends when a refresh has ended, or when the request has waited long enough.
-pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The keys of an issuer that are fetched.
 pub(crate) struct RemoteKeys {

@@ -1,0 +1,68 @@
+//! Keys that are looked up while the gate runs: in memory, or in a store of their own.
+//!
+//! 1. [`record`]: a key as stores know it, by the [`digest`] of its text.
+//! 2. [`source`]: what a database does for the gate; [`changes`]: what it tells of changes.
+//! 3. [`memory`]: the store of a gate that has no other.
+//!
+//! A key of the policy is never looked up here.
+
+mod changes;
+mod digest;
+mod error;
+#[cfg(test)]
+pub(crate) mod laws;
+mod memory;
+mod record;
+mod source;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use changes::KeyChanges;
+pub use digest::{InvalidKeyDigest, KeyDigest};
+pub use error::{KeySourceError, KeyStoreError};
+pub(crate) use memory::MemoryKeys;
+pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};
+pub(crate) use record::{is_name, is_word};
+pub use source::{KeyFuture, KeySource, KeyStore};
+
+/// Where keys are looked up that the policy does not hold.
+#[derive(Clone)]
+pub(crate) enum KeyBackend {
+    /// The memory of this process.
+    Memory(Arc<MemoryKeys>),
+    /// It only looks up.
+    Source(Arc<dyn KeySource>),
+    Store(Arc<dyn KeyStore>),
+}
+
+impl KeyBackend {
+    pub(crate) fn source(&self) -> Arc<dyn KeySource> {
+        match self {
+            Self::Memory(keys) => keys.clone(),
+            Self::Source(source) => source.clone(),
+            Self::Store(store) => store.clone(),
+        }
+    }
+
+    /// Where its keys are changed; `None` where they only are looked up.
+    pub(crate) fn store(&self) -> Option<Arc<dyn KeyStore>> {
+        match self {
+            Self::Memory(keys) => Some(keys.clone()),
+            Self::Source(_) => None,
+            Self::Store(store) => Some(store.clone()),
+        }
+    }
+}
+
+impl Default for KeyBackend {
+    fn default() -> Self {
+        Self::Memory(Arc::default())
+    }
+}
+
+impl fmt::Debug for KeyBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyBackend").field(&self.source().kind()).finish()
+    }
+}
