@@ -37,7 +37,6 @@ pub(crate) struct Came {
 
 /// What became of looking an API key up in its source.
 #[derive(Clone, Debug)]
-#[allow(dead_code)]
 pub(crate) enum LookedUp {
     Found(Arc<KeyRecord>),
     Absent,
@@ -47,7 +46,6 @@ pub(crate) enum LookedUp {
 
 /// One thing that a request waited for.
 #[derive(Debug)]
-#[allow(dead_code)]
 pub(crate) enum Arrived {
     /// The keys of an issuer were asked for again.
     Keys,

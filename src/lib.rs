@@ -124,7 +124,7 @@ pub use gate::test_util;
 #[doc(hidden)]
 pub mod workbench;
 
-pub use denial::{Action, Actor, Category, Denial, DenialCode};
+pub use denial::{Action, Actor, Category, Denial, DenialCode, DenialExample};
 pub use gate::{
     Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped, SourceState,
     SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder, TollgateFuture, TollgateLayer,

@@ -19,12 +19,15 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
+use crate::verify::key_store::{KeyDigest, Known, RuntimeKeys, Why, implying};
+use crate::verify::{Accepts, FoundKey, KeyError, KeyLookUp, TokenCache};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
+    /// The keys that the policy does not hold.
+    pub(crate) keys: &'s RuntimeKeys,
     pub(crate) tokens: &'s TokenCache,
     /// The policy's limits, and where their buckets are.
     pub(crate) buckets: &'s Buckets,
@@ -233,12 +236,17 @@ impl Judge<'_> {
         let moment = &attempts.ask.moment;
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
-            let found = keys.find(key);
-            if keys.is_guessable() {
-                attempts.check_guess(found.as_ref())?;
-            }
+            let digest = keys.digest(key)?;
             let now = || moment.wall();
-            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+            match keys.find(&digest) {
+                Some(found) => {
+                    if keys.is_guessable() {
+                        attempts.check_guess(Some(&found))?;
+                    }
+                    found.prove(attempts.address, now).map_err(Refused::from)
+                }
+                None => self.prove_other(digest, attempts),
+            }
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -261,6 +269,58 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// From the digest of a key that the policy does not hold to a principal: by memory, or by what
+    /// its source said while the request waited.
+    fn prove_other(
+        &self,
+        digest: KeyDigest,
+        attempts: &Attempts<'_, '_>,
+    ) -> Result<Principal, Refused> {
+        let Ask { moment, came, .. } = attempts.ask;
+        let (is_guessable, hierarchy) = (self.policy.keys.is_guessable(), &self.policy.hierarchy);
+        let looked_up = came.record.as_ref();
+        let held = match self.keys.recall(&digest, || moment.steady(), looked_up) {
+            Known::Held(held) => held,
+            Known::Found(key) => {
+                let found = FoundKey::new(implying(&key, hierarchy));
+                if is_guessable {
+                    attempts.remember(&found);
+                }
+                return Ok(found.prove(attempts.address, || moment.wall())?);
+            }
+            Known::Absent => {
+                // Before it was looked up, the request was checked.
+                if is_guessable && looked_up.is_none() {
+                    attempts.check_guess(None)?;
+                }
+                return Err(KeyError::Unknown.into());
+            }
+            Known::Ask(why) => {
+                if why == Why::Unknown {
+                    attempts.check(CredentialKind::ApiKey)?;
+                }
+                return Err(self.look_up(digest, why, attempts));
+            }
+            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
+        };
+        let found = FoundKey::new(held.key(hierarchy));
+        if is_guessable {
+            match looked_up {
+                Some(_) => attempts.remember(&found),
+                None => attempts.check_guess(Some(&found))?,
+            }
+        }
+        let principal = found.prove(attempts.address, || moment.wall())?;
+        held.note_used(moment.wall());
+        Ok(principal)
+    }
+
+    fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
+        let address = attempts.address.map(|at| self.policy.address.bucket(at.counted()));
+        let look_up = KeyLookUp::new(self.keys, digest, why, address);
+        KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 
     /// At a public rule: an address that failed too often waits.
@@ -324,20 +384,23 @@ impl Attempts<'_, '_> {
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
     /// there is an attempt left.
-    fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
+    fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
         let Some((failures, _)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Ok(key) => {
-                if !failures.remembers(key.digest(), now) {
-                    self.check(CredentialKind::ApiKey)?;
-                }
-                failures.remember(key.digest(), now);
-                Ok(())
-            }
-            // What is no key of any form needs no look.
-            Err(KeyError::Malformed(_)) => Ok(()),
-            Err(_) => self.check(CredentialKind::ApiKey),
+            Some(key) if failures.remembers(key.digest(), now) => {}
+            _ => self.check(CredentialKind::ApiKey)?,
+        }
+        if let Some(key) = found {
+            failures.remember(key.digest(), now);
+        }
+        Ok(())
+    }
+
+    /// Notes that a key was proven that can be guessed.
+    fn remember(&self, found: &FoundKey) {
+        if let Some((failures, _)) = self.counted() {
+            failures.remember(found.digest(), self.ask.moment.steady());
         }
     }
 
@@ -428,6 +491,7 @@ mod tests {
             }
             let judge = Judge {
                 policy: &self.policy,
+                keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
                 buckets: &self.buckets,
                 failures: Some(&self.failures),

@@ -71,6 +71,7 @@ impl Refused {
     pub(crate) fn asks_again(&self, came: &Came) -> Option<Wait> {
         match self {
             Self::Token(error) if !came.keys => error.asks_again(),
+            Self::Key(error) if came.record.is_none() => error.asks_again(),
             _ => None,
         }
     }

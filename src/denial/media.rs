@@ -14,7 +14,7 @@ use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde_json::{Map, Value};
 
-use super::form::Composed;
+use super::response::Composed;
 use crate::accept::prefers;
 use crate::fields::Lines;
 

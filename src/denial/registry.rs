@@ -3,28 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use super::catalogue;
-use super::code::{Category, DenialCode, is_code};
+use super::catalogue::{self, DenialCode};
+use super::code::is_code;
+use super::properties::Category;
 use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, problems, suggest};
-
-/// Members that every document may have; an application cannot give them another meaning.
-const RESERVED: &[&str] = &[
-    "type",
-    "title",
-    "status",
-    "code",
-    "category",
-    "detail",
-    "remedy",
-    "action",
-    "actor",
-    "help",
-    "support",
-    "retryable",
-    "retry_after",
-    "instance",
-    "rule",
-];
 
 /// Every code of the application.
 #[derive(Debug, Default)]
@@ -119,14 +101,6 @@ fn intern(text: &str) -> &'static str {
     let kept: &'static str = Box::leak(text.into());
     texts.insert(kept);
     kept
-}
-
-/// Whether an application may add a member with this name (RFC 9457 section 4).
-pub(super) fn is_member_name(name: &str) -> bool {
-    name.len() >= 3
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-        && !RESERVED.contains(&name)
 }
 
 problems! {

@@ -97,7 +97,7 @@ impl Admission {
     /// The limits of the rule, with their balance as it is now: on a connection that stays open,
     /// it changes.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
-        let limits = &self.0.voice.renderer.rate_limit;
+        let limits = self.0.voice.renderer.rate_limit();
         self.balance_now().into_iter().map(move |(charge, standing)| LimitBalance {
             limit: limits.name(charge.limit),
             remaining: standing.remaining,
@@ -150,7 +150,7 @@ impl Admission {
     /// is charged nothing, and the log says so, as an error.
     pub fn charge_to(&self, limit: &str, tokens: u32) {
         let Passage { voice, rule, charges, .. } = &*self.0;
-        let name = |index: u32| voice.renderer.rate_limit.name(index);
+        let name = |index: u32| voice.renderer.rate_limit().name(index);
         // Lossless: a policy does not hold as many limits as would not fit.
         let limits = rule.limits.iter().chain(rule.anonymous_limits.iter().flatten());
         let mut indices = limits.map(|of| of.limit as u32);
@@ -238,7 +238,7 @@ impl Admission {
     pub(super) fn complete<B>(&self, response: &mut Response<B>) {
         let voice = &self.0.voice;
         let headers = response.headers_mut();
-        let rate_limit = &voice.renderer.rate_limit;
+        let rate_limit = voice.renderer.rate_limit();
         if rate_limit.writes_fields() {
             rate_limit.write(&self.balance(), headers);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Gate;
 use crate::verify::NewApiKey;
 use crate::verify::key_store::{
-    ApiKeyRecord, ApiKeyRecordBuilder, KeyDigest, KeyStore, KeyStoreError,
+    ApiKeyRecord, ApiKeyRecordBuilder, KeyDigest, KeyStoreError, RuntimeKeys,
 };
 
 /// The keys that can be changed while the gate runs; made by [`Tollgate::keys`](crate::Tollgate::keys).
@@ -73,7 +73,12 @@ impl Keys {
     /// be reached.
     pub async fn insert(&self, record: ApiKeyRecord) -> Result<(), KeyStoreError> {
         self.check_policy(record.id(), Some(record.digest()))?;
-        self.store()?.insert(record).await
+        let keys = self.keys();
+        match keys.store()?.insert(record.clone()).await {
+            Ok(()) => keys.put(record),
+            Err(error) => return Err(self.failed(&keys, &record, error)),
+        }
+        Ok(())
     }
 
     /// Makes a key for `client` and adds it; `terms` says what it may be used for. It begins with the
@@ -101,7 +106,9 @@ impl Keys {
     ///
     /// When the store cannot be reached.
     pub async fn find(&self, id: &str) -> Result<Option<ApiKeyRecord>, KeyStoreError> {
-        self.store()?.find(id.into()).await
+        let keys = self.keys();
+        let found = keys.store()?.find(id.into()).await?;
+        Ok(found.map(|record| keys.with_last_use(record)))
     }
 
     /// At most `most` keys of the store whose ids come after `after`, by their bytes, in that order;
@@ -116,7 +123,9 @@ impl Keys {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<ApiKeyRecord>, KeyStoreError> {
-        self.store()?.list(after.map(Into::into), most).await
+        let keys = self.keys();
+        let records = keys.store()?.list(after.map(Into::into), most).await?;
+        Ok(records.into_iter().map(|record| keys.with_last_use(record)).collect())
     }
 
     /// Takes a key back for good. To revoke one twice is no error.
@@ -127,7 +136,8 @@ impl Keys {
     /// reached.
     pub async fn revoke(&self, id: &str) -> Result<(), KeyStoreError> {
         self.check_policy(id, None)?;
-        self.store()?.revoke(id.into()).await?;
+        let keys = self.keys();
+        keys.put(keys.store()?.revoke(id.into()).await?);
         Ok(())
     }
 
@@ -140,7 +150,12 @@ impl Keys {
     /// the policy's, or the store cannot be reached.
     pub async fn update(&self, record: ApiKeyRecord) -> Result<(), KeyStoreError> {
         self.check_policy(record.id(), None)?;
-        self.store()?.update(record).await
+        let keys = self.keys();
+        match keys.store()?.update(record.clone()).await {
+            Ok(()) => keys.put(record),
+            Err(error) => return Err(self.failed(&keys, &record, error)),
+        }
+        Ok(())
     }
 
     /// Makes a key that takes the place of the key `id`, for the same client and with the same terms;
@@ -154,7 +169,8 @@ impl Keys {
     /// store cannot be reached.
     pub async fn rotate(&self, id: &str, overlap: Duration) -> Result<IssuedKey, KeyStoreError> {
         self.check_policy(id, None)?;
-        let store = self.store()?;
+        let keys = self.keys();
+        let store = keys.store()?;
         let old = store.find(id.into()).await?;
         let old = old.ok_or_else(|| KeyStoreError::Unknown { id: id.into() })?;
         let ends = self.gate.lasting.clock.wall().plus(overlap);
@@ -163,12 +179,16 @@ impl Keys {
             next = successor_of(&next);
             let key = self.new_key()?;
             let record = old.succeeded_by(&next, key.key_digest())?;
-            let taken = match self.check_policy(&next, Some(record.digest())) {
-                Ok(()) => store.replace(id.into(), record.clone(), ends).await.map(drop),
+            let replaced = match self.check_policy(&next, Some(record.digest())) {
+                Ok(()) => store.replace(id.into(), record.clone(), ends).await,
                 Err(taken) => Err(taken),
             };
-            match taken {
-                Ok(()) => return Ok(IssuedKey { key, record }),
+            match replaced {
+                Ok(old) => {
+                    keys.put(old);
+                    keys.put(record.clone());
+                    return Ok(IssuedKey { key, record });
+                }
                 // A key that was replaced twice has two successors.
                 Err(KeyStoreError::IdTaken { .. }) => {}
                 Err(error) => return Err(error),
@@ -180,8 +200,21 @@ impl Keys {
         Ok(NewApiKey::generate(&self.gate.snapshot().policy.credential.prefix)?)
     }
 
-    fn store(&self) -> Result<Arc<dyn KeyStore>, KeyStoreError> {
-        self.gate.lasting.key_backend.store().ok_or(KeyStoreError::ReadOnly)
+    fn keys(&self) -> RuntimeKeys {
+        self.gate.snapshot().keys.clone()
+    }
+
+    /// What the store did not say may have been done.
+    fn failed(
+        &self,
+        keys: &RuntimeKeys,
+        record: &ApiKeyRecord,
+        error: KeyStoreError,
+    ) -> KeyStoreError {
+        if matches!(error, KeyStoreError::Unavailable(_)) {
+            keys.forget(&record.digest());
+        }
+        error
     }
 
     /// What the policy holds is not changed here.
@@ -191,9 +224,7 @@ impl Keys {
         match new {
             None if keys.has_id(id) => Err(KeyStoreError::OfPolicy { id: id.into() }),
             Some(_) if keys.has_id(id) => Err(KeyStoreError::IdTaken { id: id.into() }),
-            Some(digest) if keys.look_up(digest.as_bytes()).is_some() => {
-                Err(KeyStoreError::DigestTaken)
-            }
+            Some(digest) if keys.find(&digest).is_some() => Err(KeyStoreError::DigestTaken),
             _ => Ok(()),
         }
     }

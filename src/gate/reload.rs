@@ -17,7 +17,7 @@ use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
-use super::status::{LastFault, Revision, SourceStatus, Status, Warnings};
+use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
 use crate::policy::Fault;
 use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
@@ -139,13 +139,17 @@ impl Gate {
         };
         let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
+        let mut stores = self.lasting.store_status();
+        if snapshot.policy.takes_keys {
+            stores.push(StoreStatus::of_keys(snapshot.keys.status()));
+        }
         Status {
             revision: record.revision.clone(),
             loaded_at: rfc3339(record.loaded_at.seconds()),
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
-            stores: self.lasting.store_status(),
+            stores,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::limit::{
 };
 use crate::policy::{Fault, Policy};
 use crate::time::Clock;
-use crate::verify::key_store::KeyBackend;
+use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
 use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
@@ -30,6 +30,8 @@ pub(crate) struct Snapshot {
     pub(crate) policy: Policy,
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
+    /// The keys that the policy does not hold.
+    pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
     _counted: Counted,
 }
@@ -69,7 +71,7 @@ pub(crate) struct Lasting {
     pub(super) served: Served,
     keys: LastingRemoteKeys,
     /// Where keys are looked up that the policy does not hold.
-    pub(super) key_backend: KeyBackend,
+    runtime_keys: LastingKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -78,7 +80,7 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let (key_backend, shared) = Default::default();
+        let (runtime_keys, shared) = Default::default();
         let is_serving = false;
         Self {
             store,
@@ -88,7 +90,7 @@ impl Lasting {
             tokens,
             served,
             keys,
-            key_backend,
+            runtime_keys,
             snapshots,
             clock,
             observer,
@@ -136,7 +138,7 @@ impl Lasting {
 
     /// Looks keys up in `backend`, in place of the memory of this process.
     pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
-        Self { key_backend: backend.unwrap_or(self.key_backend), ..self }
+        Self { runtime_keys: backend.map_or(self.runtime_keys, LastingKeys::of), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -169,6 +171,7 @@ impl Snapshot {
     ) -> Self {
         let Lasting { failures, tokens, served, snapshots, clock, observer, .. } = lasting.clone();
         let buckets = lasting.buckets(&policy);
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, &clock);
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         if let Some(failures) = &failures {
@@ -189,6 +192,7 @@ impl Snapshot {
             policy,
             warnings: warnings.into(),
             voice: Arc::new(voice),
+            keys,
             tokens,
             _counted: snapshots.one(),
         }
@@ -205,7 +209,7 @@ impl Snapshot {
     /// The headers of responses that scripts want to read.
     pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
-        names.extend(self.voice.renderer.rate_limit.names());
+        names.extend(self.voice.renderer.rate_limit().names());
         names
     }
 
@@ -213,6 +217,7 @@ impl Snapshot {
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
         let judge = Judge {
             policy: &self.policy,
+            keys: &self.keys,
             tokens: &self.tokens,
             buckets: &self.voice.buckets,
             failures: self.voice.failures.as_ref(),
@@ -288,6 +293,7 @@ impl Lasting {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        self.runtime_keys.gauge();
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::policy::{Fault, Severity};
 use crate::time::{Wall, rfc3339};
 use crate::verify::RemoteStatus;
+use crate::verify::key_store::KeyStatus;
 use crate::watch::{Seen, SeenState, Trouble};
 
 /// How the gate is, for health pages and monitoring.
@@ -122,6 +123,8 @@ pub struct StoreStatus {
     pub detail: Option<String>,
     /// Name and version of a server, where it told them: `redis 7.0.15`, `valkey 8.1.1`.
     pub version: Option<String>,
+    /// Of a store of keys: how many of its keys are in the memory of this process; `None` for others.
+    pub keys: Option<usize>,
 }
 
 impl Revision {
@@ -249,7 +252,14 @@ impl StoreStatus {
             age_seconds: age.map(|age| age.as_secs()),
             detail: failure,
             version: None,
+            keys: None,
         }
+    }
+
+    /// Where keys are that the policy does not hold.
+    pub(crate) fn of_keys(status: KeyStatus) -> Self {
+        let KeyStatus { kind, age, error, keys } = status;
+        Self { keys: Some(keys), ..Self::of("keys", kind, age, error) }
     }
 }
 
@@ -305,7 +315,7 @@ mod tests {
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
         let store = json!({
             "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null, "version": null
+            "detail": null, "version": null, "keys": null
         });
         assert_eq!(value["stores"][0], store);
     }

@@ -5,34 +5,46 @@
 //! together, each fault with its place and help.
 
 mod changes;
-pub(crate) mod fault;
+mod fault;
+mod faults;
 mod load;
 mod needs;
+mod no_rule;
 mod outline;
 mod path;
 mod path_table;
+mod place;
 pub(crate) mod problem;
 mod reading;
+mod refusal;
 mod rule;
 mod rule_table;
+mod secret_part;
 mod section;
 mod sources;
+mod suggest;
+mod twins;
 mod value_fault;
 mod warning;
 
-pub use fault::{Fault, Severity};
-pub(crate) use fault::{Faults, Place, Source, suggest};
+pub use fault::Fault;
+pub(crate) use faults::Faults;
 pub(crate) use load::load;
-pub(crate) use needs::{Needs, ScopeGap};
+pub(crate) use needs::Needs;
+pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;
+pub(crate) use place::{Place, Source};
+pub use problem::Severity;
 pub(crate) use problem::problems;
 pub(crate) use reading::Oddity;
+pub(crate) use refusal::{Refusal, ScopeGap};
 pub(crate) use rule::{
-    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Rule, RuleLimit, requested_method,
 };
-pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
+pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
+pub(crate) use suggest::suggest;
 
 use std::sync::Arc;
 
@@ -40,6 +52,7 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
+use crate::verify::key_store::KeyCacheSettings;
 use crate::verify::{Issuers, KeyTable, TokenPolicy};
 
 /// A checked policy.
@@ -51,6 +64,8 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// How keys are remembered that the policy does not hold.
+    pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.

@@ -11,7 +11,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::fault::Fault;
+use super::faults::Faults;
+use super::place::{Place, Source};
+use super::suggest::nearest;
 use super::value_fault::ValueFault;
 use crate::limit::parse_duration;
 use crate::time::unix_seconds;

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::fault::{list, nearest, suggest};
 use super::problem::problems;
+use super::suggest::{list, nearest, suggest};
 
 problems! {
     /// A warning, with its evidence.

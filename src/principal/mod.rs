@@ -88,8 +88,8 @@ pub(crate) struct Proven {
 impl Principal {
     /// INVARIANT: called by `verify/` (and `test_util`) alone, when a key with the record's digest was presented and
     /// the record says that it is valid.
-    pub(crate) fn of_key(record: &Arc<KeyRecord>) -> Self {
-        Self(Proof::Key(record.clone()))
+    pub(crate) fn of_key(record: Arc<KeyRecord>) -> Self {
+        Self(Proof::Key(record))
     }
 
     /// INVARIANT: called by `verify/` (and `test_util`) alone, when a token was verified.

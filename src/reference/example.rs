@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Api;
 use super::json::Json;
 use super::stage::{Call, PARTNER, Stage, at_once, in_seconds};
-use crate::denial::{Code, Denial, DenialCode, Media};
+use crate::denial::{Code, Denial, DenialCode, DenialExample, Media};
 use crate::policy::Disclosure;
 
 /// A response, and the request that it answers.
@@ -84,8 +84,10 @@ fn unprovoked(code: Code) -> Denial {
 
 /// Members of its own that its example does not have stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
-    let denial = Denial::named(code.code.to_owned());
-    let denial = code.example.map_or(denial.clone(), |example| example(denial));
+    let mut denial = Denial::named(code.code.to_owned());
+    if let Some(example) = code.example {
+        denial.draft_mut().own = example(DenialExample::default()).own;
+    }
     Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 

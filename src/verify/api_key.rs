@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::key_store::KeyDigest;
+use super::key_store::{KeyDigest, KeyStatus, RuntimeKeys, Why};
 use crate::address::{Address, ClientAddress, Outside};
+use crate::ask::Wait;
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
 use crate::time::Wall;
@@ -32,12 +33,49 @@ pub(crate) enum KeyError {
     AddressUnread(Arc<KeyRecord>),
     /// The key is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
+    /// The key is not in memory, and its source did not answer yet.
+    SourceUnavailable(Box<KeyLookUp>),
+}
+
+/// A key that has to be looked up, or could not be.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyLookUp {
+    keys: RuntimeKeys,
+    digest: KeyDigest,
+    why: Why,
+    address: Option<Address>,
+}
+
+impl KeyLookUp {
+    /// On behalf of a request from `address`.
+    pub(crate) fn new(
+        keys: &RuntimeKeys,
+        digest: KeyDigest,
+        why: Why,
+        address: Option<Address>,
+    ) -> Self {
+        Self { keys: keys.clone(), digest, why, address }
+    }
+
+    /// How the source is.
+    pub(crate) fn source(&self) -> KeyStatus {
+        self.keys.status()
+    }
 }
 
 impl KeyError {
     /// Whether the key is nobody's: then the attempt is a guess, or a mistake.
     pub(crate) fn proves_nothing(&self) -> bool {
         matches!(self, Self::Malformed(_) | Self::Unknown)
+    }
+
+    /// Looks the key up, or joins the look-up that has begun, where it is not known. The future ends
+    /// with it; then the key is to be judged once more. `None` where there is nothing to wait for.
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        match self {
+            Self::SourceUnavailable(it) => it.keys.ask(it.digest, it.why, it.address),
+            _ => None,
+        }
     }
 }
 
@@ -84,14 +122,14 @@ impl KeyTable {
         self.format == KeyFormat::Any
     }
 
-    /// The key that was presented, by its whole text.
+    /// The digest of a key that was presented.
     ///
     /// # Errors
     ///
-    /// The first check that failed, in the order of the module docs.
-    pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
+    /// When it does not have the form of a key.
+    pub(crate) fn digest(&self, key: &KeyText<'_>) -> Result<KeyDigest, KeyError> {
         self.format.check(&key.0).map_err(KeyError::Malformed)?;
-        self.look_up(&key_digest(&key.0)).map(FoundKey).ok_or(KeyError::Unknown)
+        Ok(KeyDigest::of(&key.0))
     }
 
     /// Whether a key of the policy has this id.
@@ -100,7 +138,11 @@ impl KeyTable {
     }
 
     /// The key of the policy with this digest.
-    pub(crate) fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
+    pub(crate) fn find(&self, digest: &KeyDigest) -> Option<FoundKey> {
+        self.look_up(digest.as_bytes()).map(|record| FoundKey(record.clone()))
+    }
+
+    fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
         let mask = self.slots.len() - 1;
         let mut at = first_slot(presented, mask);
         // Terminates, as above.
@@ -120,11 +162,16 @@ impl fmt::Debug for KeyTable {
     }
 }
 
-/// A key of the policy, which was presented whole: it may be revoked, or not valid now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FoundKey<'k>(&'k Arc<KeyRecord>);
+/// A key that is known and was presented whole: it may be revoked, or not valid now.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundKey(Arc<KeyRecord>);
 
-impl FoundKey<'_> {
+impl FoundKey {
+    /// INVARIANT: a key with the digest of the record was presented.
+    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
+        Self(record)
+    }
+
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.0.digest
     }
@@ -139,7 +186,7 @@ impl FoundKey<'_> {
         address: Option<ClientAddress>,
         now: impl FnOnce() -> Wall,
     ) -> Result<Principal, KeyError> {
-        check(self.0, address, now)?;
+        check(&self.0, address, now)?;
         Ok(Principal::of_key(self.0))
     }
 }
@@ -173,11 +220,6 @@ fn check(
     })
 }
 
-/// SHA-256 of a whole key: what the policy stores.
-pub(crate) fn key_digest(key: &[u8]) -> [u8; 32] {
-    *KeyDigest::of(key).as_bytes()
-}
-
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
     let [a, b, c, d, e, f, g, h, ..] = *digest;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize & mask
@@ -191,8 +233,16 @@ mod tests {
         KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()), Arc::default())
     }
 
+    fn key_digest(key: &[u8]) -> [u8; 32] {
+        *KeyDigest::of(key).as_bytes()
+    }
+
+    fn present(table: &KeyTable, key: &KeyText<'_>) -> Result<FoundKey, KeyError> {
+        table.find(&table.digest(key)?).ok_or(KeyError::Unknown)
+    }
+
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match table.find(key).and_then(|found| found.prove(None, || Wall::from_seconds(0))) {
+        match present(table, key).and_then(|found| found.prove(None, || Wall::from_seconds(0))) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
@@ -253,7 +303,8 @@ mod tests {
         now: u64,
     ) -> Result<Principal, KeyError> {
         let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
-        table.find(&one("key")).and_then(|found| found.prove(address, || Wall::from_seconds(now)))
+        present(&table, &one("key"))
+            .and_then(|found| found.prove(address, || Wall::from_seconds(now)))
     }
 
     fn office(address: [u8; 4]) -> Option<ClientAddress> {
@@ -285,7 +336,7 @@ mod tests {
     #[test]
     fn the_time_is_not_read_for_a_key_that_is_always_valid() {
         let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
-        let found = table.find(&one("key")).unwrap();
+        let found = present(&table, &one("key")).unwrap();
         assert!(found.prove(None, || panic!("nobody asked")).is_ok());
     }
 

@@ -7,20 +7,21 @@
 
 mod discovery;
 mod fetch;
+mod fetched;
 mod lifetime;
 mod refresher;
 mod remote;
 #[cfg(test)]
 mod remote_tests;
+mod settings;
 mod source;
 
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
-pub(crate) use remote::{
-    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus,
-};
+pub(super) use fetched::KeyVersion;
+pub(crate) use remote::{LastingRemoteKeys, RemoteKeys};
+pub(crate) use settings::{AtStart, KeyPlace, RemoteSettings, RemoteStatus};
 pub(crate) use source::IssuerKeys;
-pub(super) use source::KeyVersion;
 
 use aws_lc_rs::hmac;
 use jsonwebtoken::Algorithm;

@@ -24,7 +24,7 @@ mod vectors;
 mod verifying_key;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
-pub(crate) use api_key::{FoundKey, KeyError, KeyTable};
+pub(crate) use api_key::{FoundKey, KeyError, KeyLookUp, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};

@@ -36,6 +36,7 @@ mod remedies;
 mod remote_keys;
 mod retry;
 mod rules;
+mod runtime_keys;
 mod schema;
 mod shared_limits;
 mod support;

@@ -41,17 +41,23 @@ impl Node {
     /// Sends requests until the gate leaves the store alone; how many of them were admitted.
     async fn admits_until_left_alone(&self, path: &str) -> usize {
         let (mut admitted, end) = (0, Instant::now() + Duration::from_secs(60));
-        while self.gate.status().stores.iter().all(|store| store.is_available) {
+        while self.stores().iter().all(|store| store.is_available) {
             admitted += self.admits(path, 1).await;
             assert!(Instant::now() < end, "the store is still asked");
         }
         admitted
     }
 
+    /// The servers that have the buckets.
+    fn stores(&self) -> Vec<tollgate::StoreStatus> {
+        let stores = self.gate.status().stores;
+        stores.into_iter().filter(|store| store.name == "buckets").collect()
+    }
+
     async fn until(&self, is_so: impl Fn(&tollgate::StoreStatus) -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
-        while !self.gate.status().stores.iter().all(&is_so) {
-            assert!(Instant::now() < end, "{:?}", self.gate.status().stores);
+        while !self.stores().iter().all(&is_so) {
+            assert!(Instant::now() < end, "{:?}", self.stores());
             tokio::task::yield_now().await;
         }
     }
@@ -250,7 +256,7 @@ async fn a_gate_opens_while_its_store_is_away() {
     redis.restart();
     node.until(|store| store.is_available).await;
     assert_eq!(node.admits("/a", 30).await, 10);
-    let store = &node.gate.status().stores[0];
+    let store = &node.stores()[0];
     assert!(store.version.as_ref().unwrap().starts_with("redis "), "{store:?}");
 }
 
@@ -266,7 +272,7 @@ async fn a_value_that_is_no_bucket_is_left_as_it_is() {
     assert_eq!(node.status("/a").await, 503);
     let kept: String = redis.run(&["GET", &bucket]);
     assert_eq!(kept, "full");
-    assert!(node.gate.status().stores[0].is_available, "the server is not to blame");
+    assert!(node.stores()[0].is_available, "the server is not to blame");
     let _: () = redis.run(&["DEL", &bucket]);
     let _: () = redis.run(&["LPUSH", &bucket, "full"]);
     assert_eq!(node.status("/a").await, 503);
@@ -353,4 +359,72 @@ async fn a_rule_in_shadow_mode_waits_for_the_store_and_refuses_nobody() {
     let node = Node::open(&format!("{policy}{dark}"), &key).await;
     assert_eq!(node.admits("/dark", 30).await, 30);
     assert_eq!(node.admits("/a", 1).await, 0);
+}
+
+/// Three primaries.
+async fn cluster() -> Vec<Redis> {
+    let servers: Vec<Redis> = (0..3)
+        .map(|_| Redis::start_with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]))
+        .collect();
+    let addresses = servers.iter().map(|server| format!("127.0.0.1:{}", server.port));
+    let created = std::process::Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(addresses)
+        .args(["--cluster-replicas", "0", "--cluster-yes"])
+        .output()
+        .unwrap();
+    assert!(created.status.success(), "{created:?}");
+    let end = Instant::now() + Duration::from_secs(60);
+    let is_ok =
+        |server: &Redis| server.run::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+    while !servers.iter().all(is_ok) {
+        assert!(Instant::now() < end, "the cluster does not come up");
+    }
+    servers
+}
+
+#[tokio::test]
+async fn limits_of_one_client_lie_in_one_slot_of_a_cluster() {
+    let mut servers = cluster().await;
+    let store =
+        format!("cluster = [\"{}\", \"{}\"]\nnodes = 4", servers[0].url(), servers[1].url());
+    let (policy, key) = policy(&store, "");
+    let more = "[[limit]]\nname = \"each-rule\"\nrate = \"1/day\"\nburst = 9\nper = [\"rule\", \"client\"]\n\
+                [[limit]]\nname = \"all\"\nrate = \"1/day\"\nburst = 4\nper = [\"global\"]\n\
+                [[rule]]\nname = \"two\"\npath = \"/two\"\nlimits = [\"few\", \"each-rule\"]\n\
+                [[rule]]\nname = \"spread\"\npath = \"/spread\"\nlimits = [\"few\", \"all\"]\n";
+    let policy = format!("{policy}{more}");
+    let nodes = [Node::open(&policy, &key).await, Node::open(&policy, &key).await];
+    nodes[0].until(|store| store.is_available && store.version.is_some()).await;
+    nodes[1].until(|store| store.is_available && store.version.is_some()).await;
+    assert_eq!(nodes[0].stores().len(), 3);
+
+    // One script: the stricter of both holds.
+    assert_eq!(nodes[0].admits("/two", 6).await + nodes[1].admits("/two", 6).await, 9);
+    let with_bucket: Vec<_> = servers.iter().filter(|server| !server.keys().is_empty()).collect();
+    assert_eq!(with_bucket.len(), 1, "all keys of the client are on one server");
+    assert_eq!(nodes[0].left("/look").await, 11);
+
+    // Two scripts: what one took is given back where the other refuses.
+    assert_eq!(nodes[0].admits("/spread", 6).await + nodes[1].admits("/spread", 6).await, 4);
+    nodes[0].until_left(7).await;
+
+    // The server with the client's buckets goes down: others still decide, and its share is taken.
+    let lost =
+        servers.iter().position(|server| server.keys().iter().any(|key| key.contains(":few:")));
+    let others = servers.len() - 1;
+    servers[lost.unwrap()].kill();
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut admitted = 0;
+    while nodes[0].stores().iter().all(|store| store.is_available) {
+        admitted += nodes[0].admits("/a", 1).await;
+        assert!(Instant::now() < end);
+    }
+    admitted += nodes[0].admits("/a", 30).await;
+    assert_eq!(admitted, 5, "a quarter of the burst");
+    let available = nodes[0].stores().iter().filter(|store| store.is_available).count();
+    assert!(
+        available <= others,
+        "the cluster may refuse on the others, too, while a slot has no server"
+    );
 }

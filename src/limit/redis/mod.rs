@@ -126,9 +126,12 @@ impl RedisStore {
     /// How each server is.
     pub(crate) fn status(&self) -> Vec<ServerStatus> {
         let topology = self.link.topology();
-        if let (true, Some(failure)) = (topology.shards.is_empty(), &topology.failure) {
-            let failure = Some(format!("{}: {}", failure.away, failure.detail));
-            return vec![ServerStatus { version: None, age: None, failure }];
+        if topology.shards.is_empty() {
+            let failure = topology.failure.as_ref().map_or_else(
+                || "the servers of the cluster are not known yet".to_owned(),
+                |failure| format!("{}: {}", failure.away, failure.detail),
+            );
+            return vec![ServerStatus { version: None, age: None, failure: Some(failure) }];
         }
         let status = |shard: &Arc<shard::Shard>| {
             let health = shard.health().clone();

@@ -11,7 +11,9 @@ use super::checks::{
     read_file, report_syntax,
 };
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
-use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::Source;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
@@ -20,12 +22,14 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
-use crate::verify::key_store::KeyDigest;
+use crate::verify::key_store::{KeyCacheSettings, KeyDigest};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+    /// How keys of a store are remembered.
+    pub(super) cache: KeyCacheSettings,
     /// The plans of the keys, each where it is written.
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
@@ -185,7 +189,8 @@ impl Loaded {
 
     fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
         let table = KeyTable::new(credential.format.clone(), self.records);
-        Keys { credential, table, terms: self.terms, plans: self.plans, has_store }
+        let cache = KeyCacheSettings::default();
+        Keys { credential, table, cache, terms: self.terms, plans: self.plans, has_store }
     }
 }
 

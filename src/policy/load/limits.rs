@@ -13,9 +13,11 @@ use super::checks::{
 use super::store::LoadedStore;
 use crate::claims::ClaimPath;
 use crate::limit::{KeyPart, Limit, OnStoreFailure, PlanQuota};
-use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::fault::Fault;
+use crate::policy::place::Place;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
 
 /// A limit and its place.

@@ -16,6 +16,7 @@ mod redis_url;
 #[cfg(feature = "redis")]
 mod redis_url;
 mod remote_keys;
+mod rule_context;
 mod rule_faults;
 mod rule_limits;
 mod rules;
@@ -35,14 +36,18 @@ use checks::{
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
-use rules::{RuleContext, load_rules};
+use rule_context::RuleContext;
+use rules::load_rules;
 use scopes::load_scopes;
 use store::load_store;
 
-use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::fault::Fault;
+use super::faults::Faults;
+use super::place::{Place, Source};
 use super::problem::problems;
 use super::section::{At, Section};
 use super::sources::Sources;
+use super::suggest::nearest;
 use super::warning::Warning;
 use super::{
     CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
@@ -155,6 +160,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        key_cache: keys.cache,
         issuers,
         tokens,
         failures,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::checks::{check_word, parse_scope};
 use super::claims::{Braces, load_claims};
+use super::rule_context::RuleContext;
 use super::rule_faults::RuleFault;
-use super::rules::RuleContext;
 use crate::claims::{ClaimMatch, ClaimPath};
 use crate::credential::Kinds;
-use crate::policy::fault::{Fault, suggest};
+use crate::policy::fault::Fault;
 use crate::policy::needs::Needs;
 use crate::policy::path::parameters;
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
 use crate::scope::Scope;
 use crate::verify::Issuer;

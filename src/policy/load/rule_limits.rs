@@ -4,8 +4,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::limits::LoadedLimit;
+use super::rule_context::RuleContext;
 use super::rule_faults::RuleFault;
-use super::rules::RuleContext;
 use crate::limit::{KeyPart, Limit, ONE};
 use crate::policy::fault::Fault;
 use crate::policy::path::parameters;

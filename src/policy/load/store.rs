@@ -8,8 +8,9 @@ use super::checks::{load_max_buckets, read_file};
 use super::redis_url::{IS_AVAILABLE, read_url};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers, StoreSettings};
-use crate::policy::fault::{Fault, is_variable};
+use crate::policy::fault::Fault;
 use crate::policy::problem::problems;
+use crate::policy::secret_part::is_variable;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 

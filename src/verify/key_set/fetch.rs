@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroize as _;
 
 use super::discovery;
-use super::remote::{KeyPlace, RemoteSettings};
+use super::settings::{KeyPlace, RemoteSettings};
 use crate::credential::Secret;
 
 #[cfg_attr(not(feature = "remote-keys"), path = "fetch/no_http.rs")]

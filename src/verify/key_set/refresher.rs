@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
+use super::fetched::{FetchedKeys, KeyVersion};
 use super::lifetime::{refresh_after, retry_after};
-use super::remote::{RemoteSettings, RemoteStatus};
-use super::source::{FetchedKeys, KeyVersion};
+use super::settings::{RemoteSettings, RemoteStatus};
 use crate::ask::{Arrived, Wait};
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::fetch::{Get, Got, Reply, Why, fetch};
 use super::refresher::Refresher;
-use super::remote::{AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings};
+use super::remote::{LastingRemoteKeys, RemoteKeys};
+use super::settings::{AtStart, KeyPlace, RemoteSettings};
 use super::source::IssuerKeys;
 use crate::credential::Secret;
 use crate::time::{Clock, ManualClock};

@@ -53,7 +53,6 @@ pub(crate) trait Hears: Send + Sync {
 }
 
 impl KeyChanges {
-    #[allow(dead_code)]
     pub(crate) fn new(hears: Arc<dyn Hears>) -> Self {
         Self(hears)
     }

@@ -5,15 +5,16 @@ use std::fmt;
 use std::future::ready;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 
 use super::digest::KeyDigest;
 use super::error::{KeySourceError, KeyStoreError};
+use super::held::HeldKey;
 use super::record::ApiKeyRecord;
 use super::source::{KeyFuture, KeySource, KeyStore};
-use crate::time::Wall;
+use crate::time::{Steady, Wall};
 
 /// Keys in memory. They are lost when the process ends.
 ///
@@ -22,19 +23,33 @@ use crate::time::Wall;
 pub(crate) struct MemoryKeys {
     /// Whether a key was ever added: most gates have none.
     is_used: AtomicBool,
-    by_digest: DashMap<KeyDigest, ApiKeyRecord, ahash::RandomState>,
+    by_digest: DashMap<KeyDigest, Arc<HeldKey>, ahash::RandomState>,
     /// Held while keys are changed.
     by_id: Mutex<BTreeMap<Box<str>, KeyDigest>>,
 }
 
 impl MemoryKeys {
     /// The key with this digest.
-    pub(crate) fn get(&self, digest: &KeyDigest) -> Option<ApiKeyRecord> {
+    pub(crate) fn get(&self, digest: &KeyDigest) -> Option<Arc<HeldKey>> {
         // Whoever was told that a key was added sees it.
         if !self.is_used.load(Ordering::Acquire) {
             return None;
         }
-        self.by_digest.get(digest).map(|record| record.clone())
+        self.by_digest.get(digest).map(|held| held.clone())
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_digest.len()
+    }
+
+    fn record(&self, digest: &KeyDigest) -> Option<ApiKeyRecord> {
+        let held = self.get(digest)?;
+        let mut record = held.record().clone();
+        if let Some(used) = held.last_used() {
+            record.note_used(used);
+        }
+        Some(record)
     }
 
     fn ids(&self) -> MutexGuard<'_, BTreeMap<Box<str>, KeyDigest>> {
@@ -54,7 +69,7 @@ impl MemoryKeys {
             return Err(KeyStoreError::DigestTaken);
         }
         ids.insert(record.id().into(), digest);
-        self.by_digest.insert(digest, record);
+        self.by_digest.insert(digest, hold(record));
         self.is_used.store(true, Ordering::Release);
         Ok(())
     }
@@ -64,17 +79,23 @@ impl MemoryKeys {
         ids: &BTreeMap<Box<str>, KeyDigest>,
         id: &str,
     ) -> Result<ApiKeyRecord, KeyStoreError> {
-        let found = ids.get(id).and_then(|digest| self.by_digest.get(digest));
-        found.map(|record| record.clone()).ok_or_else(|| KeyStoreError::Unknown { id: id.into() })
+        let found = ids.get(id).and_then(|digest| self.record(digest));
+        found.ok_or_else(|| KeyStoreError::Unknown { id: id.into() })
     }
 
-    fn put(&self, mut record: ApiKeyRecord) -> ApiKeyRecord {
-        if let Some(used) = self.get(&record.digest()).and_then(|old| old.last_used()) {
-            record.note_used(used);
-        }
-        self.by_digest.insert(record.digest(), record.clone());
-        record
+    fn put(&self, record: ApiKeyRecord) {
+        let digest = record.digest();
+        let held = HeldKey::new(record, Steady::default());
+        let held = match self.get(&digest) {
+            Some(former) => held.after(&former),
+            None => held,
+        };
+        self.by_digest.insert(digest, Arc::new(held));
     }
+}
+
+fn hold(record: ApiKeyRecord) -> Arc<HeldKey> {
+    Arc::new(HeldKey::new(record, Steady::default()))
 }
 
 impl KeySource for MemoryKeys {
@@ -82,7 +103,7 @@ impl KeySource for MemoryKeys {
         &self,
         digest: KeyDigest,
     ) -> KeyFuture<'_, Result<Option<ApiKeyRecord>, KeySourceError>> {
-        Box::pin(ready(Ok(self.get(&digest))))
+        Box::pin(ready(Ok(self.record(&digest))))
     }
 
     fn kind(&self) -> &'static str {
@@ -108,15 +129,16 @@ impl KeyStore for MemoryKeys {
             let ids = self.ids();
             let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let digests = ids.range::<str, _>((start, Bound::Unbounded)).take(most);
-            Ok(digests.filter_map(|(_, digest)| self.get(digest)).collect())
+            Ok(digests.filter_map(|(_, digest)| self.record(digest)).collect())
         })
     }
 
     fn revoke(&self, id: String) -> KeyFuture<'_, Result<ApiKeyRecord, KeyStoreError>> {
         Box::pin(async move {
             let ids = self.ids();
-            let record = self.find_in(&ids, &id)?;
-            Ok(self.put(record.revoked()))
+            let record = self.find_in(&ids, &id)?.revoked();
+            self.put(record.clone());
+            Ok(record)
         })
     }
 
@@ -149,15 +171,17 @@ impl KeyStore for MemoryKeys {
                 return Err(KeyStoreError::Revoked { id });
             }
             self.add(&mut ids, successor)?;
-            Ok(self.put(old.ending_at(ends)))
+            let old = old.ending_at(ends);
+            self.put(old.clone());
+            Ok(old)
         })
     }
 
     fn note_used(&self, used: Vec<(KeyDigest, Wall)>) -> KeyFuture<'_, Result<(), KeySourceError>> {
         Box::pin(async move {
             for (digest, at) in used {
-                if let Some(mut record) = self.by_digest.get_mut(&digest) {
-                    record.note_used(at);
+                if let Some(held) = self.get(&digest) {
+                    held.note_used(at);
                 }
             }
             Ok(())

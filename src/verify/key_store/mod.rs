@@ -3,16 +3,26 @@
 //! 1. [`record`]: a key as stores know it, by the [`digest`] of its text.
 //! 2. [`source`]: what a database does for the gate; [`changes`]: what it tells of changes.
 //! 3. [`memory`]: the store of a gate that has no other.
+//! 4. [`look_ups`]: any other source, with memory in front of it: what it said ([`cache`] of keys as
+//!    they are [`held`]), what it is asked now ([`flights`]), and whether it answers ([`health`]).
+//! 5. [`runtime`]: either of the two, as the gate has it.
 //!
 //! A key of the policy is never looked up here.
 
+mod cache;
 mod changes;
 mod digest;
 mod error;
+mod flights;
+mod health;
+mod held;
 #[cfg(test)]
 pub(crate) mod laws;
+mod look_ups;
 mod memory;
 mod record;
+mod runtime;
+mod settings;
 mod source;
 
 use std::fmt;
@@ -21,9 +31,14 @@ use std::sync::Arc;
 pub use changes::KeyChanges;
 pub use digest::{InvalidKeyDigest, KeyDigest};
 pub use error::{KeySourceError, KeyStoreError};
+pub(crate) use flights::Why;
+pub(crate) use held::implying;
+pub(crate) use look_ups::{KeyStatus, Known};
 pub(crate) use memory::MemoryKeys;
 pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};
 pub(crate) use record::{is_name, is_word};
+pub(crate) use runtime::{LastingKeys, RuntimeKeys};
+pub(crate) use settings::KeyCacheSettings;
 pub use source::{KeyFuture, KeySource, KeyStore};
 
 /// Where keys are looked up that the policy does not hold.
@@ -58,6 +73,12 @@ impl KeyBackend {
 impl Default for KeyBackend {
     fn default() -> Self {
         Self::Memory(Arc::default())
+    }
+}
+
+impl fmt::Debug for dyn KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyStore").field(&self.kind()).finish()
     }
 }
 

@@ -173,7 +173,6 @@ impl ApiKeyRecord {
         Ok(Self { key: Arc::new(key), last_used: None })
     }
 
-    #[allow(dead_code)]
     pub(crate) fn key(&self) -> &Arc<KeyRecord> {
         &self.key
     }
