@@ -54,6 +54,7 @@ pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
 }
 
 /// What client developers are handed, in this form: for the API of a gate, or for any.
+#[must_use]
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).write(format),
@@ -62,6 +63,7 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
 }
 
 /// The whole catalogue as files that link to each other: names and contents.
+#[must_use]
 pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).site(),
@@ -100,6 +102,7 @@ impl BucketName for Named<'_> {
 impl Buckets {
     /// Buckets that gain a token in each `period` and hold `burst`, at most `max_buckets` of
     /// them. `None` where these numbers make no quota.
+    #[must_use]
     pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
@@ -172,6 +175,7 @@ pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
 }
 
 /// The moment `after` now, as it is written in TOML.
+#[must_use]
 pub fn moment_after(after: Duration) -> String {
     rfc3339(unix_now().saturating_add(after.as_secs()))
 }

@@ -94,7 +94,7 @@ impl Decision {
             Ok(Settled::Granted) => {
                 return Self { caller, outcome: Outcome::Admitted(Permit { rule, charges }) };
             }
-            Ok(Settled::Refused) => Refused::Limits(buckets.balance(&charges)),
+            Ok(Settled::Refused) => Refused::Limits(Box::new(buckets.balance(&charges))),
             Err(unavailable) => Refused::Unavailable(unavailable),
         };
         Self { caller, outcome: Outcome::by(rule, refused) }
@@ -169,7 +169,9 @@ impl Judge<'_> {
         if !charges.is_empty() {
             match self.buckets.take(&mut charges, ask.moment.steady()) {
                 Taken::Granted => {}
-                Taken::Refused => return Err(Refused::Limits(self.buckets.balance(&charges))),
+                Taken::Refused => {
+                    return Err(Refused::Limits(Box::new(self.buckets.balance(&charges))));
+                }
                 Taken::Unavailable(unavailable) => return Err(Refused::Unavailable(unavailable)),
                 Taken::Later(settling) => return Ok(Outcome::Unsettled(rule.clone(), settling)),
             }
@@ -237,16 +239,17 @@ impl Judge<'_> {
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
             let digest = keys.digest(key)?;
-            let now = || moment.wall();
-            match keys.find(&digest) {
-                Some(found) => {
-                    if keys.is_guessable() {
-                        attempts.check_guess(Some(&found))?;
-                    }
-                    found.prove(attempts.address, now).map_err(Refused::from)
-                }
-                None => self.prove_other(digest, attempts),
+            let Some(found) = keys.find(&digest) else {
+                return self.prove_other(digest, attempts);
+            };
+            if keys.is_guessable() {
+                attempts.check_guess(Some(&found))?;
             }
+            let principal = found.prove(attempts.address, || moment.wall())?;
+            if keys.is_guessable() {
+                attempts.remember(&digest);
+            }
+            Ok::<_, Refused>(principal)
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -285,10 +288,11 @@ impl Judge<'_> {
             Known::Held(held) => held,
             Known::Found(key) => {
                 let found = FoundKey::new(implying(&key, hierarchy));
+                let principal = found.prove(attempts.address, || moment.wall())?;
                 if is_guessable {
-                    attempts.remember(&found);
+                    attempts.remember(&digest);
                 }
-                return Ok(found.prove(attempts.address, || moment.wall())?);
+                return Ok(principal);
             }
             Known::Absent => {
                 // Before it was looked up, the request was checked.
@@ -298,7 +302,9 @@ impl Judge<'_> {
                 return Err(KeyError::Unknown.into());
             }
             Known::Ask(why) => {
-                if why == Why::Unknown {
+                if why == Why::Unknown && is_guessable {
+                    attempts.check_guess(None)?;
+                } else if why == Why::Unknown {
                     attempts.check(CredentialKind::ApiKey)?;
                 }
                 return Err(self.look_up(digest, why, attempts));
@@ -306,13 +312,13 @@ impl Judge<'_> {
             Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
         };
         let found = FoundKey::new(held.key(hierarchy));
-        if is_guessable {
-            match looked_up {
-                Some(_) => attempts.remember(&found),
-                None => attempts.check_guess(Some(&found))?,
-            }
+        if is_guessable && looked_up.is_none() {
+            attempts.check_guess(Some(&found))?;
         }
         let principal = found.prove(attempts.address, || moment.wall())?;
+        if is_guessable {
+            attempts.remember(&digest);
+        }
         held.note_used(moment.wall());
         Ok(principal)
     }
@@ -369,45 +375,49 @@ struct Attempts<'a, 'r> {
 }
 
 impl Attempts<'_, '_> {
-    /// Called before a proof that costs more than a look into memory.
+    /// Called before a proof that costs more than a look into memory, and that nobody guesses. What
+    /// others did is no reason to refuse it, so the address's own bucket counts alone.
     fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        let now = self.ask.moment.steady();
-        match failures.check(address, now) {
-            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
-                Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into())
-            }
-            _ => Ok(()),
+        self.attempt(failures.check_own(address, self.ask.moment.steady()), kind)
+    }
+
+    /// Where the address waits, takes one of its attempts.
+    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<(), Refused> {
+        let (Err(MustWait(wait)), Some((failures, address))) = (waits, self.counted()) else {
+            return Ok(());
+        };
+        match failures.take_attempt(address, self.ask.moment.steady()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into()),
         }
     }
 
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
-    /// there is an attempt left.
+    /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
+    /// fills the table could guess as often as they like.
     fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
-        let Some((failures, _)) = self.counted() else { return Ok(()) };
+        let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Some(key) if failures.remembers(key.digest(), now) => {}
-            _ => self.check(CredentialKind::ApiKey)?,
-        }
-        if let Some(key) = found {
-            failures.remember(key.digest(), now);
-        }
-        Ok(())
-    }
-
-    /// Notes that a key was proven that can be guessed.
-    fn remember(&self, found: &FoundKey) {
-        if let Some((failures, _)) = self.counted() {
-            failures.remember(found.digest(), self.ask.moment.steady());
+            Some(key) if failures.remembers(key.digest(), now) => Ok(()),
+            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 
-    /// Microseconds for which the address has to wait, if it has to.
+    /// Called after the proof of a key that can be guessed. One that is found and proves nothing, since
+    /// it has expired or was revoked, is a guess like any other the next time.
+    fn remember(&self, proven: &KeyDigest) {
+        if let Some(failures) = self.judge.failures {
+            failures.remember(proven.as_bytes(), self.ask.moment.steady());
+        }
+    }
+
+    /// Microseconds for which the address has to wait, if it has to by its own failures.
     fn wait(&self) -> Option<u64> {
         let (failures, address) = self.counted()?;
-        failures.check(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
+        failures.check_own(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
     }
 
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the

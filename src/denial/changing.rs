@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use http::HeaderValue;
 
 use super::compose::{as_fragment, should_retry};
 use super::document::{Draft, seconds_of};
-use super::form::Values;
+use super::form::{Field, Values};
 use super::rate_limit::{RateLimitWriter, decimal};
-use super::response::{RETRY_AFTER_MS, SHOULD_RETRY};
 use super::written::Hole;
 
 /// What changes from one denial of a form to the next.
@@ -49,16 +48,15 @@ impl Values for Changing<'_> {
         }
     }
 
-    fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
-        if *name == RETRY_AFTER {
-            return self.draft.wait().map(seconds_of).map(decimal);
+    fn field(&self, field: Field) -> Option<HeaderValue> {
+        let wait = || self.draft.wait();
+        match field {
+            Field::RetryAfter => wait().map(seconds_of).map(decimal),
+            Field::RetryAfterMs => wait().map(decimal),
+            Field::ShouldRetry => Some(should_retry(self.is_retryable, wait())),
+            Field::Limits(field) => Some(self.rate_limit.field(field, self.draft.balance())),
+            // The form knows it.
+            Field::Length => None,
         }
-        if *name == RETRY_AFTER_MS {
-            return self.draft.wait().map(decimal);
-        }
-        if *name == SHOULD_RETRY {
-            return Some(should_retry(self.is_retryable, self.draft.wait()));
-        }
-        self.rate_limit.changing(name, self.draft.balance())
     }
 }

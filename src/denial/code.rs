@@ -118,56 +118,67 @@ impl DenialCode {
     /// let limits = DenialCode::catalogue().iter().filter(|code| code.category().as_str() == "limit");
     /// assert!(limits.map(|code| code.code()).any(|code| code == "rate_limited"));
     /// ```
+    #[must_use]
     pub fn catalogue() -> &'static [&'static DenialCode] {
         CATALOGUE
     }
 
     /// What the code means, at length, in Markdown. Empty for codes of the application.
+    #[must_use]
     pub fn about(&self) -> &'static str {
         self.about
     }
 
     /// The name of the code.
+    #[must_use]
     pub const fn code(&self) -> &'static str {
         self.code
     }
 
     /// The category of the code.
+    #[must_use]
     pub const fn category(&self) -> Category {
         self.category
     }
 
     /// A few words that are the same for each occurrence.
+    #[must_use]
     pub const fn title(&self) -> &'static str {
         self.title
     }
 
     /// The template of `detail`; empty where there is none.
+    #[must_use]
     pub const fn detail(&self) -> &'static str {
         self.detail
     }
 
     /// The template of `remedy`.
+    #[must_use]
     pub const fn remedy(&self) -> &'static str {
         self.remedy
     }
 
     /// The status when the policy says `status = "standard"`.
+    #[must_use]
     pub const fn status(&self) -> u16 {
         self.standard_status
     }
 
     /// Whether the same request may succeed later, unchanged.
+    #[must_use]
     pub const fn retryable(&self) -> bool {
         self.retryable
     }
 
     /// What has to be done about it.
+    #[must_use]
     pub const fn action(&self) -> Action {
         self.action
     }
 
     /// Who does it.
+    #[must_use]
     pub const fn actor(&self) -> Actor {
         self.actor
     }

@@ -141,6 +141,7 @@ impl Denial {
     }
 
     /// The name of the code.
+    #[must_use]
     pub fn code(&self) -> &str {
         match self.0.reason.row() {
             Ok(row) => row.code,
@@ -154,11 +155,13 @@ impl Denial {
     }
 
     /// The category of the code; `None` for one of the policy, which the gate looks up.
+    #[must_use]
     pub fn category(&self) -> Option<Category> {
         self.0.reason.row().ok().map(|row| row.category)
     }
 
     /// Names this denial, in the document and in the log: `urn:uuid:…`.
+    #[must_use]
     pub fn instance(&self) -> String {
         self.0.instance.urn().to_string()
     }
@@ -301,7 +304,7 @@ mod tests {
         let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
         let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
-        let limited = of(Refused::Limits(limits.into_iter().collect()));
+        let limited = of(Refused::Limits(Box::new(limits.into_iter().collect())));
         assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
         assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9000));

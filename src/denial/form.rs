@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use dashmap::DashMap;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::document::Denial;
 use super::known::Known;
-use super::rate_limit::decimal;
-use super::response::{Composed, SHOULD_RETRY, respond};
+use super::rate_limit::{LimitField, decimal};
+use super::response::{Composed, RETRY_AFTER_MS, SHOULD_RETRY, respond};
 use super::shape::Shape;
 use super::written::Hole;
 use crate::policy::Rule;
@@ -75,8 +75,32 @@ pub(super) trait Values {
     fn number(&self, hole: Hole) -> u64;
     /// Text that needs no escapes; `None` where the hole is for a number.
     fn text(&self, hole: Hole) -> Option<Cow<'_, str>>;
-    /// The value of a header field, if it changes.
-    fn header(&self, name: &HeaderName) -> Option<HeaderValue>;
+    /// The value of a header field that changes; `None` where it stays as it is.
+    fn field(&self, field: Field) -> Option<HeaderValue>;
+}
+
+/// A header field that changes from one response of a form to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Field {
+    RetryAfter,
+    RetryAfterMs,
+    ShouldRetry,
+    Limits(LimitField),
+    /// The length of the document.
+    Length,
+}
+
+impl Field {
+    /// `None` for a field that does not change.
+    fn named(name: &HeaderName) -> Option<Self> {
+        match name {
+            name if *name == RETRY_AFTER => Some(Self::RetryAfter),
+            name if *name == RETRY_AFTER_MS => Some(Self::RetryAfterMs),
+            name if *name == SHOULD_RETRY => Some(Self::ShouldRetry),
+            name if *name == CONTENT_LENGTH => Some(Self::Length),
+            name => LimitField::named(name).map(Self::Limits),
+        }
+    }
 }
 
 /// A response with holes.
@@ -84,6 +108,8 @@ pub(super) trait Values {
 pub(super) struct Form {
     status: StatusCode,
     headers: HeaderMap,
+    /// Which of them change, in their order.
+    fields: Box<[Option<Field>]>,
     /// The document without what was in the holes.
     text: Box<[u8]>,
     /// Where they are.
@@ -101,8 +127,14 @@ impl Form {
         }
         text.extend_from_slice(&written.bytes[from..]);
         // Its place: in a copy of these headers there is no room for another one.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        Self { status, headers, text: text.into(), holes: holes.into() }
+        headers.insert(CONTENT_LENGTH, decimal(written.bytes.len() as u64));
+        // Names of denials are of one length.
+        let is_of_one_length = holes.iter().all(|(_, hole)| *hole == Hole::Instance);
+        let changes = |name| {
+            Field::named(name).filter(|field| !is_of_one_length || !matches!(field, Field::Length))
+        };
+        let fields = headers.iter().map(|(name, _)| changes(name)).collect();
+        Self { status, headers, fields, text: text.into(), holes: holes.into() }
     }
 
     /// Whether clients are told to repeat the request by themselves, where the wait is short.
@@ -129,11 +161,15 @@ impl Form {
         }
         body.extend_from_slice(&self.text[from..]);
 
+        // INVARIANT: a copy has its fields in the same order.
         let mut headers = self.headers.clone();
-        for (name, value) in &mut headers {
-            if *name == CONTENT_LENGTH {
-                *value = decimal(body.len() as u64);
-            } else if let Some(changed) = values.header(name) {
+        for (value, field) in headers.values_mut().zip(&self.fields) {
+            let changed = match *field {
+                None => None,
+                Some(Field::Length) => Some(decimal(body.len() as u64)),
+                Some(field) => values.field(field),
+            };
+            if let Some(changed) = changed {
                 *value = changed;
             }
         }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use memchr::memchr_iter;
 use serde_json::{Map, Value};
 
 use super::response::Composed;
@@ -47,7 +48,8 @@ impl Media {
 
 /// Whether a range begins with `text/`.
 fn names_text(line: &[u8]) -> bool {
-    line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
+    let is_text = |word: &[u8; 4]| word.eq_ignore_ascii_case(b"text");
+    memchr_iter(b'/', line).any(|slash| line[..slash].last_chunk().is_some_and(is_text))
 }
 
 const STYLE: &str = include_str!("denial.css");

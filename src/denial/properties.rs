@@ -20,6 +20,7 @@ pub enum Category {
 
 impl Category {
     /// The category as it stands in the document.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",
@@ -112,6 +113,7 @@ macro_rules! words {
 
         impl $name {
             /// The word as it is written in the document.
+            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+

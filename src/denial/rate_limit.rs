@@ -35,6 +35,23 @@ pub(crate) struct RateLimitWriter {
     limits: Vec<LimitTexts>,
 }
 
+/// A field that changes from one response to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LimitField {
+    State,
+    /// The one with this index in [`LEGACY`].
+    Legacy(usize),
+}
+
+impl LimitField {
+    pub(super) fn named(name: &HeaderName) -> Option<Self> {
+        if *name == STATE {
+            return Some(Self::State);
+        }
+        LEGACY.iter().position(|legacy| legacy == name).map(Self::Legacy)
+    }
+}
+
 #[derive(Debug)]
 struct LimitTexts {
     name: Box<str>,
@@ -152,13 +169,13 @@ impl RateLimitWriter {
         }
     }
 
-    /// The value of a field that changes from one request to the next.
-    pub(super) fn changing(&self, name: &HeaderName, balance: &Balance) -> Option<HeaderValue> {
-        if *name == STATE {
-            return Some(self.state(&self.shown(balance)));
+    /// The value of a field that changes from one response to the next.
+    pub(super) fn field(&self, field: LimitField, balance: &Balance) -> HeaderValue {
+        let balance = self.shown(balance);
+        match field {
+            LimitField::State => self.state(&balance),
+            LimitField::Legacy(at) => decimal(self.legacy(&balance)[at]),
         }
-        let at = LEGACY.iter().position(|legacy| legacy == name)?;
-        Some(decimal(self.legacy(&self.shown(balance))[at]))
     }
 
     /// The numbers of [`LEGACY`], of the tightest limit.
@@ -171,30 +188,27 @@ impl RateLimitWriter {
     }
 
     fn policy(&self, balance: &Balance) -> HeaderValue {
-        let texts = |(charge, _): &(Charge, Standing)| self.texts(charge);
-        if let [only] = balance.items()
-            && let Some((_, quota)) = texts(only)
-        {
-            return quota.policy.clone();
+        let text = |(charge, _): &(Charge, Standing)| Some(&self.texts(charge)?.1.policy);
+        match balance.items() {
+            [only] => text(only).cloned().unwrap_or(HeaderValue::from_static("")),
+            many => list(many.iter().filter_map(text).map(HeaderValue::as_bytes)),
         }
-        list(balance, |standing, line| {
-            if let Some((_, quota)) = texts(standing) {
-                line.extend_from_slice(quota.policy.as_bytes());
-            }
-        })
     }
 
     fn state(&self, balance: &Balance) -> HeaderValue {
-        let mut number = itoa::Buffer::new();
-        list(balance, |(charge, standing), line| {
-            let Some((limit, _)) = self.texts(charge) else { return };
-            line.extend_from_slice(limit.state.as_bytes());
-            line.extend_from_slice(number.format(standing.remaining).as_bytes());
-            if let Some(seconds) = until_more(standing) {
-                line.extend_from_slice(b";t=");
-                line.extend_from_slice(number.format(seconds).as_bytes());
-            }
-        })
+        let text = |(charge, standing): &(Charge, Standing)| {
+            let (remaining, seconds) = (&mut itoa::Buffer::new(), &mut itoa::Buffer::new());
+            let limit = self.texts(charge)?.0.state.as_bytes();
+            let remaining = remaining.format(standing.remaining).as_bytes();
+            Some(match until_more(standing) {
+                Some(wait) => [limit, remaining, b";t=", seconds.format(wait).as_bytes()].concat(),
+                None => [limit, remaining].concat(),
+            })
+        };
+        match balance.items() {
+            [only] => field(text(only).unwrap_or_default()),
+            many => list(many.iter().filter_map(text)),
+        }
     }
 
     /// Writes the items of the member `limits`, longest wait first; whether there is any.
@@ -308,20 +322,20 @@ fn until_more(standing: &Standing) -> Option<u64> {
 }
 
 /// A List of RFC 9651, an item for each limit.
-///
-/// INVARIANT: names of limits and numbers are printable ASCII.
-fn list(
-    balance: &Balance,
-    mut item: impl FnMut(&(Charge, Standing), &mut SmallVec<[u8; 128]>),
-) -> HeaderValue {
-    let mut line = SmallVec::new();
-    for (index, standing) in balance.iter().enumerate() {
-        if index > 0 {
+fn list(items: impl Iterator<Item = impl AsRef<[u8]>>) -> HeaderValue {
+    let mut line = Vec::new();
+    for item in items {
+        if !line.is_empty() {
             line.extend_from_slice(b", ");
         }
-        item(standing, &mut line);
+        line.extend_from_slice(item.as_ref());
     }
-    HeaderValue::from_bytes(&line).unwrap_or(HeaderValue::from_static(""))
+    field(line)
+}
+
+/// INVARIANT: names of limits and numbers are printable ASCII.
+fn field(line: Vec<u8>) -> HeaderValue {
+    HeaderValue::try_from(line).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A number in a header, in one piece of memory of its length.

@@ -199,9 +199,8 @@ impl Shape {
                     let charge = Charge::sample(*limit, *quota, *cost);
                     (charge, Standing { remaining: 0, wait, full_in: MICROS })
                 };
-                Reason::Refused(Refused::Limits(
-                    standings.iter().map(standing).collect::<Balance>(),
-                ))
+                let balance: Balance = standings.iter().map(standing).collect();
+                Reason::Refused(Refused::Limits(Box::new(balance)))
             }
         };
         let mut denial = Denial::because_of(reason);

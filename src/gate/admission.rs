@@ -90,6 +90,7 @@ impl Admission {
     }
 
     /// The name of the rule that admitted the request.
+    #[must_use]
     pub fn rule(&self) -> &str {
         &self.0.rule.name
     }
@@ -169,6 +170,7 @@ impl Admission {
     }
 
     /// Who called; `None` where the request was let in without a credential, and on public rules.
+    #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.0.caller.principal.as_ref()
     }

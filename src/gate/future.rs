@@ -180,3 +180,22 @@ where
         f.debug_struct("TollgateFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::Route;
+
+    use super::*;
+
+    /// What waits lies in a box of its own, so that those who do not wait do not carry it.
+    #[test]
+    fn the_future_is_little_larger_than_what_it_holds() {
+        let inner = size_of::<<Route as Service<Request<Body>>>::Future>();
+        let ours = size_of::<TollgateFuture<Route, Body>>();
+        println!("the future of a route: {inner} bytes; behind the gate: {ours} bytes");
+        let beside = size_of::<Admission>() + size_of::<Media>() + size_of::<usize>();
+        let most = inner.max(size_of::<Response>()) + beside.next_multiple_of(size_of::<usize>());
+        assert!(ours <= most, "{ours} bytes for {inner}");
+    }
+}

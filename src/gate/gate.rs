@@ -17,6 +17,7 @@ use crate::decision::{Caller, Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
 use crate::limit::{Charges, Settlement, Settling};
 use crate::policy::{Rule, requested_method};
+use crate::verify::Asked;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -136,12 +137,12 @@ impl Snapshot {
             }
         };
         if let Some(refused) = decision.refused() {
-            match refused.asks_again(ask.came) {
-                Some(wait) => return Verdict::Waits(wait),
+            let counted = decision.caller.address.map(ClientAddress::counted);
+            let address = counted.map(|address| self.policy.address.bucket(address));
+            match refused.asks_again(ask.came, address) {
+                Some(Asked::Waits(wait)) => return Verdict::Waits(wait),
                 // The keys are asked for, and too many wait already: nothing is known of this token.
-                None if !ask.came.keys && refused.may_ask_again() => {
-                    decision.keys_are_unavailable();
-                }
+                Some(Asked::Crowded) => decision.keys_are_unavailable(),
                 None => {}
             }
         }

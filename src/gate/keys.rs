@@ -50,11 +50,13 @@ pub struct IssuedKey {
 
 impl IssuedKey {
     /// The key itself: it is nowhere else, so show it to its owner now.
+    #[must_use]
     pub fn key(&self) -> &NewApiKey {
         &self.key
     }
 
     /// What is stored of it.
+    #[must_use]
     pub fn record(&self) -> &ApiKeyRecord {
         &self.record
     }

@@ -136,6 +136,7 @@ impl Tollgate {
     ///
     /// They are those of the policy in force. A layer that was made with them keeps them: where a
     /// reload brings a header that was not in the list, the log warns of it.
+    #[must_use]
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         self.0.handed_out.credential(&self.0.current())
     }
@@ -156,6 +157,7 @@ impl Tollgate {
     ///     .allow_headers(gate.credential_headers())
     ///     .expose_headers(gate.exposed_headers());
     /// ```
+    #[must_use]
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
         self.0.handed_out.exposed(&self.0.current())
     }
@@ -179,6 +181,7 @@ impl Tollgate {
 
     /// Which policy is in force, since when, and what it is read from: for health pages and
     /// monitoring.
+    #[must_use]
     pub fn status(&self) -> Status {
         self.0.status()
     }
@@ -186,12 +189,14 @@ impl Tollgate {
     /// What is probably not meant in the policy, though it can be used: each a [`Fault`] of
     /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
     /// the policy allows are left out.
+    #[must_use]
     pub fn warnings(&self) -> Arc<[Fault]> {
         self.0.current().warnings.clone()
     }
 
     /// The keys that can be changed while the gate runs: for applications that hand out keys. See
     /// [`Keys`](crate::keys::Keys).
+    #[must_use]
     pub fn keys(&self) -> Keys {
         Keys::new(self.0.clone())
     }

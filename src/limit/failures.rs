@@ -72,7 +72,18 @@ impl Failures {
         Self { store: store.clone(), tables }
     }
 
-    /// Whether there is a token for one more failure of `address`. Takes none.
+    /// Whether `address` itself has failed too often. One without a bucket has not, also where no room
+    /// is left for it: others that fill the table are no reason to let it wait.
+    pub(crate) fn check_own(&self, address: Address, now: Steady) -> Result<(), MustWait> {
+        let bucket = self.store.buckets.bucket(&Of(address));
+        if !self.tables.has_own(FAILED, bucket) {
+            return Ok(());
+        }
+        self.settle(&mut charge(FAILED, bucket, 0), now)
+    }
+
+    /// Whether there is a token for one more failure of `address`. Takes none. Addresses that there
+    /// was no room for share one bucket: what is guessed from them is counted together.
     pub(crate) fn check(&self, address: Address, now: Steady) -> Result<(), MustWait> {
         let bucket = self.store.buckets.bucket(&Of(address));
         // Most addresses have never failed.
@@ -232,6 +243,11 @@ mod tests {
         }
         assert!(failures.check(address(9), at(0)).is_err(), "they share one bucket");
         assert!(failures.check(address(1), at(0)).is_ok(), "which is not this one's");
+        assert!(failures.check_own(address(9), at(0)).is_ok(), "and which it has no part in");
+        for _ in 0..2 {
+            failures.charge(address(1), at(0));
+        }
+        assert_eq!(failures.check_own(address(1), at(0)), Err(MustWait(6_000_000)));
     }
 
     #[test]

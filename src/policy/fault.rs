@@ -90,21 +90,25 @@ impl Fault {
     }
 
     /// Whether the policy is refused for it.
+    #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
     /// The file, as it was named.
+    #[must_use]
     pub fn file(&self) -> &str {
         &self.place.source.name
     }
 
     /// The line, counted from 1.
+    #[must_use]
     pub fn line(&self) -> usize {
         1 + self.before().matches('\n').count()
     }
 
     /// The column in characters, counted from 1.
+    #[must_use]
     pub fn column(&self) -> usize {
         1 + self.before().rsplit('\n').next().unwrap_or_default().chars().count()
     }
@@ -112,16 +116,19 @@ impl Fault {
     /// The kind of fault or warning, such as `unused-limit`: for a warning the name by which
     /// `allow` silences it. `None` where the kind has no name yet. Names of warnings do not
     /// change; new ones may come.
+    #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// What is wrong, in one line.
+    #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// What to do about it, in one sentence.
+    #[must_use]
     pub fn help(&self) -> &str {
         &self.help
     }

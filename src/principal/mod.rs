@@ -27,6 +27,7 @@ pub enum CredentialKind {
 
 impl CredentialKind {
     /// The name in policies and denials: `api_key`, `token` or `both`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
@@ -128,6 +129,7 @@ impl Principal {
     ///
     /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
     /// two clients: use [`issuer`](Self::issuer) to tell them apart.
+    #[must_use]
     pub fn client(&self) -> &str {
         match &self.0 {
             Proof::Key(key) => &key.client,
@@ -136,6 +138,7 @@ impl Principal {
     }
 
     /// The kind of credential that proved the client.
+    #[must_use]
     pub fn credential(&self) -> CredentialKind {
         match &self.0 {
             Proof::Key(_) => CredentialKind::ApiKey,
@@ -145,12 +148,14 @@ impl Principal {
     }
 
     /// The public name of the API key; `None` where the client came without one.
+    #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.key().map(|key| &*key.id)
     }
 
     /// The application that the client uses: the `client` of the API key that came together with
     /// its token. `None` unless the rule asks for both (`credentials = ["both"]`).
+    #[must_use]
     pub fn application(&self) -> Option<&str> {
         match &self.0 {
             Proof::Both { key, .. } => Some(&key.client),
@@ -159,11 +164,13 @@ impl Principal {
     }
 
     /// The policy's name of the token's issuer; `None` where the client came without a token.
+    #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.token().map(|token| &*token.issuer)
     }
 
     /// The scopes that were granted: of the token, where there is one.
+    #[must_use]
     pub fn scopes(&self) -> &Scopes {
         match &self.0 {
             Proof::Key(key) => &key.terms.scopes,
@@ -197,6 +204,7 @@ impl Principal {
 
     /// The plan that limits are chosen by: of the token, where there is one. `None` where none is
     /// named.
+    #[must_use]
     pub fn plan(&self) -> Option<&str> {
         match &self.0 {
             Proof::Key(key) => key.terms.plan.as_deref(),

@@ -9,6 +9,7 @@ mod discovery;
 mod fetch;
 mod fetched;
 mod lifetime;
+mod places;
 mod refresher;
 mod remote;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod source;
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(super) use fetched::KeyVersion;
+pub(crate) use places::Asked;
 pub(crate) use remote::{LastingRemoteKeys, RemoteKeys};
 pub(crate) use settings::{AtStart, KeyPlace, RemoteSettings, RemoteStatus};
 pub(crate) use source::IssuerKeys;

@@ -29,7 +29,7 @@ pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{
-    AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
+    Asked, AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
     RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
 };
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};

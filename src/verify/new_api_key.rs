@@ -42,17 +42,20 @@ impl NewApiKey {
     }
 
     /// The whole key, to be shown to its owner once.
+    #[must_use]
     pub fn reveal(&self) -> &str {
         // INVARIANT: made of base62 digits and the prefix.
         std::str::from_utf8(self.text.expose()).unwrap_or_default()
     }
 
     /// What is stored of it: `sha256:` and 64 hex digits.
+    #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest_text
     }
 
     /// The same as a value, for [`ApiKeyRecord`](crate::keys::ApiKeyRecord).
+    #[must_use]
     pub fn key_digest(&self) -> KeyDigest {
         self.digest
     }

@@ -67,9 +67,11 @@ impl Chosen<'_, '_> {
             + client.len();
         let bytes = OVERHEAD + parts * OVERHEAD_OF_A_PART + texts + claims.text().len();
         // Two claims, and two tenants, may give equal names to two clients.
-        let mut parts = vec![client_claim.name().as_ref(), &*client];
-        parts.extend(self.iss.as_deref());
-        let identity = Identity::of_token(&issuer.name, &parts);
+        let named: [&str; 2] = [client_claim.name(), &client];
+        let identity = match self.iss.as_deref() {
+            None => Identity::of_token(&issuer.name, &named),
+            Some(iss) => Identity::of_token(&issuer.name, &[named[0], named[1], iss]),
+        };
         let (issuer, claims) = (issuer.name.clone(), claims.to_claims());
         let proven = Proven { issuer, identity, client, scopes, roles, plan, claims };
         Ok(ProvenToken {

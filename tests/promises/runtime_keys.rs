@@ -394,6 +394,25 @@ async fn an_address_that_waits_asks_so_much_of_the_source() {
 }
 
 #[tokio::test]
+async fn a_flood_of_failing_addresses_shuts_no_key_of_a_source_out() {
+    let book = Book::default();
+    let policy =
+        format!("{POLICY}[store]\nmax_buckets = 2\n[failures]\nrate = \"1/hour\"\nburst = 1\n");
+    let (_gate, server) = book.serve(&policy).await;
+    // Two have buckets of their own, the others share one; likewise in the table of attempts.
+    for n in 2..12 {
+        let flooding = server.from(&format!("127.0.0.{n}"));
+        let said = said(&flooding, "/orders", &unknown()).await;
+        assert!(["api_key_unknown", "too_many_failures"].contains(&&*said), "{said}");
+    }
+    let fresh = server.from("127.0.0.99");
+    for id in ["one", "two", "three"] {
+        let (good, _) = book.key(id);
+        assert_eq!(said(&fresh, "/orders", &good).await, format!("{id}/{id}"));
+    }
+}
+
+#[tokio::test]
 async fn keys_that_people_choose_are_guessed_no_faster_with_a_source() {
     let book = Book::default();
     let policy = POLICY.replace(

@@ -89,6 +89,7 @@ impl TestAdmission {
     ///
     /// When a name is not one that a policy may have, a limit has no tokens, a code clashes with
     /// another, or the policy of the codes is refused.
+    #[must_use]
     pub fn build(self) -> Admission {
         Prepared::new(self).admit(&Method::GET)
     }

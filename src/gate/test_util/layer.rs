@@ -23,7 +23,7 @@ use crate::gate::gate::Verdict;
 pub struct TestLayer(Arc<Prepared>);
 
 impl TestLayer {
-    /// Lets all pass, as this [`Principal`] or with this [`TestAdmission`]. **Whoever can call such a
+    /// Lets all pass, as this [`Principal`](crate::Principal) or with this [`TestAdmission`]. **Whoever can call such a
     /// server is let in**, so the log says it, at `warn`.
     ///
     /// # Panics

@@ -139,6 +139,7 @@ impl TestPrincipal {
     }
 
     /// Makes the principal.
+    #[must_use]
     pub fn build(self) -> Principal {
         let Self { client, token, key, scopes, roles, plan } = self;
         let (scopes, roles) = (Scopes::from_iter(scopes), roles.into_boxed_slice());

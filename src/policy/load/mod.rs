@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod needs;
 mod paths;
+mod redis_address;
 #[cfg(not(feature = "redis"))]
 #[path = "no_redis.rs"]
 mod redis_url;

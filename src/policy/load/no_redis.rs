@@ -1,6 +1,6 @@
 //! In place of the client's reading, without the feature `redis`: policies that need it are refused.
 
-use super::store::Address;
+use super::redis_address::Address;
 
 /// Whether buckets can be shared.
 pub(super) const IS_AVAILABLE: bool = false;

@@ -2,7 +2,7 @@
 
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
 
-use super::store::Address;
+use super::redis_address::Address;
 
 /// Whether buckets can be shared.
 pub(super) const IS_AVAILABLE: bool = true;

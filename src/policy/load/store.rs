@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checks::{load_max_buckets, read_file};
+use super::redis_address::Address;
 use super::redis_url::{IS_AVAILABLE, read_url};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers, StoreSettings};
@@ -23,16 +24,6 @@ pub(super) struct LoadedStore {
     pub(super) is_shared: bool,
     /// How many processes share it, at most.
     pub(super) nodes: NonZeroU32,
-}
-
-/// What the address of a server says.
-pub(super) struct Address {
-    pub(super) is_encrypted: bool,
-    /// A socket of this machine.
-    pub(super) is_socket: bool,
-    pub(super) has_user: bool,
-    pub(super) has_password: bool,
-    pub(super) database: i64,
 }
 
 const MAX_BUCKETS: usize = 1_000_000;

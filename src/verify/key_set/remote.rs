@@ -14,9 +14,10 @@ use tokio::runtime::Handle;
 
 use super::fetch::{Get, client};
 use super::fetched::{FetchedKeys, KeyVersion};
+use super::places::Asked;
 use super::refresher::Refresher;
 use super::settings::{AtStart, RemoteSettings, RemoteStatus};
-use crate::ask::Wait;
+use crate::address::Address;
 use crate::time::Clock;
 use crate::verify::Issuers;
 
@@ -45,10 +46,10 @@ impl RemoteKeys {
         self.refresher.get().is_some_and(|refresher| refresher.may_ask())
     }
 
-    /// Begins a refresh, or joins the one that has begun; `None` where none may be made now, or too
-    /// many requests wait already.
-    pub(crate) fn ask(&self) -> Option<Wait> {
-        self.refresher.get()?.ask()
+    /// Begins a refresh for a request from `address`, or joins the one that has begun; `None` where
+    /// none may be made now.
+    pub(crate) fn ask(&self, address: Option<Address>) -> Option<Asked> {
+        self.refresher.get()?.ask(address)
     }
 
     /// Why there are no keys, for the log.

@@ -27,6 +27,7 @@ pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
     /// The digest of a whole key.
+    #[must_use]
     pub fn of(key: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, key).as_ref());
@@ -34,11 +35,13 @@ impl KeyDigest {
     }
 
     /// A digest that was computed elsewhere.
+    #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// The 32 bytes.
+    #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

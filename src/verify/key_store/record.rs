@@ -78,21 +78,25 @@ impl ApiKeyRecord {
     }
 
     /// The public name of the key.
+    #[must_use]
     pub fn id(&self) -> &str {
         &self.key.id
     }
 
     /// Who the key belongs to.
+    #[must_use]
     pub fn client(&self) -> &str {
         &self.key.client
     }
 
     /// The digest of the whole key.
+    #[must_use]
     pub fn digest(&self) -> KeyDigest {
         KeyDigest::from_bytes(self.key.digest)
     }
 
     /// The scopes that the key grants.
+    #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.key.terms.scopes
     }
@@ -103,6 +107,7 @@ impl ApiKeyRecord {
     }
 
     /// The plan that limits are chosen by.
+    #[must_use]
     pub fn plan(&self) -> Option<&str> {
         self.key.terms.plan.as_deref()
     }
@@ -124,18 +129,21 @@ impl ApiKeyRecord {
     }
 
     /// Whether the key was taken back.
+    #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.key.revoked
     }
 
     /// When the key was last used, as far as its store has been told; see
     /// [`KeyStore::note_used`](super::KeyStore::note_used).
+    #[must_use]
     pub fn last_used(&self) -> Option<Wall> {
         self.last_used
     }
 
     /// The same key, which is no longer valid from `moment` on, unless it expires sooner: what a key
     /// becomes that is replaced. One that is not yet valid at that moment is revoked.
+    #[must_use]
     pub fn ending_at(&self, moment: Wall) -> Self {
         let moment = moment.seconds();
         let (old, not_before) = (&self.key, self.key.not_before());
@@ -149,6 +157,7 @@ impl ApiKeyRecord {
     }
 
     /// The same key, taken back.
+    #[must_use]
     pub fn revoked(&self) -> Self {
         let old = &self.key;
         let key = KeyRecord::new(old.id.clone(), old.client.clone(), old.digest, old.terms.clone())
