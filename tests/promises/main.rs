@@ -42,6 +42,7 @@ mod revocation;
 mod rules;
 mod runtime_keys;
 mod schema;
+mod shared_limits;
 mod status;
 mod support;
 mod test_util;
