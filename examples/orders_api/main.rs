@@ -44,7 +44,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 use utoipa::OpenApi as _;
 
-use crate::demo::Demo;
+use crate::demo::{Demo, Store};
 use crate::issuer::Issuer;
 use crate::orders::{Order, Orders};
 
@@ -57,6 +57,10 @@ struct Arguments {
     /// The policy, with `keys.toml` and `jwks.json` beside it.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tollgate.toml"))]
     policy: PathBuf,
+    /// Keep further keys in a store: `sqlite`, `sqlite=FILE`, or `postgres`, with the URL in
+    /// `DATABASE_URL`. It needs the feature of that name: `--features sqlite`.
+    #[arg(long)]
+    store: Option<Store>,
     /// Write address, keys and tokens to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -69,9 +73,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=info".into()))
         .with_writer(std::io::stderr)
         .init();
-    let Arguments { listen, policy, credentials } = Arguments::parse();
+    let Arguments { listen, policy, store, credentials } = Arguments::parse();
 
-    let demo = Demo::prepare(&policy)?;
+    let demo = Demo::prepare(&policy, store.as_ref())?;
     let gate =
         Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
     let app = app(&gate, demo.issuer.clone())?;
