@@ -68,6 +68,8 @@
 //! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
 //! | `tollgate_buckets` | `limit` | buckets that are kept |
 //! | `tollgate_failure_buckets` | | addresses whose failures are counted |
+//! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
+//! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
 //!
 //! # Reading the code
 //!
@@ -145,6 +147,11 @@ pub use verify::{NewApiKey, NewApiKeyError};
 #[cfg(all(doctest, feature = "reference"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on keys.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/keys.md")]
+mod keys_page {}
 
 /// The examples of the page on limits.
 #[cfg(doctest)]

@@ -19,10 +19,17 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Copies the policy, and adds a client that may write and one that may only read.
-    pub(crate) fn prepare(policy: &Path) -> Result<Self, Box<dyn Error>> {
+    /// Those who sign up are kept in the database `sqlite`, where there is one.
+    pub(crate) fn prepare(policy: &Path, sqlite: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("orders_api-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        fs::copy(policy, folder.join("tollgate.toml"))?;
+        let mut text = fs::read_to_string(policy)?;
+        if let Some(database) = sqlite {
+            let database = std::path::absolute(database)?;
+            let store = format!("[api_keys]\nstore = {{ sqlite = {database:?} }}");
+            text = text.replace("[api_keys]", &store);
+        }
+        fs::write(folder.join("tollgate.toml"), text)?;
 
         let (writer, reader) = (NewApiKey::generate("tg")?, NewApiKey::generate("tg")?);
         let mut keys = fs::read_to_string(policy.with_file_name("keys.toml"))?;
@@ -79,6 +86,10 @@ curl -i {url}/orders -H 'x-api-key: {writer}'
 curl -i {url}/orders/1 -H 'authorization: Bearer {good}'
 curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
 curl -i {url}/token -X POST -H 'x-api-key: {writer}'
+
+# signed up: a key that works at the next request, until the example ends
+curl -i {url}/signup --json '{{\"account\":\"acme\"}}'
+key=$(curl -s {url}/signup --json '{{\"account\":\"umbrella\"}}' | cut -d'\"' -f4); curl -i {url}/orders -H \"x-api-key: $key\"
 
 # denied, category `credentials`: none, and one that was cut off when it was copied
 curl -i {url}/orders
