@@ -328,7 +328,8 @@ async def faults(folder: Path, seconds: float) -> bool:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     try:
         await ready(gates, "/closed")
-        for fault in faults_of(redis):
+        only = os.environ.get("FAULT", "")
+        for fault in (fault for fault in faults_of(redis) if only in fault.name):
             closed = Load(gates, "/closed", [f"closed {fault.name}"], 2, 0.02)
             share = Load(gates, "/share", [f"share {fault.name}"], 2, 0.02)
             tasks = closed.start() + share.start()
