@@ -179,7 +179,8 @@ impl TollgateBuilder {
             clock: clock.clone(),
         };
         let observer = Arc::new(Observer::new(request_id));
-        let lasting = Lasting::new(clock, observer).with_keys(self.keys);
+        let mut lasting = Lasting::new(clock, observer).with_keys(self.keys);
+        lasting.is_serving = !self.unserved && !self.for_documents;
         let watches = !self.unwatched && !self.unserved && !self.for_documents;
         let gate = Gate::open(origin, lasting, watches)?;
         gate.started().await?;

@@ -38,6 +38,7 @@ mod retry;
 mod rules;
 mod runtime_keys;
 mod schema;
+mod shared_limits;
 mod support;
 mod test_util;
 mod tokens;
