@@ -37,10 +37,10 @@ mod memory;
 mod quota;
 #[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
-mod slots;
-mod store;
 #[cfg(test)]
 mod shared_model;
+mod slots;
+mod store;
 #[cfg(test)]
 mod store_laws;
 mod store_settings;

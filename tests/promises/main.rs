@@ -39,6 +39,7 @@ mod rules;
 mod runtime_keys;
 mod schema;
 mod shared_limits;
+mod shared_rights;
 mod support;
 mod test_util;
 mod tokens;
