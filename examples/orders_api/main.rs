@@ -76,8 +76,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { listen, policy, store, credentials } = Arguments::parse();
 
     let demo = Demo::prepare(&policy, store.as_ref())?;
-    let gate =
-        Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
+    let gate = Tollgate::builder()
+        .policy_file(demo.policy())
+        .code(&orders::ORDER_SHIPPED)
+        .code(&orders::ACCOUNT_TAKEN)
+        .build()
+        .await?;
     let app = app(&gate, demo.issuer.clone())?;
     #[cfg(unix)]
     reload_at_hangup(gate.clone())?;
@@ -172,6 +176,7 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
         .route("/orders", get(orders::list_orders).post(orders::create_order))
         .route("/orders/{id}", get(orders::read_order).delete(orders::cancel_order))
         .route("/token", post(orders::issue_token).with_state(issuer))
+        .route("/signup", post(orders::sign_up).with_state(gate.clone()))
         .route("/health", get(orders::health))
         .route("/openapi.json", get(move || async move { Json(documented.now()) }))
         .with_state(orders)
@@ -225,6 +230,7 @@ fn document(gate: &Tollgate) -> Result<serde_json::Value, Box<dyn Error>> {
             orders::read_order,
             orders::cancel_order,
             orders::issue_token,
+            orders::sign_up,
             orders::health
         )
     )]
