@@ -7,7 +7,8 @@
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
 //! and one denial of each category. Each denial is then a line in the log (stderr), under the same
 //! `instance` as in the answer; `RUST_LOG=debug` shows requests too. Keys and tokens are made for this run. `/errors` explains
-//! every denial, and `/openapi.json` says what the API answers, denials included.
+//! every denial, and `/openapi.json` says what the API answers, denials included. `POST /signup` hands out a
+//! key, which is in memory, or with `--store sqlite` in a database.
 //!
 //! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
 //! printed:
@@ -44,7 +45,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 use utoipa::OpenApi as _;
 
-use crate::demo::Demo;
+use crate::demo::{Demo, Store};
 use crate::issuer::Issuer;
 use crate::orders::{Order, Orders};
 
@@ -57,10 +58,10 @@ struct Arguments {
     /// The policy, with `keys.toml` and `jwks.json` beside it.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tollgate.toml"))]
     policy: PathBuf,
-    /// Keep the keys of those who sign up in this database, in place of memory. It needs
-    /// `--features sqlite`.
-    #[arg(long, value_name = "FILE")]
-    sqlite: Option<PathBuf>,
+    /// Keep further keys in a store: `sqlite`, `sqlite=FILE`, or `postgres`, with the URL in
+    /// `DATABASE_URL`. It needs the feature of that name: `--features sqlite`.
+    #[arg(long)]
+    store: Option<Store>,
     /// Write address, keys and tokens to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -73,9 +74,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=info".into()))
         .with_writer(std::io::stderr)
         .init();
-    let Arguments { listen, policy, sqlite, credentials } = Arguments::parse();
+    let Arguments { listen, policy, store, credentials } = Arguments::parse();
 
-    let demo = Demo::prepare(&policy, sqlite.as_deref())?;
+    let demo = Demo::prepare(&policy, store.as_ref())?;
     let gate = Tollgate::builder()
         .policy_file(demo.policy())
         .code(&orders::ORDER_SHIPPED)

@@ -23,9 +23,8 @@ pub(crate) enum Refused {
     Token(TokenError),
     /// The caller is known, and may not do this.
     Permit(Refusal),
-    /// A limit is short. This is how all limits of the rule stand: boxed, since whatever a stage
-    /// gives back is as large as the largest error.
-    Limits(Box<Balance>),
+    /// A limit is short. This is how all limits of the rule stand.
+    Limits(Balance),
 }
 
 /// An address that has to wait.

@@ -113,6 +113,8 @@ macro_rules! words {
         }
 
         impl $name {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word as it is written in the document.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

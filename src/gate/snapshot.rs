@@ -9,17 +9,19 @@ use http::Response;
 use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
+use super::ends::Ends;
 use super::observe::{Observer, Request};
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
-use crate::decision::{Caller, Decision, Judge, Trace};
+use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
 use crate::policy::{Fault, Policy};
-use crate::time::Clock;
+use crate::principal::Principal;
+use crate::time::{Clock, Moment};
 use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
-use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
+use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
@@ -29,6 +31,7 @@ pub(crate) struct Snapshot {
     /// The keys that the policy does not hold.
     pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
+    revocations: Revocations,
     _counted: Counted,
 }
 
@@ -62,6 +65,12 @@ pub(crate) struct Lasting {
     /// Whether the handbook is served.
     pub(super) served: Served,
     keys: LastingRemoteKeys,
+    /// What the application has revoked.
+    pub(super) revocations: Revocations,
+    /// Streams that wait for the end of their credential.
+    pub(super) ends: Arc<Ends>,
+    /// Whether bodies of responses end with the credential.
+    pub(super) ends_bodies: bool,
     /// Where keys are looked up that the policy does not hold.
     runtime_keys: LastingKeys,
     snapshots: Count,
@@ -72,8 +81,29 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let runtime_keys = LastingKeys::default();
-        Self { store, failures, tokens, served, keys, runtime_keys, snapshots, clock, observer }
+        let (revocations, runtime_keys) = (Revocations::new(), LastingKeys::default());
+        let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
+        Self {
+            store,
+            failures,
+            tokens,
+            served,
+            keys,
+            revocations,
+            ends,
+            ends_bodies: false,
+            runtime_keys,
+            snapshots,
+            clock,
+            observer,
+        }
+    }
+
+    /// With a set of revocations that the application made.
+    pub(super) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.ends = Arc::new(Ends::new(self.clock.clone(), revocations.clone()));
+        self.revocations = revocations;
+        self
     }
 
     /// Looks keys up in `backend`, in place of the memory of this process.
@@ -98,6 +128,8 @@ pub(crate) struct Voice {
     /// The tables of the policy's limits in the store.
     pub(super) tables: Tables,
     failures: Option<Failures>,
+    pub(super) ends: Arc<Ends>,
+    pub(super) ends_bodies: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
@@ -110,9 +142,10 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
+        let Lasting { store, failures, tokens, served, revocations, snapshots, .. } =
             lasting.clone();
-        let keys = lasting.runtime_keys.adopt(&policy.key_cache, &clock);
+        let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
         policy.looks_keys_up |= keys.may_fail();
         let adopted = store.adopt(&policy.limits);
         for limit in &adopted.renewed {
@@ -136,6 +169,8 @@ impl Snapshot {
             store,
             tables,
             failures,
+            ends,
+            ends_bodies,
             clock,
             observer,
         };
@@ -145,6 +180,7 @@ impl Snapshot {
             voice: Arc::new(voice),
             keys,
             tokens,
+            revocations,
             _counted: snapshots.one(),
         }
     }
@@ -166,15 +202,28 @@ impl Snapshot {
 
     /// Decides about a request. Nobody is told of it.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
-        let judge = Judge {
+        self.as_judge().decide(ask, trace)
+    }
+
+    /// Whether a caller that was proven before still is.
+    pub(super) fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        self.as_judge().still_proven(caller, moment)
+    }
+
+    fn as_judge(&self) -> Judge<'_> {
+        Judge {
             policy: &self.policy,
             keys: &self.keys,
             tokens: &self.tokens,
+            revocations: &self.revocations,
             store: &self.voice.store,
             tables: &self.voice.tables,
             failures: self.voice.failures.as_ref(),
-        };
-        judge.decide(ask, trace)
+        }
     }
 }
 
@@ -222,14 +271,18 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Lasting {
-    /// Tells the metrics how many buckets and snapshots there are.
-    pub(super) fn gauge(&self) {
+    /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
+    /// policy in force.
+    pub(super) fn gauge(&self, listed: usize) {
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        let told = self.revocations.len() as f64;
+        gauge!("tollgate_revocations", "source" => "application").set(told);
+        gauge!("tollgate_revocations", "source" => "policy").set(listed as f64);
         self.runtime_keys.gauge();
     }
 }

@@ -36,6 +36,8 @@ mod failures;
 mod memory;
 mod quota;
 #[cfg(test)]
+mod shared_model;
+#[cfg(test)]
 mod store_laws;
 mod store_settings;
 

@@ -4,6 +4,8 @@
 //! Rules with `listed = false` are left out. What denials tell at the policy's disclosure, the
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
+use std::collections::BTreeSet;
+
 use super::forms::{Form, Kind, forms};
 use super::heal::heals;
 use crate::claims::ClaimMatch;
@@ -77,6 +79,8 @@ pub(crate) struct Entry<'p> {
     pub(crate) issuers: String,
     /// Where calls may come from, in words; empty for anywhere.
     pub(crate) networks: String,
+    /// The statuses that denials have here, where not all rules have the same mode; else empty.
+    pub(crate) statuses: String,
     /// Those that clients are told of.
     pub(crate) limits: Vec<CountedBy<'p>>,
     /// The same for requests without a credential, where these have limits of their own.
@@ -141,9 +145,11 @@ impl<'p> Entry<'p> {
             (_, false) => "certain networks only".into(),
             (ranges, true) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
+        let codes = codes_of(policy, rule);
         Self {
             rule,
             methods: methods(policy, rule),
+            statuses: statuses(policy, rule, &codes),
             forms: demands.map(|demands| forms(policy, demands)).unwrap_or_default(),
             demands,
             claims: claims.collect(),
@@ -155,7 +161,7 @@ impl<'p> Entry<'p> {
                 .map(|limits| (limits.is_empty(), published(policy, limits)))
                 .filter(|(counts_nothing, told)| *counts_nothing || !told.is_empty())
                 .map(|(_, told)| told),
-            codes: (codes_of(policy, rule).into_iter())
+            codes: (codes.into_iter())
                 .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
                 .collect(),
         }
@@ -253,6 +259,16 @@ fn alternative(needs: &Needs, is_detailed: bool) -> String {
     let parts = parts.iter().filter(|(_, items)| !items.is_empty());
     let parts: Vec<String> = parts.map(|(what, items)| format!("{what} {items}")).collect();
     parts.join(" and ")
+}
+
+/// The statuses of these codes, in words, where other rules have another mode.
+fn statuses(policy: &Policy, rule: &Rule, codes: &[&DenialCode]) -> String {
+    let mode = rule.status_mode(&policy.denial);
+    if policy.rules.iter().all(|other| other.status_mode(&policy.denial) == mode) {
+        return String::new();
+    }
+    let statuses: BTreeSet<u16> = codes.iter().map(|code| code.status_in(mode)).collect();
+    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Those of these limits that clients are told of.
