@@ -111,7 +111,7 @@ curl -i {url}/orders/1 -H 'authorization: Bearer {good}'
 curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
 curl -i {url}/token -X POST -H 'x-api-key: {writer}'
 
-# signed up: a key that works at the next request, until the example ends
+# signed up: a key that works at the next request; without `--store` it is lost when the example ends
 curl -i {url}/signup --json '{{\"account\":\"acme\"}}'
 key=$(curl -s {url}/signup --json '{{\"account\":\"umbrella\"}}' | cut -d'\"' -f4); curl -i {url}/orders -H \"x-api-key: $key\"
 
