@@ -19,8 +19,11 @@ use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
+use crate::time::{Moment, Wall};
 use crate::verify::key_store::{KeyDigest, Known, RuntimeKeys, Why, implying};
-use crate::verify::{Accepts, FoundKey, KeyError, KeyLookUp, TokenCache};
+use crate::verify::{
+    Accepts, FoundKey, KeyError, KeyLookUp, Revocations, Revoked, TokenCache, TokenError,
+};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
@@ -29,10 +32,22 @@ pub(crate) struct Judge<'s> {
     /// The keys that the policy does not hold.
     pub(crate) keys: &'s RuntimeKeys,
     pub(crate) tokens: &'s TokenCache,
+    /// What the application has revoked.
+    pub(crate) revocations: &'s Revocations,
     /// The policy's limits, and where their buckets are.
     pub(crate) buckets: &'s Buckets,
     /// `None` where failures are not counted.
     pub(crate) failures: Option<&'s Failures>,
+}
+
+/// A caller that was proven before, and still is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StillProven {
+    /// When its credential ends by itself, where it does.
+    pub(crate) until: Option<Wall>,
+    /// Whether it may end sooner without another policy and without a revocation: its key is held by a
+    /// source, which may change it at any time.
+    pub(crate) may_change: bool,
 }
 
 /// What becomes of a request.
@@ -235,7 +250,7 @@ impl Judge<'_> {
         issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
-        let moment = &attempts.ask.moment;
+        let (moment, revoked) = (&attempts.ask.moment, self.revoked());
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
             let digest = keys.digest(key)?;
@@ -245,7 +260,7 @@ impl Judge<'_> {
             if keys.is_guessable() {
                 attempts.check_guess(Some(&found))?;
             }
-            let principal = found.prove(attempts.address, || moment.wall())?;
+            let principal = found.prove(attempts.address, revoked, || moment.wall())?;
             if keys.is_guessable() {
                 attempts.remember(&digest);
             }
@@ -261,7 +276,10 @@ impl Judge<'_> {
                     self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
-            Ok::<_, Refused>(proven.principal)
+            if revoked.has_token(&proven.proven) {
+                return Err(TokenError::Revoked(proven.proven).into());
+            }
+            Ok::<_, Refused>(proven.into_principal())
         };
         match credential {
             Credential::ApiKey(text) => key(text),
@@ -272,6 +290,56 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// All that is revoked now.
+    fn revoked(&self) -> Revoked<'_> {
+        Revoked { listed: &self.policy.revoked, told: self.revocations }
+    }
+
+    /// Whether a caller that was proven before still is: by its credential alone, for streams that stay
+    /// open.
+    pub(crate) fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let mut still = StillProven { until: None, may_change: false };
+        if let Some(key) = caller.key() {
+            still = self.key_still_proven(&KeyDigest::from_bytes(key.digest), moment)?;
+        }
+        if let Some(token) = caller.token() {
+            let of_token =
+                self.policy.issuers.still_proven(token, self.revoked(), moment.wall())?;
+            still.until = still.until.into_iter().chain([of_token]).min();
+        }
+        Ok(still)
+    }
+
+    /// The same of a key. While its source does not answer, it counts.
+    fn key_still_proven(
+        &self,
+        digest: &KeyDigest,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let (revoked, now) = (self.revoked(), moment.wall());
+        if let Some(found) = self.policy.keys.find(digest) {
+            let until = found.still_proven(revoked, now)?;
+            return Ok(StillProven { until, may_change: false });
+        }
+        let not_known = StillProven { until: None, may_change: true };
+        let held = match self.keys.recall(digest, || moment.steady(), None) {
+            Known::Held(held) => held,
+            Known::Absent => return Err(KeyError::Unknown.into()),
+            Known::Ask(why) => {
+                // Nobody waits for it: the next look finds what came.
+                drop(self.keys.ask(*digest, why, None));
+                return Ok(not_known);
+            }
+            Known::Found(_) | Known::Unavailable => return Ok(not_known),
+        };
+        let until = FoundKey::new(held.key(&self.policy.hierarchy)).still_proven(revoked, now)?;
+        Ok(StillProven { until, may_change: true })
     }
 
     /// From the digest of a key that the policy does not hold to a principal: by memory, or by what
@@ -288,7 +356,7 @@ impl Judge<'_> {
             Known::Held(held) => held,
             Known::Found(key) => {
                 let found = FoundKey::new(implying(&key, hierarchy));
-                let principal = found.prove(attempts.address, || moment.wall())?;
+                let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
                 if is_guessable {
                     attempts.remember(&digest);
                 }
@@ -315,7 +383,7 @@ impl Judge<'_> {
         if is_guessable && looked_up.is_none() {
             attempts.check_guess(Some(&found))?;
         }
-        let principal = found.prove(attempts.address, || moment.wall())?;
+        let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
         if is_guessable {
             attempts.remember(&digest);
         }
@@ -467,6 +535,7 @@ mod tests {
         tokens: TokenCache,
         buckets: Buckets,
         failures: Failures,
+        revocations: Revocations,
         clock: ManualClock,
         key: String,
     }
@@ -491,7 +560,8 @@ mod tests {
             let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
             let (tokens, clock) =
                 (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
-            Self { policy, tokens, buckets, failures, clock, key: key.reveal().to_owned() }
+            let (revocations, key) = (Revocations::new(), key.reveal().to_owned());
+            Self { policy, tokens, buckets, failures, revocations, clock, key }
         }
 
         fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -503,6 +573,7 @@ mod tests {
                 policy: &self.policy,
                 keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
+                revocations: &self.revocations,
                 buckets: &self.buckets,
                 failures: Some(&self.failures),
             };

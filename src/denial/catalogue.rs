@@ -8,7 +8,7 @@
 //! out when a member in it is absent.
 
 use super::members::Presence;
-use super::own::DenialExample;
+use super::own::Shown;
 use super::properties::{Action, Actor, Category, Challenge, Occurs};
 
 /// A reason for a denial: a row of the catalogue, or a code of the application.
@@ -59,8 +59,8 @@ pub struct DenialCode {
     pub(crate) remedy: &'static str,
     /// What it means, at length: the text of its page.
     pub(crate) about: &'static str,
-    /// Adds what a handler would to an example, for codes of the application.
-    pub(crate) example: Option<fn(DenialExample) -> DenialExample>,
+    /// What handlers add, for codes of the application.
+    pub(crate) example: Shown,
 }
 
 macro_rules! denial_codes {
@@ -98,7 +98,7 @@ macro_rules! denial_codes {
             detail: $detail,
             remedy: $remedy,
             about: include_str!(concat!("pages/", $code, ".md")),
-            example: None,
+            example: Shown::Nothing,
         },)+];
 
         /// Every code, in the order of the pages.
@@ -319,7 +319,7 @@ denial_codes! {
 
     /// The token is genuine, and was revoked before its end.
     TokenRevoked => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
-        group: InvalidCredentials, occurs: Later, action: Renew, actor: Client, counts_as_failure: false,
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Token revoked",

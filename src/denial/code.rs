@@ -1,7 +1,7 @@
 //! Codes of the application, and what can be asked about any code.
 
 use super::catalogue::{CATALOGUE, Code, DenialCode};
-use super::own::DenialExample;
+use super::own::{DenialExample, Shown};
 use super::properties::{Action, Actor, Category, Challenge, Occurs};
 use crate::policy::StatusMode;
 
@@ -35,7 +35,7 @@ impl DenialCode {
             detail: "",
             remedy: "Ask the provider of the API what to do.",
             about: "",
-            example: None,
+            example: Shown::Nothing,
         }
     }
 
@@ -88,7 +88,8 @@ impl DenialCode {
     }
 
     /// Shows client developers an example of this code, with what handlers add to their denials: in
-    /// its page, the schema, the types and the OpenAPI document.
+    /// its page, the schema, the types and the OpenAPI document. In a policy, `example` of
+    /// `[[denial.code]]` does the same.
     ///
     /// ```
     /// use tollgate::{Category, DenialCode};
@@ -100,14 +101,13 @@ impl DenialCode {
     /// ```
     #[must_use]
     pub const fn example(mut self, example: fn(DenialExample) -> DenialExample) -> Self {
-        self.example = Some(example);
+        self.example = Shown::Made(example);
         self
     }
 
     /// The members that its handlers add, as in the example.
     pub(crate) fn own_members(&self) -> Vec<(&'static str, serde_json::Value)> {
-        let example = self.example.map(|example| example(DenialExample::default()));
-        example.map(|example| example.own.members_as_json()).unwrap_or_default()
+        self.example.own().members_as_json()
     }
 
     /// Every code of the gate itself, in the order of the documentation.

@@ -45,6 +45,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::ProofRequired(_) => Code::TokenProofRequired,
             TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
             TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
+            TokenError::Revoked(_) => Code::TokenRevoked,
         },
         Refused::Permit(refusal) => of_refusal(refusal),
         Refused::Limits(_) => Code::RateLimited,

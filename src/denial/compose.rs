@@ -113,8 +113,7 @@ impl Document<'_> {
             let demands = demands.filter(|demands| {
                 self.shown.challenge.names_scopes() && demands.kinds.has_tokens()
             });
-            let needs = demands.map(|demands| &demands.needs);
-            needs.map(|needs| self.settings.known.needed_scopes(&needs.scopes, &needs.any_scopes))
+            demands.map(|demands| self.settings.known.needed_scopes(demands))
         };
         let needed = self.facts.challenge_scopes.clone().or_else(of_rule).unwrap_or_default();
         let mut scopes = String::new();

@@ -18,7 +18,7 @@ use super::rate_limit::{LimitField, decimal};
 use super::response::{Composed, RETRY_AFTER_MS, SHOULD_RETRY, respond};
 use super::shape::Shape;
 use super::written::Hole;
-use crate::policy::Rule;
+use crate::policy::{Rule, StatusMode};
 
 /// How many forms are kept. Others are written anew each time.
 const MOST: usize = 4096;
@@ -33,6 +33,8 @@ pub(super) struct FormKey {
     pub(super) shape: Shape,
     /// Whether the document leads to the rule's entry in the handbook.
     pub(super) helps: bool,
+    /// The rule, or the policy where no rule covers the request, decides about the status.
+    pub(super) mode: StatusMode,
 }
 
 impl Forms {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::document::{Draft, Reason};
 use crate::credential::{CredentialPolicy, KeyFormat, Kinds};
 use crate::limit::{Balance, Charge, Limit, Wait};
-use crate::policy::{Policy, Rule};
+use crate::policy::{Demands, Policy, Rule};
 use crate::principal::CredentialKind;
 use crate::scope::{Scope, ScopeHierarchy};
 use crate::verify::Issuer;
@@ -71,9 +71,21 @@ impl Known {
         Some(kinds.among(self.takes_keys, !self.issuers.is_empty()).unwrap_or(kinds))
     }
 
-    /// The least that is enough: all that are required, and one of those of which one is.
-    pub(super) fn needed_scopes(&self, required: &[Scope], any: &[Scope]) -> Vec<Scope> {
-        required.iter().chain(self.hierarchy.least(any)).cloned().collect()
+    /// The least that is enough of these: all that are required, and one of those of which one is.
+    pub(super) fn least<'s>(
+        &'s self,
+        required: &'s [Scope],
+        any: &'s [Scope],
+    ) -> impl Iterator<Item = &'s Scope> {
+        required.iter().chain(self.hierarchy.least(any))
+    }
+
+    /// The scopes that a token for this rule should have, each once: the least that is enough for
+    /// what every caller needs, and for the first table of `any` with scopes.
+    pub(super) fn needed_scopes(&self, demands: &Demands) -> Vec<Scope> {
+        let table = demands.any.iter().find(|needs| needs.has_scopes());
+        let needs = std::iter::once(&demands.needs).chain(table);
+        each_once(needs.flat_map(|needs| self.least(&needs.scopes, &needs.any_scopes)))
     }
 
     /// Whether a limit that is short, and that clients are told of, counts by address.
@@ -90,6 +102,17 @@ impl Known {
     pub(super) fn hidden(&self, charge: &Charge) -> Option<&Arc<str>> {
         self.unpublished.get(charge.limit as usize)?.as_ref()
     }
+}
+
+/// These scopes in their order, each once.
+pub(super) fn each_once<'s>(scopes: impl Iterator<Item = &'s Scope>) -> Vec<Scope> {
+    let mut once: Vec<Scope> = Vec::new();
+    for scope in scopes {
+        if !once.contains(scope) {
+            once.push(scope.clone());
+        }
+    }
+    once
 }
 
 /// The name of a limit that clients are not told of.

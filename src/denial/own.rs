@@ -1,7 +1,8 @@
 //! What a denial says beside what its code says: members, and what else a handler adds.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -135,4 +136,46 @@ impl DenialExample {
         self.own.retry_after(wait);
         self
     }
+}
+
+/// What handlers of the application add to denials of a code, as an example.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    Nothing,
+    /// It adds to an example what they add.
+    Made(fn(DenialExample) -> DenialExample),
+    /// The members as a policy has them: a JSON array of names and values.
+    Written(&'static str),
+}
+
+impl Shown {
+    /// What handlers add.
+    pub(crate) fn own(self) -> Own {
+        match self {
+            Self::Nothing => Own::default(),
+            Self::Made(example) => example(DenialExample::default()).own,
+            Self::Written(members) => {
+                // INVARIANT: the registry wrote it.
+                let members: Vec<(String, Value)> =
+                    serde_json::from_str(members).unwrap_or_default();
+                let mut own = Own::default();
+                for (name, value) in members {
+                    own.member(intern(&name), value);
+                }
+                own
+            }
+        }
+    }
+}
+
+/// A text that lives as long as the process, kept once however often a policy is read.
+pub(super) fn intern(text: &str) -> &'static str {
+    static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = texts.get(text) {
+        return kept;
+    }
+    let kept: &'static str = Box::leak(text.into());
+    texts.insert(kept);
+    kept
 }

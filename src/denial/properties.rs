@@ -87,7 +87,8 @@ pub(crate) enum Occurs {
     Keys,
     /// Where tokens are accepted.
     Tokens,
-    /// Where tokens are accepted, and the keys of an issuer are fetched.
+    /// Where tokens are accepted, and the keys of an issuer are fetched; or where API keys are, and
+    /// are looked up in a source.
     RemoteKeys,
     /// Where a credential is asked for and failures are counted.
     Failures,
@@ -112,6 +113,8 @@ macro_rules! words {
         }
 
         impl $name {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word as it is written in the document.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

@@ -1,11 +1,12 @@
 //! The codes of the application, beside the catalogue.
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::catalogue::{self, DenialCode};
 use super::code::is_code;
-use super::properties::Category;
+use super::members::is_member_name;
+use super::own::{Shown, intern};
+use super::properties::{Action, Actor, Category};
 use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, problems, suggest};
 
 /// Every code of the application.
@@ -79,7 +80,49 @@ fn read(entry: &CodeEntry, faults: &Faults) -> Option<DenialCode> {
     if let Some(status) = &entry.status {
         code = code.with_status(u16::try_from(status.value).unwrap_or(0));
     }
+    let action = word(&entry.action, "action", Action::ALL, Action::as_str, faults);
+    let actor = word(&entry.actor, "actor", Actor::ALL, Actor::as_str, faults);
+    code.action = action.unwrap_or(code.action);
+    code.actor = actor.unwrap_or(code.actor);
+    code.example = example(entry, faults);
     Some(code)
+}
+
+/// One of the words that the document has for it.
+fn word<T: Copy>(
+    written: &Option<At<String>>,
+    what: &'static str,
+    all: &[T],
+    as_str: fn(T) -> &'static str,
+    faults: &Faults,
+) -> Option<T> {
+    let written = written.as_ref()?;
+    let found = all.iter().find(|word| as_str(**word) == written.value);
+    if found.is_none() {
+        let known = all.iter().map(|word| as_str(*word)).collect();
+        let unknown = CodeFault::UnknownWord { what, word: written.value.clone(), known };
+        faults.push(Fault::of(&written.place, &unknown));
+    }
+    found.copied()
+}
+
+/// The members of the example. Those that no denial can have are reported.
+fn example(entry: &CodeEntry, faults: &Faults) -> Shown {
+    for (name, value) in &entry.example {
+        if !is_member_name(&name.value) {
+            let member = name.value.clone();
+            faults.push(Fault::of(&name.place, &CodeFault::InvalidMember { member }));
+        } else if value.is_null() {
+            let member = name.value.clone();
+            faults.push(Fault::of(&name.place, &CodeFault::NoNumberOfJson { member }));
+        }
+    }
+    if entry.example.is_empty() {
+        return Shown::Nothing;
+    }
+    let members: Vec<_> = entry.example.iter().map(|(name, value)| (&name.value, value)).collect();
+    // INVARIANT: texts and values are always JSON.
+    Shown::Written(intern(&serde_json::to_string(&members).unwrap_or_default()))
 }
 
 fn category(written: &At<String>, faults: &Faults) -> Option<Category> {
@@ -89,18 +132,6 @@ fn category(written: &At<String>, faults: &Faults) -> Option<Category> {
         faults.push(Fault::of(&written.place, &unknown));
     }
     found
-}
-
-/// A text that lives as long as the process, kept once however often a policy is read.
-fn intern(text: &str) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(kept) = texts.get(text) {
-        return kept;
-    }
-    let kept: &'static str = Box::leak(text.into());
-    texts.insert(kept);
-    kept
 }
 
 problems! {
@@ -123,6 +154,24 @@ problems! {
             message: "the status {status} does not go with `{category}`",
             label: "is of another class",
             help: "use a status from {least} to {most}",
+        }
+        /// A word that is not in the list.
+        UnknownWord { what: &'static str, word: String, known: Vec<&'static str> } => {
+            message: ("unknown {what} `{}`", word.escape_debug()),
+            label: "is not one of the words",
+            help: { suggest(word, "the words are", known.iter().copied()) },
+        }
+        /// A name that no member of the application can have.
+        InvalidMember { member: String } => {
+            message: ("`{}` cannot be a member of a denial", member.escape_debug()),
+            label: "is taken, or is not a valid name",
+            help: "a member of your own is a small letter and two or more small letters, digits and `_`, and none of those that every denial has",
+        }
+        /// Infinity and what is no number, and whole numbers of more than 63 bits.
+        NoNumberOfJson { member: String } => {
+            message: "JSON has no number for `{member}`",
+            label: "cannot be written as JSON",
+            help: "write a number that JSON has, or a text",
         }
         /// A category that is not in the list.
         UnknownCategory { category: String } => {

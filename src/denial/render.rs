@@ -94,7 +94,8 @@ impl Renderer {
             let code = self.code(sample.draft()).unwrap_or(code);
             self.compose(sample.draft(), code)
         };
-        let key = FormKey { shape, helps: self.settings.help(draft, code).is_some() };
+        let (helps, mode) = (self.settings.help(draft, code).is_some(), self.settings.mode(draft));
+        let key = FormKey { shape, helps, mode };
         let form = self.forms.get(key, draft.rule.as_ref(), &self.settings.known, compose)?;
         let mut buffer = [0; Urn::LENGTH];
         let instance = draft.instance.urn().encode_lower(&mut buffer);
@@ -122,7 +123,7 @@ impl Renderer {
         let mut buffer = [0; Urn::LENGTH];
         let instance: &str = draft.instance.urn().encode_lower(&mut buffer);
         let accepted = self.accepted(draft);
-        let status = self.settings.status(shown);
+        let status = self.settings.status(draft, shown);
         let document = Document {
             settings: &self.settings,
             draft,

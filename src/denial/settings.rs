@@ -9,7 +9,6 @@ use super::accepted::Accepted;
 use super::catalogue::DenialCode;
 use super::document::Draft;
 use super::known::Known;
-use super::properties::Category;
 use super::rate_limit::RateLimitWriter;
 use crate::credential::{CredentialPolicy, Kinds};
 use crate::policy::{DenialPolicy, Disclosure, Policy, StatusMode};
@@ -81,16 +80,18 @@ impl Settings {
         Some(&rule.name)
     }
 
-    pub(super) fn status(&self, code: &DenialCode) -> StatusCode {
-        let fault_of_ours = code.category == Category::Server;
-        match self.policy.status {
-            StatusMode::Uniform if !fault_of_ours => StatusCode::FORBIDDEN,
-            // A code that was not registered was not checked either.
-            _ => StatusCode::from_u16(code.standard_status)
-                .ok()
-                .filter(|status| status.is_client_error() || status.is_server_error())
-                .unwrap_or(StatusCode::FORBIDDEN),
-        }
+    /// The mode of the rule that refused; where none covers the request, the policy's.
+    pub(super) fn mode(&self, draft: &Draft) -> StatusMode {
+        draft.rule.as_ref().map_or(self.policy.status, |rule| rule.status_mode(&self.policy))
+    }
+
+    /// The status of a denial that is shown with this code.
+    pub(super) fn status(&self, draft: &Draft, code: &DenialCode) -> StatusCode {
+        // A code that was not registered was not checked either.
+        StatusCode::from_u16(code.status_in(self.mode(draft)))
+            .ok()
+            .filter(|status| status.is_client_error() || status.is_server_error())
+            .unwrap_or(StatusCode::FORBIDDEN)
     }
 
     /// What is said about the credentials of these kinds.

@@ -13,7 +13,7 @@ use super::odd_path::OddPath;
 use crate::credential::{CredentialError, KeyFault, KeyMistake, Kinds, MalformedKey, Unsupported};
 use crate::decision::{Refused, TooManyFailures, WaitCause};
 use crate::limit::{Balance, Charge, Standing, Wait};
-use crate::policy::{NoRule, Refusal, Rule, ScopeGap};
+use crate::policy::{Needs, NoRule, Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 use crate::time::MICROS;
 use crate::verify::{ChosenBy, KeyError, TokenError};
@@ -224,6 +224,6 @@ fn challenged(draft: &Draft, code: Code) -> Option<usize> {
     let challenge = code.row().challenge;
     let rule = draft.rule.as_ref().filter(|_| challenge.names_scopes())?;
     let demands = rule.demands()?;
-    let needs_any = !demands.needs.scopes.is_empty() || !demands.needs.any_scopes.is_empty();
+    let needs_any = demands.all_needs().any(Needs::has_scopes);
     (needs_any && demands.kinds.has_tokens()).then_some(rule.index)
 }

@@ -10,11 +10,14 @@
 //! 7. [`extract`] is what a handler may ask about its caller.
 //! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
 //! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
-//! 10. [`reload`] puts another policy in force; [`status`] says how it went.
-//! 11. [`builder`] opens a gate, or says what is wrong with its policy.
+//! 10. A stream that stays open is told when its credential [`ends`].
+//! 11. [`reload`] puts another policy in force; [`status`] says how it went.
+//! 12. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
+mod ending_body;
+mod ends;
 mod extract;
 mod future;
 #[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
@@ -41,6 +44,7 @@ use http::HeaderName;
 
 pub use admission::{Admission, LimitBalance};
 pub use builder::TollgateBuilder;
+pub use ends::Ended;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
@@ -49,9 +53,12 @@ pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub use open_error::OpenError;
 pub(crate) use snapshot::{Lasting, Snapshot};
-pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
+pub use status::{
+    LastFault, Revision, RevocationStatus, SourceState, SourceStatus, Status, StoreStatus, Warnings,
+};
 
 use crate::policy::Fault;
+use crate::verify::Revocations;
 
 /// The gate of an application: its policy, its buckets, and what it needs to decide.
 ///
@@ -192,6 +199,21 @@ impl Tollgate {
     #[must_use]
     pub fn warnings(&self) -> Arc<[Fault]> {
         self.0.current().warnings.clone()
+    }
+
+    /// The set by which the application revokes tokens and keys while the gate runs: what is put into it
+    /// is refused from the next request on. It is the one that
+    /// [`TollgateBuilder::revocations`] was given, where it was.
+    ///
+    /// ```
+    /// use tollgate::{Revocation, Tollgate};
+    ///
+    /// fn report_leaked(gate: &Tollgate, key_id: &str) {
+    ///     gate.revocations().revoke(Revocation::of_api_key(key_id));
+    /// }
+    /// ```
+    pub fn revocations(&self) -> Revocations {
+        self.0.lasting.revocations.clone()
     }
 
     /// The keys that can be changed while the gate runs: for applications that hand out keys. See

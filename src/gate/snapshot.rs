@@ -9,21 +9,23 @@ use http::Response;
 use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
+use super::ends::Ends;
 use super::observe::{Observer, Request};
 use super::status::StoreStatus;
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
-use crate::decision::{Caller, Decision, Judge, Trace};
+use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
 use crate::limit::{
     Buckets, Charges, FailureStore, Failures, MemoryStore, RedisStore, Servers, Settle,
     StoreSettings, adopt_shared, scripts_in_cluster,
 };
 use crate::policy::{Fault, Policy};
-use crate::time::Clock;
+use crate::principal::Principal;
+use crate::time::{Clock, Moment};
 use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
-use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
+use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
@@ -33,6 +35,7 @@ pub(crate) struct Snapshot {
     /// The keys that the policy does not hold.
     pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
+    revocations: Revocations,
     _counted: Counted,
 }
 
@@ -70,6 +73,12 @@ pub(crate) struct Lasting {
     /// Whether the handbook is served.
     pub(super) served: Served,
     keys: LastingRemoteKeys,
+    /// What the application has revoked.
+    pub(super) revocations: Revocations,
+    /// Streams that wait for the end of their credential.
+    pub(super) ends: Arc<Ends>,
+    /// Whether bodies of responses end with the credential.
+    pub(super) ends_bodies: bool,
     /// Where keys are looked up that the policy does not hold.
     runtime_keys: LastingKeys,
     snapshots: Count,
@@ -80,21 +89,31 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        let (runtime_keys, shared) = Default::default();
-        let is_serving = false;
+        let (revocations, runtime_keys) = (Revocations::new(), LastingKeys::default());
+        let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
         Self {
             store,
-            shared,
-            is_serving,
+            shared: Arc::default(),
+            is_serving: false,
             failures,
             tokens,
             served,
             keys,
+            revocations,
+            ends,
+            ends_bodies: false,
             runtime_keys,
             snapshots,
             clock,
             observer,
         }
+    }
+
+    /// With a set of revocations that the application made.
+    pub(super) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.ends = Arc::new(Ends::new(self.clock.clone(), revocations.clone()));
+        self.revocations = revocations;
+        self
     }
 
     /// The limits of a policy that comes into force, where it says that their buckets are. A shared store
@@ -157,6 +176,8 @@ pub(crate) struct Voice {
     /// The policy's limits, and where their buckets are.
     pub(super) buckets: Buckets,
     failures: Option<Failures>,
+    pub(super) ends: Arc<Ends>,
+    pub(super) ends_bodies: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
@@ -164,14 +185,16 @@ pub(crate) struct Voice {
 impl Snapshot {
     /// Puts a policy in force. Buckets that were there before are kept.
     pub(crate) fn new(
-        policy: Policy,
+        mut policy: Policy,
         registry: Registry,
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { failures, tokens, served, snapshots, clock, observer, .. } = lasting.clone();
+        let Lasting { failures, tokens, served, revocations, snapshots, .. } = lasting.clone();
+        let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
         let buckets = lasting.buckets(&policy);
-        let keys = lasting.runtime_keys.adopt(&policy.key_cache, &clock);
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
+        policy.looks_keys_up |= keys.may_fail();
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         if let Some(failures) = &failures {
@@ -185,6 +208,8 @@ impl Snapshot {
             vary: vary_by_credential(&policy.credential),
             buckets,
             failures,
+            ends,
+            ends_bodies,
             clock,
             observer,
         };
@@ -194,6 +219,7 @@ impl Snapshot {
             voice: Arc::new(voice),
             keys,
             tokens,
+            revocations,
             _counted: snapshots.one(),
         }
     }
@@ -215,14 +241,27 @@ impl Snapshot {
 
     /// Decides about a request. Nobody is told of it.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
-        let judge = Judge {
+        self.as_judge().decide(ask, trace)
+    }
+
+    /// Whether a caller that was proven before still is.
+    pub(super) fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        self.as_judge().still_proven(caller, moment)
+    }
+
+    fn as_judge(&self) -> Judge<'_> {
+        Judge {
             policy: &self.policy,
             keys: &self.keys,
             tokens: &self.tokens,
+            revocations: &self.revocations,
             buckets: &self.voice.buckets,
             failures: self.voice.failures.as_ref(),
-        };
-        judge.decide(ask, trace)
+        }
     }
 }
 
@@ -285,14 +324,18 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Lasting {
-    /// Tells the metrics how many buckets and snapshots there are.
-    pub(super) fn gauge(&self) {
+    /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
+    /// policy in force.
+    pub(super) fn gauge(&self, listed: usize) {
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        let told = self.revocations.len() as f64;
+        gauge!("tollgate_revocations", "source" => "application").set(told);
+        gauge!("tollgate_revocations", "source" => "policy").set(listed as f64);
         self.runtime_keys.gauge();
     }
 }

@@ -34,6 +34,24 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Where buckets and keys are stored.
     pub stores: Vec<StoreStatus>,
+    /// Which tokens and keys are revoked, in numbers.
+    pub revocations: RevocationStatus,
+}
+
+/// The lists of revocations.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RevocationStatus {
+    /// Entries of `[[revoked]]` in the policy and in its file. Those with equal conditions count once.
+    pub listed: usize,
+    /// The file, as the policy names it from the working directory; it is one of the `sources`, which
+    /// say how it is, and since when. `None` where there is none.
+    pub file: Option<String>,
+    /// Entries that the application put in ([`Revocations`](crate::Revocations)).
+    pub told: usize,
+    /// Seconds since the application last changed its entries, or put them in anew; `None` where it
+    /// never did.
+    pub age_seconds: Option<u64>,
 }
 
 /// Names the policy in force.
@@ -294,6 +312,7 @@ mod tests {
                 SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
             ],
             stores: vec![StoreStatus::memory("buckets")],
+            revocations: RevocationStatus { listed: 2, ..RevocationStatus::default() },
         };
         let value = serde_json::to_value(&status).unwrap();
         assert_eq!(value["revision"], json!({"number": 3, "digest": "9f86d081884c7d65"}));
@@ -318,6 +337,8 @@ mod tests {
             "detail": null, "version": null, "keys": null
         });
         assert_eq!(value["stores"][0], store);
+        let revocations = json!({"listed": 2, "file": null, "told": 0, "age_seconds": null});
+        assert_eq!(value["revocations"], revocations);
     }
 
     #[test]

@@ -37,6 +37,8 @@ mod memory;
 mod quota;
 #[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
+#[cfg(test)]
+mod shared_model;
 mod slots;
 mod store;
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod load;
 mod needs;
 mod no_rule;
 mod outline;
+mod parts;
 mod path;
 mod path_table;
 mod place;
@@ -26,10 +27,11 @@ mod suggest;
 mod twins;
 mod value_fault;
 mod warning;
+mod worst_case;
 
 pub use fault::Fault;
 pub(crate) use faults::Faults;
-pub(crate) use load::load;
+pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_scope};
 pub(crate) use needs::Needs;
 pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;
@@ -44,7 +46,9 @@ pub(crate) use rule::{
 pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
-pub(crate) use suggest::suggest;
+pub(crate) use suggest::{nearest, suggest};
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use worst_case::{Away, Scattered, WorstCase};
 
 use std::sync::Arc;
 
@@ -52,8 +56,8 @@ use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
 use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
-use crate::verify::key_store::KeyCacheSettings;
-use crate::verify::{Issuers, KeyTable, TokenPolicy};
+use crate::verify::key_store::{KeyCacheSettings, StorePlace};
+use crate::verify::{Issuers, KeyTable, RevokedSet, TokenPolicy};
 
 /// A checked policy.
 #[derive(Debug)]
@@ -64,9 +68,17 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// The store of further keys, where the policy names one.
+    pub(crate) key_place: Option<StorePlace>,
+    /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
+    pub(crate) looks_keys_up: bool,
     /// How keys are remembered that the policy does not hold.
     pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
+    /// `[[revoked]]`, of the policy and of its file.
+    pub(crate) revoked: RevokedSet,
+    /// The path of that file.
+    pub(crate) revoked_file: Option<String>,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
     pub(crate) failures: Option<Quota>,
@@ -77,7 +89,6 @@ pub(crate) struct Policy {
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
     /// Where buckets are kept.
-    #[allow(dead_code, reason = "read where stores are opened")]
     pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,
@@ -109,7 +120,7 @@ impl Default for DenialPolicy {
 }
 
 /// Which status a denial has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum StatusMode {
     /// 403 whatever the cause; 503 where it is ours.
     Uniform,
@@ -147,4 +158,8 @@ pub(crate) struct CodeEntry {
     pub(crate) remedy: String,
     pub(crate) detail: Option<String>,
     pub(crate) retryable: bool,
+    pub(crate) action: Option<At<String>>,
+    pub(crate) actor: Option<At<String>>,
+    /// The members that handlers add, with values as an example.
+    pub(crate) example: Vec<(At<String>, serde_json::Value)>,
 }

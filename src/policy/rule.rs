@@ -13,6 +13,7 @@ use super::needs::{Needs, check_any};
 use super::path::values;
 use super::reading::decode;
 use super::refusal::Refusal;
+use super::{DenialPolicy, StatusMode};
 use crate::address::{ClientAddress, Outside};
 use crate::claims::Parameters;
 use crate::credential::Kinds;
@@ -37,6 +38,8 @@ pub(crate) struct Rule {
     /// Whether an address that failed too often waits, though nobody is asked for a credential.
     pub(crate) waits: bool,
     pub(crate) mode: Mode,
+    /// Which status its denials have; `None` where it is the policy's.
+    pub(crate) status: Option<StatusMode>,
     /// What it is for, in the operator's words.
     pub(crate) description: Option<Box<str>>,
     /// Whether client developers are told of it: in the handbook and in OpenAPI documents.
@@ -170,6 +173,16 @@ impl Rule {
             (Some(limits), None) => limits,
             _ => &self.limits,
         }
+    }
+
+    /// Which status its denials have.
+    pub(crate) fn status_mode(&self, denial: &DenialPolicy) -> StatusMode {
+        self.status.unwrap_or(denial.status)
+    }
+
+    /// Whether tokens are credentials here.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        self.demands().is_some_and(|demands| demands.kinds.has_tokens())
     }
 
     /// Whether a request without a credential is let in: where none is asked for, or none is needed.

@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 /// The part of a line that may be a raw secret: what stands in front of the host of an address, or what
-/// is given to a key that holds secrets
-/// where people put them by mistake. Well-formed digests and names of variables are none.
+/// is given to a key that holds secrets where people put them by mistake. Well-formed digests and names of variables are none.
 pub(super) fn secret_part(line: &str) -> Range<usize> {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "key",
         "keys",
         "secret",
@@ -17,6 +16,7 @@ pub(super) fn secret_part(line: &str) -> Range<usize> {
         "url_env",
         "password_env",
         "hash_key_env",
+        "postgres_env",
         "password",
         "token",
         "api_key",
@@ -31,7 +31,7 @@ pub(super) fn secret_part(line: &str) -> Range<usize> {
         let text = text.split(['"', '\'']).next().unwrap_or_default();
         let harmless = match name {
             "digest" => is_digest(text),
-            "url_env" | "password_env" | "hash_key_env" => is_variable(text),
+            "url_env" | "password_env" | "hash_key_env" | "postgres_env" => is_variable(text),
             "secret_env" => {
                 let names = value.split(']').next().unwrap_or_default().trim_start_matches('[');
                 is_variable(text)

@@ -88,6 +88,13 @@ problems! {
             help: "ask for `scopes` or `roles`, which `may_grant` bounds, or accept tokens of other issuers only, by `issuers`",
         }
 
+        /// An entry of [[revoked]] that asks for an API key and for a token.
+        RevokesNothing => {
+            message: "the entry of [[revoked]] revokes nothing",
+            label: "is an API key, to which `jti`, `issuer` and `issued_before` do not apply",
+            help: "write two entries: one with `key_id` (and `client`), and one for tokens",
+        }
+
         // Limits.
 
         /// A limit that no rule names.
@@ -134,6 +141,12 @@ problems! {
             } else {
                 "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
             } },
+        }
+        /// A cost that the share of one process can never pay.
+        CostAboveShare { cost: u64, share: u32, nodes: u32, limit: Arc<str> } => {
+            message: "a cost of {cost} is refused while the store cannot be asked",
+            label: "is more than the {share} of each process",
+            help: ("one of {nodes} processes has at most {share} in its share of `{limit}`: raise `burst`, lower `nodes` in [store], or write `on_store_failure = \"closed\"`"),
         }
         /// `on_store_failure = "open"`.
         OpenOnStoreFailure => {
@@ -245,12 +258,11 @@ problems! {
             label: "accepts tokens for other services too",
             help: "name this API as tokens do: `audiences = [\"https://api.example.com\"]`",
         }
-        /// Tokens beside `status = "uniform"`, where clients of OAuth look for 401 and 403.
-        #[allow(dead_code, reason = "given once a rule may set its status")]
+        /// `status = "uniform"` for every rule that takes tokens.
         UniformStatusForTokens => {
-            message: "clients that send tokens see 403 for every denial",
-            label: "hides 401, which OAuth clients renew tokens at",
-            help: "set `status = \"standard\"`, here or on the rules that take tokens",
+            message: "every rule that takes tokens answers all denials with 403",
+            label: "OAuth clients get a new token at 401, and one with more scopes at 403",
+            help: "set `status = \"standard\"` in [denial], or in each [[rule]] for such clients",
         }
 
         /// A leeway of more than five minutes.

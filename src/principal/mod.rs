@@ -11,6 +11,7 @@ pub(crate) use key_record::{KeyRecord, Terms};
 
 use crate::claims::ClaimSet;
 use crate::scope::Scopes;
+use crate::time::Wall;
 
 /// Which kind of credential a client came with.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -83,7 +84,19 @@ pub(crate) struct Proven {
     pub(crate) scopes: Scopes,
     pub(crate) roles: Box<[Box<str>]>,
     pub(crate) plan: Option<Box<str>>,
+    pub(crate) validity: Validity,
     pub(crate) claims: ClaimSet,
+}
+
+/// When a token was issued, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validity {
+    /// When it ends, leeway included.
+    pub(crate) ends: Wall,
+    /// Unix seconds of `exp`.
+    pub(crate) expires: u64,
+    /// Unix seconds of `iat`, rounded down.
+    pub(crate) issued_at: Option<u64>,
 }
 
 impl Principal {
@@ -94,8 +107,8 @@ impl Principal {
     }
 
     /// INVARIANT: called by `verify/` (and `test_util`) alone, when a token was verified.
-    pub(crate) fn of_token(proven: Proven) -> Self {
-        Self(Proof::Token(Arc::new(proven)))
+    pub(crate) fn of_token(proven: impl Into<Arc<Proven>>) -> Self {
+        Self(Proof::Token(proven.into()))
     }
 
     /// The client of a token, which came together with the key of an application.
@@ -109,14 +122,16 @@ impl Principal {
         }
     }
 
-    fn key(&self) -> Option<&Arc<KeyRecord>> {
+    /// What is stored of the API key, where there is one.
+    pub(crate) fn key(&self) -> Option<&Arc<KeyRecord>> {
         match &self.0 {
             Proof::Key(key) | Proof::Both { key, .. } => Some(key),
             Proof::Token(_) => None,
         }
     }
 
-    fn token(&self) -> Option<&Arc<Proven>> {
+    /// What the token proved, where there is one.
+    pub(crate) fn token(&self) -> Option<&Arc<Proven>> {
         match &self.0 {
             Proof::Token(token) | Proof::Both { token, .. } => Some(token),
             Proof::Key(_) => None,

@@ -4,6 +4,8 @@
 //! Rules with `listed = false` are left out. What denials tell at the policy's disclosure, the
 //! handbook tells too, and no more: addresses and values of claims are told where details are.
 
+use std::collections::BTreeSet;
+
 use super::forms::{Form, Kind, forms};
 use super::heal::heals;
 use crate::claims::ClaimMatch;
@@ -77,6 +79,8 @@ pub(crate) struct Entry<'p> {
     pub(crate) issuers: String,
     /// Where calls may come from, in words; empty for anywhere.
     pub(crate) networks: String,
+    /// The statuses that denials have here, where not all rules have the same mode; else empty.
+    pub(crate) statuses: String,
     /// Those that clients are told of.
     pub(crate) limits: Vec<CountedBy<'p>>,
     /// The same for requests without a credential, where these have limits of their own.
@@ -141,9 +145,11 @@ impl<'p> Entry<'p> {
             (_, false) => "certain networks only".into(),
             (ranges, true) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
+        let codes = codes_of(policy, rule);
         Self {
             rule,
             methods: methods(policy, rule),
+            statuses: statuses(policy, rule, &codes),
             forms: demands.map(|demands| forms(policy, demands)).unwrap_or_default(),
             demands,
             claims: claims.collect(),
@@ -155,7 +161,7 @@ impl<'p> Entry<'p> {
                 .map(|limits| (limits.is_empty(), published(policy, limits)))
                 .filter(|(counts_nothing, told)| *counts_nothing || !told.is_empty())
                 .map(|(_, told)| told),
-            codes: (codes_of(policy, rule).into_iter())
+            codes: (codes.into_iter())
                 .map(|code| Occurrence { code, heals: heals(policy, rule, code) })
                 .collect(),
         }
@@ -255,6 +261,16 @@ fn alternative(needs: &Needs, is_detailed: bool) -> String {
     parts.join(" and ")
 }
 
+/// The statuses of these codes, in words, where other rules have another mode.
+fn statuses(policy: &Policy, rule: &Rule, codes: &[&DenialCode]) -> String {
+    let mode = rule.status_mode(&policy.denial);
+    if policy.rules.iter().all(|other| other.status_mode(&policy.denial) == mode) {
+        return String::new();
+    }
+    let statuses: BTreeSet<u16> = codes.iter().map(|code| code.status_in(mode)).collect();
+    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Those of these limits that clients are told of.
 fn published<'p>(policy: &'p Policy, limits: &[RuleLimit]) -> Vec<CountedBy<'p>> {
     let counted = |of: &RuleLimit| CountedBy { limit: &policy.limits[of.limit], cost: of.cost };
@@ -301,6 +317,7 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::RemoteKeys => {
             let mut issuers = policy.issuers.iter();
             accepts(Kind::Token) && issuers.any(|issuer| issuer.keys.remote().is_some())
+                || accepts(Kind::ApiKey) && policy.looks_keys_up
         }
         Occurs::Failures => (demands.is_some() || rule.waits) && policy.failures.is_some(),
         Occurs::Scopes => asks(|demands| demands.all_needs().any(Needs::has_scopes)),
@@ -358,6 +375,23 @@ name = "secret"
 path = "/secret"
 listed = false
 "#;
+
+    #[test]
+    fn keys_that_are_looked_up_may_be_out_of_reach() {
+        let says = |mut policy: Policy, looks_keys_up: bool| {
+            policy.looks_keys_up |= looks_keys_up;
+            let rule = policy.rules.iter().next().unwrap().clone();
+            codes_of(&policy, &rule).iter().any(|code| code.code == "key_source_unavailable")
+        };
+        let rule = |credentials: &str| {
+            let key = "[[api_keys.key]]\nid = \"a\"\nclient = \"a\"\n";
+            let digest = format!("digest = \"sha256:{:064}\"\n", 1);
+            policy(&format!("{key}{digest}[[rule]]\nname = \"r\"\npath = \"/\"\n{credentials}\n"))
+        };
+        assert!(!says(rule(""), false), "the policy holds them all");
+        assert!(says(rule(""), true));
+        assert!(!says(rule("public = true"), true));
+    }
 
     #[test]
     fn codes_are_those_that_the_rule_can_lead_to() {

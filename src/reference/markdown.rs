@@ -270,6 +270,7 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
     row("And one of these", entry.any.join("; or "));
     row("Tokens of", entry.issuers.clone());
     row("Networks", entry.networks.clone());
+    row("Status of denials", entry.statuses.clone());
     if entry.has_limits() {
         row("Cost", entry.cost(|name| text::code(name)));
     }

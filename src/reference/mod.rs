@@ -30,7 +30,7 @@ use std::sync::OnceLock;
 
 use example::Example;
 
-use crate::denial::DenialCode;
+use crate::denial::{DenialCode, Occurs};
 use crate::gate::Snapshot;
 use crate::policy::{DenialPolicy, Disclosure, StatusMode};
 
@@ -109,13 +109,29 @@ impl<'g> Api<'g> {
         files
     }
 
-    /// The status of a code with `status = "uniform"`, and with `"standard"`; with a policy in
-    /// force, both are what it says.
+    /// The statuses of a code, the uniform one first; with a policy in force, what its rules say.
     pub(crate) fn statuses(&self, code: &DenialCode) -> (u16, u16) {
-        match self.snapshot {
-            Some(_) => (code.status_in(self.denial.status), code.status_in(self.denial.status)),
-            None => (code.status_in(StatusMode::Uniform), code.status_in(StatusMode::Standard)),
-        }
+        let modes = match code.occurs {
+            Occurs::Unruled if self.snapshot.is_some() => vec![self.denial.status],
+            _ => self.modes(),
+        };
+        let status =
+            |mode: Option<&StatusMode>| code.status_in(*mode.unwrap_or(&StatusMode::Uniform));
+        (status(modes.first()), status(modes.last()))
+    }
+
+    /// The modes of the status that rules have, each once, the uniform one first; of any API, both.
+    pub(crate) fn modes(&self) -> Vec<StatusMode> {
+        let all = [StatusMode::Uniform, StatusMode::Standard];
+        let Some(snapshot) = self.snapshot else { return all.into() };
+        let of = |mode: &StatusMode| {
+            let mut rules = snapshot.policy.rules.iter().peekable();
+            match rules.peek() {
+                Some(_) => rules.any(|rule| rule.status_mode(&self.denial) == *mode),
+                None => self.denial.status == *mode,
+            }
+        };
+        all.into_iter().filter(of).collect()
     }
 
     /// The header that holds an API key.

@@ -318,6 +318,9 @@ fn of_code(api: &Api<'_>, pages: &Pages<'_>, code: &DenialCode) -> Document {
         "steps" => page.prose.steps.as_str(),
         "members" => page.members.iter().map(member).collect::<Json>(),
     };
+    if page.statuses.1 != page.statuses.0 {
+        json.set("status_by_cause", page.statuses.1);
+    }
     if let Some(example) = page.example {
         let mut headers = Json::Object(Vec::new());
         for (name, value) in &example.headers {

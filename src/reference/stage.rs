@@ -18,7 +18,7 @@ use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::gate::{Lasting, Observer, Snapshot};
-use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, load};
+use crate::policy::{DenialPolicy, Disclosure, Faults, Policy, Sources, StatusMode, load};
 use crate::time::{ManualClock, Moment};
 use crate::verify::{Audiences, Iss, Issuer, Issuers, KeySet, NewApiKey, TokenPolicy};
 
@@ -31,6 +31,9 @@ const SECRET: &[u8] = b"signs nothing but tokens of examples";
 /// The issuer whose tokens are accepted; the other one has a key set.
 const ISSUER: &str = "https://id.example.com/";
 pub(super) const PARTNER: &str = "https://id.partner.example/";
+
+/// The `jti` of a token that was revoked.
+pub(super) const SIGNED_OUT: &str = "signed-out";
 
 /// A public key whose private half was thrown away.
 const PARTNER_KEYS: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"2027","use":"sig","alg":"ES256","x":"qoDkAHJddL-GcskRAKblSUVNKL16X4prnSb0FRBJ6Bw","y":"9Qhi6fdCHz-yjLymSvsOP9w3tKg8uVfMWHioZNmk2DY"}]}"#;
@@ -51,6 +54,9 @@ name  = "per-address"
 rate  = "300/minute"
 burst = 60
 per   = ["address"]
+
+[[revoked]]
+jti = "signed-out"
 
 [[rule]]
 name    = "read-orders"
@@ -119,8 +125,14 @@ impl Stage {
             keys.push((id, key));
         }
         keys.push(("unknown", NewApiKey::generate(prefix).ok()?));
+        // Where all rules have one mode, so have those of the examples; else they have the policy's.
+        let rules = match api.modes()[..] {
+            [StatusMode::Uniform] => POLICY.replace("[[rule]]", "[[rule]]\nstatus = \"uniform\""),
+            [StatusMode::Standard] => POLICY.replace("[[rule]]", "[[rule]]\nstatus = \"standard\""),
+            _ => POLICY.to_owned(),
+        };
         let faults = Faults::default();
-        let mut policy = load("examples", &(entries + POLICY), &Sources::default(), &faults)?;
+        let mut policy = load("examples", &(entries + &rules), &Sources::default(), &faults)?;
         api.adapt(&mut policy, disclosure);
         policy.credential.tokens = true;
         policy.issuers = issuers();

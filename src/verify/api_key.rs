@@ -12,6 +12,7 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::key_store::{KeyDigest, KeyStatus, RuntimeKeys, Why};
+use super::revoked::Revoked;
 use crate::address::{Address, ClientAddress, Outside};
 use crate::ask::Wait;
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
@@ -184,29 +185,49 @@ impl FoundKey {
     pub(crate) fn prove(
         self,
         address: Option<ClientAddress>,
+        revoked: Revoked<'_>,
         now: impl FnOnce() -> Wall,
     ) -> Result<Principal, KeyError> {
+        check_revoked(&self.0, revoked)?;
         check(&self.0, address, now)?;
         Ok(Principal::of_key(self.0))
     }
+
+    /// Until when a key counts that was proven before, by its record as it is now; `None` where it has
+    /// no end.
+    ///
+    /// # Errors
+    ///
+    /// When it is revoked, or has ended.
+    pub(crate) fn still_proven(
+        self,
+        revoked: Revoked<'_>,
+        now: Wall,
+    ) -> Result<Option<Wall>, KeyError> {
+        check_revoked(&self.0, revoked)?;
+        check_end(&self.0, now)?;
+        Ok(self.0.expires().map(Wall::from_seconds))
+    }
 }
 
-/// Whether a key that was found is valid now and here.
+/// Whether a key that was found is not revoked, by its record or by a list.
+fn check_revoked(record: &Arc<KeyRecord>, revoked: Revoked<'_>) -> Result<(), KeyError> {
+    match record.revoked || revoked.has_key(record) {
+        true => Err(KeyError::Revoked(record.clone())),
+        false => Ok(()),
+    }
+}
+
+/// Whether a key that was found and is not revoked is valid now and here.
 fn check(
     record: &Arc<KeyRecord>,
     address: Option<ClientAddress>,
     now: impl FnOnce() -> Wall,
 ) -> Result<(), KeyError> {
-    if record.revoked {
-        return Err(KeyError::Revoked(record.clone()));
-    }
-    let (expires, not_before) = (record.expires(), record.not_before());
-    if expires.is_some() || not_before.is_some() {
-        let now = now().seconds();
-        if let Some(expires) = expires.filter(|expires| now >= *expires) {
-            return Err(KeyError::Expired(record.clone(), expires));
-        }
-        if let Some(from) = not_before.filter(|from| now < *from) {
+    if record.expires().is_some() || record.not_before().is_some() {
+        let now = now();
+        check_end(record, now)?;
+        if let Some(from) = record.not_before().filter(|from| now.seconds() < *from) {
             return Err(KeyError::NotYetValid(record.clone(), from));
         }
     }
@@ -218,6 +239,13 @@ fn check(
         Outside::Address(address) => KeyError::AddressNotAllowed(record.clone(), address),
         Outside::Unread => KeyError::AddressUnread(record.clone()),
     })
+}
+
+fn check_end(record: &Arc<KeyRecord>, now: Wall) -> Result<(), KeyError> {
+    match record.expires().filter(|expires| now.seconds() >= *expires) {
+        Some(expires) => Err(KeyError::Expired(record.clone(), expires)),
+        None => Ok(()),
+    }
 }
 
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
@@ -242,7 +270,10 @@ mod tests {
     }
 
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match present(table, key).and_then(|found| found.prove(None, || Wall::from_seconds(0))) {
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        let proven = |found: FoundKey| found.prove(None, nothing, || Wall::from_seconds(0));
+        match present(table, key).and_then(proven) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
@@ -303,8 +334,10 @@ mod tests {
         now: u64,
     ) -> Result<Principal, KeyError> {
         let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
-        present(&table, &one("key"))
-            .and_then(|found| found.prove(address, || Wall::from_seconds(now)))
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        let now = || Wall::from_seconds(now);
+        present(&table, &one("key")).and_then(|found| found.prove(address, nothing, now))
     }
 
     fn office(address: [u8; 4]) -> Option<ClientAddress> {
@@ -337,7 +370,9 @@ mod tests {
     fn the_time_is_not_read_for_a_key_that_is_always_valid() {
         let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
         let found = present(&table, &one("key")).unwrap();
-        assert!(found.prove(None, || panic!("nobody asked")).is_ok());
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        assert!(found.prove(None, nothing, || panic!("nobody asked")).is_ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use super::issuers::{Accepts, Issuers};
 use super::proven_token::ProvenToken;
 use super::token::TokenError;
+use crate::principal::Validity;
 use crate::time::Wall;
 
 /// `[tokens]`: how large tokens may be, and how many proven ones are remembered.
@@ -129,11 +130,12 @@ impl TokenCache {
         if !accepts.has(known) {
             return Some(Err(TokenError::IssuerUnknown));
         }
-        if now < proven.ends {
+        let Validity { ends, expires, issued_at } = proven.proven.validity;
+        if now < ends {
             return Some(Ok(proven));
         }
         tokens.remove(&Whole(token));
-        Some(Err(TokenError::Expired { at: proven.expires, issued: proven.issued_at }))
+        Some(Err(TokenError::Expired { at: expires, issued: issued_at }))
     }
 
     /// Verifies a token, and remembers it where it is proven. `before` is asked before its signature

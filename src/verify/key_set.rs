@@ -8,6 +8,8 @@
 mod discovery;
 mod fetch;
 mod fetched;
+#[cfg_attr(not(feature = "remote-keys"), path = "key_set/no_host.rs")]
+mod host;
 mod lifetime;
 mod places;
 mod refresher;

@@ -17,6 +17,7 @@ mod new_api_key;
 mod pem;
 mod proven_token;
 mod public_key;
+mod revoked;
 mod token;
 mod token_claims;
 #[cfg(test)]
@@ -32,7 +33,9 @@ pub(crate) use key_set::{
     Asked, AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
     RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
 };
+pub(crate) use revoked::{Revoked, RevokedSet};
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
 pub(crate) use verifying_key::KeyTrouble;
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};
+pub use revoked::{Revocation, Revocations};

@@ -8,7 +8,8 @@
 //!    where the token was sent;
 //! 4. algorithm: on the issuer's list, and fit for the key that `kid` names;
 //! 5. key, then signature;
-//! 6. the claims, as `token_claims` reads them.
+//! 6. the claims, as `token_claims` reads them;
+//! 7. revocation, by whoever had it proven: it is asked after every hit of the cache too.
 //!
 //! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
 //! policy alone.
@@ -27,6 +28,7 @@ use super::key_set::{Asked, Fitting, KeySet, KeySetError};
 use super::proven_token::ProvenToken;
 use crate::address::Address;
 use crate::claims::StrictObject;
+use crate::principal::Proven;
 use crate::time::Wall;
 
 /// Why a token is refused.
@@ -74,6 +76,8 @@ pub(crate) enum TokenError {
         claim: Arc<str>,
         why: ClaimFault,
     },
+    /// It is valid, and was revoked.
+    Revoked(Arc<Proven>),
 }
 
 /// How the key was chosen that a signature does not fit.

@@ -107,6 +107,7 @@ async fn addresses_are_read_as_the_proxies_write_them() {
         ("x-forwarded-for", &["[2001:db8:1:2::7]:8443"]),
         ("forwarded", &["for=6.6.6.6, , for=\"[2001:db8:1:2::7]:8443\""]),
         ("x-real-ip", &["2001:db8:1:2::7"]),
+        ("x-real-ip", &["[2001:db8:1:2::7]:8443"]),
         ("cloudfront-viewer-address", &["198.51.100.10:46532"]),
         ("cloudfront-viewer-address", &["2001:db8:1:2:0:0:0:7:46532"]),
         ("cloudfront-viewer-address", &["2001:db8:1:2::7:46532"]),
@@ -117,6 +118,25 @@ async fn addresses_are_read_as_the_proxies_write_them() {
         assert_eq!(get(&server, "/partners", source, lines, "").await.status, 200, "{lines:?}");
         let answer = get(&server, "/proxies", source, lines, "").await;
         assert_eq!(answer.code(), "address_not_allowed", "{lines:?}");
+    }
+}
+
+/// Only CloudFront writes a port behind an IPv6 address without brackets.
+#[tokio::test]
+async fn an_ipv6_address_without_brackets_has_no_port_in_other_headers() {
+    for (source, value, address) in [
+        ("x-real-ip", "2001:db8::1:1234", "2001:db8::1:1234"),
+        ("cf-connecting-ip", "2001:db8::1:1234", "2001:db8::1:1234"),
+        ("x-forwarded-for", "2001:db8::1:1234", "2001:db8::1:1234"),
+        ("x-real-ip", "[2001:db8::1]:1234", "2001:db8::1"),
+        ("x-real-ip", "203.0.113.1:1234", "203.0.113.1"),
+        ("cloudfront-viewer-address", "2001:db8::1:1234", "2001:db8::1"),
+        ("cloudfront-viewer-address", "[2001:db8::1]:1234", "2001:db8::1"),
+        ("cloudfront-viewer-address", "203.0.113.1:1234", "203.0.113.1"),
+    ] {
+        let server = trial(&policy(source, "")).await;
+        let answer = get(&server, "/partners", source, &[value], "").await;
+        assert_eq!(answer.json()["address"], address, "{source}: {value}");
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) fn cause(
 }
 
 const RULES: &str = r#"
+[[revoked]]
+jti = "signed-out"
 [failures]
 rate = "1/hour"
 burst = 2
@@ -208,6 +210,7 @@ pub(super) fn causes() -> (String, Vec<Cause>, Value) {
         by_token("token_proof_required", &with("cnf", json!({"jkt": "x"}))),
         by_token("token_claim_missing", &with("sub", Value::Null)),
         by_token("token_claim_invalid", &with("exp", "soon".into())),
+        by_token("token_revoked", &with("jti", "signed-out".into())),
         cause("insufficient_scope: all of, token", "/write", &[(auth, &valid)]),
         cause("insufficient_scope: all of, key", "/write", &[("x-api-key", &good)]),
         cause("insufficient_scope: one of, token", "/any", &[(auth, &valid)]),
@@ -369,32 +372,101 @@ static ORDER_LOCKED: tollgate::DenialCode =
         .with_detail("The order is locked by {locked_by}.")
         .example(|denial| denial.member("locked_by", "the warehouse").member("since_days", 3));
 
-/// A code of the application is shown as its handlers send it.
+/// A code of the application is shown as its handlers send it, whether it is declared in code or
+/// in the policy.
 #[tokio::test]
 async fn a_code_of_the_application_is_shown_with_its_members() {
-    let policy = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/locked\"\npublic = true\n";
-    let gate = tollgate::Tollgate::builder().policy(policy).code(&ORDER_LOCKED).build();
-    let gate = gate.await.unwrap();
-    let locked = || async {
-        Err::<(), _>(tollgate::Denial::new(&ORDER_LOCKED).member("locked_by", "the warehouse"))
-    };
-    let app = axum::Router::new().route("/locked", axum::routing::get(locked)).layer(gate.layer());
-    let clock = tollgate::ManualClock::at(NOW);
-    let server = support::serve(gate.catalogue().merge(app), clock).await;
+    let rule = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/locked\"\npublic = true\n";
+    let declared = "[[denial.code]]\ncode = \"order_locked\"\ntitle = \"Order locked\"\n\
+        category = \"authorization\"\ndetail = \"The order is locked by {locked_by}.\"\n\
+        remedy = \"Ask the provider of the API what to do.\"\n\
+        example = { locked_by = \"the warehouse\", since_days = 3 }\n";
+    let in_code = tollgate::Tollgate::builder().policy(rule).code(&ORDER_LOCKED).build().await;
+    let in_policy = tollgate::Tollgate::builder().policy(format!("{rule}{declared}")).build().await;
+    let mut shown = Vec::new();
+    for gate in [in_code.unwrap(), in_policy.unwrap()] {
+        let locked = || async {
+            let denial = tollgate::Denial::named("order_locked");
+            Err::<(), _>(denial.member("locked_by", "the warehouse"))
+        };
+        let route = axum::routing::get(locked);
+        let app = axum::Router::new().route("/locked", route).layer(gate.layer());
+        let clock = tollgate::ManualClock::at(NOW);
+        let server = support::serve(gate.catalogue().merge(app), clock).await;
 
-    let denial = server.get("/locked", &[]).await.json();
-    let page = denial["type"].as_str().unwrap();
-    for accept in ["text/html", "text/markdown", "application/json"] {
-        let text = server.get(page, &[("accept", accept)]).await.text;
-        for part in ["locked by the warehouse", "locked_by", "since_days"] {
-            assert!(text.contains(part), "{part} in {accept}: {text}");
+        let denial = server.get("/locked", &[]).await.json();
+        let page = denial["type"].as_str().unwrap();
+        for accept in ["text/html", "text/markdown", "application/json"] {
+            let text = server.get(page, &[("accept", accept)]).await.text;
+            for part in ["locked by the warehouse", "locked_by", "since_days"] {
+                assert!(text.contains(part), "{part} in {accept}: {text}");
+            }
+            shown.push(text);
         }
+        let page = server.get(page, &[("accept", "application/json")]).await.json();
+        assert_eq!(page["example"]["body"]["since_days"], 3);
+        let schema = server.get("/errors/denial.schema.json", &[]).await.json();
+        let members = &schema["$defs"]["order_locked"]["properties"];
+        assert_eq!(members["locked_by"], json!({"type": "string"}));
+        assert_eq!(members["since_days"], json!({"type": "integer"}));
+        let document = server.get("/errors/openapi.json", &[]).await.json();
+        let example = &document["components"]["examples"]["order_locked"]["value"];
+        assert_eq!(example["locked_by"], "the warehouse");
+        let module = server.get("/errors/denial.ts", &[]).await.text;
+        assert!(module.contains("  readonly locked_by?: string;\n"), "{module}");
+        assert!(module.contains("  readonly since_days?: number;\n"), "{module}");
     }
-    let schema = server.get("/errors/denial.schema.json", &[]).await.json();
-    let members = &schema["$defs"]["order_locked"]["properties"];
-    assert_eq!(members["locked_by"], json!({"type": "string"}));
-    assert_eq!(members["since_days"], json!({"type": "integer"}));
-    let module = server.get("/errors/denial.ts", &[]).await.text;
-    assert!(module.contains("  readonly locked_by?: string;\n"), "{module}");
-    assert!(module.contains("  readonly since_days?: number;\n"), "{module}");
+    let (in_code, in_policy) = shown.split_at(3);
+    assert_eq!(in_code, in_policy, "the pages are the same");
+}
+
+#[tokio::test]
+async fn an_example_of_the_policy_keeps_its_values_and_their_order() {
+    let policy = r#"version = 1
+[[denial.code]]
+code = "order_locked"
+title = "Order locked"
+category = "limit"
+remedy = "Wait."
+action = "stop"
+actor = "owner"
+[denial.code.example]
+zone = "a \"b\" \u00e4"
+count = 0x10
+share = 0.25
+open = true
+on_day = 2026-11-20
+parts = [1, { name = "x" }]
+[[rule]]
+name = "all"
+path = "/locked"
+public = true
+"#;
+    let (gate, clock) = support::gate(policy).await;
+    let server = support::serve(gate.catalogue(), clock).await;
+    let accept = [("accept", "application/json")];
+    let page = server.get("/errors/order_locked", &accept).await.json();
+    let body = &page["example"]["body"];
+    assert_eq!((&body["action"], &body["actor"]), (&json!("stop"), &json!("owner")));
+    let own = json!({
+        "zone": "a \"b\" \u{e4}", "count": 16, "share": 0.25, "open": true, "on_day": "2026-11-20",
+        "parts": [1, {"name": "x"}],
+    });
+    for (name, value) in own.as_object().unwrap() {
+        assert_eq!(&body[name], value, "{name}");
+    }
+    let names: Vec<&str> = page["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["zone", "count", "share", "open", "on_day", "parts"]);
+    let kinds: Vec<&str> = page["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["string", "integer", "number", "boolean", "string", "array"]);
 }

@@ -229,7 +229,7 @@ async fn the_log_warns_of_headers_that_other_layers_do_not_know() {
     let with = |header: &str, fields: &str| {
         format!(
             "version = 1\n{}[api_keys]\nheader = \"{header}\"\n[denial]\nratelimit_headers = \"{fields}\"\n\
-             [[rule]]\nname = \"all\"\npath = \"/all\"\n",
+             status = \"standard\"\n[[rule]]\nname = \"all\"\npath = \"/all\"\n",
             issuer()
         )
     };

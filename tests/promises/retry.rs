@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::support::{key, trial};
+use tollgate::{Action, Actor, Category, Denial, DenialCode, Tollgate};
+
+use super::support::{gate, key, serve, trial};
 
 /// Milliseconds to wait, and the limits, that a denial tells of.
 fn promised(answer: &super::support::Answer) -> u64 {
@@ -47,6 +49,42 @@ async fn at_the_promised_time_it_passes_and_just_before_it_does_not() {
             assert_eq!(server.get("/", &header).await.status, 200, "{rate} {burst} {cost}");
             while server.get("/", &header).await.status.is_success() {}
         }
+    }
+}
+
+/// A handler that knows that the same request will never succeed says so to people and to SDKs.
+#[tokio::test]
+async fn what_is_to_be_stopped_is_never_to_be_retried() {
+    static TOO_LARGE: DenialCode = DenialCode::new("export_too_large", Category::Limit)
+        .with_action(Action::Stop, Actor::Client);
+    let policy = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\nstatus = \"standard\"\n";
+    let (gate, clock) = gate(policy).await;
+    let handler = axum::routing::any(async || Denial::new(&TOO_LARGE));
+    let server = serve(axum::Router::new().route("/", handler).layer(gate.layer()), clock).await;
+    let answer = server.get("/", &[]).await;
+    let document = answer.json();
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (429, "export_too_large"));
+    assert_eq!((&document["action"], &document["retryable"]), (&"stop".into(), &false.into()));
+    assert_eq!(answer.line("x-should-retry").as_deref(), Some("false"));
+    for header in ["retry-after", "retry-after-ms"] {
+        assert_eq!(answer.line(header), None, "{header}");
+    }
+    assert_eq!(document.get("retry_after"), None);
+}
+
+/// No policy is taken under which a request could cost more than a bucket ever holds.
+#[tokio::test]
+async fn no_plan_has_a_bucket_that_is_too_small_for_the_cost() {
+    for (burst, plan, cost, is_taken) in
+        [(5, 5, 5, true), (5, 5, 6, false), (9, 5, 6, false), (5, 9, 6, false)]
+    {
+        let policy = format!(
+            "version = 1\n[api_keys]\n[[limit]]\nname = \"points\"\nrate = \"1/second\"\nburst = {burst}\n\
+             per = [\"client\"]\nplans.small = {{ rate = \"1/second\", burst = {plan} }}\n\
+             [[rule]]\nname = \"all\"\npath = \"/\"\nlimits = [\"points\"]\ncost = {cost}\n"
+        );
+        let built = Tollgate::builder().policy(policy).build().await;
+        assert_eq!(built.is_ok(), is_taken, "{burst} {plan} {cost}");
     }
 }
 

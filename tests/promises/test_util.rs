@@ -58,6 +58,14 @@ async fn call(caller: impl Into<TestAdmission>, path: &str) -> super::support::A
 }
 
 #[tokio::test]
+async fn a_denial_has_the_status_that_the_test_asks_for() {
+    let caller = || TestAdmission::of(TestPrincipal::with_api_key("billing").build());
+    assert_eq!(call(caller(), "/tenant").await.status, 403);
+    let answer = call(caller().standard_status(), "/tenant").await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (401, "credentials_unsupported"));
+}
+
+#[tokio::test]
 async fn every_extractor_works_without_a_gate() {
     let shop = || TestPrincipal::with_api_key("shop").key_id("shop-2027").role("buyer").plan("pro");
     let mobile = || TestPrincipal::with_token("mobile").issuer("main").scope("orders:write");

@@ -77,7 +77,7 @@ async fn a_key_is_told_of_when_it_has_expired_and_when_it_is_valid_for_too_long(
 
 #[tokio::test]
 async fn a_check_needs_none_of_the_environment_and_opens_no_gate() {
-    let policy = "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+    let policy = "version = 1\n[denial]\nstatus = \"standard\"\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
         audiences = [\"a\"]\nalgorithms = [\"HS256\"]\nleeway = \"1h\"\n\
         keys = { secret_env = \"TOLLGATE_TEST_ABSENT\" }\n\
         [[rule]]\nname = \"a\"\npath = \"/\"\n";
@@ -89,6 +89,43 @@ async fn a_check_needs_none_of_the_environment_and_opens_no_gate() {
     assert_eq!(names, [Some("wide-leeway")]);
     let faulty = Tollgate::builder().policy("version = 2\n").check_without_secrets().await;
     assert!(faulty.is_err(), "faults are faults without the environment too");
+}
+
+#[tokio::test]
+async fn tokens_are_warned_of_where_no_rule_for_them_tells_the_cause() {
+    let rule = |name: &str, lines: &str| {
+        format!("[[rule]]\nname = \"{name}\"\npath = \"/{name}\"\n{lines}\n")
+    };
+    let with = |denial: &str, rules: &[String]| {
+        format!("version = 1\n{denial}{KEY}{}{}", super::support::issuer(), rules.concat())
+    };
+    let (keys, public) = ("credentials = [\"api_key\"]", "public = true");
+    let (standard, uniform) = ("status = \"standard\"", "status = \"uniform\"");
+    let named = &["uniform-status-for-tokens"][..];
+    for (label, denial, rules, expected) in [
+        ("the default", "", vec![rule("a", "")], named),
+        ("written", "[denial]\nstatus = \"uniform\"\n", vec![rule("a", "")], named),
+        ("each rule written", "[denial]\nstatus = \"standard\"\n", vec![rule("a", uniform)], named),
+        ("no rule for tokens", "", vec![rule("a", keys), rule("b", public)], &[]),
+        ("the policy's", "[denial]\nstatus = \"standard\"\n", vec![rule("a", "")], &[]),
+        ("one of the rules", "", vec![rule("a", ""), rule("b", standard)], &[]),
+        (
+            "a rule for others",
+            "",
+            vec![rule("a", ""), rule("b", &format!("{public}\n{standard}"))],
+            named,
+        ),
+        (
+            "allowed",
+            "allow = [{ warning = \"uniform-status-for-tokens\", reason = \"tested\" }]\n",
+            vec![rule("a", "")],
+            &[],
+        ),
+    ] {
+        assert_eq!(warnings(&with(denial, &rules)).await, expected, "{label}");
+    }
+    let without_issuer = format!("version = 1\n{KEY}{}", rule("a", ""));
+    assert_eq!(warnings(&without_issuer).await, [""; 0]);
 }
 
 #[test]
@@ -117,7 +154,7 @@ fn the_command_names_warnings_and_refuses_those_that_are_left() {
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["faults"][0]["name"], "unknown-key");
 
-    let policy = "version = 1\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
+    let policy = "version = 1\n[denial]\nstatus = \"standard\"\n[[issuer]]\nname = \"main\"\niss = \"https://id.example.com/\"\n\
         audiences = [\"a\"]\nalgorithms = [\"HS256\"]\n\
         keys = { secret_env = \"TOLLGATE_TEST_ABSENT\" }\n\
         [[rule]]\nname = \"a\"\npath = \"/\"\n";

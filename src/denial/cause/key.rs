@@ -27,7 +27,11 @@ pub(super) fn refused_key(known: &Known, error: &KeyError, now: Wall) -> Facts {
                 "It was probably deleted or replaced: look it up where you manage your keys, and ask its owner for a new one[, or {support}]. If it is listed there, check that it is sent whole and to the right environment.",
             ),
         },
-        KeyError::Revoked(key) => about(key),
+        KeyError::Revoked(key) if key.revoked => about(key),
+        KeyError::Revoked(key) => {
+            let cause = format!("key {} of client {}, on a list of revocations", key.id, key.client);
+            about(key).because(cause)
+        }
         KeyError::Expired(key, at) => {
             about(key).text("expired_at", rfc3339(*at)).text("server_time", server_time())
         }

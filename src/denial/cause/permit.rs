@@ -3,11 +3,11 @@
 use crate::claims::Mismatch;
 use crate::denial::document::Draft;
 use crate::denial::facts::Facts;
-use crate::denial::known::Known;
+use crate::denial::known::{Known, each_once};
 use crate::denial::own::Fact;
 use crate::denial::properties::{Action, Actor};
 use crate::denial::written::Hole;
-use crate::policy::{Refusal, ScopeGap};
+use crate::policy::{Refusal, Rule, ScopeGap};
 use crate::principal::CredentialKind;
 
 /// What the caller lacks.
@@ -72,7 +72,13 @@ fn insufficient_scope(known: &Known, gap: &ScopeGap, draft: &Draft) -> Facts {
         let granted: Vec<_> = principal.scopes().iter().collect();
         facts = facts.texts("granted_scopes", granted);
     }
-    let needed = if is_key { Vec::new() } else { known.needed_scopes(&gap.required, &gap.any) };
+    let mut needed = Vec::new();
+    if !is_key {
+        // A token that lacked what the rule asks for would not get as far as the extractor.
+        let demands = draft.rule.as_deref().and_then(Rule::demands);
+        let of_rule = demands.map(|demands| known.needed_scopes(demands)).unwrap_or_default();
+        needed = each_once(of_rule.iter().chain(known.least(&gap.required, &gap.any)));
+    }
     facts.challenge_scopes = Some(needed);
     facts
 }

@@ -118,6 +118,8 @@ pub(super) fn refused_token(known: &Known, error: &TokenError, draft: &Draft) ->
         TokenError::ClaimMissing { claim, looks_like_id_token } => {
             looks_like(Facts::default().text("claim", claim.to_string()), *looks_like_id_token)
         }
+        TokenError::Revoked(token) => Facts::default()
+            .because(format!("a token of client {} by issuer {}", token.client, token.issuer)),
         TokenError::ClaimInvalid { claim, why } => {
             let facts = Facts::default().text("claim", claim.to_string());
             let facts = match why {

@@ -55,6 +55,7 @@ credentials = ["api_key"]
 scopes = ["a", "b", "c"]
 any_scopes = ["x", "y"]
 limits = ["small", "large"]
+status = "standard"
 [[rule]]
 name = "both-kinds-of-credentials"
 path = "/both"
@@ -66,6 +67,7 @@ name = "open"
 path = "/open"
 public = true
 limits = ["large"]
+status = "uniform"
 "#;
 
 /// How denials are written by a policy, and what they are made from.

@@ -8,8 +8,11 @@ use http::header::{CACHE_CONTROL, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT
 use serde_json::Value;
 
 use super::super::compose::{MAX_CHALLENGE, MAX_DESCRIPTION};
+use super::super::response::{RETRY_AFTER_MS, SHOULD_RETRY};
 use super::*;
+use crate::decision::Refused;
 use crate::denial::Category;
+use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{Faults, Refusal, ScopeGap, Sources, load};
 use crate::principal::CredentialKind;
 use crate::time::Wall;
@@ -84,6 +87,29 @@ fn what_a_handler_adds_takes_the_place_of_what_the_code_says() {
     assert_eq!(headers[RETRY_AFTER], "2");
     let (_, headers, document) = render(&renderer(""), &Denial::new(&LOCKED));
     assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
+}
+
+/// No policy is taken in which a cost is above a burst, of a plan either; a store that holds
+/// less than the policy says could still refuse so.
+#[test]
+fn what_can_never_fit_is_to_be_stopped() {
+    let renderer =
+        renderer("[[limit]]\nname = \"points\"\nrate = \"1/minute\"\nper = [\"client\"]");
+    let standing = Standing { remaining: 1, wait: Wait::Never, full_in: 0 };
+    for _ in 0..2 {
+        let balance = std::iter::once((Charge::sample(0, 0, 5), standing)).collect();
+        let denial =
+            Denial::of(Refused::Limits(Box::new(balance)), None, None, Wall::from_seconds(0));
+        let (_, headers, document) = render(&renderer, &denial);
+        assert_eq!((&document["action"], &document["actor"]), (&"stop".into(), &"client".into()));
+        assert_eq!(document["retryable"], false);
+        assert_eq!(document.get("retry_after"), None);
+        assert_eq!(document["cost"], 5);
+        assert_eq!(document["limits"][0].get("reset"), None, "never");
+        assert_eq!(headers[SHOULD_RETRY], "false");
+        assert!(!headers.contains_key(RETRY_AFTER) && !headers.contains_key(RETRY_AFTER_MS));
+        assert!(document["detail"].as_str().unwrap().starts_with("The request takes 5, and "));
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub struct TestAdmission {
     codes: Vec<&'static DenialCode>,
     /// Which declares more codes.
     policy: Option<PathBuf>,
+    status: &'static str,
 }
 
 impl TestAdmission {
@@ -51,12 +52,19 @@ impl TestAdmission {
     /// A request without a credential, as rules with `public = true` or `"none"` admit it.
     pub fn of_nobody() -> Self {
         let (caller, limits, codes, policy) = Default::default();
-        Self { caller, rule: NAME.into(), limits, codes, policy }
+        Self { caller, rule: NAME.into(), limits, codes, policy, status: "uniform" }
     }
 
     /// The name of the rule that admitted the request; `test` unless it is set.
     pub fn rule(mut self, name: impl Into<String>) -> Self {
         self.rule = name.into();
+        self
+    }
+
+    /// Denials of handlers have the status that tells the cause, as under a rule with
+    /// `status = "standard"`; otherwise they have 403.
+    pub fn standard_status(mut self) -> Self {
+        self.status = "standard";
         self
     }
 
@@ -122,7 +130,7 @@ impl fmt::Debug for Prepared {
 impl Prepared {
     /// The decision of a real gate about a request without a credential, with another caller put in.
     pub(super) fn new(admission: TestAdmission) -> Self {
-        let TestAdmission { caller, rule, limits, codes, policy: declaring } = admission;
+        let TestAdmission { caller, rule, limits, codes, policy: declaring, status } = admission;
         let mut policy = "version = 1\n".to_owned();
         for (name, tokens) in &limits {
             let name = quoted(name);
@@ -134,7 +142,7 @@ impl Prepared {
         let names: Vec<String> = limits.iter().map(|(name, _)| quoted(name)).collect();
         let _infallible = write!(
             policy,
-            "[[rule]]\nname = {}\npath = \"/\"\ncredentials = [\"api_key\", \"token\", \"none\"]\nlimits = [{}]\n",
+            "[[rule]]\nname = {}\npath = \"/\"\ncredentials = [\"api_key\", \"token\", \"none\"]\nlimits = [{}]\nstatus = \"{status}\"\n",
             quoted(&rule),
             names.join(", ")
         );

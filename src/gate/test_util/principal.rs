@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::NAME;
-use crate::claims::StrictObject;
-use crate::principal::{Identity, KeyRecord, Principal, Proven, Terms};
+use crate::claims::{LAST_SECOND, StrictObject};
+use crate::principal::{Identity, KeyRecord, Principal, Proven, Terms, Validity};
 use crate::scope::{Scope, Scopes};
+use crate::time::Wall;
 
 /// Makes a [`Principal`] that nobody proved, for tests.
 ///
@@ -167,6 +168,11 @@ impl TestPrincipal {
                 scopes,
                 roles,
                 plan,
+                validity: Validity {
+                    ends: Wall::from_micros(u64::MAX),
+                    expires: LAST_SECOND,
+                    issued_at: None,
+                },
                 claims: claims.expect("the claims of a test are an object"),
             })
         });

@@ -11,8 +11,11 @@ use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::KeyPart;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
-use crate::policy::section::At;
+use crate::policy::rule::Rule;
+use crate::policy::rule_table::RuleTable;
+use crate::policy::section::{At, Section};
 use crate::policy::warning::{PlanHolder, Warning};
+use crate::policy::{DenialPolicy, StatusMode};
 use crate::verify::Issuers;
 
 /// Warns of plans that only keys or only limits name, and no issuer may grant.
@@ -48,6 +51,25 @@ pub(super) fn warn_of_plans(
     for plan in plans.filter(|plan| !of_keys.contains(&plan.value) && !by_issuer(&plan.value)) {
         warn(plan, PlanHolder::Limit, &of_keys);
     }
+}
+
+/// Warns where no rule that takes tokens answers with the status that clients of OAuth look for
+/// (RFC 6750 section 3.1). A rule that does shows that the others are meant.
+pub(super) fn warn_of_uniform_status(root: &Section<'_>, denial: &DenialPolicy, rules: &RuleTable) {
+    let mut for_tokens = rules.iter().filter(|rule| rule.takes_tokens()).peekable();
+    let is_uniform = |rule: &Arc<Rule>| rule.status_mode(denial) == StatusMode::Uniform;
+    if for_tokens.peek().is_none() || !for_tokens.all(is_uniform) {
+        return;
+    }
+    let place = match root.section("denial", "[denial]") {
+        Some(section) if section.has("status") => section.key_place("status"),
+        Some(section) => section.place().clone(),
+        None => {
+            let issuers = root.sections("issuer", "[[issuer]]");
+            issuers.first().unwrap_or(root).place().clone()
+        }
+    };
+    root.push(Fault::warning(&place, &Warning::UniformStatusForTokens));
 }
 
 /// Warns of limits per address where all clients have the address of a proxy, and of limits that

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::address::parse_range;
 use crate::fields::is_forwarding;
 use crate::limit::{ONE, Quota, parse_rate};
+use crate::policy::StatusMode;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
 use crate::policy::place::{Place, Source};
@@ -48,6 +49,10 @@ pub(super) fn report_syntax(
     }
     (!swallowed).then_some(lines)
 }
+
+/// The words of `status`, of the policy and of a rule.
+pub(super) const STATUS_MODES: [(&str, StatusMode); 2] =
+    [("uniform", StatusMode::Uniform), ("standard", StatusMode::Standard)];
 
 /// Reads `max_buckets` of a table.
 pub(super) fn load_max_buckets(section: &Section<'_>) -> Option<usize> {
@@ -258,7 +263,7 @@ fn means_something_else(name: &str) -> bool {
         || is_forwarding(name)
 }
 
-pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
+pub(crate) fn parse_cidr(text: &str) -> Result<IpNet, String> {
     parse_range(text)
         .ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
 }
@@ -277,7 +282,7 @@ pub(super) fn check_unique(
 }
 
 /// A name for people and headers.
-pub(super) fn check_name(text: &str) -> Result<String, String> {
+pub(crate) fn check_name(text: &str) -> Result<String, String> {
     if !is_name(text) {
         return Err("a name has 1 to 64 printable ASCII characters, without space, quote, `\\`, `,` and `;`".into());
     }
@@ -320,7 +325,7 @@ fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Fau
     faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
 }
 
-pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
+pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
     if text.len() > 128 {
         return Err("use at most 128 characters".into());
     }
@@ -337,7 +342,7 @@ pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
 }
 
 /// Text without control characters, not empty and not endless.
-pub(super) fn check_word(text: &str) -> Result<String, String> {
+pub(crate) fn check_word(text: &str) -> Result<String, String> {
     if !is_word(text) {
         return Err("use 1 to 256 characters, without control characters".into());
     }

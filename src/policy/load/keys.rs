@@ -10,6 +10,8 @@ use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
     read_file, report_syntax,
 };
+use super::key_cache::load_key_cache;
+use super::key_place::load_key_place;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
@@ -22,7 +24,7 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
-use crate::verify::key_store::{KeyCacheSettings, KeyDigest};
+use crate::verify::key_store::{KeyCacheSettings, KeyDigest, StorePlace};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
@@ -34,6 +36,8 @@ pub(super) struct Keys {
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
     pub(super) has_store: bool,
+    /// The store, as far as it could be read.
+    pub(super) place: Option<StorePlace>,
     /// The terms of all keys, each once.
     terms: HashSet<Arc<Terms>>,
 }
@@ -99,8 +103,10 @@ pub(super) fn load_keys(
         load_key_file(&file, sources, faults, &mut loaded);
     }
     let has_store = section.holds("store");
+    let place = load_key_place(&section, sources);
+    let cache = load_key_cache(&section);
     section.finish();
-    loaded.into_keys(credential, has_store)
+    Keys { place, cache, ..loaded.into_keys(credential, has_store) }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
@@ -190,7 +196,8 @@ impl Loaded {
     fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
         let table = KeyTable::new(credential.format.clone(), self.records);
         let cache = KeyCacheSettings::default();
-        Keys { credential, table, cache, terms: self.terms, plans: self.plans, has_store }
+        let (terms, plans) = (self.terms, self.plans);
+        Keys { credential, table, cache, terms, plans, has_store, place: None }
     }
 }
 

@@ -4,8 +4,11 @@ mod across;
 mod allow;
 mod checks;
 mod claims;
+mod codes;
 mod issuer_keys;
 mod issuers;
+mod key_cache;
+mod key_place;
 mod keys;
 mod limits;
 mod needs;
@@ -17,6 +20,7 @@ mod redis_url;
 #[cfg(feature = "redis")]
 mod redis_url;
 mod remote_keys;
+mod revoked;
 mod rule_context;
 mod rule_faults;
 mod rule_limits;
@@ -28,15 +32,17 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use across::{warn_of_plans, warn_of_proxies};
+use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    check_link, check_quotable, check_sentence, check_word, load_quota, load_size, parse_cidr,
-    parse_header, report_syntax,
+    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_header, report_syntax,
 };
+pub(crate) use checks::{check_name, check_word, parse_cidr, parse_scope};
+use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
+use revoked::{KnownIssuers, load_revoked};
 use rule_context::RuleContext;
 use rules::load_rules;
 use scopes::load_scopes;
@@ -50,17 +56,29 @@ use super::section::{At, Section};
 use super::sources::Sources;
 use super::suggest::nearest;
 use super::warning::Warning;
-use super::{
-    CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders, StatusMode,
-};
+use super::{CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders};
 use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 14] = [
-    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "cors", "scopes", "store",
+const TABLES: [&str; 16] = [
+    "version",
+    "allow",
+    "denial",
+    "address",
+    "api_keys",
+    "key",
+    "issuer",
+    "revoked",
+    "tokens",
+    "failures",
+    "limit",
+    "rule",
+    "cors",
+    "revocations",
+    "scopes",
+    "store",
 ];
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
@@ -132,6 +150,9 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     let (limits, limits_whole) = whole(root, || load_limits(sections, &store));
     let limit_names_known =
         limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
+    let known_issuers =
+        KnownIssuers { issuers: &issuers, are_whole: issuers_whole && !root.misspells("issuer") };
+    let (revoked, revoked_file) = load_revoked(root, sources, &known_issuers);
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
@@ -145,6 +166,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
         counts_failures: failures.is_some(),
+        nodes: store.is_shared.then_some(store.nodes),
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
     if context.keys_whole && context.limits_whole && context.issuers_whole {
@@ -152,6 +174,10 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     }
     if address_whole {
         warn_of_proxies(&address, &limits, root.faults());
+    }
+    // Of a policy with faults it is not known which rules take tokens, nor where.
+    if root.holds("issuer") && root.faults().count() == 0 {
+        warn_of_uniform_status(root, &denial, &rules);
     }
     load_allow(root.sections("allow", "`allow`"));
 
@@ -161,8 +187,12 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        looks_keys_up: keys.has_store,
+        key_place: keys.place,
         key_cache: keys.cache,
         issuers,
+        revoked,
+        revoked_file,
         tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
@@ -185,8 +215,7 @@ fn whole<T>(root: &Section<'_>, read: impl FnOnce() -> T) -> (T, bool) {
 fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
     let mut denial = DenialPolicy::default();
     let Some(section) = section else { return (denial, Vec::new()) };
-    let modes = [("uniform", StatusMode::Uniform), ("standard", StatusMode::Standard)];
-    if let Some(status) = section.one_of("status", &modes) {
+    if let Some(status) = section.one_of("status", &STATUS_MODES) {
         denial.status = status;
     }
     let levels = [
@@ -223,32 +252,6 @@ fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
         section.sections("code", "[[denial.code]]").into_iter().filter_map(load_code).collect();
     section.finish();
     (denial, codes)
-}
-
-fn load_code(section: Section<'_>) -> Option<CodeEntry> {
-    let owned = |at: At<&str>| At { value: at.value.to_owned(), place: at.place };
-    let code = section.required_text("code", "name it: `code = \"order_locked\"`").map(owned);
-    let title = section
-        .required_text("title", "say it in a few words: `title = \"Order locked\"`")
-        .and_then(|_| section.parse("title", "title", check_word));
-    let category =
-        section.required_text("category", "for example `category = \"authorization\"`").map(owned);
-    let remedy = section
-        .required_text("remedy", "say what the client developer should do next")
-        .and_then(|_| section.parse("remedy", "remedy", check_sentence));
-    let status = section.number("status", 400..600);
-    let detail = section.text("detail").map(|text| text.value.to_owned());
-    let retryable = section.flag("retryable").unwrap_or(false);
-    section.finish();
-    Some(CodeEntry {
-        code: code?,
-        title: title?.value,
-        category: category?,
-        status,
-        remedy: remedy?.value,
-        detail,
-        retryable,
-    })
 }
 
 fn load_address(section: Option<Section<'_>>) -> AddressPolicy {

@@ -15,7 +15,7 @@ use crate::policy::section::{At, Section};
 use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
 use crate::scope::Scope;
-use crate::verify::Issuer;
+use crate::verify::{Issuer, Issuers};
 
 /// Of whom a rule asks something.
 pub(super) struct Asked<'c> {
@@ -184,21 +184,21 @@ pub(super) fn load_rule_issuers(section: &Section<'_>, context: &RuleContext<'_>
         match known.iter().find(|known| ****known == *name.value) {
             Some(known) => issuers.push((*known).clone()),
             None if context.issuers_whole => {
-                let unknown = RuleFault::UnknownIssuer {
-                    issuer: name.value.to_owned(),
-                    help: match known.is_empty() {
-                        true => "declare it with [[issuer]]".into(),
-                        false => suggest(
-                            name.value,
-                            "the issuers are",
-                            known.iter().map(|known| &***known),
-                        ),
-                    },
-                };
+                let unknown = unknown_issuer(name.value, context.issuers);
                 section.push(Fault::of(&name.place, &unknown));
             }
             None => {}
         }
     }
     issuers
+}
+
+/// An issuer of this name is not declared.
+pub(super) fn unknown_issuer(name: &str, issuers: &Issuers) -> RuleFault {
+    let known = issuers.iter().map(|known| &*known.name);
+    let help = match issuers.is_empty() {
+        true => "declare it with [[issuer]]".into(),
+        false => suggest(name, "the issuers are", known),
+    };
+    RuleFault::UnknownIssuer { issuer: name.to_owned(), help }
 }

@@ -1,6 +1,7 @@
 //! What rules are checked against.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::keys::Keys;
 use super::limits::LoadedLimit;
@@ -27,4 +28,6 @@ pub(super) struct RuleContext<'a> {
     pub(super) limit_names_known: bool,
     /// Whether failures are counted.
     pub(super) counts_failures: bool,
+    /// How many processes share the buckets; `None` where they are in memory.
+    pub(super) nodes: Option<NonZeroU32>,
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::Method;
 
-use super::checks::{check_name, check_sentence, check_unique, parse_cidr};
+use super::checks::{STATUS_MODES, check_name, check_sentence, check_unique, parse_cidr};
 use super::needs::{Asked, load_any, load_needs, load_rule_issuers};
 use super::paths::report_paths;
 use super::rule_context::RuleContext;
@@ -115,6 +115,7 @@ fn load_rule(
     if mode == Some(Mode::Shadow) {
         section.push(Fault::warning(&section.key_place("mode"), &Warning::ShadowMode));
     }
+    let status = section.one_of("status", &STATUS_MODES);
     let description = section.parse("description", "description", check_sentence);
     let listed = section.flag("listed").unwrap_or(true);
     let encoded_slashes = section.flag("encoded_slashes").unwrap_or(true);
@@ -142,6 +143,7 @@ fn load_rule(
         anonymous_limits,
         waits,
         mode: mode.unwrap_or(Mode::Enforce),
+        status,
         description: description.map(|text| text.value.trim().into()),
         listed,
         needs_address,

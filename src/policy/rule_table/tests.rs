@@ -20,6 +20,7 @@ fn table(rules: &[(&str, &[Method], &str)]) -> (RuleTable, usize) {
             anonymous_limits: None,
             waits: false,
             mode: Mode::Enforce,
+            status: None,
             description: None,
             listed: true,
             needs_address: false,

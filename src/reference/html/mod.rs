@@ -223,6 +223,7 @@ impl<'a> Pages<'a> {
             any: entry.any.iter().map(|needs| self.links.inline(needs)).collect(),
             issuers: self.links.inline(&entry.issuers),
             networks: entry.networks.clone(),
+            statuses: entry.statuses.clone(),
             cost: entry.cost(str::to_owned),
             limits: entry.limits.iter().map(|counted| LimitTable::of(counted.limit)).collect(),
             anonymous_limits: (entry.anonymous_limits.iter().flatten())

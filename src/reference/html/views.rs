@@ -161,6 +161,7 @@ pub(super) struct Rule {
     /// As HTML.
     pub(super) issuers: String,
     pub(super) networks: String,
+    pub(super) statuses: String,
     pub(super) cost: String,
     pub(super) limits: Vec<LimitTable>,
     pub(super) anonymous_limits: Vec<LimitTable>,

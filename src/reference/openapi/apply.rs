@@ -118,10 +118,12 @@ fn add(api: &Api<'_>, policy: &Policy, document: &mut Json) {
 
 /// Adds to an operation what the rule that covers it says.
 fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operation: &mut Json) {
+    let mut mode = policy.denial.status;
     let codes = match policy.rules.find(method, path) {
         Ok(id) if !policy.rules[id].listed => return,
         Ok(id) => {
             let entry = Entry::of(policy, &policy.rules[id]);
+            mode = entry.rule.status_mode(&policy.denial);
             if let Some(description) = &entry.rule.description {
                 operation.add("description", &**description);
             }
@@ -135,7 +137,7 @@ fn complete(api: &Api<'_>, policy: &Policy, method: &Method, path: &str, operati
         Err(NoRule::Method(_)) => vec![Code::MethodNotAllowed.row()],
     };
     let responses = operation.entry("responses");
-    for (status, response) in denials(api, &codes) {
+    for (status, response) in denials(api, &codes, mode) {
         join(responses.entry(&status), response);
     }
 }

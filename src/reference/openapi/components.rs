@@ -6,7 +6,7 @@
 use crate::credential::Sent;
 use crate::denial::members::ITEMS;
 use crate::denial::{Challenge, DenialCode};
-use crate::policy::{RateLimitHeaders, StatusMode};
+use crate::policy::RateLimitHeaders;
 use crate::reference::Api;
 use crate::reference::forms::{Form, all_forms};
 use crate::reference::json::{Json, object};
@@ -136,21 +136,16 @@ fn examples(api: &Api<'_>) -> Json {
     examples
 }
 
-/// The responses by status: those of the policy's mode, or of both modes for any API.
+/// The responses by status: those that the rules of the policy say, or of both modes for any API.
 fn responses(api: &Api<'_>) -> Json {
-    let modes = match api.snapshot {
-        Some(_) => vec![api.denial.status],
-        None => vec![StatusMode::Uniform, StatusMode::Standard],
-    };
-    let mut statuses: Vec<u16> = (api.codes.iter())
-        .flat_map(|code| modes.iter().map(|mode| code.status_in(*mode)))
-        .collect();
+    let both = |(one, other): (u16, u16)| [one, other];
+    let mut statuses: Vec<u16> =
+        api.codes.iter().flat_map(|code| both(api.statuses(code))).collect();
     statuses.sort_unstable();
     statuses.dedup();
     let mut responses = Json::Object(Vec::new());
     for status in statuses {
-        let has_status =
-            |code: &DenialCode| modes.iter().any(|mode| code.status_in(*mode) == status);
+        let has_status = |code: &DenialCode| both(api.statuses(code)).contains(&status);
         let codes: Vec<&DenialCode> =
             api.codes.iter().copied().filter(|code| has_status(code)).collect();
         responses.set(&format!("Denied{status}"), response(api, &codes));

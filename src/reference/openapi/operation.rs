@@ -8,7 +8,7 @@ use super::components;
 use crate::credential::Kinds;
 use crate::denial::DenialCode;
 use crate::limit::{Limit, PlanQuota};
-use crate::policy::{Demands, Policy, Rule};
+use crate::policy::{Demands, Policy, Rule, StatusMode};
 use crate::reference::Api;
 use crate::reference::forms::{Form, Kind, all_forms};
 use crate::reference::handbook::Entry;
@@ -100,18 +100,22 @@ fn operation(api: &Api<'_>, policy: &Policy, entry: &Entry<'_>, id: &str) -> Jso
     }
     let mut responses = object! { "2XX" => admitted };
     let codes: Vec<&DenialCode> = entry.codes.iter().map(|occurring| occurring.code).collect();
-    for (status, response) in denials(api, &codes) {
+    for (status, response) in denials(api, &codes, entry.rule.status_mode(&policy.denial)) {
         responses.set(&status, response);
     }
     operation.set("responses", responses);
     operation
 }
 
-/// The responses of these codes, by status.
-pub(super) fn denials(api: &Api<'_>, codes: &[&DenialCode]) -> Vec<(String, Json)> {
+/// The responses of these codes, by their status in this mode.
+pub(super) fn denials(
+    api: &Api<'_>,
+    codes: &[&DenialCode],
+    mode: StatusMode,
+) -> Vec<(String, Json)> {
     let mut by_status: BTreeMap<u16, Vec<&DenialCode>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status_in(api.denial.status)).or_default().push(code);
+        by_status.entry(code.status_in(mode)).or_default().push(code);
     }
     let response = |(status, codes): (u16, Vec<&DenialCode>)| {
         (status.to_string(), components::response(api, &codes))

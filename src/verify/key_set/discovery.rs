@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
-use super::fetch::host_of;
+use super::host::host_of;
 use crate::claims::{StrictObject, text};
 
 /// Checks an address that keys are fetched from: https, or http on this machine.

@@ -15,8 +15,8 @@ use crate::credential::Secret;
 #[cfg_attr(not(feature = "remote-keys"), path = "fetch/no_http.rs")]
 mod http;
 
+pub(super) use http::client;
 pub(crate) use http::{IS_AVAILABLE, check_ca};
-pub(super) use http::{client, host_of};
 
 /// What a server answered with the status 200.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::KeyBackend;
 use super::cache::{Age, KeyCache, Remembered};
@@ -37,6 +37,8 @@ use crate::time::{Clock, Steady};
 
 /// How long a look-up may take.
 const DEADLINE: Duration = Duration::from_millis(500);
+/// How much of that it may wait for others to end.
+const MOST_QUEUED: Duration = Duration::from_millis(250);
 /// How many look-ups run at once, of each kind.
 const AT_ONCE: usize = 8;
 /// How often the store is told of last uses, and of how many at a time.
@@ -290,22 +292,17 @@ struct Landing {
 
 impl Landing {
     async fn fly(mut self, why: Why) {
-        let mut began = None;
-        let looked_up = {
-            let Shared { source, clock, lanes, .. } = &*self.shared;
-            let (digest, began) = (self.digest, &mut began);
-            timeout(DEADLINE, async move {
-                let _permit = lanes[why as usize].acquire().await;
-                *began = Some(clock.steady());
-                source.look_up(digest).await
-            })
-            .await
+        let deadline = Instant::now() + DEADLINE;
+        let shared = self.shared.clone();
+        // What waits too long for others is not begun: so what is begun has time enough, and if it
+        // gets no answer, that is the source's.
+        let Ok(_permit) = timeout(MOST_QUEUED, shared.lanes[why as usize].acquire()).await else {
+            return self.end(LookedUp::Unavailable, "not_asked");
         };
-        match (looked_up, began) {
-            (Ok(answer), began) => self.land(began.unwrap_or_default(), answer),
-            (Err(_), Some(_)) => self.fail(KeySourceError::new("no answer in 500 ms")),
-            // Others were before it: that says nothing of the source.
-            (Err(_), None) => self.end(LookedUp::Unavailable, "not_asked"),
+        let asked = shared.clock.steady();
+        match timeout_at(deadline, shared.source.look_up(self.digest)).await {
+            Ok(answer) => self.land(asked, answer),
+            Err(_) => self.fail(KeySourceError::new("no answer in time")),
         }
     }
 

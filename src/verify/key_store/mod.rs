@@ -19,11 +19,26 @@ mod held;
 #[cfg(test)]
 pub(crate) mod laws;
 mod look_ups;
+#[cfg(test)]
+mod look_ups_tests;
 mod memory;
+mod place;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "no_postgres.rs"]
+pub(crate) mod postgres;
 mod record;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row;
 mod runtime;
 mod settings;
 mod source;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+#[cfg(not(feature = "sqlite"))]
+#[path = "no_sqlite.rs"]
+pub(crate) mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +50,7 @@ pub(crate) use flights::Why;
 pub(crate) use held::implying;
 pub(crate) use look_ups::{KeyStatus, Known};
 pub(crate) use memory::MemoryKeys;
+pub(crate) use place::StorePlace;
 pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};
 pub(crate) use record::{is_name, is_word};
 pub(crate) use runtime::{LastingKeys, RuntimeKeys};

@@ -10,6 +10,7 @@ use super::error::KeyStoreError;
 use super::flights::Why;
 use super::look_ups::{KeyStatus, Known, LookUps};
 use super::memory::MemoryKeys;
+use super::place::StorePlace;
 use super::record::ApiKeyRecord;
 use super::settings::KeyCacheSettings;
 use super::source::KeyStore;
@@ -27,43 +28,66 @@ pub(crate) enum RuntimeKeys {
 /// Hands the keys of one policy on to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastingKeys {
-    backend: KeyBackend,
+    /// Where the application has its keys; it takes the place of a store that a policy names.
+    given: Option<KeyBackend>,
+    /// The memory of this process, for policies without a store.
+    memory: Arc<MemoryKeys>,
     /// What the policy in force looks keys up by.
-    current: Arc<Mutex<Option<(KeyCacheSettings, RuntimeKeys)>>>,
+    current: Arc<Mutex<Option<Current>>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    settings: KeyCacheSettings,
+    place: Option<StorePlace>,
+    backend: KeyBackend,
+    keys: RuntimeKeys,
 }
 
 impl LastingKeys {
-    /// Keys in `backend`, in place of the memory of this process.
+    /// Keys in `backend`, in place of what policies name.
     pub(crate) fn of(backend: KeyBackend) -> Self {
-        Self { backend, current: Arc::default() }
+        Self { given: Some(backend), ..Self::default() }
     }
 
-    /// The keys, remembered as a policy says. What is in memory is kept where the policy before said
-    /// the same.
-    pub(crate) fn adopt(&self, settings: &KeyCacheSettings, clock: &Arc<dyn Clock>) -> RuntimeKeys {
-        if let KeyBackend::Memory(keys) = &self.backend {
-            return RuntimeKeys::Memory(keys.clone());
-        }
+    /// The keys, where a policy has them and remembered as it says. What is in memory is kept where
+    /// the policy before said the same, and connections where it named the same store.
+    pub(crate) fn adopt(
+        &self,
+        settings: &KeyCacheSettings,
+        place: Option<&StorePlace>,
+        clock: &Arc<dyn Clock>,
+    ) -> RuntimeKeys {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((held, keys)) = &*current
-            && held == settings
-        {
-            return keys.clone();
+        let same_place = current.as_ref().filter(|held| held.place.as_ref() == place);
+        if let Some(held) = same_place.filter(|held| held.settings == *settings) {
+            return held.keys.clone();
         }
-        // A reload has no runtime of its own: it takes that of the policy before.
-        let before = current.as_ref().and_then(|(_, keys)| keys.runtime());
-        let runtime = before.or_else(|| Handle::try_current().ok());
-        let look_ups = LookUps::new(&self.backend, settings, clock.clone(), runtime);
-        let keys =
-            RuntimeKeys::LookUps { store: self.backend.store(), look_ups: Arc::new(look_ups) };
-        *current = Some((settings.clone(), keys.clone()));
+        let backend = match (&self.given, place, same_place) {
+            (Some(given), ..) => given.clone(),
+            (None, None, _) => KeyBackend::Memory(self.memory.clone()),
+            (None, Some(_), Some(held)) => held.backend.clone(),
+            (None, Some(place), None) => KeyBackend::Store(place.open()),
+        };
+        let keys = match &backend {
+            KeyBackend::Memory(keys) => RuntimeKeys::Memory(keys.clone()),
+            KeyBackend::Source(_) | KeyBackend::Store(_) => {
+                // A reload has no runtime of its own: it takes that of the policy before.
+                let before = current.as_ref().and_then(|held| held.keys.runtime());
+                let runtime = before.or_else(|| Handle::try_current().ok());
+                let look_ups = LookUps::new(&backend, settings, clock.clone(), runtime);
+                RuntimeKeys::LookUps { store: backend.store(), look_ups: Arc::new(look_ups) }
+            }
+        };
+        let (settings, place) = (settings.clone(), place.cloned());
+        *current = Some(Current { settings, place, backend, keys: keys.clone() });
         keys
     }
 
     /// Tells the metrics how many keys are in memory.
     pub(crate) fn gauge(&self) {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, RuntimeKeys::LookUps { look_ups, .. })) = &*current {
+        if let Some(Current { keys: RuntimeKeys::LookUps { look_ups, .. }, .. }) = &*current {
             look_ups.gauge();
         }
     }
@@ -95,6 +119,11 @@ impl RuntimeKeys {
             Self::Memory(_) => None,
             Self::LookUps { look_ups, .. } => look_ups.ask(digest, why, address),
         }
+    }
+
+    /// Whether keys are looked up in a source that may not answer.
+    pub(crate) fn may_fail(&self) -> bool {
+        matches!(self, Self::LookUps { .. })
     }
 
     /// Where keys are changed.

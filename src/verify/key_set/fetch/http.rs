@@ -29,13 +29,6 @@ pub(crate) fn check_ca(pem: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// The host that a request to this address would go to: names in small letters, and IP addresses in
-/// their usual form, however they are written.
-pub(in crate::verify::key_set) fn host_of(address: &str) -> Option<String> {
-    let url: reqwest::Url = address.parse().ok()?;
-    url.host_str().map(str::to_owned)
-}
-
 /// A client for the set of these settings.
 pub(in crate::verify::key_set) fn client(settings: &RemoteSettings) -> Box<dyn Get> {
     let ca = settings.ca.clone();

@@ -24,9 +24,3 @@ impl Get for Nobody {
         Box::pin(std::future::ready(Err(why)))
     }
 }
-
-/// The host that an address names. Nothing is fetched from it.
-pub(in crate::verify::key_set) fn host_of(address: &str) -> Option<String> {
-    let uri: http::Uri = address.parse().ok()?;
-    uri.host().map(str::to_owned)
-}
