@@ -1,6 +1,7 @@
 //! A decision that waits for the store, and what decides where the store does not.
 
 use std::fmt;
+use std::ops::{Index, IndexMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,11 +29,16 @@ use crate::time::Steady;
 const MOST_IN_DECISION: usize = 200;
 
 /// Where the buckets of charges are, in the order of the charges.
+///
+/// One word: charges of memory carry it too, and it is nothing there.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Far(SmallVec<[FarCharge; 0]>);
+pub(crate) struct Far(Option<Box<FarCharges>>);
+
+#[derive(Clone, Debug, Default)]
+struct FarCharges(SmallVec<[FarCharge; 2]>);
 
 #[derive(Clone, Debug)]
-struct FarCharge {
+pub(crate) struct FarCharge {
     key: Key,
     side: Side,
 }
@@ -50,8 +56,32 @@ enum Side {
 impl Far {
     /// Where those charges are whose index is kept.
     pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
-        let kept = self.0.iter().enumerate().filter(|(index, _)| is_kept(*index));
-        Self(kept.map(|(_, charge)| charge.clone()).collect())
+        let Some(far) = &self.0 else { return Self(None) };
+        let kept = far.0.iter().enumerate().filter(|(index, _)| is_kept(*index));
+        Self(Some(Box::new(FarCharges(kept.map(|(_, charge)| charge.clone()).collect()))))
+    }
+
+    fn push(&mut self, charge: FarCharge) {
+        self.0.get_or_insert_default().0.push(charge);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &FarCharge> {
+        self.0.iter().flat_map(|far| far.0.iter())
+    }
+}
+
+impl Index<usize> for Far {
+    type Output = FarCharge;
+
+    /// INVARIANT: a charge of a shared limit is pushed with its place.
+    fn index(&self, index: usize) -> &FarCharge {
+        &self.0.as_deref().map_or(&[][..], |far| &far.0)[index]
+    }
+}
+
+impl IndexMut<usize> for Far {
+    fn index_mut(&mut self, index: usize) -> &mut FarCharge {
+        &mut self.0.as_deref_mut().map_or(&mut [][..], |far| &mut far.0)[index]
     }
 }
 
@@ -88,7 +118,7 @@ impl SharedLimits {
         let store = &self.0.store;
         let charge = Charge::new(limit, quota, store.local.bucket(name), cost);
         let key = store.namer.key(&self.of(&charge).key, name);
-        charges.far.0.push(FarCharge { key, side: Side::Store });
+        charges.far.push(FarCharge { key, side: Side::Store });
         charges.push(charge);
     }
 
@@ -143,7 +173,7 @@ impl SharedLimits {
     fn parts(&self, charges: &Charges, operation: Operation) -> SmallVec<[Part; 1]> {
         let store = &self.0.store;
         let mut parts: SmallVec<[(u16, SmallVec<[usize; 4]>); 1]> = SmallVec::new();
-        for (index, far) in charges.far.0.iter().enumerate() {
+        for (index, far) in charges.far.iter().enumerate() {
             let slot = if store.is_cluster { far.key.slot } else { 0 };
             let is_room = |(other, part): &&mut (u16, SmallVec<[usize; 4]>)| {
                 *other == slot && part.len() < MOST_IN_DECISION
@@ -187,7 +217,7 @@ impl SharedLimits {
             // Lossless: a decision has fewer than 256 charges.
             let following = if operation == Operation::Take { (last - place) as u8 } else { 0 };
             let (terms, cost) = (*self.terms(charge), charge.cost);
-            (charges.far.0[*index].key.clone(), Record { operation, following, terms, cost })
+            (charges.far[*index].key.clone(), Record { operation, following, terms, cost })
         };
         Job {
             charges: indices.iter().enumerate().map(record).collect(),
@@ -247,7 +277,7 @@ impl SharedLimits {
 
     fn give_back(&self, charges: &Charges, index: usize) {
         let (store, charge) = (&self.0.store, &charges.list[index]);
-        match charges.far.0[index].side {
+        match charges.far[index].side {
             Side::Nowhere => {}
             Side::Local(bucket) => {
                 let list = smallvec![Charge { bucket, ..*charge }];
@@ -266,7 +296,7 @@ impl SharedLimits {
 
     /// Sends one charge for which nobody waits.
     fn send(&self, charges: &Charges, index: usize, operation: Operation) -> Result<(), Away> {
-        let slot = charges.far.0[index].key.slot;
+        let slot = charges.far[index].key.slot;
         let job = self.job(charges, &[index], operation, None);
         match self.0.store.link.way(slot) {
             Way::To(shard) => shard.ask(job).map_err(|(_, away)| away),
@@ -278,7 +308,7 @@ impl SharedLimits {
     /// Notes what was spent while the store is away.
     fn note_spent(&self, charges: &Charges, index: usize) {
         let (store, charge) = (&self.0.store, &charges.list[index]);
-        let key = &charges.far.0[index].key;
+        let key = &charges.far[index].key;
         if let Way::To(shard) = store.link.way(key.slot) {
             let (terms, share) = (self.terms(charge), self.share(charge));
             shard.ledger.note(key, terms, &share.quota, charge.cost, store.now());
@@ -343,7 +373,7 @@ impl Settling {
                 for (index, reply) in part.charges.iter().zip(&answered.replies) {
                     if *reply == Reply::Broken {
                         let name = &limits.of(&charges.list[*index]).name;
-                        limits.0.store.alarm(name, &charges.far.0[*index].key);
+                        limits.0.store.alarm(name, &charges.far[*index].key);
                     }
                 }
                 away.extend(part.charges.iter().map(|index| (*index, since)));
@@ -411,7 +441,7 @@ impl SharedLimits {
             match of(*index, charges) {
                 OnStoreFailure::Open => {
                     meters::decided(Mode::Open, "granted");
-                    charges.far.0[*index].side = Side::Nowhere;
+                    charges.far[*index].side = Side::Nowhere;
                     charges.list[*index].missing = 0;
                 }
                 OnStoreFailure::LocalShare | OnStoreFailure::Closed => {
@@ -432,7 +462,7 @@ impl SharedLimits {
         };
         if empty_for.is_none() {
             for (index, charge) in indices.iter().zip(&local.list) {
-                charges.far.0[*index].side = Side::Local(charge.bucket);
+                charges.far[*index].side = Side::Local(charge.bucket);
                 charges.list[*index].missing = self.estimate(charge);
             }
         }
