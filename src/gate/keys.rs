@@ -161,21 +161,25 @@ impl Keys {
     }
 
     /// Makes a key that takes the place of the key `id`, for the same client and with the same terms;
-    /// the old one goes on for `overlap`, unless it expires sooner. The new one has no end unless it
-    /// is [updated](Self::update); its id is that of the old one with a number behind it: `acme` is
-    /// followed by `acme-2`, that by `acme-3`.
+    /// the old one goes on for `overlap`, unless it expires sooner. The new one expires when the old one
+    /// was to, unless it is [updated](Self::update); its id is that of the old one with a number behind
+    /// it: `acme` is followed by `acme-2`, that by `acme-3`.
     ///
     /// # Errors
     ///
-    /// When no key of the store has this id, the key is revoked, it is one of the policy's, or the
-    /// store cannot be reached.
+    /// When no key of the store has this id, the key is revoked or has expired, it is one of the
+    /// policy's, or the store cannot be reached.
     pub async fn rotate(&self, id: &str, overlap: Duration) -> Result<IssuedKey, KeyStoreError> {
         self.check_policy(id, None)?;
         let keys = self.keys();
         let store = keys.store()?;
         let old = store.find(id.into()).await?;
         let old = old.ok_or_else(|| KeyStoreError::Unknown { id: id.into() })?;
-        let ends = self.gate.lasting.clock.wall().plus(overlap);
+        let now = self.gate.lasting.clock.wall();
+        if old.expires().is_some_and(|end| end <= now) {
+            return Err(KeyStoreError::Expired { id: id.into() });
+        }
+        let ends = now.plus(overlap);
         let mut next = old.id().to_owned();
         loop {
             next = successor_of(&next);
@@ -235,7 +239,8 @@ impl Keys {
 /// The id of the key that follows one: with the next number behind it.
 fn successor_of(id: &str) -> String {
     let numbered = id.rsplit_once('-').and_then(|(name, number)| {
-        let is_number = !number.starts_with('0') && number.len() < 10;
+        // Longer ones are years, dates and the like.
+        let is_number = !number.starts_with('0') && number.len() < 4;
         is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| (name, number))
     });
     match numbered {
@@ -262,7 +267,9 @@ mod tests {
             ("acme-9", "acme-10"),
             ("acme-x", "acme-x-2"),
             ("acme-01", "acme-01-2"),
-            ("acme-20261126", "acme-20261127"),
+            ("acme-999", "acme-1000"),
+            ("billing-2026", "billing-2026-2"),
+            ("acme-20261126", "acme-20261126-2"),
             ("acme-99999999999", "acme-99999999999-2"),
             ("2", "2-2"),
         ] {

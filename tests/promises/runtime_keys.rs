@@ -11,7 +11,7 @@ use http::StatusCode;
 use tollgate::keys::{
     ApiKeyRecord, KeyDigest, KeyFuture, KeySource, KeySourceError, KeyStoreError,
 };
-use tollgate::{ManualClock, NewApiKey, Principal, Tollgate, Wall};
+use tollgate::{Clock as _, ManualClock, NewApiKey, Principal, Tollgate, Wall};
 
 use super::support::{NOW, Server, bearer, gate, issuer, key, serve};
 
@@ -95,9 +95,18 @@ async fn a_key_is_rotated_with_an_overlap() {
     assert_eq!(both().await, ["acme/acme", "acme/acme-2"]);
     clock.advance(Duration::from_secs(60));
     assert_eq!(both().await, ["api_key_expired", "acme/acme-2"]);
-    // It has a successor already, and may have another.
-    let third = keys.rotate("acme", Duration::ZERO).await.unwrap();
-    assert_eq!(third.record().id(), "acme-3");
+    // Nothing brings back what has ended.
+    let ended = keys.rotate("acme", Duration::ZERO).await.unwrap_err();
+    assert_eq!(ended, KeyStoreError::Expired { id: "acme".into() });
+    // A successor lasts no longer than the key that it follows was to.
+    let end = Wall::from_seconds(clock.wall().seconds() + 600);
+    let trial = second.record().to_builder().expires(end).build().unwrap();
+    keys.update(trial).await.unwrap();
+    let third = keys.rotate("acme-2", Duration::from_secs(60)).await.unwrap();
+    assert_eq!((third.record().id(), third.record().expires()), ("acme-3", Some(end)));
+    // A key may have a second successor while it goes on.
+    let fourth = keys.rotate("acme-2", Duration::ZERO).await.unwrap();
+    assert_eq!(fourth.record().id(), "acme-4");
     let unknown = keys.rotate("nobody's", Duration::ZERO).await.unwrap_err();
     assert_eq!(unknown, KeyStoreError::Unknown { id: "nobody's".into() });
 }

@@ -61,6 +61,11 @@ pub enum KeyStoreError {
         /// The id.
         id: String,
     },
+    /// The key has expired, and so would its successor have. Make a new key, or give this one another end.
+    Expired {
+        /// The id.
+        id: String,
+    },
     /// An update has another digest than the key of this id. A new key is a new record.
     OtherDigest {
         /// The id.
@@ -86,6 +91,12 @@ impl fmt::Display for KeyStoreError {
             Self::Revoked { id } => {
                 write!(f, "the key `{}` is revoked, and stays so", id.escape_debug())
             }
+            Self::Expired { id } => write!(
+                f,
+                "the key `{}` has expired, and so would its successor have: make a new key, or give \
+                 this one another end",
+                id.escape_debug()
+            ),
             Self::OfPolicy { id } => write!(
                 f,
                 "the policy holds the key `{}`: change it there, or in the file that \

@@ -167,7 +167,7 @@ impl ApiKeyRecord {
     }
 
     /// The record of a new key in its place: for the same client, with the same terms, valid at once,
-    /// and without an end.
+    /// and until the same moment.
     ///
     /// # Errors
     ///
@@ -178,7 +178,8 @@ impl ApiKeyRecord {
         }
         let old = &self.key;
         let digest = *digest.as_bytes();
-        let key = KeyRecord::new(id, old.client.clone(), digest, old.terms.clone());
+        let key = KeyRecord::new(id, old.client.clone(), digest, old.terms.clone())
+            .with_validity(None, old.expires());
         Ok(Self { key: Arc::new(key), last_used: None })
     }
 
