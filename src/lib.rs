@@ -70,10 +70,10 @@
 //! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
 //! | `tollgate_buckets` | `limit` | buckets that are kept |
 //! | `tollgate_failure_buckets` | | addresses whose failures are counted |
-//! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
-//! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
 //! | `tollgate_revocations` | `source` | entries of lists of revocations: `policy`, or `application` ([`Revocations`]) |
 //! | `tollgate_ended_total` | `code` | open streams whose credential ended ([`Admission::ended`]) |
+//! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
+//! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
 //!
 //! # Reading the code
 //!
@@ -152,15 +152,15 @@ pub use verify::{NewApiKey, NewApiKeyError, Revocation, Revocations};
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-/// The examples of the page on keys.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/keys.md")]
-mod keys_page {}
-
 /// The examples of the page on trust.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/trust.md")]
 mod trust_page {}
+
+/// The examples of the page on keys.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/keys.md")]
+mod keys_page {}
 
 /// The examples of the page on limits.
 #[cfg(doctest)]

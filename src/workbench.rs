@@ -37,7 +37,7 @@ use crate::verify::key_store::KeyStore;
 use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
 use crate::{Fault, OpenError, Tollgate};
 
-pub use crate::policy::{Away, WorstCase};
+pub use crate::policy::{Away, Scattered, WorstCase};
 pub use crate::reference::Format;
 pub use key_csv::keys_of_csv;
 pub use key_entry::{KeyEntry, moment_of, moment_text};
@@ -52,12 +52,14 @@ pub async fn open_to_look_at(policy: &Path) -> Result<Tollgate, OpenError> {
 }
 
 /// What `check` finds in a policy that can be used.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Looked {
     /// What is probably not meant.
     pub warnings: Vec<Fault>,
     /// What each shared limit grants at the worst; none where buckets are in memory.
     pub worst_cases: Vec<WorstCase>,
+    /// The rules whose limits lie on several servers of a cluster.
+    pub scattered: Vec<Scattered>,
 }
 
 /// Looks at a policy; with its secrets, or without those that the environment lacks.
@@ -68,12 +70,14 @@ pub struct Looked {
 pub async fn look_at(policy: &Path, without_secrets: bool) -> Result<Looked, OpenError> {
     if without_secrets {
         let loaded = Tollgate::builder().policy_file(policy).load_without_secrets()?;
-        let worst_cases = loaded.policy.worst_cases();
-        return Ok(Looked { warnings: loaded.warnings, worst_cases });
+        let (worst_cases, scattered) =
+            (loaded.policy.worst_cases(), loaded.policy.scattered_rules());
+        return Ok(Looked { warnings: loaded.warnings, worst_cases, scattered });
     }
     let gate = open_to_look_at(policy).await?;
-    let worst_cases = gate.gate().current().policy.worst_cases();
-    Ok(Looked { warnings: gate.warnings().to_vec(), worst_cases })
+    let current = gate.gate().current();
+    let (worst_cases, scattered) = (current.policy.worst_cases(), current.policy.scattered_rules());
+    Ok(Looked { warnings: gate.warnings().to_vec(), worst_cases, scattered })
 }
 
 /// Opens the gate of a policy to make documents of it, where its secrets are not at hand.

@@ -7,8 +7,7 @@
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
 //! and one denial of each category. Each denial is then a line in the log (stderr), under the same
 //! `instance` as in the answer; `RUST_LOG=debug` shows requests too. Keys and tokens are made for this run. `/errors` explains
-//! every denial, and `/openapi.json` says what the API answers, denials included. `POST /signup` hands out a
-//! key, which is in memory, or with `--store sqlite` in a database.
+//! every denial, and `/openapi.json` says what the API answers, denials included.
 //!
 //! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
 //! printed:
@@ -58,8 +57,8 @@ struct Arguments {
     /// The policy, with `keys.toml` and `jwks.json` beside it.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tollgate.toml"))]
     policy: PathBuf,
-    /// Keep further keys in a store: `sqlite`, `sqlite=FILE`, or `postgres`, with the URL in
-    /// `DATABASE_URL`. It needs the feature of that name: `--features sqlite`.
+    /// Keep the keys of those who sign up in a store, in place of memory: `sqlite`, `sqlite=FILE`, or
+    /// `postgres`, with the URL in `DATABASE_URL`. It needs the feature of that name: `--features sqlite`.
     #[arg(long)]
     store: Option<Store>,
     /// Write address, keys and tokens to this file, as JSON.

@@ -14,7 +14,7 @@ use super::trace::{Step, Trace};
 use crate::address::{Address, AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
-use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
+use crate::limit::{Buckets, Charges, Failures, MustWait, Settled, Settlement, Settling, Taken};
 use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
@@ -34,9 +34,8 @@ pub(crate) struct Judge<'s> {
     pub(crate) tokens: &'s TokenCache,
     /// What the application has revoked.
     pub(crate) revocations: &'s Revocations,
-    pub(crate) store: &'s MemoryStore,
-    /// The tables of the policy's limits in the store.
-    pub(crate) tables: &'s Tables,
+    /// The policy's limits, and where their buckets are.
+    pub(crate) buckets: &'s Buckets,
     /// `None` where failures are not counted.
     pub(crate) failures: Option<&'s Failures>,
 }
@@ -68,6 +67,8 @@ pub(crate) enum Outcome {
     Shadowed(Arc<Rule>, Refused),
     /// The rule refuses the request, or no rule covers it.
     Refused(Option<Arc<Rule>>, Refused),
+    /// All but the charges is decided, and the store is asked for them: [`Decision::settled`].
+    Unsettled(Arc<Rule>, Box<Settling>),
 }
 
 /// What lets a request pass: the rule that admits it, and what was charged for it.
@@ -77,13 +78,41 @@ pub(crate) struct Permit {
     pub(crate) charges: Charges,
 }
 
+impl Outcome {
+    /// A rule refuses, or would.
+    fn by(rule: Arc<Rule>, refused: Refused) -> Self {
+        match rule.mode {
+            Mode::Shadow => Self::Shadowed(rule, refused),
+            Mode::Enforce => Self::Refused(Some(rule), refused),
+        }
+    }
+}
+
 impl Decision {
     /// Why the request is refused, or would be.
     pub(crate) fn refused(&self) -> Option<&Refused> {
         match &self.outcome {
             Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) => Some(refused),
-            Outcome::Preflight(_) | Outcome::Admitted(_) => None,
+            Outcome::Preflight(_) | Outcome::Admitted(_) | Outcome::Unsettled(..) => None,
         }
+    }
+
+    /// The decision about a request that had to wait for its charges, under `rule`.
+    pub(crate) fn settled(
+        caller: Caller,
+        rule: Arc<Rule>,
+        settlement: Settlement,
+        buckets: &Buckets,
+    ) -> Self {
+        let Settlement { charges, settled } = settlement;
+        let refused = match settled {
+            Ok(Settled::Granted) => {
+                return Self { caller, outcome: Outcome::Admitted(Permit { rule, charges }) };
+            }
+            Ok(Settled::Refused) => Refused::Limits(Box::new(buckets.balance(&charges))),
+            Err(unavailable) => Refused::Unavailable(unavailable),
+        };
+        Self { caller, outcome: Outcome::by(rule, refused) }
     }
 
     /// The keys that a token was refused by are asked for anew, and are not there yet.
@@ -99,7 +128,9 @@ impl Decision {
     pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.outcome {
             Outcome::Admitted(permit) => Some(&permit.rule),
-            Outcome::Preflight(rule) | Outcome::Shadowed(rule, _) => Some(rule),
+            Outcome::Preflight(rule) | Outcome::Shadowed(rule, _) | Outcome::Unsettled(rule, _) => {
+                Some(rule)
+            }
             Outcome::Refused(rule, _) => rule.as_ref(),
         }
     }
@@ -125,9 +156,8 @@ impl Judge<'_> {
             return Decision { caller, outcome: Outcome::Preflight(rule.clone()) };
         }
         let outcome = match self.admit(rule, ask, &mut caller, trace) {
-            Ok(permit) => Outcome::Admitted(permit),
-            Err(refused) if rule.mode == Mode::Shadow => Outcome::Shadowed(rule.clone(), refused),
-            Err(refused) => Outcome::Refused(Some(rule.clone()), refused),
+            Ok(outcome) => outcome,
+            Err(refused) => Outcome::by(rule.clone(), refused),
         };
         Decision { caller, outcome }
     }
@@ -140,7 +170,7 @@ impl Judge<'_> {
         ask: &Ask<'_>,
         caller: &mut Caller,
         trace: &mut impl Trace,
-    ) -> Result<Permit, Refused> {
+    ) -> Result<Outcome, Refused> {
         caller.address = self.find_address(rule, ask)?;
         trace.note(|| Step::Address(caller.address));
         caller.principal = match rule.demands() {
@@ -150,9 +180,19 @@ impl Judge<'_> {
         };
         rule.permit(caller.address, caller.principal.as_ref(), ask.path)?;
         trace.note(|| Step::Permitted);
-        let charges = self.take(rule, ask, caller)?;
+        let mut charges = self.charges(rule, ask, caller);
+        if !charges.is_empty() {
+            match self.buckets.take(&mut charges, ask.moment.steady()) {
+                Taken::Granted => {}
+                Taken::Refused => {
+                    return Err(Refused::Limits(Box::new(self.buckets.balance(&charges))));
+                }
+                Taken::Unavailable(unavailable) => return Err(Refused::Unavailable(unavailable)),
+                Taken::Later(settling) => return Ok(Outcome::Unsettled(rule.clone(), settling)),
+            }
+        }
         trace.note(|| Step::Charged);
-        Ok(Permit { rule: rule.clone(), charges })
+        Ok(Outcome::Admitted(Permit { rule: rule.clone(), charges }))
     }
 
     fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<ClientAddress>, Refused> {
@@ -376,27 +416,19 @@ impl Judge<'_> {
         ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer
     }
 
-    /// Takes every limit of the rule together, or nothing.
-    fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
+    /// What is taken from every limit of the rule, together.
+    fn charges(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Charges {
         let mut charges = Charges::default();
-        let limits = rule.limits_of(caller.principal.as_ref());
-        if limits.is_empty() {
-            return Ok(charges);
-        }
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        for RuleLimit { limit: index, cost } in limits {
+        for RuleLimit { limit: index, cost } in rule.limits_of(caller.principal.as_ref()) {
             let limit = &self.policy.limits[*index];
             if limit.exempts(caller.address, self.hides_clients(ask)) {
                 continue;
             }
             let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
-            let bucket = self.store.bucket(&key);
-            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, *cost));
+            self.buckets.charge(&mut charges, *index, limit.quota_of(plan), &key, *cost);
         }
-        match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
-            Settled::Granted => Ok(charges),
-            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
-        }
+        charges
     }
 }
 
@@ -492,6 +524,7 @@ mod tests {
 
     use super::*;
     use crate::ask::Came;
+    use crate::limit::MemoryStore;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::{NewApiKey, TokenPolicy};
@@ -500,8 +533,7 @@ mod tests {
     struct Court {
         policy: Policy,
         tokens: TokenCache,
-        store: MemoryStore,
-        tables: Tables,
+        buckets: Buckets,
         failures: Failures,
         revocations: Revocations,
         clock: ManualClock,
@@ -522,13 +554,14 @@ mod tests {
                 key.digest()
             );
             let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-            let store = MemoryStore::default();
+            let store = Arc::new(MemoryStore::default());
             let tables = store.adopt(&policy.limits).tables;
+            let buckets = Buckets::Memory(store, tables);
             let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
             let (tokens, clock) =
                 (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
             let (revocations, key) = (Revocations::new(), key.reveal().to_owned());
-            Self { policy, tokens, store, tables, failures, revocations, clock, key }
+            Self { policy, tokens, buckets, failures, revocations, clock, key }
         }
 
         fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -541,8 +574,7 @@ mod tests {
                 keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
                 revocations: &self.revocations,
-                store: &self.store,
-                tables: &self.tables,
+                buckets: &self.buckets,
                 failures: Some(&self.failures),
             };
             let ask = Ask {

@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::ask::Came;
 use crate::credential::CredentialError;
-use crate::limit::Balance;
+use crate::limit::{Balance, Unavailable};
 use crate::policy::{NoRule, Refusal};
 use crate::principal::CredentialKind;
 use crate::verify::{Asked, KeyError, TokenError};
@@ -23,8 +23,11 @@ pub(crate) enum Refused {
     Token(TokenError),
     /// The caller is known, and may not do this.
     Permit(Refusal),
-    /// A limit is short. This is how all limits of the rule stand.
-    Limits(Balance),
+    /// A limit is short. This is how all limits of the rule stand: boxed, since whatever a stage
+    /// gives back is as large as the largest error.
+    Limits(Box<Balance>),
+    /// Whether a limit is short is not known, since its store cannot be asked.
+    Unavailable(Unavailable),
 }
 
 /// An address that has to wait.

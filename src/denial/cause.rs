@@ -12,7 +12,7 @@ use http::{HeaderValue, Method};
 
 use self::credential::{refused_credential, unsupported};
 use self::key::refused_key;
-use self::limit::{rate_limited, too_many_failures};
+use self::limit::{rate_limited, too_many_failures, unavailable};
 use self::permit::{address_unknown, refused_permit};
 use self::token::refused_token;
 use super::document::{Draft, Reason};
@@ -42,6 +42,7 @@ pub(super) fn explain(known: &Known, draft: &Draft) -> Facts {
             Refused::Token(error) => refused_token(known, error, draft),
             Refused::Permit(refusal) => refused_permit(known, refusal, draft),
             Refused::Limits(balance) => rate_limited(known, balance, draft),
+            Refused::Unavailable(_) => unavailable(),
         },
     }
 }

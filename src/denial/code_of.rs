@@ -49,6 +49,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
         },
         Refused::Permit(refusal) => of_refusal(refusal),
         Refused::Limits(_) => Code::RateLimited,
+        Refused::Unavailable(_) => Code::LimiterUnavailable,
     }
 }
 

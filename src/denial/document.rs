@@ -304,7 +304,7 @@ mod tests {
         let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
         let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
-        let limited = of(Refused::Limits(limits.into_iter().collect()));
+        let limited = of(Refused::Limits(Box::new(limits.into_iter().collect())));
         assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
         assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9000));

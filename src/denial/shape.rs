@@ -200,7 +200,7 @@ impl Shape {
                     (charge, Standing { remaining: 0, wait, full_in: MICROS })
                 };
                 let balance: Balance = standings.iter().map(standing).collect();
-                Reason::Refused(Refused::Limits(balance))
+                Reason::Refused(Refused::Limits(Box::new(balance)))
             }
         };
         let mut denial = Denial::because_of(reason);

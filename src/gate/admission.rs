@@ -273,7 +273,7 @@ impl Admission {
     fn balance(&self) -> Balance {
         match self.0.charged_late.load(Ordering::Acquire) {
             true => self.balance_now(),
-            false => self.0.voice.tables.balance(&self.0.charges),
+            false => self.0.voice.buckets.balance(&self.0.charges),
         }
     }
 
@@ -281,7 +281,7 @@ impl Admission {
         let Passage { voice, charges, .. } = &*self.0;
         let mut charges = charges.clone();
         voice.settle(&mut charges, Settle::Look);
-        voice.tables.balance(&charges)
+        voice.buckets.balance(&charges)
     }
 
     /// What the log says of the request.

@@ -207,6 +207,7 @@ impl TollgateBuilder {
         let mut lasting =
             Lasting::new(clock, observer).with_keys(self.keys).with_revocations(self.revocations);
         lasting.ends_bodies = self.ends_bodies;
+        lasting.is_serving = !self.unserved && !self.for_documents;
         let watches = !self.unwatched && !self.unserved && !self.for_documents;
         let gate = Gate::open(origin, lasting, watches)?;
         gate.started().await?;

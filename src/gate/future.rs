@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::admission::{Admission, PassedPreflight};
-use super::gate::Verdict;
-use super::judge::judge;
+use super::gate::{Unsettled, Verdict};
+use super::judge::{judge, settled};
 use super::replace::{replace, taken};
 use super::snapshot::Snapshot;
 use crate::ask::{Came, Wait};
@@ -39,22 +39,67 @@ pin_project! {
     }
 }
 
-/// A request that waits for keys, and all that is needed to judge it then.
-pub(super) struct Waiting<S, B> {
-    pub(super) wait: Wait,
+/// A request that waits, and all that is needed to go on with it then.
+struct Waiting<S, B> {
+    wait: WaitsFor,
     /// What came before that.
-    pub(super) came: Came,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) request: Request<B>,
+    came: Came,
+    snapshot: Arc<Snapshot>,
+    request: Request<B>,
     /// Ready to be called.
-    pub(super) inner: S,
+    inner: S,
+}
+
+/// What a request waits for.
+enum WaitsFor {
+    /// Keys: then it is judged again.
+    Arrival(Wait),
+    /// The store of its limits: then it is judged to the end.
+    Settlement(Box<Unsettled>),
+}
+
+impl<S, B> Waiting<S, B> {
+    /// What becomes of the request, once it need not wait any more.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Verdict, Media)> {
+        loop {
+            let (verdict, media) = match &mut self.wait {
+                WaitsFor::Arrival(wait) => {
+                    self.came.add(ready!(wait.as_mut().poll(context)));
+                    judge(&self.snapshot, &self.request, &self.came)
+                }
+                WaitsFor::Settlement(unsettled) => {
+                    let settlement = ready!(Pin::new(&mut *unsettled.settling).poll(context));
+                    settled(&self.snapshot, &self.request, unsettled, settlement)
+                }
+            };
+            // It waits once for each thing.
+            match verdict {
+                Verdict::Waits(wait) => self.wait = WaitsFor::Arrival(wait),
+                Verdict::Settles(unsettled) => self.wait = WaitsFor::Settlement(unsettled),
+                verdict => return Poll::Ready((verdict, media)),
+            }
+        }
+    }
 }
 
 impl<S, B> TollgateFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn waits(waiting: Waiting<S, B>) -> Self {
+    /// Of a request that waits, as the verdict says.
+    pub(super) fn waits(
+        verdict: Verdict,
+        snapshot: Arc<Snapshot>,
+        request: Request<B>,
+        inner: S,
+    ) -> Self {
+        let wait = match verdict {
+            Verdict::Waits(wait) => WaitsFor::Arrival(wait),
+            Verdict::Settles(unsettled) => WaitsFor::Settlement(unsettled),
+            // INVARIANT: whoever calls this has a verdict that waits.
+            _ => return Self { state: State::Waits { waiting: None } },
+        };
+        let waiting = Waiting { wait, came: Came::default(), snapshot, request, inner };
         Self { state: State::Waits { waiting: Some(Box::new(waiting)) } }
     }
 
@@ -80,7 +125,7 @@ impl<F, W> State<F, W> {
                 Self::Admitted { inner: inner.call(request), media, admission }
             }
             // INVARIANT: whoever judges keeps those that wait.
-            Verdict::Waits(_) => Self::Waits { waiting: None },
+            Verdict::Waits(_) | Verdict::Settles(_) => Self::Waits { waiting: None },
         }
     }
 }
@@ -97,15 +142,7 @@ where
         if let StateProjection::Waits { waiting } = state.as_mut().project() {
             // INVARIANT: as for `Denied` below.
             let Some(held) = waiting else { return Poll::Pending };
-            let (verdict, media) = loop {
-                let arrived = ready!(held.wait.as_mut().poll(context));
-                held.came.add(arrived);
-                match judge(&held.snapshot, &held.request, &held.came) {
-                    // For another thing: it waits once for each.
-                    (Verdict::Waits(wait), _) => held.wait = wait,
-                    decided => break decided,
-                }
-            };
+            let (verdict, media) = ready!(held.poll(context));
             let Some(held) = waiting.take() else { return Poll::Pending };
             let Waiting { request, mut inner, .. } = *held;
             state.set(State::of(verdict, media, &mut inner, request));

@@ -13,10 +13,10 @@ use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::address::{AddressSource, ClientAddress};
 use crate::ask::{Ask, Wait};
-use crate::decision::{Decision, Outcome, Permit};
+use crate::decision::{Caller, Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
-use crate::limit::Charges;
-use crate::policy::requested_method;
+use crate::limit::{Charges, Settlement, Settling};
+use crate::policy::{Rule, requested_method};
 use crate::verify::Asked;
 use crate::watch::Watch;
 
@@ -53,6 +53,15 @@ pub(super) enum Verdict {
     Denied(Response),
     /// Keys are asked for on behalf of the request: it is judged once more when this ends.
     Waits(Wait),
+    /// The store is asked for what the request takes: [`Snapshot::settled`] goes on from there.
+    Settles(Box<Unsettled>),
+}
+
+/// A request about which all is decided but its charges.
+pub(super) struct Unsettled {
+    pub(super) caller: Caller,
+    pub(super) rule: Arc<Rule>,
+    pub(super) settling: Box<Settling>,
 }
 
 impl Gate {
@@ -137,6 +146,31 @@ impl Snapshot {
                 None => {}
             }
         }
+        if let Outcome::Unsettled(rule, settling) = decision.outcome {
+            let caller = decision.caller;
+            return Verdict::Settles(Box::new(Unsettled { caller, rule, settling }));
+        }
+        self.act(decision, ask, media)
+    }
+
+    /// Goes on with a request whose charges were settled.
+    #[cold]
+    pub(super) fn settled(
+        &self,
+        caller: Caller,
+        rule: Arc<Rule>,
+        settlement: Settlement,
+        ask: &Ask<'_>,
+        media: Media,
+    ) -> Verdict {
+        let decision = Decision::settled(caller, rule, settlement, &self.voice.buckets);
+        self.act(decision, ask, media)
+    }
+
+    /// Observes a decision, and answers.
+    #[inline]
+    fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
+        let voice = &self.voice;
         voice.observer.decided(&decision);
         if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {
             voice.observer.forwarded_ignored();
@@ -173,6 +207,9 @@ impl Snapshot {
                     voice.observer.preflight_denied();
                 }
                 Verdict::Denied(voice.deny(&denial, &caller, &request, media))
+            }
+            Outcome::Unsettled(rule, settling) => {
+                Verdict::Settles(Box::new(Unsettled { caller, rule, settling }))
             }
         }
     }

@@ -11,7 +11,7 @@ use http::Request;
 use tower::{Layer, Service};
 
 use super::Gate;
-use super::future::{TollgateFuture, Waiting};
+use super::future::TollgateFuture;
 use super::gate::Verdict;
 use super::judge::judge;
 use crate::ask::Came;
@@ -60,13 +60,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.snapshot();
         match judge(&snapshot, &request, Came::NOTHING) {
-            (Verdict::Waits(wait), _) => {
+            (verdict @ (Verdict::Waits(_) | Verdict::Settles(_)), _) => {
                 // The service that was ready is the one that is called.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 let snapshot = Guard::into_inner(snapshot);
-                let came = Came::default();
-                TollgateFuture::waits(Waiting { wait, came, snapshot, request, inner })
+                TollgateFuture::waits(verdict, snapshot, request, inner)
             }
             (verdict, media) => TollgateFuture::of(verdict, media, &mut self.inner, request),
         }

@@ -143,7 +143,7 @@ impl Gate {
         };
         let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
-        let mut stores = vec![StoreStatus::memory("buckets")];
+        let mut stores = self.lasting.store_status();
         if snapshot.policy.takes_keys {
             stores.push(StoreStatus::of_keys(snapshot.keys.status()));
         }

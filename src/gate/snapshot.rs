@@ -1,8 +1,8 @@
 //! What a reload replaces, whole: a policy in force, and what is made of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use http::Response;
@@ -11,12 +11,16 @@ use metrics::{SharedString, gauge};
 
 use super::ends::Ends;
 use super::observe::{Observer, Request};
+use super::status::StoreStatus;
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
-use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
+use crate::limit::{
+    Buckets, Charges, FailureStore, Failures, MemoryStore, RedisStore, Servers, Settle,
+    StoreSettings, adopt_shared, scripts_in_cluster,
+};
 use crate::policy::{Fault, Policy};
 use crate::principal::Principal;
 use crate::time::{Clock, Moment};
@@ -59,6 +63,10 @@ impl Drop for Counted {
 #[derive(Clone)]
 pub(crate) struct Lasting {
     store: Arc<MemoryStore>,
+    /// The shared store of the policy in force, where it has one.
+    shared: Arc<Mutex<Option<Arc<RedisStore>>>>,
+    /// Whether requests are judged: otherwise no store is asked.
+    pub(super) is_serving: bool,
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<FailureStore>,
     tokens: LastingTokens,
@@ -85,6 +93,8 @@ impl Lasting {
         let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
         Self {
             store,
+            shared: Arc::default(),
+            is_serving: false,
             failures,
             tokens,
             served,
@@ -106,6 +116,45 @@ impl Lasting {
         self
     }
 
+    /// The limits of a policy that comes into force, where it says that their buckets are. A shared store
+    /// stays connected as long as the policies lead to it.
+    fn buckets(&self, policy: &Policy) -> Buckets {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (StoreSettings::Redis(settings), true) = (&policy.store, self.is_serving)
+            && let Some(limits) = adopt_shared(&mut shared, &policy.limits, settings)
+        {
+            if matches!(settings.servers, Servers::Cluster(_)) {
+                log_spread_rules(policy);
+            }
+            return Buckets::Shared(limits);
+        }
+        *shared = None;
+        let adopted = self.store.adopt(&policy.limits);
+        for limit in &adopted.renewed {
+            tracing::warn!(
+                target: "tollgate", limit = &**limit,
+                "the limit counts for another `per` now: its buckets are new, and full"
+            );
+        }
+        Buckets::Memory(self.store.clone(), adopted.tables)
+    }
+
+    /// How the store of the buckets is: each of its servers.
+    pub(super) fn store_status(&self) -> Vec<StoreStatus> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            None => vec![StoreStatus::memory("buckets")],
+            Some(store) => store
+                .status()
+                .into_iter()
+                .map(|server| StoreStatus {
+                    version: server.version,
+                    ..StoreStatus::of("buckets", "redis", server.age, server.failure)
+                })
+                .collect(),
+        }
+    }
+
     /// Looks keys up in `backend`, in place of the memory of this process.
     pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
         Self { runtime_keys: backend.map_or(self.runtime_keys, LastingKeys::of), ..self }
@@ -124,9 +173,8 @@ pub(crate) struct Voice {
     address: AddressPolicy,
     /// Which headers of a request decide about its response.
     pub(super) vary: HeaderValue,
-    pub(super) store: Arc<MemoryStore>,
-    /// The tables of the policy's limits in the store.
-    pub(super) tables: Tables,
+    /// The policy's limits, and where their buckets are.
+    pub(super) buckets: Buckets,
     failures: Option<Failures>,
     pub(super) ends: Arc<Ends>,
     pub(super) ends_bodies: bool,
@@ -142,19 +190,11 @@ impl Snapshot {
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, revocations, snapshots, .. } =
-            lasting.clone();
+        let Lasting { failures, tokens, served, revocations, snapshots, .. } = lasting.clone();
         let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
+        let buckets = lasting.buckets(&policy);
         let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
         policy.looks_keys_up |= keys.may_fail();
-        let adopted = store.adopt(&policy.limits);
-        for limit in &adopted.renewed {
-            tracing::warn!(
-                target: "tollgate", limit = &**limit,
-                "the limit counts for another `per` now: its buckets are new, and full"
-            );
-        }
-        let tables = adopted.tables;
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         if let Some(failures) = &failures {
@@ -166,8 +206,7 @@ impl Snapshot {
             renderer: Renderer::new(&policy, registry, served),
             address: policy.address.clone(),
             vary: vary_by_credential(&policy.credential),
-            store,
-            tables,
+            buckets,
             failures,
             ends,
             ends_bodies,
@@ -220,8 +259,7 @@ impl Snapshot {
             keys: &self.keys,
             tokens: &self.tokens,
             revocations: &self.revocations,
-            store: &self.voice.store,
-            tables: &self.voice.tables,
+            buckets: &self.voice.buckets,
             failures: self.voice.failures.as_ref(),
         }
     }
@@ -230,8 +268,7 @@ impl Snapshot {
 impl Voice {
     /// Settles charges of an admitted request once more: takes more, looks, or gives back.
     pub(super) fn settle(&self, charges: &mut Charges, how: Settle) {
-        // Neither a debt nor a look is ever refused.
-        let _settled = self.store.settle(&self.tables, charges, how, self.clock.steady());
+        self.buckets.settle_late(charges, how, self.clock.steady());
     }
 
     /// Charges a failed attempt to an address.
@@ -254,6 +291,22 @@ impl Voice {
     }
 }
 
+/// Says which rules a cluster cannot decide about in one step.
+fn log_spread_rules(policy: &Policy) {
+    for rule in policy.rules.iter() {
+        let limits = rule.limits.iter().map(|of| &policy.limits[of.limit]);
+        let scripts = scripts_in_cluster(limits);
+        if scripts > 1 {
+            tracing::info!(
+                target: "tollgate", rule = &*rule.name, scripts,
+                "the limits of the rule lie in different slots of the cluster: each is taken by a script \
+                 of its own, at the same time. None grants more than its quota; where one refuses, what \
+                 the others took is given back, and for that moment may be missed by others"
+            );
+        }
+    }
+}
+
 /// Responses to keys in a header of their own are not protected from shared caches as those to
 /// `Authorization` are (RFC 9111 section 3.5): name both.
 fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
@@ -266,7 +319,7 @@ fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("store", &self.voice.store).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("buckets", &self.voice.buckets).finish_non_exhaustive()
     }
 }
 

@@ -139,6 +139,8 @@ pub struct StoreStatus {
     pub age_seconds: Option<u64>,
     /// Why it is not available, in words.
     pub detail: Option<String>,
+    /// Name and version of a server, where it told them: `redis 7.0.15`, `valkey 8.1.1`.
+    pub version: Option<String>,
     /// Of a store of keys: how many of its keys are in the memory of this process; `None` for others.
     pub keys: Option<usize>,
 }
@@ -267,6 +269,7 @@ impl StoreStatus {
             is_available: failure.is_none(),
             age_seconds: age.map(|age| age.as_secs()),
             detail: failure,
+            version: None,
             keys: None,
         }
     }
@@ -331,7 +334,7 @@ mod tests {
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
         let store = json!({
             "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null, "keys": null
+            "detail": null, "version": null, "keys": null
         });
         assert_eq!(value["stores"][0], store);
         let revocations = json!({"listed": 2, "file": null, "told": 0, "age_seconds": null});

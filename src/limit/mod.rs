@@ -35,8 +35,12 @@ mod charge;
 mod failures;
 mod memory;
 mod quota;
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
+mod redis;
 #[cfg(test)]
 mod shared_model;
+mod slots;
+mod store;
 #[cfg(test)]
 mod store_laws;
 mod store_settings;
@@ -47,6 +51,9 @@ pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
 pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
+pub(crate) use redis::{RedisStore, Settling, adopt_shared};
+pub(crate) use slots::scripts_in_cluster;
+pub(crate) use store::{Buckets, Settlement, Taken, Unavailable};
 pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};
 
 use std::num::NonZeroU32;

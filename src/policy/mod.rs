@@ -48,7 +48,7 @@ pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
 pub(crate) use suggest::{nearest, suggest};
 #[cfg_attr(not(feature = "cli"), allow(unused_imports))]
-pub use worst_case::{Away, WorstCase};
+pub use worst_case::{Away, Scattered, WorstCase};
 
 use std::sync::Arc;
 

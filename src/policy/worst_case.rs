@@ -15,8 +15,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Policy;
-use crate::limit::{OnStoreFailure, PlanQuota, Quota, StoreSettings, parse_rate};
+use super::{Policy, Rule, RuleLimit};
+use crate::limit::{
+    Limit, OnStoreFailure, PlanQuota, Quota, REQUESTS, Servers, StoreSettings, parse_rate,
+    scripts_in_cluster,
+};
 
 /// What one quota of a shared limit grants at the worst.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,14 +60,41 @@ pub enum Away {
     Open,
 }
 
+/// A rule whose limits lie on several servers of a cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scattered {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// How many scripts a decision takes, which run at the same time.
+    pub scripts: usize,
+}
+
 impl Policy {
+    /// The rules whose limits cannot all lie in one slot of the cluster that has the buckets, in the order of
+    /// the policy.
+    pub(crate) fn scattered_rules(&self) -> Vec<Scattered> {
+        let StoreSettings::Redis(store) = &self.store else { return Vec::new() };
+        if !matches!(store.servers, Servers::Cluster(_)) {
+            return Vec::new();
+        }
+        let scripts = |limits: &[RuleLimit]| {
+            scripts_in_cluster(limits.iter().map(|limit| &self.limits[limit.limit]))
+        };
+        let scattered = |rule: &Arc<Rule>| {
+            let anonymous = rule.anonymous_limits.as_deref().unwrap_or_default();
+            let scripts = scripts(&rule.limits).max(scripts(anonymous));
+            (scripts > 1).then(|| Scattered { rule: rule.name.clone(), scripts })
+        };
+        self.rules.iter().filter_map(scattered).collect()
+    }
+
     /// The worst case of each quota of each limit, in the order of the policy; none where buckets are
     /// not shared.
     pub(crate) fn worst_cases(&self) -> Vec<WorstCase> {
         let StoreSettings::Redis(store) = &self.store else { return Vec::new() };
         let all =
             self.limits.iter().flat_map(|limit| limit.quotas.iter().map(move |of| (limit, of)));
-        let worst = |(limit, of): (&crate::limit::Limit, &PlanQuota)| {
+        let worst = |(limit, of): (&Limit, &PlanQuota)| {
             let interval = interval(&of.rate);
             let within = |more: Duration| interval.saturating_add(more);
             WorstCase {
@@ -122,7 +152,7 @@ impl fmt::Display for WorstCase {
         if let Some(plan) = &self.plan {
             write!(f, ", plan `{plan}`")?;
         }
-        let unit = if *self.unit == *crate::limit::REQUESTS { "" } else { &*self.unit };
+        let unit = if *self.unit == *REQUESTS { "" } else { &*self.unit };
         let space = if unit.is_empty() { "" } else { " " };
         let (most, interval) = (self.answering, &self.interval_in_words);
         write!(f, ": at most {most}{space}{unit} in {interval} while Redis answers, ")?;
@@ -134,6 +164,19 @@ impl fmt::Display for WorstCase {
             Away::Open => f.write_str("and nothing bounds it while it does not")?,
         }
         write!(f, "; {} more each time it comes back without its buckets", self.lost)
+    }
+}
+
+/// ``rule `all`: its limits lie in 2 slots of the cluster ...``.
+impl fmt::Display for Scattered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, scripts } = self;
+        write!(
+            f,
+            "rule `{rule}`: its limits lie in {scripts} slots of the cluster, so each decision is {scripts} \
+             scripts at the same time; where one refuses, the others give back, and each limit grants more \
+             by what is given back at one moment"
+        )
     }
 }
 
@@ -203,6 +246,30 @@ mod tests {
                 format!("limit `few`: {expected} each time it comes back without its buckets");
             assert_eq!(sentences(store, limit), [sentence], "{label}");
         }
+    }
+
+    #[test]
+    fn a_rule_whose_limits_cannot_lie_together_is_named_where_there_is_a_cluster() {
+        let scattered = |store: &str| {
+            let policy = format!(
+                "version = 1\n[api_keys]\n[store]\nkind = \"redis\"\n{store}\n\
+                 [[limit]]\nname = \"client\"\nrate = \"9/second\"\nper = [\"client\"]\n\
+                 [[limit]]\nname = \"path\"\nrate = \"9/second\"\nper = [\"path:id\", \"client\"]\n\
+                 [[limit]]\nname = \"all\"\nrate = \"9/second\"\nper = [\"global\"]\n\
+                 [[rule]]\nname = \"near\"\npath = \"/near/{{id}}\"\nlimits = [\"client\", \"path\"]\n\
+                 [[rule]]\nname = \"far\"\npath = \"/far/{{id}}\"\nlimits = [\"client\", \"path\", \"all\"]\n"
+            );
+            let faults = Faults::default();
+            let policy = load("p.toml", &policy, &Sources::default(), &faults).unwrap();
+            assert_eq!(faults.count(), 0, "{:?}", faults.into_sorted());
+            policy
+                .scattered_rules()
+                .into_iter()
+                .map(|rule| (rule.rule.to_string(), rule.scripts))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(scattered("cluster = [\"redis://a\"]"), [("far".to_owned(), 2)]);
+        assert_eq!(scattered("url = \"redis://a\""), []);
     }
 
     #[test]

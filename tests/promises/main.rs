@@ -42,6 +42,8 @@ mod revocation;
 mod rules;
 mod runtime_keys;
 mod schema;
+mod shared_limits;
+mod shared_rights;
 mod status;
 mod support;
 mod test_util;

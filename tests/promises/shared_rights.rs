@@ -76,7 +76,10 @@ async fn the_rights_of_the_page_are_enough_for_all_that_a_gate_does() {
     while status(&app, "/a").await == 200 {
         admitted += 1;
     }
-    assert!((13..=18).contains(&admitted), "20, less 1, 1, and 4 as soon as they are there: {admitted}");
+    assert!(
+        (13..=18).contains(&admitted),
+        "20, less 1, 1, and 4 as soon as they are there: {admitted}"
+    );
     assert_eq!(status(&app, "/a").await, 429);
     assert_eq!(redis.keys().len(), 1);
 }
@@ -93,7 +96,9 @@ async fn a_user_whose_rights_are_withdrawn_refuses_nobody_as_the_clients_fault()
 
     let _ok: String = redis.run(&["ACL", "SETUSER", "tollgate", "-evalsha", "-eval"]);
     assert_eq!(status(&app, "/a").await, 503);
-    while status(&app, "/a").await != 503 || gate.status().stores.iter().all(|store| store.is_available) {
+    while status(&app, "/a").await != 503
+        || gate.status().stores.iter().all(|store| store.is_available)
+    {
         tokio::task::yield_now().await;
     }
     let away = until(&gate, |store| !store.is_available).await;
@@ -110,8 +115,11 @@ async fn a_wrong_password_is_said_and_never_repeated() {
     let redis = Redis::start();
     let _ok: String = redis.run(&["ACL", "SETUSER", "tollgate", "on", ">another", "~*", "+@all"]);
     let (gate, app) = open(&redis).await;
-    let away = until(&gate, |store| store.detail.is_some() && !store.is_available).await;
-    assert!(away.detail.unwrap().contains("password"), "the reason is told");
+    let says = |store: &StoreStatus| {
+        store.detail.as_ref().is_some_and(|detail| detail.contains("password"))
+    };
+    let away = until(&gate, says).await;
+    assert!(!away.is_available);
     assert!(!format!("{:?}", gate.status()).contains("example-password"));
     assert_eq!(status(&app, "/a").await, 503);
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod issuer;
 pub(crate) mod postgres;
+pub(crate) mod redis;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -27,9 +27,7 @@ impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let looked = match block_on(look_at(&self.policy.path, self.without_secrets)) {
             Ok(looked) => looked,
-            Err(OpenError::Refused { faults }) => {
-                Looked { warnings: faults, worst_cases: Vec::new() }
-            }
+            Err(OpenError::Refused { faults }) => Looked { warnings: faults, ..Looked::default() },
             Err(error) => return Err(error.into()),
         };
         let findings = looked.warnings;
@@ -43,6 +41,9 @@ impl Check {
                 "faults": of(&findings, Severity::Fault),
                 "warnings": of(&findings, Severity::Warning),
                 "shared_limits": looked.worst_cases.iter().map(in_json).collect::<Vec<_>>(),
+                "scattered_rules": looked.scattered.iter().map(|rule| json!({
+                    "rule": *rule.rule, "scripts": rule.scripts,
+                })).collect::<Vec<_>>(),
             });
             say(format_args!("{report:#}\n"))?;
         } else {
@@ -51,6 +52,9 @@ impl Check {
             }
             for worst in &looked.worst_cases {
                 say(format_args!("{worst}\n\n"))?;
+            }
+            for rule in &looked.scattered {
+                say(format_args!("{rule}\n\n"))?;
             }
             let verdict = if fine { "fine" } else { "refused" };
             let policy = self.policy.path.display();

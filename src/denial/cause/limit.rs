@@ -8,8 +8,17 @@ use crate::denial::known::Known;
 use crate::denial::own::Fact;
 use crate::denial::properties::{Action, Actor};
 use crate::denial::written::Hole;
-use crate::limit::{Balance, Charge, Standing, Wait};
+use crate::limit::{Balance, Charge, Standing, Unavailable, Wait};
 use crate::principal::CredentialKind;
+use crate::time::MICROS;
+
+/// The store of the limits does not answer.
+pub(super) fn unavailable() -> Facts {
+    Facts::default().wait(Unavailable::RETRY_AFTER * MICROS).because(
+        "the store of the limits does not answer, and a limit of the rule says \
+         `on_store_failure = \"closed\"`; see `stores` of the gate's status",
+    )
+}
 
 /// Limits that are not published are told to nobody but the log.
 pub(super) fn rate_limited(known: &Known, balance: &Balance, draft: &Draft) -> Facts {

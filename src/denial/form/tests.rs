@@ -196,7 +196,7 @@ impl Press {
                     (Charge::sample(*limit as u32, quota, *cost), standing)
                 };
                 let limits = rule.limits.iter().enumerate();
-                Refused::Limits(limits.map(standing).collect())
+                Refused::Limits(Box::new(limits.map(standing).collect()))
             }
         }
     }

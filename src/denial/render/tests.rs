@@ -98,7 +98,8 @@ fn what_can_never_fit_is_to_be_stopped() {
     let standing = Standing { remaining: 1, wait: Wait::Never, full_in: 0 };
     for _ in 0..2 {
         let balance = std::iter::once((Charge::sample(0, 0, 5), standing)).collect();
-        let denial = Denial::of(Refused::Limits(balance), None, None, Wall::from_seconds(0));
+        let denial =
+            Denial::of(Refused::Limits(Box::new(balance)), None, None, Wall::from_seconds(0));
         let (_, headers, document) = render(&renderer, &denial);
         assert_eq!((&document["action"], &document["actor"]), (&"stop".into(), &"client".into()));
         assert_eq!(document["retryable"], false);

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -98,7 +98,7 @@ impl Connections {
             connection.pragma_update(None, "trusted_schema", false)
         };
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(error)?;
-        prepare(&connection).map_err(error)?;
+        patiently(|| prepare(&connection)).map_err(error)?;
         schema::ensure(&mut connection, !was_there)?;
         self.was_there.store(true, Ordering::Relaxed);
         Ok(Open { connection, file: file_id(&self.path) })
@@ -108,6 +108,26 @@ impl Connections {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Does what does not wait for others by itself, as changing the mode of the journal does not: again,
+/// while another one holds the file.
+fn patiently<T>(step: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let start = Instant::now();
+    loop {
+        match step() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && start.elapsed() < BUSY =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(unix)]
 fn file_id(path: &Path) -> Option<FileId> {

@@ -313,4 +313,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         laws::holds(&SqliteKeys::new(folder.path().join("keys.db"))).await;
     }
+
+    #[test]
+    fn many_may_open_a_new_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}.db"));
+            let start = std::sync::Barrier::new(8);
+            std::thread::scope(|threads| {
+                for _ in 0..8 {
+                    threads.spawn(|| {
+                        let connections = Connections::new(path.clone());
+                        start.wait();
+                        assert_eq!(connections.take().err().map(|error| error.to_string()), None);
+                    });
+                }
+            });
+        }
+    }
 }
