@@ -7,8 +7,7 @@
 //! It runs on the policy in `config/`, in memory, and prints curl lines to try: an admission,
 //! and one denial of each category. Each denial is then a line in the log (stderr), under the same
 //! `instance` as in the answer; `RUST_LOG=debug` shows requests too. Keys and tokens are made for this run. `/errors` explains
-//! every denial, and `/openapi.json` says what the API answers, denials included. `POST /signup` hands out a
-//! key, which is in memory, or with `--store sqlite` in a database.
+//! every denial, and `/openapi.json` says what the API answers, denials included.
 //!
 //! For programs, `--credentials FILE` writes keys and tokens as JSON before the first line is
 //! printed:
