@@ -53,6 +53,10 @@ impl Once {
     fn is_first(&self) -> bool {
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
     }
+
+    fn was_said(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What the log says of a request.
@@ -221,6 +225,11 @@ impl Observer {
                  clients send these headers themselves, and nothing needs to change"
             );
         }
+    }
+
+    /// Whether a request came by a proxy while the peer's address alone was read.
+    pub(crate) fn has_ignored_forwarded(&self) -> bool {
+        self.forwarded.was_said()
     }
 
     /// A handler charges one number to limits whose tokens are different things.

@@ -34,6 +34,11 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Where buckets and keys are stored.
     pub stores: Vec<StoreStatus>,
+    /// Whether requests carried headers of a proxy, such as `X-Forwarded-For`, while the policy reads
+    /// the peer's address alone (`source = "peer"`): then all clients behind that proxy count as one
+    /// address. Where the server is reached directly, clients send these headers themselves, and
+    /// nothing needs to change.
+    pub forwarded_ignored: bool,
     /// Which tokens and keys are revoked, in numbers.
     pub revocations: RevocationStatus,
 }
@@ -312,6 +317,7 @@ mod tests {
                 SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
             ],
             stores: vec![StoreStatus::memory("buckets")],
+            forwarded_ignored: false,
             revocations: RevocationStatus { listed: 2, ..RevocationStatus::default() },
         };
         let value = serde_json::to_value(&status).unwrap();

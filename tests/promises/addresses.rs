@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use super::support::{Answer, Server, key, trial};
+use super::support::{Answer, Server, gate, key, serve, trial};
 
 /// Limits, rules and keys that ask for the address. The caller of the tests is the trusted proxy.
 fn policy(source: &str, key: &str) -> String {
@@ -174,5 +174,21 @@ async fn forwarded_headers_that_are_not_read_are_logged_once() {
         let lines = text.lines().filter(|line| line.contains("[address]"));
         assert_eq!(lines.filter(|line| line.contains("ERROR")).count(), expected, "{text}");
         assert!(!text.contains("198.51.100.77"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_tells_of_forwarded_headers_that_are_not_read() {
+    let rules = "[[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\n";
+    for (source, expected) in
+        [("", true), ("[address]\nsource = \"x-real-ip\"\ntrusted = []\n", false)]
+    {
+        let (gate, clock) = gate(&format!("version = 1\n{source}{rules}")).await;
+        let app = axum::Router::new().fallback(async || "ok").layer(gate.layer());
+        let server = serve(app, clock).await;
+        assert_eq!(server.get("/open", &[]).await.status, 200);
+        assert!(!gate.status().forwarded_ignored);
+        assert_eq!(server.get("/open", &[("forwarded", "for=198.51.100.77")]).await.status, 200);
+        assert_eq!(gate.status().forwarded_ignored, expected);
     }
 }
