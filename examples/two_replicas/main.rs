@@ -25,7 +25,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// What stands in `tollgate.toml`.
 const BURST: f64 = 20.0;
 const RATE: f64 = 5.0;
-const DEADLINE: f64 = 0.05;
+const DEADLINE: f64 = 1.0;
 
 const REQUESTS: usize = 60;
 
@@ -69,6 +69,14 @@ async fn replica(name: &'static str, redis: &str) -> Result<SocketAddr, Failure>
         .secret("REDIS_URL", redis.as_bytes().to_vec())
         .build()
         .await?;
+    // While Redis does not answer, a replica admits its share alone.
+    let start = Instant::now();
+    while !gate.status().stores.iter().all(|store| store.is_available) {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err("the server of the buckets does not answer".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let app = Router::new().route("/", get(move || async move { name })).layer(gate.layer());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
