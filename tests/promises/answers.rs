@@ -407,7 +407,7 @@ async fn a_code_of_the_application_is_shown_with_its_members() {
         assert_eq!(members["locked_by"], json!({"type": "string"}));
         assert_eq!(members["since_days"], json!({"type": "integer"}));
         let document = server.get("/errors/openapi.json", &[]).await.json();
-        let example = &document["components"]["examples"]["order_locked"]["value"];
+        let example = &document["components"]["schemas"]["OrderLockedDenial"]["examples"][0];
         assert_eq!(example["locked_by"], "the warehouse");
         let module = server.get("/errors/denial.ts", &[]).await.text;
         assert!(module.contains("  readonly locked_by?: string;\n"), "{module}");
