@@ -11,7 +11,7 @@ use tollgate::NewApiKey;
 
 use super::support::{self, Answer, NOW, Server, bearer, claims, key, root, token};
 
-/// A document is at most this long, its lists left out.
+/// A document is at most this long, lists left out where one of them is the cause.
 const MOST: usize = 700;
 
 /// A cause, and the request that has it.
@@ -254,6 +254,20 @@ pub(super) async fn provoke(server: &Server, cause: &Cause) -> Answer {
     answer
 }
 
+/// How long a document is, where its cause is no list: all of it. What is accepted instead is no cause.
+fn without_causes(document: &Value) -> usize {
+    let mut document = document.clone();
+    let accepted = document.as_object_mut().unwrap().remove("accepted_credentials");
+    let is_list = document.as_object().unwrap().values().any(Value::is_array);
+    match accepted {
+        Some(accepted) if !is_list => {
+            document["accepted_credentials"] = accepted;
+            document.to_string().len()
+        }
+        _ => without_lists(&document),
+    }
+}
+
 /// How long a document is without its lists.
 fn without_lists(document: &Value) -> usize {
     let members = document.as_object().unwrap().iter();
@@ -293,7 +307,7 @@ async fn each_cause_has_its_own_short_answer() {
         let answer = provoke(&server, cause).await;
         assert_ne!(answer.status, 200, "{}", cause.name);
         text += &written(cause.name, &answer);
-        if without_lists(&answer.json()) > MOST {
+        if without_causes(&answer.json()) > MOST {
             long.push(cause.name);
         }
     }
