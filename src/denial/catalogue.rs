@@ -89,7 +89,7 @@ denial_codes! {
         members: [("accepted_credentials", Always)],
         title: "Credential not accepted here",
         detail: "The credential is of a kind, or in a form, that is not accepted here.",
-        remedy: "Send exactly this[: {accepted_credentials}].";
+        remedy: "Send what is accepted[: {accepted_credentials}].";
 
     /// The text that was sent cannot be an API key.
     ApiKeyMalformed => "api_key_malformed", Credentials, 401, Challenge::ApiKey,
