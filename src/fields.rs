@@ -33,21 +33,20 @@ impl<'r> Fields<'r> {
         let [accept, authorization, key] = [Lines::new(), Lines::new(), Lines::new()];
         let mut fields =
             Self { accept, authorization, key, tokens: SmallVec::new(), is_forwarded: false };
+        // INVARIANT: by the checks of the policy none of these names is another one, nor a header of
+        // proxies.
         for (name, value) in headers {
-            if name == AUTHORIZATION {
+            if name == key_header {
+                fields.key.push(value);
+            } else if name == AUTHORIZATION {
                 fields.authorization.push(value);
             } else if name == ACCEPT {
                 fields.accept.push(value);
+            } else if let Some(index) = token_headers.iter().position(|header| name == header) {
+                // Lossless: a policy has few of them.
+                fields.tokens.push((index as u8, value));
             } else {
                 fields.is_forwarded |= is_forwarding(name.as_str());
-            }
-            if name == key_header {
-                fields.key.push(value);
-            }
-            for (index, token_header) in (0..).zip(token_headers) {
-                if name == token_header {
-                    fields.tokens.push((index, value));
-                }
             }
         }
         fields

@@ -51,6 +51,8 @@
 //! | --- | --- | --- |
 //! | `reference` | yes | what client developers are handed: `Tollgate::catalogue` and `openapi::apply` |
 //! | `cli` | no | the `tollgate` command: `cargo install tollgate --features cli` |
+//! | `sqlite` | no | API keys in a file of SQLite, which is built in: `[api_keys] store = { sqlite = "keys.db" }` |
+//! | `postgres` | no | API keys in Postgres: `[api_keys] store = { postgres_env = "DATABASE_URL" }` |
 //! | `test-util` | no | [`test_util`]: callers and admissions without a gate, for `[dev-dependencies]` |
 //! | `client` | no | `tollgate::client`: the crate `tollgate-client`, which programs that call an API depend on alone |
 //!
@@ -68,6 +70,10 @@
 //! | `tollgate_snapshots` | | policies in memory: the one in force, and those that requests still end with |
 //! | `tollgate_buckets` | `limit` | buckets that are kept |
 //! | `tollgate_failure_buckets` | | addresses whose failures are counted |
+//! | `tollgate_revocations` | `source` | entries of lists of revocations: `policy`, or `application` ([`Revocations`]) |
+//! | `tollgate_ended_total` | `code` | open streams whose credential ended ([`Admission::ended`]) |
+//! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
+//! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
 //!
 //! # Reading the code
 //!
@@ -102,6 +108,15 @@ mod time;
 mod verify;
 mod watch;
 
+/// API keys at run time: a source or store of the application's own, and what it is made of.
+pub mod keys {
+    pub use crate::gate::{IssuedKey, Keys};
+    pub use crate::verify::key_store::{
+        ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyDigest, InvalidKeyRecord, KeyChanges,
+        KeyDigest, KeyFuture, KeySource, KeySourceError, KeyStore, KeyStoreError,
+    };
+}
+
 /// OpenAPI: what an application's own document says of the gate in front of it.
 #[cfg(feature = "reference")]
 pub mod openapi {
@@ -115,11 +130,11 @@ pub use gate::test_util;
 #[doc(hidden)]
 pub mod workbench;
 
-pub use denial::{Action, Actor, Category, Denial, DenialCode};
+pub use denial::{Action, Actor, Category, Denial, DenialCode, DenialExample};
 pub use gate::{
-    Admission, ApiKey, Claims, LastFault, LimitBalance, OpenError, Revision, Scoped, SourceState,
-    SourceStatus, Status, StoreStatus, Tollgate, TollgateBuilder, TollgateFuture, TollgateLayer,
-    TollgateService, Warnings,
+    Admission, ApiKey, Claims, Ended, LastFault, LimitBalance, OpenError, Revision,
+    RevocationStatus, Scoped, SourceState, SourceStatus, Status, StoreStatus, Tollgate,
+    TollgateBuilder, TollgateFuture, TollgateLayer, TollgateService, Warnings,
 };
 pub use policy::{Fault, Severity};
 pub use principal::{CredentialKind, Principal};
@@ -130,12 +145,22 @@ pub use time::{Clock, ManualClock, Steady, Wall};
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use tollgate_client as client;
-pub use verify::{NewApiKey, NewApiKeyError};
+pub use verify::{NewApiKey, NewApiKeyError, Revocation, Revocations};
 
 /// The examples of the README, which are compiled and run.
 #[cfg(all(doctest, feature = "reference"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on trust.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/trust.md")]
+mod trust_page {}
+
+/// The examples of the page on keys.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/keys.md")]
+mod keys_page {}
 
 /// The examples of the page on limits.
 #[cfg(doctest)]

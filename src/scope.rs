@@ -24,6 +24,7 @@ pub struct Scope(Arc<str>);
 
 impl Scope {
     /// The scope as it is written in a token.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -93,6 +94,7 @@ pub struct Scopes {
 
 impl Scopes {
     /// Whether `scope` was granted, or is implied by one that was; compared byte by byte.
+    #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
         let holds =
             |scopes: &[Scope]| scopes.binary_search_by(|held| held.as_str().cmp(scope)).is_ok();
@@ -105,6 +107,7 @@ impl Scopes {
     }
 
     /// Whether no scope was granted.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.granted.is_empty()
     }
@@ -214,6 +217,7 @@ macro_rules! scope {
 }
 
 /// Whether `text` is a scope-token; called by [`scope!`](crate::scope) at compile time.
+#[must_use]
 pub const fn is_scope(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;

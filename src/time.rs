@@ -279,6 +279,12 @@ pub(crate) fn rfc3339(unix_seconds: u64) -> String {
         .unwrap_or_else(|| String::from("9999-12-31T23:59:59Z"))
 }
 
+/// As [`unix_seconds`], with a part of a second rounded up.
+pub(crate) fn unix_seconds_up(text: &str) -> Option<i64> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(moment.unix_timestamp() + i64::from(moment.nanosecond() > 0))
+}
+
 /// The Unix time that an RFC 3339 text stands for; `None` where it is no date with an offset.
 pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
@@ -294,6 +300,8 @@ mod tests {
         assert_eq!(unix_seconds("2026-01-01T00:00:00Z"), Some(1_767_225_600));
         assert_eq!(unix_seconds("2026-01-01T01:00:00+01:00"), Some(1_767_225_600));
         assert_eq!(unix_seconds("2026-01-01T00:00:00"), None);
+        let rounded = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.001Z"].map(unix_seconds_up);
+        assert_eq!(rounded, [Some(1_767_225_600), Some(1_767_225_601)]);
         assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 

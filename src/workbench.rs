@@ -3,10 +3,14 @@
 //!
 //! Hidden from the documentation: applications neither mint tokens nor edit policies.
 
+mod key_csv;
+mod key_entry;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -27,13 +31,16 @@ use crate::limit::{
     BucketName, Charge, Charges, KeyPart, Limit, MemoryStore, Parts, PlanQuota, Quota, Settle,
     Settled, Tables, parse_duration,
 };
-use crate::policy::{Faults, Severity, Sources, load};
 use crate::reference::Api;
-use crate::time::{Clock, SystemClock, rfc3339};
+use crate::time::{Clock, SystemClock};
+use crate::verify::key_store::KeyStore;
 use crate::verify::{Iss, Issuer, algorithm, algorithm_name, is_symmetric};
-use crate::{OpenError, Tollgate};
+use crate::{Fault, OpenError, Tollgate};
 
+pub use crate::policy::{Away, Scattered, WorstCase};
 pub use crate::reference::Format;
+pub use key_csv::keys_of_csv;
+pub use key_entry::{KeyEntry, moment_of, moment_text};
 
 /// Opens the gate of a policy to look at it: no keys are fetched, and no files followed.
 ///
@@ -42,6 +49,35 @@ pub use crate::reference::Format;
 /// As [`Tollgate::open`].
 pub async fn open_to_look_at(policy: &Path) -> Result<Tollgate, OpenError> {
     Tollgate::builder().policy_file(policy).unserved().build().await
+}
+
+/// What `check` finds in a policy that can be used.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What is probably not meant.
+    pub warnings: Vec<Fault>,
+    /// What each shared limit grants at the worst; none where buckets are in memory.
+    pub worst_cases: Vec<WorstCase>,
+    /// The rules whose limits lie on several servers of a cluster.
+    pub scattered: Vec<Scattered>,
+}
+
+/// Looks at a policy; with its secrets, or without those that the environment lacks.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`].
+pub async fn look_at(policy: &Path, without_secrets: bool) -> Result<Looked, OpenError> {
+    if without_secrets {
+        let loaded = Tollgate::builder().policy_file(policy).load_without_secrets()?;
+        let (worst_cases, scattered) =
+            (loaded.policy.worst_cases(), loaded.policy.scattered_rules());
+        return Ok(Looked { warnings: loaded.warnings, worst_cases, scattered });
+    }
+    let gate = open_to_look_at(policy).await?;
+    let current = gate.gate().current();
+    let (worst_cases, scattered) = (current.policy.worst_cases(), current.policy.scattered_rules());
+    Ok(Looked { warnings: gate.warnings().to_vec(), worst_cases, scattered })
 }
 
 /// Opens the gate of a policy to make documents of it, where its secrets are not at hand.
@@ -53,7 +89,18 @@ pub async fn open_for_documents(policy: &Path) -> Result<Tollgate, OpenError> {
     Tollgate::builder().policy_file(policy).for_documents().build().await
 }
 
+/// Opens the store of keys that a policy names; `None` where it names none, or its URL is not in the
+/// environment.
+///
+/// # Errors
+///
+/// As [`Tollgate::open`], but for secrets that the environment does not have.
+pub fn open_key_store(policy: &Path) -> Result<Option<Arc<dyn KeyStore>>, OpenError> {
+    Tollgate::builder().policy_file(policy).open_key_store()
+}
+
 /// What client developers are handed, in this form: for the API of a gate, or for any.
+#[must_use]
 pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).write(format),
@@ -62,6 +109,7 @@ pub fn schema(format: Format, gate: Option<&Tollgate>) -> String {
 }
 
 /// The whole catalogue as files that link to each other: names and contents.
+#[must_use]
 pub fn site(gate: Option<&Tollgate>) -> Vec<(String, String)> {
     match gate {
         Some(gate) => Api::of(&gate.gate().current()).site(),
@@ -100,6 +148,7 @@ impl BucketName for Named<'_> {
 impl Buckets {
     /// Buckets that gain a token in each `period` and hold `burst`, at most `max_buckets` of
     /// them. `None` where these numbers make no quota.
+    #[must_use]
     pub fn new(period: Duration, burst: u32, max_buckets: usize) -> Option<Self> {
         let period = NonZeroU64::new(u64::try_from(period.as_micros()).ok()?)?;
         let quota = Quota::new(NonZeroU32::MIN, period, NonZeroU32::new(burst)?).ok()?;
@@ -146,34 +195,15 @@ pub fn inspect(text: &str) -> Result<KeyFile, String> {
     Ok(KeyFile::Policy { prefix })
 }
 
-/// Checks a new `[[api_keys.key]]`, and that no key of `text` has its id.
-///
-/// # Errors
-///
-/// The first thing that is wrong with it.
-pub fn check_key(entry: &str, id: &str, text: &str) -> Result<(), String> {
-    let faults = Faults::default();
-    let policy =
-        format!("version = 1\n[api_keys]\n{}", entry.replacen("[[key]]", "[[api_keys.key]]", 1));
-    let _loaded = load("the new key", &policy, &Sources::default(), &faults);
-    let faults = faults.into_sorted();
-    if let Some(fault) = faults.iter().find(|fault| fault.severity() == Severity::Fault) {
-        return Err(format!("{}: {}", fault.message(), fault.help()));
-    }
-    let table = DeTable::parse(text).map_err(|error| error.to_string())?;
-    let root = table.get_ref();
-    let inner = root.get("api_keys").and_then(|keys| keys.get_ref().get("key"));
-    let keys = [root.get("key"), inner].into_iter().flatten();
-    let is_taken = keys
-        .filter_map(|keys| keys.get_ref().as_array())
-        .flat_map(|keys| keys.iter())
-        .any(|key| key.get_ref().get("id").and_then(|id| id.get_ref().as_str()) == Some(id));
-    if is_taken { Err(format!("there is a key `{id}` already")) } else { Ok(()) }
+/// The one of `names` that was probably meant.
+pub fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    crate::policy::nearest(wrong, names)
 }
 
-/// The moment `after` now, as it is written in TOML.
-pub fn moment_after(after: Duration) -> String {
-    rfc3339(unix_now().saturating_add(after.as_secs()))
+/// The moment `after` now, in Unix seconds.
+#[must_use]
+pub fn moment_after(after: Duration) -> u64 {
+    unix_now().saturating_add(after.as_secs())
 }
 
 /// Reads a duration such as `90d`.

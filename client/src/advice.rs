@@ -61,6 +61,7 @@ impl Denial {
     /// }
     /// # }
     /// ```
+    #[must_use]
     pub fn retry_delay(&self, attempt: u32) -> Option<Duration> {
         if !self.retryable {
             return None;
@@ -82,6 +83,7 @@ impl Denial {
     ///    [`title`](Self::title) and [`remedy`](Self::remedy).
     ///
     /// [`Recovery`](super::Recovery) follows it through several refusals of one request.
+    #[must_use]
     pub fn advice(&self, attempt: u32) -> Advice {
         match (self.retry_delay(attempt), &self.action) {
             (Some(delay), _) => Advice::Wait(delay),

@@ -245,6 +245,7 @@ pub struct Unlisted(Box<str>);
 
 impl Unlisted {
     /// The word as it came.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

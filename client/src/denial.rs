@@ -173,6 +173,7 @@ impl Denial {
     /// }
     /// # }
     /// ```
+    #[must_use]
     pub fn member<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         if let Some(member) = self.other.get(name) {
             return T::deserialize(member).ok();

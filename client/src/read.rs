@@ -44,6 +44,7 @@ impl Denial {
     /// 4. Where the body has no `retry_after`, that of the header counts, if it is in seconds.
     ///
     /// It is boxed since it is large, and is mostly handed on in a `Result`.
+    #[must_use]
     pub fn parse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Box<Self>> {
         if !is_denial(status, headers) {
             return None;

@@ -212,7 +212,7 @@ export interface CredentialsMultipleDenial extends DenialBase {
  * A credential was sent, but its kind or its form is not accepted here. It may well be a good one
  * in another form or place; `detail` says what is wrong with it.
  *
- * What to do: Send exactly this: `accepted_credentials`.
+ * What to do: Send what is accepted: `accepted_credentials`.
  */
 export interface CredentialsUnsupportedDenial extends DenialBase {
   readonly code: "credentials_unsupported";

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde_json::json;
 use tollgate::NewApiKey;
@@ -17,12 +18,42 @@ pub(crate) struct Demo {
     pub(crate) issuer: Issuer,
 }
 
+/// Where keys are that come and go while the example runs.
+#[derive(Clone)]
+pub(crate) enum Store {
+    Sqlite(PathBuf),
+    /// The variable `DATABASE_URL` holds the URL.
+    Postgres,
+}
+
+impl FromStr for Store {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=').unwrap_or((text, "")) {
+            ("sqlite", "") => Ok(Self::Sqlite("orders_api.db".into())),
+            ("sqlite", file) => Ok(Self::Sqlite(file.into())),
+            ("postgres", "") => Ok(Self::Postgres),
+            _ => Err("it is `sqlite`, `sqlite=FILE`, or `postgres`, with the URL in DATABASE_URL"),
+        }
+    }
+}
+
 impl Demo {
-    /// Copies the policy, and adds a client that may write and one that may only read.
-    pub(crate) fn prepare(policy: &Path) -> Result<Self, Box<dyn Error>> {
+    /// Copies the policy, and adds a client that may write and one that may only read; and a store of
+    /// further keys, where one is asked for.
+    pub(crate) fn prepare(policy: &Path, store: Option<&Store>) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("orders_api-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        fs::copy(policy, folder.join("tollgate.toml"))?;
+        let mut text = fs::read_to_string(policy)?;
+        if let Some(store) = store {
+            let setting = match store {
+                Store::Sqlite(file) => format!("sqlite = {:?}", std::path::absolute(file)?),
+                Store::Postgres => "postgres_env = \"DATABASE_URL\"".to_owned(),
+            };
+            text = text.replacen("[api_keys]", &format!("[api_keys]\nstore = {{ {setting} }}"), 1);
+        }
+        fs::write(folder.join("tollgate.toml"), text)?;
 
         let (writer, reader) = (NewApiKey::generate("tg")?, NewApiKey::generate("tg")?);
         let mut keys = fs::read_to_string(policy.with_file_name("keys.toml"))?;
@@ -79,6 +110,10 @@ curl -i {url}/orders -H 'x-api-key: {writer}'
 curl -i {url}/orders/1 -H 'authorization: Bearer {good}'
 curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"quantity\":3}}'
 curl -i {url}/token -X POST -H 'x-api-key: {writer}'
+
+# signed up: a key that works at the next request; without `--store` it is lost when the example ends
+curl -i {url}/signup --json '{{\"account\":\"acme\"}}'
+key=$(curl -s {url}/signup --json '{{\"account\":\"umbrella\"}}' | cut -d'\"' -f4); curl -i {url}/orders -H \"x-api-key: $key\"
 
 # denied, category `credentials`: none, and one that was cut off when it was copied
 curl -i {url}/orders

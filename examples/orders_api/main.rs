@@ -44,7 +44,7 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 use utoipa::OpenApi as _;
 
-use crate::demo::Demo;
+use crate::demo::{Demo, Store};
 use crate::issuer::Issuer;
 use crate::orders::{Order, Orders};
 
@@ -57,6 +57,10 @@ struct Arguments {
     /// The policy, with `keys.toml` and `jwks.json` beside it.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tollgate.toml"))]
     policy: PathBuf,
+    /// Keep the keys of those who sign up in a store, in place of memory: `sqlite`, `sqlite=FILE`, or
+    /// `postgres`, with the URL in `DATABASE_URL`. It needs the feature of that name: `--features sqlite`.
+    #[arg(long)]
+    store: Option<Store>,
     /// Write address, keys and tokens to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -69,11 +73,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=info".into()))
         .with_writer(std::io::stderr)
         .init();
-    let Arguments { listen, policy, credentials } = Arguments::parse();
+    let Arguments { listen, policy, store, credentials } = Arguments::parse();
 
-    let demo = Demo::prepare(&policy)?;
-    let gate =
-        Tollgate::builder().policy_file(demo.policy()).code(&orders::ORDER_SHIPPED).build().await?;
+    let demo = Demo::prepare(&policy, store.as_ref())?;
+    let gate = Tollgate::builder()
+        .policy_file(demo.policy())
+        .code(&orders::ORDER_SHIPPED)
+        .code(&orders::ACCOUNT_TAKEN)
+        .build()
+        .await?;
     let app = app(&gate, demo.issuer.clone())?;
     #[cfg(unix)]
     reload_at_hangup(gate.clone())?;
@@ -168,6 +176,7 @@ fn app(gate: &Tollgate, issuer: Issuer) -> Result<Router, Box<dyn Error>> {
         .route("/orders", get(orders::list_orders).post(orders::create_order))
         .route("/orders/{id}", get(orders::read_order).delete(orders::cancel_order))
         .route("/token", post(orders::issue_token).with_state(issuer))
+        .route("/signup", post(orders::sign_up).with_state(gate.clone()))
         .route("/health", get(orders::health))
         .route("/openapi.json", get(move || async move { Json(documented.now()) }))
         .with_state(orders)
@@ -227,6 +236,7 @@ fn document(gate: &Tollgate) -> Result<serde_json::Value, Box<dyn Error>> {
             orders::read_order,
             orders::cancel_order,
             orders::issue_token,
+            orders::sign_up,
             orders::health
         )
     )]

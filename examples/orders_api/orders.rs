@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tollgate::{ApiKey, Category, Denial, DenialCode, Principal, Scope, Scoped, scope};
+use tollgate::keys::{ApiKeyRecordBuilder, KeyStoreError};
+use tollgate::{ApiKey, Category, Denial, DenialCode, Principal, Scope, Scoped, Tollgate, scope};
 use utoipa::ToSchema;
 
 use crate::issuer::Issuer;
@@ -24,6 +26,13 @@ pub(crate) static ORDER_SHIPPED: DenialCode =
         .with_remedy("Send the goods back instead: see https://orders.example.com/returns.")
         .with_status(409)
         .example(|denial| denial.member("shipped_on", "2026-11-20"));
+
+pub(crate) static ACCOUNT_TAKEN: DenialCode =
+    DenialCode::new("account_taken", Category::Authorization)
+        .with_title("Account taken")
+        .with_detail("Another account has this name.")
+        .with_remedy("Sign up with another name; if the account is yours, use its key.")
+        .with_status(409);
 
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Order {
@@ -130,6 +139,74 @@ pub(crate) async fn issue_token(
     match issuer.token(key.client(), &scopes, 60) {
         Ok(access_token) => Ok(Json(Token { access_token, token_type: "Bearer", expires_in: 60 })),
         Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SignUp {
+    /// What the account is called.
+    account: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignedUp {
+    /// Shown once: only its digest is stored.
+    key: String,
+    /// The public name of the key.
+    key_id: String,
+}
+
+/// An API key for a new account
+///
+/// It may read and write orders, from the next request on.
+#[utoipa::path(post, path = "/signup", request_body = SignUp,
+    responses(
+        (status = 201, description = "The key", body = SignedUp),
+        (status = 400, description = "The body is no JSON, or the name is not one that a key can have", body = String),
+        (status = 409, description = "Denied: `account_taken`.", content_type = "application/problem+json",
+            body = ref("#/components/schemas/Denial")),
+        (status = 415, description = "The body is not said to be JSON", body = String),
+        (status = 422, description = "The body names no account", body = String)))]
+pub(crate) async fn sign_up(
+    State(gate): State<Tollgate>,
+    Json(SignUp { account }): Json<SignUp>,
+) -> Result<(StatusCode, Json<SignedUp>), Refused> {
+    let terms = |key: ApiKeyRecordBuilder| key.scopes(["orders:read", "orders:write"]);
+    // An application asks more of an account than a name. Here the first key has the account's name,
+    // and no second account can have it.
+    let issued = gate.keys().issue(&account, &account, terms).await?;
+    let signed_up =
+        SignedUp { key: issued.key().reveal().to_owned(), key_id: issued.record().id().to_owned() };
+    Ok((StatusCode::CREATED, Json(signed_up)))
+}
+
+/// Why nobody was signed up.
+pub(crate) enum Refused {
+    Denied(Denial),
+    Invalid(String),
+    Failed,
+}
+
+impl From<KeyStoreError> for Refused {
+    fn from(error: KeyStoreError) -> Self {
+        match error {
+            KeyStoreError::IdTaken { .. } => Self::Denied(Denial::new(&ACCOUNT_TAKEN)),
+            KeyStoreError::Invalid(invalid) => Self::Invalid(format!("{invalid}\n")),
+            error => {
+                tracing::error!(%error, "nobody can sign up");
+                Self::Failed
+            }
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Denied(denial) => denial.into_response(),
+            Self::Invalid(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+            Self::Failed => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
     }
 }
 

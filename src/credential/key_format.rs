@@ -144,10 +144,13 @@ impl KeyFormat {
         let digits = SECRET_DIGITS + CHECK_DIGITS;
         let Some(at) = key.len().checked_sub(digits + 1) else { return false };
         let (other, digits) = key.split_at(at);
-        let is_prefix = std::str::from_utf8(other).is_ok_and(is_key_prefix);
-        is_prefix
+        // Most that is asked about is a token, which has no `_` in this place or is too long before it.
+        let Some(digits) = digits.strip_prefix(b"_").filter(|_| at <= MAX_PREFIX) else {
+            return false;
+        };
+        digits.iter().all(u8::is_ascii_alphanumeric)
+            && std::str::from_utf8(other).is_ok_and(is_key_prefix)
             && other != prefix.as_bytes()
-            && digits.strip_prefix(b"_").is_some_and(|d| d.iter().all(u8::is_ascii_alphanumeric))
             && has_check_digits(key)
     }
 
@@ -172,10 +175,13 @@ pub(crate) fn strip_prefix<'a>(key: &'a [u8], prefix: &str) -> Option<&'a [u8]> 
     key.strip_prefix(prefix.as_bytes())?.strip_prefix(b"_")
 }
 
+/// How long the prefix of a key may be.
+const MAX_PREFIX: usize = 32;
+
 /// Whether keys can begin with `prefix`: a letter, then letters, digits, `_` and `-`, at most 32.
 pub(crate) fn is_key_prefix(prefix: &str) -> bool {
     prefix.starts_with(|first: char| first.is_ascii_alphabetic())
-        && prefix.len() <= 32
+        && prefix.len() <= MAX_PREFIX
         && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 

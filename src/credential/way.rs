@@ -1,8 +1,8 @@
 //! The ways to send a credential, as they are reported to clients: in denials, in challenges, in
 //! the handbook and in OpenAPI documents.
 
-use super::extract::CredentialPolicy;
 use super::kinds::Kinds;
+use super::policy::CredentialPolicy;
 
 /// A way to send a credential.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -23,6 +23,6 @@ mod refused;
 mod trace;
 
 pub(crate) use caller::Caller;
-pub(crate) use pipeline::{Decision, Judge, Outcome, Permit};
+pub(crate) use pipeline::{Decision, Judge, Outcome, Permit, StillProven};
 pub(crate) use refused::{Refused, TooManyFailures, WaitCause};
 pub(crate) use trace::{Step, Trace};

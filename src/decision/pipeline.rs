@@ -14,23 +14,40 @@ use super::trace::{Step, Trace};
 use crate::address::{Address, AddressSource, ClientAddress};
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
-use crate::limit::{Charge, Charges, Failures, MemoryStore, MustWait, Settle, Settled, Tables};
+use crate::limit::{Buckets, Charges, Failures, MustWait, Settled, Settlement, Settling, Taken};
 use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
 };
 use crate::principal::{CredentialKind, Principal};
-use crate::verify::{Accepts, FoundKey, KeyError, TokenCache};
+use crate::time::{Moment, Wall};
+use crate::verify::key_store::{KeyDigest, Known, RuntimeKeys, Why, implying};
+use crate::verify::{
+    Accepts, FoundKey, KeyError, KeyLookUp, Revocations, Revoked, TokenCache, TokenError,
+};
 
 /// What requests are judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'s> {
     pub(crate) policy: &'s Policy,
+    /// The keys that the policy does not hold.
+    pub(crate) keys: &'s RuntimeKeys,
     pub(crate) tokens: &'s TokenCache,
-    pub(crate) store: &'s MemoryStore,
-    /// The tables of the policy's limits in the store.
-    pub(crate) tables: &'s Tables,
+    /// What the application has revoked.
+    pub(crate) revocations: &'s Revocations,
+    /// The policy's limits, and where their buckets are.
+    pub(crate) buckets: &'s Buckets,
     /// `None` where failures are not counted.
     pub(crate) failures: Option<&'s Failures>,
+}
+
+/// A caller that was proven before, and still is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StillProven {
+    /// When its credential ends by itself, where it does.
+    pub(crate) until: Option<Wall>,
+    /// Whether it may end sooner without another policy and without a revocation: its key is held by a
+    /// source, which may change it at any time.
+    pub(crate) may_change: bool,
 }
 
 /// What becomes of a request.
@@ -50,6 +67,8 @@ pub(crate) enum Outcome {
     Shadowed(Arc<Rule>, Refused),
     /// The rule refuses the request, or no rule covers it.
     Refused(Option<Arc<Rule>>, Refused),
+    /// All but the charges is decided, and the store is asked for them: [`Decision::settled`].
+    Unsettled(Arc<Rule>, Box<Settling>),
 }
 
 /// What lets a request pass: the rule that admits it, and what was charged for it.
@@ -59,13 +78,41 @@ pub(crate) struct Permit {
     pub(crate) charges: Charges,
 }
 
+impl Outcome {
+    /// A rule refuses, or would.
+    fn by(rule: Arc<Rule>, refused: Refused) -> Self {
+        match rule.mode {
+            Mode::Shadow => Self::Shadowed(rule, refused),
+            Mode::Enforce => Self::Refused(Some(rule), refused),
+        }
+    }
+}
+
 impl Decision {
     /// Why the request is refused, or would be.
     pub(crate) fn refused(&self) -> Option<&Refused> {
         match &self.outcome {
             Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) => Some(refused),
-            Outcome::Preflight(_) | Outcome::Admitted(_) => None,
+            Outcome::Preflight(_) | Outcome::Admitted(_) | Outcome::Unsettled(..) => None,
         }
+    }
+
+    /// The decision about a request that had to wait for its charges, under `rule`.
+    pub(crate) fn settled(
+        caller: Caller,
+        rule: Arc<Rule>,
+        settlement: Settlement,
+        buckets: &Buckets,
+    ) -> Self {
+        let Settlement { charges, settled } = settlement;
+        let refused = match settled {
+            Ok(Settled::Granted) => {
+                return Self { caller, outcome: Outcome::Admitted(Permit { rule, charges }) };
+            }
+            Ok(Settled::Refused) => Refused::Limits(Box::new(buckets.balance(&charges))),
+            Err(unavailable) => Refused::Unavailable(unavailable),
+        };
+        Self { caller, outcome: Outcome::by(rule, refused) }
     }
 
     /// The keys that a token was refused by are asked for anew, and are not there yet.
@@ -81,7 +128,9 @@ impl Decision {
     pub(crate) fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.outcome {
             Outcome::Admitted(permit) => Some(&permit.rule),
-            Outcome::Preflight(rule) | Outcome::Shadowed(rule, _) => Some(rule),
+            Outcome::Preflight(rule) | Outcome::Shadowed(rule, _) | Outcome::Unsettled(rule, _) => {
+                Some(rule)
+            }
             Outcome::Refused(rule, _) => rule.as_ref(),
         }
     }
@@ -107,9 +156,8 @@ impl Judge<'_> {
             return Decision { caller, outcome: Outcome::Preflight(rule.clone()) };
         }
         let outcome = match self.admit(rule, ask, &mut caller, trace) {
-            Ok(permit) => Outcome::Admitted(permit),
-            Err(refused) if rule.mode == Mode::Shadow => Outcome::Shadowed(rule.clone(), refused),
-            Err(refused) => Outcome::Refused(Some(rule.clone()), refused),
+            Ok(outcome) => outcome,
+            Err(refused) => Outcome::by(rule.clone(), refused),
         };
         Decision { caller, outcome }
     }
@@ -122,7 +170,7 @@ impl Judge<'_> {
         ask: &Ask<'_>,
         caller: &mut Caller,
         trace: &mut impl Trace,
-    ) -> Result<Permit, Refused> {
+    ) -> Result<Outcome, Refused> {
         caller.address = self.find_address(rule, ask)?;
         trace.note(|| Step::Address(caller.address));
         caller.principal = match rule.demands() {
@@ -132,9 +180,19 @@ impl Judge<'_> {
         };
         rule.permit(caller.address, caller.principal.as_ref(), ask.path)?;
         trace.note(|| Step::Permitted);
-        let charges = self.take(rule, ask, caller)?;
+        let mut charges = self.charges(rule, ask, caller);
+        if !charges.is_empty() {
+            match self.buckets.take(&mut charges, ask.moment.steady()) {
+                Taken::Granted => {}
+                Taken::Refused => {
+                    return Err(Refused::Limits(Box::new(self.buckets.balance(&charges))));
+                }
+                Taken::Unavailable(unavailable) => return Err(Refused::Unavailable(unavailable)),
+                Taken::Later(settling) => return Ok(Outcome::Unsettled(rule.clone(), settling)),
+            }
+        }
         trace.note(|| Step::Charged);
-        Ok(Permit { rule: rule.clone(), charges })
+        Ok(Outcome::Admitted(Permit { rule: rule.clone(), charges }))
     }
 
     fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<ClientAddress>, Refused> {
@@ -192,15 +250,21 @@ impl Judge<'_> {
         issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
-        let moment = &attempts.ask.moment;
+        let (moment, revoked) = (&attempts.ask.moment, self.revoked());
         let keys = &self.policy.keys;
         let key = |key: &KeyText<'_>| {
-            let found = keys.find(key);
+            let digest = keys.digest(key)?;
+            let Some(found) = keys.find(&digest) else {
+                return self.prove_other(digest, attempts);
+            };
             if keys.is_guessable() {
-                attempts.check_guess(found.as_ref())?;
+                attempts.check_guess(Some(&found))?;
             }
-            let now = || moment.wall();
-            found.and_then(|found| found.prove(attempts.address, now)).map_err(Refused::from)
+            let principal = found.prove(attempts.address, revoked, || moment.wall())?;
+            if keys.is_guessable() {
+                attempts.remember(&digest);
+            }
+            Ok::<_, Refused>(principal)
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
@@ -212,7 +276,10 @@ impl Judge<'_> {
                     self.tokens.prove(token, accepts, now, known, before)?
                 }
             };
-            Ok::<_, Refused>(proven.principal)
+            if revoked.has_token(&proven.proven) {
+                return Err(TokenError::Revoked(proven.proven).into());
+            }
+            Ok::<_, Refused>(proven.into_principal())
         };
         match credential {
             Credential::ApiKey(text) => key(text),
@@ -223,6 +290,111 @@ impl Judge<'_> {
                 Ok(token(value, *place)?.with_application(&application))
             }
         }
+    }
+
+    /// All that is revoked now.
+    fn revoked(&self) -> Revoked<'_> {
+        Revoked { listed: &self.policy.revoked, told: self.revocations }
+    }
+
+    /// Whether a caller that was proven before still is: by its credential alone, for streams that stay
+    /// open.
+    pub(crate) fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let mut still = StillProven { until: None, may_change: false };
+        if let Some(key) = caller.key() {
+            still = self.key_still_proven(&KeyDigest::from_bytes(key.digest), moment)?;
+        }
+        if let Some(token) = caller.token() {
+            let of_token =
+                self.policy.issuers.still_proven(token, self.revoked(), moment.wall())?;
+            still.until = still.until.into_iter().chain([of_token]).min();
+        }
+        Ok(still)
+    }
+
+    /// The same of a key. While its source does not answer, it counts.
+    fn key_still_proven(
+        &self,
+        digest: &KeyDigest,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        let (revoked, now) = (self.revoked(), moment.wall());
+        if let Some(found) = self.policy.keys.find(digest) {
+            let until = found.still_proven(revoked, now)?;
+            return Ok(StillProven { until, may_change: false });
+        }
+        let not_known = StillProven { until: None, may_change: true };
+        let held = match self.keys.recall(digest, || moment.steady(), None) {
+            Known::Held(held) => held,
+            Known::Absent => return Err(KeyError::Unknown.into()),
+            Known::Ask(why) => {
+                // Nobody waits for it: the next look finds what came.
+                drop(self.keys.ask(*digest, why, None));
+                return Ok(not_known);
+            }
+            Known::Found(_) | Known::Unavailable => return Ok(not_known),
+        };
+        let until = FoundKey::new(held.key(&self.policy.hierarchy)).still_proven(revoked, now)?;
+        Ok(StillProven { until, may_change: true })
+    }
+
+    /// From the digest of a key that the policy does not hold to a principal: by memory, or by what
+    /// its source said while the request waited.
+    fn prove_other(
+        &self,
+        digest: KeyDigest,
+        attempts: &Attempts<'_, '_>,
+    ) -> Result<Principal, Refused> {
+        let Ask { moment, came, .. } = attempts.ask;
+        let (is_guessable, hierarchy) = (self.policy.keys.is_guessable(), &self.policy.hierarchy);
+        let looked_up = came.record.as_ref();
+        let held = match self.keys.recall(&digest, || moment.steady(), looked_up) {
+            Known::Held(held) => held,
+            Known::Found(key) => {
+                let found = FoundKey::new(implying(&key, hierarchy));
+                let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
+                if is_guessable {
+                    attempts.remember(&digest);
+                }
+                return Ok(principal);
+            }
+            Known::Absent => {
+                // Before it was looked up, the request was checked.
+                if is_guessable && looked_up.is_none() {
+                    attempts.check_guess(None)?;
+                }
+                return Err(KeyError::Unknown.into());
+            }
+            Known::Ask(why) => {
+                if why == Why::Unknown && is_guessable {
+                    attempts.check_guess(None)?;
+                } else if why == Why::Unknown {
+                    attempts.check(CredentialKind::ApiKey)?;
+                }
+                return Err(self.look_up(digest, why, attempts));
+            }
+            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
+        };
+        let found = FoundKey::new(held.key(hierarchy));
+        if is_guessable && looked_up.is_none() {
+            attempts.check_guess(Some(&found))?;
+        }
+        let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
+        if is_guessable {
+            attempts.remember(&digest);
+        }
+        held.note_used(moment.wall());
+        Ok(principal)
+    }
+
+    fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
+        let address = attempts.address.map(|at| self.policy.address.bucket(at.counted()));
+        let look_up = KeyLookUp::new(self.keys, digest, why, address);
+        KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 
     /// At a public rule: an address that failed too often waits.
@@ -244,27 +416,19 @@ impl Judge<'_> {
         ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer
     }
 
-    /// Takes every limit of the rule together, or nothing.
-    fn take(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Result<Charges, Refused> {
+    /// What is taken from every limit of the rule, together.
+    fn charges(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Charges {
         let mut charges = Charges::default();
-        let limits = rule.limits_of(caller.principal.as_ref());
-        if limits.is_empty() {
-            return Ok(charges);
-        }
         let plan = caller.principal.as_ref().and_then(Principal::plan);
-        for RuleLimit { limit: index, cost } in limits {
+        for RuleLimit { limit: index, cost } in rule.limits_of(caller.principal.as_ref()) {
             let limit = &self.policy.limits[*index];
             if limit.exempts(caller.address, self.hides_clients(ask)) {
                 continue;
             }
             let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
-            let bucket = self.store.bucket(&key);
-            charges.push(Charge::new(*index, limit.quota_of(plan), bucket, *cost));
+            self.buckets.charge(&mut charges, *index, limit.quota_of(plan), &key, *cost);
         }
-        match self.store.settle(self.tables, &mut charges, Settle::Take, ask.moment.steady()) {
-            Settled::Granted => Ok(charges),
-            Settled::Refused => Err(Refused::Limits(self.tables.balance(&charges))),
-        }
+        charges
     }
 }
 
@@ -279,42 +443,49 @@ struct Attempts<'a, 'r> {
 }
 
 impl Attempts<'_, '_> {
-    /// Called before a proof that costs more than a look into memory.
+    /// Called before a proof that costs more than a look into memory, and that nobody guesses. What
+    /// others did is no reason to refuse it, so the address's own bucket counts alone.
     fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        let now = self.ask.moment.steady();
-        match failures.check(address, now) {
-            Err(MustWait(wait)) if failures.take_attempt(address, now).is_err() => {
-                Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into())
-            }
-            _ => Ok(()),
+        self.attempt(failures.check_own(address, self.ask.moment.steady()), kind)
+    }
+
+    /// Where the address waits, takes one of its attempts.
+    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<(), Refused> {
+        let (Err(MustWait(wait)), Some((failures, address))) = (waits, self.counted()) else {
+            return Ok(());
+        };
+        match failures.take_attempt(address, self.ask.moment.steady()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into()),
         }
     }
 
     /// Called before the answer to a key that somebody may have chosen, and so can be guessed:
     /// while the address waits, one that was not proven in the last hour is answered only where
-    /// there is an attempt left.
-    fn check_guess(&self, found: Result<&FoundKey<'_>, &KeyError>) -> Result<(), Refused> {
-        let Some((failures, _)) = self.counted() else { return Ok(()) };
+    /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
+    /// fills the table could guess as often as they like.
+    fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
+        let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
         match found {
-            Ok(key) => {
-                if !failures.remembers(key.digest(), now) {
-                    self.check(CredentialKind::ApiKey)?;
-                }
-                failures.remember(key.digest(), now);
-                Ok(())
-            }
-            // What is no key of any form needs no look.
-            Err(KeyError::Malformed(_)) => Ok(()),
-            Err(_) => self.check(CredentialKind::ApiKey),
+            Some(key) if failures.remembers(key.digest(), now) => Ok(()),
+            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 
-    /// Microseconds for which the address has to wait, if it has to.
+    /// Called after the proof of a key that can be guessed. One that is found and proves nothing, since
+    /// it has expired or was revoked, is a guess like any other the next time.
+    fn remember(&self, proven: &KeyDigest) {
+        if let Some(failures) = self.judge.failures {
+            failures.remember(proven.as_bytes(), self.ask.moment.steady());
+        }
+    }
+
+    /// Microseconds for which the address has to wait, if it has to by its own failures.
     fn wait(&self) -> Option<u64> {
         let (failures, address) = self.counted()?;
-        failures.check(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
+        failures.check_own(address, self.ask.moment.steady()).err().map(|MustWait(wait)| wait)
     }
 
     /// Charges an attempt that proved nothing to its address; where that has to wait already, the
@@ -352,6 +523,8 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::ask::Came;
+    use crate::limit::MemoryStore;
     use crate::policy::{Faults, Refusal, Sources, load};
     use crate::time::{ManualClock, Moment};
     use crate::verify::{NewApiKey, TokenPolicy};
@@ -360,9 +533,9 @@ mod tests {
     struct Court {
         policy: Policy,
         tokens: TokenCache,
-        store: MemoryStore,
-        tables: Tables,
+        buckets: Buckets,
         failures: Failures,
+        revocations: Revocations,
         clock: ManualClock,
         key: String,
     }
@@ -381,12 +554,14 @@ mod tests {
                 key.digest()
             );
             let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-            let store = MemoryStore::default();
+            let store = Arc::new(MemoryStore::default());
             let tables = store.adopt(&policy.limits).tables;
+            let buckets = Buckets::Memory(store, tables);
             let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
             let (tokens, clock) =
                 (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
-            Self { policy, tokens, store, tables, failures, clock, key: key.reveal().to_owned() }
+            let (revocations, key) = (Revocations::new(), key.reveal().to_owned());
+            Self { policy, tokens, buckets, failures, revocations, clock, key }
         }
 
         fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -396,9 +571,10 @@ mod tests {
             }
             let judge = Judge {
                 policy: &self.policy,
+                keys: &RuntimeKeys::Memory(Arc::default()),
                 tokens: &self.tokens,
-                store: &self.store,
-                tables: &self.tables,
+                revocations: &self.revocations,
+                buckets: &self.buckets,
                 failures: Some(&self.failures),
             };
             let ask = Ask {
@@ -408,7 +584,7 @@ mod tests {
                 fields: self.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             judge.decide(&ask, trace)
         }

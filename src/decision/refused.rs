@@ -1,10 +1,12 @@
 //! Why a request is refused: the error of the stage that said no, with its evidence.
 
+use crate::address::Address;
+use crate::ask::Came;
 use crate::credential::CredentialError;
-use crate::limit::Balance;
+use crate::limit::{Balance, Unavailable};
 use crate::policy::{NoRule, Refusal};
 use crate::principal::CredentialKind;
-use crate::verify::{KeyError, TokenError, Wait};
+use crate::verify::{Asked, KeyError, TokenError};
 
 /// The error of a stage.
 #[derive(Clone, Debug)]
@@ -21,8 +23,11 @@ pub(crate) enum Refused {
     Token(TokenError),
     /// The caller is known, and may not do this.
     Permit(Refusal),
-    /// A limit is short. This is how all limits of the rule stand.
-    Limits(Balance),
+    /// A limit is short. This is how all limits of the rule stand: boxed, since whatever a stage
+    /// gives back is as large as the largest error.
+    Limits(Box<Balance>),
+    /// Whether a limit is short is not known, since its store cannot be asked.
+    Unavailable(Unavailable),
 }
 
 /// An address that has to wait.
@@ -64,10 +69,12 @@ impl Refused {
     }
 
     /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
-    /// where other keys could change the refusal.
-    pub(crate) fn asks_again(&self) -> Option<Wait> {
+    /// where other keys could change the refusal and the request has not waited for them. `address` is
+    /// what the request is counted by.
+    pub(crate) fn asks_again(&self, came: &Came, address: Option<Address>) -> Option<Asked> {
         match self {
-            Self::Token(error) => error.asks_again(),
+            Self::Token(error) if !came.keys => error.asks_again(address),
+            Self::Key(error) if came.record.is_none() => error.asks_again().map(Asked::Waits),
             _ => None,
         }
     }

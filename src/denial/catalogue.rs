@@ -7,8 +7,61 @@
 //! In `detail` and `remedy`, `{name}` stands for a member, and a part in square brackets is left
 //! out when a member in it is absent.
 
-use super::code::{Action, Actor, Category, Challenge, DenialCode, Occurs, Shown};
 use super::members::Presence;
+use super::own::Shown;
+use super::properties::{Action, Actor, Category, Challenge, Occurs};
+
+/// A reason for a denial: a row of the catalogue, or a code of the application.
+///
+/// # A code of your own
+///
+/// Declare it once, register it with
+/// [`TollgateBuilder::code`](crate::TollgateBuilder::code), and return it from handlers:
+/// the client gets the same document as for every other denial.
+///
+/// ```
+/// use tollgate::{Category, Denial, DenialCode};
+///
+/// static ORDER_LOCKED: DenialCode = DenialCode::new("order_locked", Category::Authorization)
+///     .with_title("Order locked")
+///     .with_detail("The order is locked by {locked_by}.")
+///     .with_remedy("Ask {locked_by} to release the order, then repeat the request.");
+///
+/// async fn change_order() -> Result<(), Denial> {
+///     Err(Denial::new(&ORDER_LOCKED).member("locked_by", "the warehouse"))
+/// }
+/// ```
+///
+/// Codes can also be declared in the policy, with `[[denial.code]]`; see
+/// [`Denial::named`](crate::Denial::named).
+#[derive(Clone, Debug)]
+pub struct DenialCode {
+    /// Which code of the catalogue it is; `None` for a code of the application.
+    pub(crate) known: Option<Code>,
+    pub(crate) code: &'static str,
+    pub(crate) category: Category,
+    pub(crate) standard_status: u16,
+    pub(crate) challenge: Challenge,
+    /// What is shown in its place at `disclosure = "minimal"`.
+    pub(crate) group: Code,
+    pub(crate) occurs: Occurs,
+    pub(crate) action: Action,
+    pub(crate) actor: Actor,
+    /// Whether the credential proved nothing, so that the address it came from is charged.
+    pub(crate) counts_as_failure: bool,
+    pub(crate) retryable: bool,
+    /// The members beside those that every denial has, in the order of the document.
+    pub(crate) members: &'static [(&'static str, Presence)],
+    pub(crate) title: &'static str,
+    /// Template of `detail`; empty where there is none.
+    pub(crate) detail: &'static str,
+    /// Template of `remedy`.
+    pub(crate) remedy: &'static str,
+    /// What it means, at length: the text of its page.
+    pub(crate) about: &'static str,
+    /// What handlers add, for codes of the application.
+    pub(crate) example: Shown,
+}
 
 macro_rules! denial_codes {
     ($(
@@ -266,7 +319,7 @@ denial_codes! {
 
     /// The token is genuine, and was revoked before its end.
     TokenRevoked => "token_revoked", Token, 401, Challenge::Bearer("invalid_token"),
-        group: InvalidCredentials, occurs: Later, action: Renew, actor: Client, counts_as_failure: false,
+        group: InvalidCredentials, occurs: Tokens, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,
         members: [],
         title: "Token revoked",
@@ -417,60 +470,4 @@ pub(crate) fn find(code: &str) -> Option<&'static DenialCode> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::code::is_code;
-    use super::*;
-
-    #[test]
-    fn every_row_is_whole_and_its_name_is_its_own() {
-        for (index, row) in CATALOGUE.iter().enumerate() {
-            assert!(is_code(row.code), "{}", row.code);
-            assert!(!CATALOGUE[..index].iter().any(|other| other.code == row.code), "{}", row.code);
-            assert!(row.about.trim().len() > 40, "{} is explained", row.code);
-            assert!(!row.title.is_empty(), "{}", row.code);
-            assert!(row.remedy.ends_with('.') || row.remedy.ends_with(".]"), "{}", row.code);
-            assert_eq!(find(row.code).unwrap().code, row.code);
-        }
-    }
-
-    #[test]
-    fn no_text_speaks_of_its_instance() {
-        for row in CATALOGUE {
-            let texts = [row.detail, row.remedy].concat();
-            assert!(!texts.contains("{instance}"), "{}", row.code);
-        }
-    }
-
-    #[test]
-    fn categories_follow_the_names() {
-        for row in CATALOGUE {
-            let expected = match row.code {
-                "api_key_address_not_allowed" => Category::Authorization,
-                "invalid_credentials" => Category::Credentials,
-                "rate_limited" | "too_many_failures" | "limit_exceeded" => Category::Limit,
-                code if code.starts_with("credentials_") || code.starts_with("api_key_") => {
-                    Category::Credentials
-                }
-                code if code.starts_with("token_") => Category::Token,
-                _ if row.standard_status == 503 => Category::Server,
-                _ => Category::Authorization,
-            };
-            assert_eq!(row.category, expected, "{}", row.code);
-        }
-    }
-
-    #[test]
-    fn what_can_be_done_about_a_wait_is_to_wait() {
-        use super::super::code::Action;
-        for row in CATALOGUE.iter().filter(|row| row.retryable) {
-            assert_eq!(row.action, Action::Wait, "{}", row.code);
-        }
-    }
-
-    #[test]
-    fn a_challenge_goes_with_every_401() {
-        for row in CATALOGUE.iter().filter(|row| row.standard_status == 401) {
-            assert_ne!(row.challenge, Challenge::None, "{} (RFC 9110 section 15.5.2)", row.code);
-        }
-    }
-}
+mod tests;

@@ -28,6 +28,7 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
                 Code::ApiKeyAddressNotAllowed
             }
             KeyError::AddressUnknown => Code::DecisionFailed,
+            KeyError::SourceUnavailable(_) => Code::KeySourceUnavailable,
         },
         Refused::Token(error) => match error {
             TokenError::TooLarge => Code::TokenTooLarge,
@@ -44,15 +45,21 @@ pub(crate) fn code_of(refused: &Refused) -> Code {
             TokenError::ProofRequired(_) => Code::TokenProofRequired,
             TokenError::ClaimMissing { .. } => Code::TokenClaimMissing,
             TokenError::ClaimInvalid { .. } => Code::TokenClaimInvalid,
+            TokenError::Revoked(_) => Code::TokenRevoked,
         },
-        Refused::Permit(refusal) => match refusal {
-            Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
-            Refusal::AddressUnknown => Code::DecisionFailed,
-            Refusal::Scope(_) => Code::InsufficientScope,
-            Refusal::Role(_) => Code::InsufficientRole,
-            Refusal::Claim { .. } => Code::ClaimMismatch,
-            Refusal::Any(refusal) => code_of(&Refused::Permit((**refusal).clone())),
-        },
+        Refused::Permit(refusal) => of_refusal(refusal),
         Refused::Limits(_) => Code::RateLimited,
+        Refused::Unavailable(_) => Code::LimiterUnavailable,
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Address(_) | Refusal::AddressUnread => Code::AddressNotAllowed,
+        Refusal::AddressUnknown => Code::DecisionFailed,
+        Refusal::Scope(_) => Code::InsufficientScope,
+        Refusal::Role(_) => Code::InsufficientRole,
+        Refusal::Claim { .. } => Code::ClaimMismatch,
+        Refusal::Any(refusal) => of_refusal(refusal),
     }
 }

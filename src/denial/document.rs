@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::catalogue::Code;
-use super::code::{Category, DenialCode};
+use super::catalogue::{Code, DenialCode};
 use super::code_of::code_of;
-use super::written::Hole;
+use super::own::Own;
+use super::properties::Category;
 use crate::address::Address;
 use crate::decision::Refused;
 use crate::limit::{Balance, Wait};
@@ -74,66 +73,6 @@ pub(crate) enum Reason {
     Named(Cow<'static, str>),
 }
 
-/// What a handler adds to a denial.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Own {
-    /// In place of the code's own.
-    pub(crate) detail: Option<String>,
-    pub(crate) members: Vec<(&'static str, Fact)>,
-    /// How long to wait, in milliseconds, at least 1.
-    pub(crate) wait: Option<u64>,
-    /// Whether it is charged to the address of the request.
-    pub(crate) counts_as_failure: bool,
-    /// What exactly went wrong, for the log.
-    pub(crate) cause: Cow<'static, str>,
-}
-
-impl Own {
-    /// Whether nothing was added that shows in the document.
-    pub(super) fn is_empty(&self) -> bool {
-        self.detail.is_none() && self.members.is_empty() && self.wait.is_none()
-    }
-}
-
-/// The value of a member.
-#[derive(Clone, Debug)]
-pub(crate) enum Fact {
-    Text(Cow<'static, str>),
-    Number(u64),
-    /// Text that belongs to the caller, in a form that others share: it needs no escapes.
-    Changing(Hole, String),
-    Texts(Vec<String>),
-    /// The items of an array, as JSON, and how they read in a sentence.
-    Items {
-        items: Vec<String>,
-        text: Arc<str>,
-    },
-    /// The limits of the draft's balance.
-    Limits,
-    /// JSON, and how it reads in a sentence.
-    Json {
-        json: Arc<str>,
-        text: Arc<str>,
-    },
-}
-
-impl Fact {
-    pub(super) fn text(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::Text(text.into())
-    }
-
-    pub(super) fn texts<T: ToString>(texts: impl IntoIterator<Item = T>) -> Self {
-        Self::Texts(texts.into_iter().map(|text| text.to_string()).collect())
-    }
-
-    /// An array that reads as `text` in a sentence.
-    pub(super) fn items(items: &[impl Serialize], text: String) -> Self {
-        // INVARIANT: facts are made of text and numbers, which are always serializable.
-        let json = |item| serde_json::to_string(item).unwrap_or_default();
-        Self::Items { items: items.iter().map(json).collect(), text: text.into() }
-    }
-}
-
 impl Denial {
     /// A denial for this code. Register codes of your own with
     /// [`TollgateBuilder::code`](crate::TollgateBuilder::code), so that a clash is found when
@@ -170,24 +109,7 @@ impl Denial {
     /// the members that every denial has; other names are left out, and the log says so.
     #[must_use]
     pub fn member(mut self, name: &'static str, value: impl Serialize) -> Self {
-        let fact = match serde_json::to_value(value) {
-            Ok(Value::String(text)) => Some(Fact::Text(text.into())),
-            Ok(Value::Null) | Err(_) => None,
-            Ok(value) => {
-                let json = value.to_string();
-                Some(Fact::Json { text: json.as_str().into(), json: json.into() })
-            }
-        };
-        match fact {
-            Some(fact) if super::registry::is_member_name(name) => {
-                self.0.own.members.retain(|(held, _)| *held != name);
-                self.0.own.members.push((name, fact));
-            }
-            Some(_) => tracing::error!(
-                target: "tollgate", member = name, "a denial cannot have a member of this name"
-            ),
-            None => {}
-        }
+        self.0.own.member(name, value);
         self
     }
 
@@ -196,8 +118,7 @@ impl Denial {
     /// wait.
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        self.0.own.wait = Some(millis.max(1));
+        self.0.own.retry_after(wait);
         self
     }
 
@@ -220,6 +141,7 @@ impl Denial {
     }
 
     /// The name of the code.
+    #[must_use]
     pub fn code(&self) -> &str {
         match self.0.reason.row() {
             Ok(row) => row.code,
@@ -233,11 +155,13 @@ impl Denial {
     }
 
     /// The category of the code; `None` for one of the policy, which the gate looks up.
+    #[must_use]
     pub fn category(&self) -> Option<Category> {
         self.0.reason.row().ok().map(|row| row.category)
     }
 
     /// Names this denial, in the document and in the log: `urn:uuid:…`.
+    #[must_use]
     pub fn instance(&self) -> String {
         self.0.instance.urn().to_string()
     }
@@ -286,17 +210,6 @@ impl Denial {
         denial.0.instance = self.0.instance;
         denial.0.rule.clone_from(&self.0.rule);
         denial
-    }
-
-    /// What a handler added.
-    pub(super) fn own_members(&self) -> Vec<(&'static str, Value)> {
-        let value = |fact: &Fact| match fact {
-            Fact::Text(text) => Some(Value::from(&**text)),
-            Fact::Json { json, .. } => serde_json::from_str(json).ok(),
-            // Handlers add no others.
-            _ => None,
-        };
-        self.0.own.members.iter().filter_map(|(name, fact)| Some((*name, value(fact)?))).collect()
     }
 
     pub(crate) fn draft(&self) -> &Draft {
@@ -364,7 +277,7 @@ impl Draft {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Category, DenialCode};
+    use super::super::own::Fact;
     use super::*;
     use crate::decision::{TooManyFailures, WaitCause};
     use crate::limit::{Charge, Standing, Wait};
@@ -391,7 +304,7 @@ mod tests {
         let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
         let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
         let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
-        let limited = of(Refused::Limits(limits.into_iter().collect()));
+        let limited = of(Refused::Limits(Box::new(limits.into_iter().collect())));
         assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));
         assert_eq!(limited.retry_after(Duration::from_secs(9)).draft().wait(), Some(9000));

@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use memchr::memchr2;
 use serde_json::{Map, Value};
 
-use super::form::Composed;
+use super::response::Composed;
 use crate::accept::prefers;
 use crate::fields::Lines;
 
@@ -45,9 +46,10 @@ impl Media {
     }
 }
 
-/// Whether a range begins with `text/`.
+/// Whether a range begins with `text/`. What programs send seldom has an `x` at all.
 fn names_text(line: &[u8]) -> bool {
-    line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
+    memchr2(b'x', b'X', line).is_some()
+        && line.windows(5).any(|part| part.eq_ignore_ascii_case(b"text/"))
 }
 
 const STYLE: &str = include_str!("denial.css");

@@ -77,6 +77,33 @@ pub(crate) fn find(name: &str) -> Option<&'static Member> {
     MEMBERS.iter().find(|member| member.name == name)
 }
 
+/// Members that every document may have; an application cannot give them another meaning.
+const RESERVED: &[&str] = &[
+    "type",
+    "title",
+    "status",
+    "code",
+    "category",
+    "detail",
+    "remedy",
+    "action",
+    "actor",
+    "help",
+    "support",
+    "retryable",
+    "retry_after",
+    "instance",
+    "rule",
+];
+
+/// Whether an application may add a member with this name (RFC 9457 section 4).
+pub(super) fn is_member_name(name: &str) -> bool {
+    name.len() >= 3
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && !RESERVED.contains(&name)
+}
+
 macro_rules! members {
     ($($name:literal: $schema:literal, $meaning:literal;)+) => {
         /// Every member, in the order of the document.

@@ -1,30 +1,13 @@
 //! The codes of the application, beside the catalogue.
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::catalogue;
-use super::code::{Action, Actor, Category, DenialCode, Shown, is_code};
+use super::catalogue::{self, DenialCode};
+use super::code::is_code;
+use super::members::is_member_name;
+use super::own::{Shown, intern};
+use super::properties::{Action, Actor, Category};
 use crate::policy::{At, CodeEntry, Fault, Faults, Place, Source, problems, suggest};
-
-/// Members that every document may have; an application cannot give them another meaning.
-const RESERVED: &[&str] = &[
-    "type",
-    "title",
-    "status",
-    "code",
-    "category",
-    "detail",
-    "remedy",
-    "action",
-    "actor",
-    "help",
-    "support",
-    "retryable",
-    "retry_after",
-    "instance",
-    "rule",
-];
 
 /// Every code of the application.
 #[derive(Debug, Default)]
@@ -149,26 +132,6 @@ fn category(written: &At<String>, faults: &Faults) -> Option<Category> {
         faults.push(Fault::of(&written.place, &unknown));
     }
     found
-}
-
-/// A text that lives as long as the process, kept once however often a policy is read.
-pub(super) fn intern(text: &str) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(kept) = texts.get(text) {
-        return kept;
-    }
-    let kept: &'static str = Box::leak(text.into());
-    texts.insert(kept);
-    kept
-}
-
-/// Whether an application may add a member with this name (RFC 9457 section 4).
-pub(super) fn is_member_name(name: &str) -> bool {
-    name.len() >= 3
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-        && !RESERVED.contains(&name)
 }
 
 problems! {

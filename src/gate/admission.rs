@@ -7,14 +7,18 @@ use axum::body::Body;
 use http::header::VARY;
 use http::{Method, Response};
 
+use super::ending_body::end_with;
+use super::ends::{Ended, Ends};
 use super::observe::Request;
 use super::snapshot::Voice;
+use crate::address::ClientAddress;
 use crate::credential::CredentialError;
-use crate::decision::Caller;
+use crate::decision::{Caller, Refused};
 use crate::denial::{Category, Denial, Media, Reason};
 use crate::limit::{Balance, Charges, Settle};
 use crate::policy::Rule;
 use crate::principal::Principal;
+use crate::time::Wall;
 
 /// An admitted request: the rule that admitted it, and the balance of its limits.
 ///
@@ -90,6 +94,7 @@ impl Admission {
     }
 
     /// The name of the rule that admitted the request.
+    #[must_use]
     pub fn rule(&self) -> &str {
         &self.0.rule.name
     }
@@ -97,7 +102,7 @@ impl Admission {
     /// The limits of the rule, with their balance as it is now: on a connection that stays open,
     /// it changes.
     pub fn limits(&self) -> impl Iterator<Item = LimitBalance<'_>> {
-        let limits = &self.0.voice.renderer.rate_limit;
+        let limits = self.0.voice.renderer.rate_limit();
         self.balance_now().into_iter().map(move |(charge, standing)| LimitBalance {
             limit: limits.name(charge.limit),
             remaining: standing.remaining,
@@ -150,7 +155,7 @@ impl Admission {
     /// is charged nothing, and the log says so, as an error.
     pub fn charge_to(&self, limit: &str, tokens: u32) {
         let Passage { voice, rule, charges, .. } = &*self.0;
-        let name = |index: u32| voice.renderer.rate_limit.name(index);
+        let name = |index: u32| voice.renderer.rate_limit().name(index);
         // Lossless: a policy does not hold as many limits as would not fit.
         let limits = rule.limits.iter().chain(rule.anonymous_limits.iter().flatten());
         let mut indices = limits.map(|of| of.limit as u32);
@@ -169,8 +174,67 @@ impl Admission {
     }
 
     /// Who called; `None` where the request was let in without a credential, and on public rules.
+    #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.0.caller.principal.as_ref()
+    }
+
+    /// Ends when the credential of the request does, with the denial that a new request would get. For a
+    /// WebSocket, an event stream, or any work that goes on after the request was judged.
+    ///
+    /// It ends within 3 s when
+    ///
+    /// - the token expires, its issuer's leeway included, or the API key does (`token_expired`,
+    ///   `api_key_expired`);
+    /// - one of them is revoked: by [`Revocations`](crate::Revocations), by `[[revoked]]`, or by
+    ///   `revoked = true` of the key (`token_revoked`, `api_key_revoked`);
+    /// - the key, or the issuer of the token, is no longer in the policy (`api_key_unknown`,
+    ///   `token_issuer_unknown`).
+    ///
+    /// [`Denial::code`] says which of them it is. A later policy counts: a key whose `expires` is moved to
+    /// later does not end before. No other change of a policy ends it, nor do other keys of an issuer. For a
+    /// request without a credential it never ends.
+    ///
+    /// It keeps no policy in memory that was replaced. [`TollgateBuilder::end_bodies`](crate::TollgateBuilder::end_bodies)
+    /// ends bodies of responses without it.
+    ///
+    /// ```
+    /// use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+    /// use tollgate::Admission;
+    ///
+    /// async fn serve(mut socket: WebSocket, admission: Admission) {
+    ///     let mut ended = admission.ended();
+    ///     loop {
+    ///         tokio::select! {
+    ///             message = socket.recv() => match message {
+    ///                 Some(Ok(message)) => drop(socket.send(message).await),
+    ///                 _ => return,
+    ///             },
+    ///             denial = &mut ended => {
+    ///                 let reason = denial.code().to_owned().into();
+    ///                 let frame = CloseFrame { code: close_code::POLICY, reason };
+    ///                 return drop(socket.send(Message::Close(Some(frame))).await);
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = serve;
+    /// ```
+    pub fn ended(&self) -> Ended {
+        Ended::of(self.clone())
+    }
+
+    pub(super) fn ends(&self) -> &Arc<Ends> {
+        &self.0.voice.ends
+    }
+
+    /// The credential has ended: what a new request would be answered. It is observed.
+    pub(super) fn has_ended(&self, refused: Refused, now: Wall) -> Denial {
+        let Passage { voice, rule, caller, .. } = &*self.0;
+        let mut denial = Denial::of(refused, Some(rule.clone()), caller.principal.clone(), now);
+        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+        voice.observer.ended(&denial, rule, caller);
+        denial
     }
 
     /// Adds to a denial of the handler what is known of the request: its rule and its caller.
@@ -209,7 +273,7 @@ impl Admission {
     fn balance(&self) -> Balance {
         match self.0.charged_late.load(Ordering::Acquire) {
             true => self.balance_now(),
-            false => self.0.voice.tables.balance(&self.0.charges),
+            false => self.0.voice.buckets.balance(&self.0.charges),
         }
     }
 
@@ -217,7 +281,7 @@ impl Admission {
         let Passage { voice, charges, .. } = &*self.0;
         let mut charges = charges.clone();
         voice.settle(&mut charges, Settle::Look);
-        voice.tables.balance(&charges)
+        voice.buckets.balance(&charges)
     }
 
     /// What the log says of the request.
@@ -235,15 +299,18 @@ impl Admission {
     }
 
     /// Completes the handler's response: RateLimit fields, and which headers it depends on.
-    pub(super) fn complete<B>(&self, response: &mut Response<B>) {
+    pub(super) fn complete(&self, response: &mut Response<Body>) {
         let voice = &self.0.voice;
         let headers = response.headers_mut();
-        let rate_limit = &voice.renderer.rate_limit;
+        let rate_limit = voice.renderer.rate_limit();
         if rate_limit.writes_fields() {
             rate_limit.write(&self.balance(), headers);
         }
         if !self.is_public() {
             headers.append(VARY, voice.vary.clone());
+        }
+        if voice.ends_bodies && self.principal().is_some() {
+            end_with(response, self.ended());
         }
     }
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::open_error::OpenError;
-use super::origin::{Origin, PolicyPlace};
+use super::origin::{Loaded, Origin, PolicyPlace};
 use super::{Gate, Lasting, Observer, Tollgate};
 use crate::credential::Secret;
 use crate::denial::DenialCode;
 use crate::policy::{Fault, Secrets};
 use crate::time::{Clock, SystemClock};
+use crate::verify::Revocations;
+use crate::verify::key_store::{KeyBackend, KeySource, KeyStore};
 
 /// Opens a [`Tollgate`].
 ///
@@ -37,6 +39,9 @@ pub struct TollgateBuilder {
     request_id: Option<HeaderName>,
     codes: Vec<&'static DenialCode>,
     secrets: Secrets,
+    revocations: Revocations,
+    ends_bodies: bool,
+    keys: Option<KeyBackend>,
     unwatched: bool,
     for_documents: bool,
     unserved: bool,
@@ -108,6 +113,45 @@ impl TollgateBuilder {
         self
     }
 
+    /// Takes this set of revocations, which the application feeds, in place of an empty one of the
+    /// gate's own: where it is to be filled before the first request, or several gates share it. See
+    /// [`Revocations`].
+    pub fn revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// Whether the body of a response ends by itself, within 3 s, when the credential of its request
+    /// does: when it expires, is revoked, or is no longer in the policy. Off unless it is turned on here.
+    ///
+    /// An event stream (`text/event-stream`) ends as if it were complete: its client connects again, and is
+    /// denied. Every other body fails, so that the server breaks the response off (HTTP/1.1 closes
+    /// the connection, HTTP/2 resets the stream), and no client takes a part of it for the whole.
+    ///
+    /// Requests without a credential are not concerned, nor is what has left HTTP: a WebSocket listens to
+    /// [`Admission::ended`](crate::Admission::ended).
+    pub fn end_bodies(mut self, end_bodies: bool) -> Self {
+        self.ends_bodies = end_bodies;
+        self
+    }
+
+    /// Looks keys up in `source` that neither the policy nor a file that it names holds: in a database
+    /// of the application's own, by a pool that is there already. It takes the place of a store that
+    /// the policy names (`[api_keys] store`), and needs `[api_keys]` in the policy.
+    ///
+    /// Keys cannot be changed through the gate then; see [`key_store`](Self::key_store).
+    pub fn key_source(mut self, source: impl KeySource) -> Self {
+        self.keys = Some(KeyBackend::Source(Arc::new(source)));
+        self
+    }
+
+    /// As [`key_source`](Self::key_source), with keys that [`Tollgate::keys`](crate::Tollgate::keys)
+    /// changes. The last of the two that is called counts.
+    pub fn key_store(mut self, store: impl KeyStore) -> Self {
+        self.keys = Some(KeyBackend::Store(Arc::new(store)));
+        self
+    }
+
     /// Whether a thread of the gate follows the policy and the files that it names, and puts what
     /// changes in force; on unless it is turned off here. Without it a change comes into force by
     /// [`Tollgate::reload`](crate::Tollgate::reload).
@@ -160,11 +204,23 @@ impl TollgateBuilder {
             clock: clock.clone(),
         };
         let observer = Arc::new(Observer::new(request_id));
-        let lasting = Lasting::new(clock, observer);
+        let mut lasting =
+            Lasting::new(clock, observer).with_keys(self.keys).with_revocations(self.revocations);
+        lasting.ends_bodies = self.ends_bodies;
+        lasting.is_serving = !self.unserved && !self.for_documents;
         let watches = !self.unwatched && !self.unserved && !self.for_documents;
         let gate = Gate::open(origin, lasting, watches)?;
         gate.started().await?;
         Ok(Tollgate(gate))
+    }
+
+    /// Opens the store of keys that the policy names, and no gate; `None` where it names none, or its
+    /// URL is not in the environment. Other secrets are not needed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_key_store(self) -> Result<Option<Arc<dyn KeyStore>>, OpenError> {
+        let origin = Origin { fetches: true, ..self.origin_without_secrets() };
+        let loaded = origin.open().map_err(|(error, _)| error)?;
+        Ok(loaded.policy.key_place.map(|place| place.open()))
     }
 
     /// Reads and checks the policy without the environment: a secret that is not set is no fault.
@@ -187,16 +243,23 @@ impl TollgateBuilder {
     /// # }).unwrap();
     /// ```
     pub async fn check_without_secrets(self) -> Result<Arc<[Fault]>, OpenError> {
-        let origin = Origin {
+        Ok(self.load_without_secrets()?.warnings.into())
+    }
+
+    /// Reads and checks the policy; secrets that the environment lacks are no fault.
+    pub(crate) fn load_without_secrets(self) -> Result<Loaded, OpenError> {
+        self.origin_without_secrets().open().map_err(|(error, _)| error)
+    }
+
+    fn origin_without_secrets(self) -> Origin {
+        Origin {
             place: self.source,
             codes: self.codes,
             secrets: Arc::new(self.secrets),
             for_documents: true,
             fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-        };
-        let loaded = origin.open().map_err(|(error, _)| error)?;
-        Ok(loaded.warnings.into())
+        }
     }
 }
 

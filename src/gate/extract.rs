@@ -67,6 +67,7 @@ pub struct Scoped<S> {
 
 impl<S> Scoped<S> {
     /// The principal.
+    #[must_use]
     pub fn into_principal(self) -> Principal {
         self.principal
     }
@@ -134,6 +135,7 @@ pub struct ApiKey(Principal);
 
 impl ApiKey {
     /// The public name of the key.
+    #[must_use]
     pub fn id(&self) -> &str {
         // INVARIANT: made below, for a principal with a key.
         self.0.key_id().unwrap_or_default()

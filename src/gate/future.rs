@@ -11,12 +11,12 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::admission::{Admission, PassedPreflight};
-use super::gate::Verdict;
-use super::judge::judge;
+use super::gate::{Unsettled, Verdict};
+use super::judge::{judge, settled};
 use super::replace::{replace, taken};
 use super::snapshot::Snapshot;
+use crate::ask::{Came, Wait};
 use crate::denial::Media;
-use crate::verify::Wait;
 
 pin_project! {
     /// The response of a [`TollgateService`](crate::TollgateService).
@@ -39,20 +39,67 @@ pin_project! {
     }
 }
 
-/// A request that waits for the keys of an issuer, and all that is needed to judge it then.
-pub(super) struct Waiting<S, B> {
-    pub(super) wait: Wait,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) request: Request<B>,
+/// A request that waits, and all that is needed to go on with it then.
+struct Waiting<S, B> {
+    wait: WaitsFor,
+    /// What came before that.
+    came: Came,
+    snapshot: Arc<Snapshot>,
+    request: Request<B>,
     /// Ready to be called.
-    pub(super) inner: S,
+    inner: S,
+}
+
+/// What a request waits for.
+enum WaitsFor {
+    /// Keys: then it is judged again.
+    Arrival(Wait),
+    /// The store of its limits: then it is judged to the end.
+    Settlement(Box<Unsettled>),
+}
+
+impl<S, B> Waiting<S, B> {
+    /// What becomes of the request, once it need not wait any more.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Verdict, Media)> {
+        loop {
+            let (verdict, media) = match &mut self.wait {
+                WaitsFor::Arrival(wait) => {
+                    self.came.add(ready!(wait.as_mut().poll(context)));
+                    judge(&self.snapshot, &self.request, &self.came)
+                }
+                WaitsFor::Settlement(unsettled) => {
+                    let settlement = ready!(Pin::new(&mut *unsettled.settling).poll(context));
+                    settled(&self.snapshot, &self.request, unsettled, settlement)
+                }
+            };
+            // It waits once for each thing.
+            match verdict {
+                Verdict::Waits(wait) => self.wait = WaitsFor::Arrival(wait),
+                Verdict::Settles(unsettled) => self.wait = WaitsFor::Settlement(unsettled),
+                verdict => return Poll::Ready((verdict, media)),
+            }
+        }
+    }
 }
 
 impl<S, B> TollgateFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn waits(waiting: Waiting<S, B>) -> Self {
+    /// Of a request that waits, as the verdict says.
+    pub(super) fn waits(
+        verdict: Verdict,
+        snapshot: Arc<Snapshot>,
+        request: Request<B>,
+        inner: S,
+    ) -> Self {
+        let wait = match verdict {
+            Verdict::Waits(wait) => WaitsFor::Arrival(wait),
+            Verdict::Settles(unsettled) => WaitsFor::Settlement(unsettled),
+            // INVARIANT: whoever calls this has a verdict that waits.
+            _ => return Self { state: State::Waits { waiting: None } },
+        };
+        let waiting = Waiting { wait, came: Came::default(), snapshot, request, inner };
         Self { state: State::Waits { waiting: Some(Box::new(waiting)) } }
     }
 
@@ -77,8 +124,8 @@ impl<F, W> State<F, W> {
                 request.extensions_mut().insert(admission.clone());
                 Self::Admitted { inner: inner.call(request), media, admission }
             }
-            // INVARIANT: a request that has waited is decided.
-            Verdict::Waits(_) => Self::Waits { waiting: None },
+            // INVARIANT: whoever judges keeps those that wait.
+            Verdict::Waits(_) | Verdict::Settles(_) => Self::Waits { waiting: None },
         }
     }
 }
@@ -95,10 +142,9 @@ where
         if let StateProjection::Waits { waiting } = state.as_mut().project() {
             // INVARIANT: as for `Denied` below.
             let Some(held) = waiting else { return Poll::Pending };
-            ready!(held.wait.as_mut().poll(context));
+            let (verdict, media) = ready!(held.poll(context));
             let Some(held) = waiting.take() else { return Poll::Pending };
-            let Waiting { snapshot, request, mut inner, .. } = *held;
-            let (verdict, media) = judge(&snapshot, &request, true);
+            let Waiting { request, mut inner, .. } = *held;
             state.set(State::of(verdict, media, &mut inner, request));
         }
         match state.project() {
@@ -132,5 +178,24 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TollgateFuture").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::Route;
+
+    use super::*;
+
+    /// What waits lies in a box of its own, so that those who do not wait do not carry it.
+    #[test]
+    fn the_future_is_little_larger_than_what_it_holds() {
+        let inner = size_of::<<Route as Service<Request<Body>>>::Future>();
+        let ours = size_of::<TollgateFuture<Route, Body>>();
+        println!("the future of a route: {inner} bytes; behind the gate: {ours} bytes");
+        let beside = size_of::<Admission>() + size_of::<Media>() + size_of::<usize>();
+        let most = inner.max(size_of::<Response>()) + beside.next_multiple_of(size_of::<usize>());
+        assert!(ours <= most, "{ours} bytes for {inner}");
     }
 }

@@ -12,12 +12,12 @@ use super::origin::Origin;
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
 use crate::address::{AddressSource, ClientAddress};
-use crate::ask::Ask;
-use crate::decision::{Decision, Outcome, Permit};
+use crate::ask::{Ask, Wait};
+use crate::decision::{Caller, Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
-use crate::limit::Charges;
-use crate::policy::requested_method;
-use crate::verify::Wait;
+use crate::limit::{Charges, Settlement, Settling};
+use crate::policy::{Rule, requested_method};
+use crate::verify::Asked;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -51,8 +51,17 @@ pub(super) enum Verdict {
     Preflight(PassedPreflight),
     Admitted(Admission),
     Denied(Response),
-    /// The keys of an issuer are asked for again: the request is judged once more when this ends.
+    /// Keys are asked for on behalf of the request: it is judged once more when this ends.
     Waits(Wait),
+    /// The store is asked for what the request takes: [`Snapshot::settled`] goes on from there.
+    Settles(Box<Unsettled>),
+}
+
+/// A request about which all is decided but its charges.
+pub(super) struct Unsettled {
+    pub(super) caller: Caller,
+    pub(super) rule: Arc<Rule>,
+    pub(super) settling: Box<Settling>,
 }
 
 impl Gate {
@@ -127,16 +136,41 @@ impl Snapshot {
                 decision
             }
         };
-        if !ask.waited
-            && let Some(refused) = decision.refused()
-        {
-            match refused.asks_again() {
-                Some(wait) => return Verdict::Waits(wait),
+        if let Some(refused) = decision.refused() {
+            let counted = decision.caller.address.map(ClientAddress::counted);
+            let address = counted.map(|address| self.policy.address.bucket(address));
+            match refused.asks_again(ask.came, address) {
+                Some(Asked::Waits(wait)) => return Verdict::Waits(wait),
                 // The keys are asked for, and too many wait already: nothing is known of this token.
-                None if refused.may_ask_again() => decision.keys_are_unavailable(),
+                Some(Asked::Crowded) => decision.keys_are_unavailable(),
                 None => {}
             }
         }
+        if let Outcome::Unsettled(rule, settling) = decision.outcome {
+            let caller = decision.caller;
+            return Verdict::Settles(Box::new(Unsettled { caller, rule, settling }));
+        }
+        self.act(decision, ask, media)
+    }
+
+    /// Goes on with a request whose charges were settled.
+    #[cold]
+    pub(super) fn settled(
+        &self,
+        caller: Caller,
+        rule: Arc<Rule>,
+        settlement: Settlement,
+        ask: &Ask<'_>,
+        media: Media,
+    ) -> Verdict {
+        let decision = Decision::settled(caller, rule, settlement, &self.voice.buckets);
+        self.act(decision, ask, media)
+    }
+
+    /// Observes a decision, and answers.
+    #[inline]
+    fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
+        let voice = &self.voice;
         voice.observer.decided(&decision);
         if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {
             voice.observer.forwarded_ignored();
@@ -174,6 +208,9 @@ impl Snapshot {
                 }
                 Verdict::Denied(voice.deny(&denial, &caller, &request, media))
             }
+            Outcome::Unsettled(rule, settling) => {
+                Verdict::Settles(Box::new(Unsettled { caller, rule, settling }))
+            }
         }
     }
 }
@@ -184,6 +221,7 @@ mod tests {
 
     use super::super::observe::Observer;
     use super::*;
+    use crate::ask::Came;
     use crate::denial::Registry;
     use crate::policy::{Faults, Sources, load};
     use crate::time::{ManualClock, Moment};
@@ -221,7 +259,7 @@ mod tests {
                 fields: snapshot.policy.credential.fields(&headers),
                 peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
                 moment: Moment::of(&self.clock),
-                waited: false,
+                came: Came::NOTHING,
             };
             snapshot.judge(&ask, Media::Document)
         }

@@ -6,18 +6,32 @@ use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, OriginalUri};
 use http::{Extensions, Request};
 
-use super::gate::Verdict;
+use super::gate::{Unsettled, Verdict};
 use super::snapshot::Snapshot;
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::denial::Media;
+use crate::limit::Settlement;
 use crate::time::Moment;
 
-/// Judges a request; `waited` for keys that were asked for on its behalf, or not.
-pub(super) fn judge<B>(
+/// Judges a request, with what `came` while it waited.
+pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> (Verdict, Media) {
+    let (ask, media) = ask(snapshot, request, came);
+    (snapshot.judge(&ask, media), media)
+}
+
+/// Goes on with a request whose charges were settled.
+pub(super) fn settled<B>(
     snapshot: &Snapshot,
     request: &Request<B>,
-    waited: bool,
+    unsettled: &mut Unsettled,
+    settlement: Settlement,
 ) -> (Verdict, Media) {
+    let (ask, media) = ask(snapshot, request, Came::NOTHING);
+    let (caller, rule) = (std::mem::take(&mut unsettled.caller), unsettled.rule.clone());
+    (snapshot.settled(caller, rule, settlement, &ask, media), media)
+}
+
+fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -> (Ask<'r>, Media) {
     let extensions = request.extensions();
     // Under `nest` the URI is cut; the original one is what rules are about.
     let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
@@ -28,10 +42,10 @@ pub(super) fn judge<B>(
         fields: snapshot.policy.credential.fields(request.headers()),
         peer: peer(extensions).map(|peer| peer.ip().into()),
         moment: Moment::of(&*snapshot.voice.clock),
-        waited,
+        came,
     };
     let media = Media::of(&ask.fields.accept);
-    (snapshot.judge(&ask, media), media)
+    (ask, media)
 }
 
 /// The other end of the connection, where the server knows it.

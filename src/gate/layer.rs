@@ -11,9 +11,10 @@ use http::Request;
 use tower::{Layer, Service};
 
 use super::Gate;
-use super::future::{TollgateFuture, Waiting};
+use super::future::TollgateFuture;
 use super::gate::Verdict;
 use super::judge::judge;
+use crate::ask::Came;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).
 #[derive(Clone, Debug)]
@@ -58,13 +59,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.snapshot();
-        match judge(&snapshot, &request, false) {
-            (Verdict::Waits(wait), _) => {
+        match judge(&snapshot, &request, Came::NOTHING) {
+            (verdict @ (Verdict::Waits(_) | Verdict::Settles(_)), _) => {
                 // The service that was ready is the one that is called.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 let snapshot = Guard::into_inner(snapshot);
-                TollgateFuture::waits(Waiting { wait, snapshot, request, inner })
+                TollgateFuture::waits(verdict, snapshot, request, inner)
             }
             (verdict, media) => TollgateFuture::of(verdict, media, &mut self.inner, request),
         }

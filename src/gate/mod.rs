@@ -10,17 +10,21 @@
 //! 7. [`extract`] is what a handler may ask about its caller.
 //! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
 //! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
-//! 10. [`reload`] puts another policy in force; [`status`] says how it went.
-//! 11. [`builder`] opens a gate, or says what is wrong with its policy.
+//! 10. A stream that stays open is told when its credential [`ends`].
+//! 11. [`reload`] puts another policy in force; [`status`] says how it went.
+//! 12. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
+mod ending_body;
+mod ends;
 mod extract;
 mod future;
 #[expect(clippy::module_inception, reason = "the file that holds `Gate`")]
 mod gate;
 mod handed_out;
 mod judge;
+mod keys;
 mod layer;
 mod observe;
 mod open_error;
@@ -40,16 +44,21 @@ use http::HeaderName;
 
 pub use admission::{Admission, LimitBalance};
 pub use builder::TollgateBuilder;
+pub use ends::Ended;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
+pub use keys::{IssuedKey, Keys};
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub use open_error::OpenError;
 pub(crate) use snapshot::{Lasting, Snapshot};
-pub use status::{LastFault, Revision, SourceState, SourceStatus, Status, StoreStatus, Warnings};
+pub use status::{
+    LastFault, Revision, RevocationStatus, SourceState, SourceStatus, Status, StoreStatus, Warnings,
+};
 
 use crate::policy::Fault;
+use crate::verify::Revocations;
 
 /// The gate of an application: its policy, its buckets, and what it needs to decide.
 ///
@@ -134,6 +143,7 @@ impl Tollgate {
     ///
     /// They are those of the policy in force. A layer that was made with them keeps them: where a
     /// reload brings a header that was not in the list, the log warns of it.
+    #[must_use]
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         self.0.handed_out.credential(&self.0.current())
     }
@@ -154,6 +164,7 @@ impl Tollgate {
     ///     .allow_headers(gate.credential_headers())
     ///     .expose_headers(gate.exposed_headers());
     /// ```
+    #[must_use]
     pub fn exposed_headers(&self) -> Vec<HeaderName> {
         self.0.handed_out.exposed(&self.0.current())
     }
@@ -177,6 +188,7 @@ impl Tollgate {
 
     /// Which policy is in force, since when, and what it is read from: for health pages and
     /// monitoring.
+    #[must_use]
     pub fn status(&self) -> Status {
         self.0.status()
     }
@@ -184,8 +196,31 @@ impl Tollgate {
     /// What is probably not meant in the policy, though it can be used: each a [`Fault`] of
     /// [`Severity::Warning`](crate::Severity::Warning), in the order of their places. Those that
     /// the policy allows are left out.
+    #[must_use]
     pub fn warnings(&self) -> Arc<[Fault]> {
         self.0.current().warnings.clone()
+    }
+
+    /// The set by which the application revokes tokens and keys while the gate runs: what is put into it
+    /// is refused from the next request on. It is the one that
+    /// [`TollgateBuilder::revocations`] was given, where it was.
+    ///
+    /// ```
+    /// use tollgate::{Revocation, Tollgate};
+    ///
+    /// fn report_leaked(gate: &Tollgate, key_id: &str) {
+    ///     gate.revocations().revoke(Revocation::of_api_key(key_id));
+    /// }
+    /// ```
+    pub fn revocations(&self) -> Revocations {
+        self.0.lasting.revocations.clone()
+    }
+
+    /// The keys that can be changed while the gate runs: for applications that hand out keys. See
+    /// [`Keys`](crate::keys::Keys).
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.0.clone())
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `tollgate_admitted_total` | `rule` |
 //! | `tollgate_denied_total` | `code` (the true one), `rule` (absent where none decided), `mode` (`enforce` or `shadow`) |
+//! | `tollgate_ended_total` | `code` |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -79,6 +80,14 @@ impl Observer {
                 "Policies in memory: the one in force, and those that requests still end with."
             );
             describe_gauge!("tollgate_buckets", "Buckets that are kept for a limit.");
+            describe_counter!(
+                "tollgate_ended_total",
+                "Open streams whose credential ended, by the code that says why."
+            );
+            describe_gauge!(
+                "tollgate_revocations",
+                "Entries of lists of revocations, of the policy and of the application."
+            );
             describe_gauge!("tollgate_failure_buckets", "Addresses whose failures are counted.");
         });
         let (missing_peer, preflight, forwarded, unruled) = Default::default();
@@ -170,6 +179,22 @@ impl Observer {
         if is_heard() {
             log(renderer, denial, caller, request, Mode::Shadow);
         }
+    }
+
+    /// The credential of a stream that is open has ended.
+    pub(crate) fn ended(&self, denial: &Denial, rule: &Rule, caller: &Caller) {
+        counter!("tollgate_ended_total", "code" => denial.code().to_owned()).increment(1);
+        let principal = caller.principal.as_ref();
+        tracing::info!(
+            target: "tollgate",
+            code = denial.code(),
+            rule = &*rule.name,
+            client = principal.map(Principal::client),
+            key_id = principal.and_then(Principal::key_id),
+            issuer = principal.and_then(Principal::issuer),
+            instance = %denial.draft().instance.urn(),
+            "the credential of an open stream has ended"
+        );
     }
 
     /// A CORS preflight was denied, which no browser can help.

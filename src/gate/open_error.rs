@@ -36,6 +36,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Every fault and warning of a refused policy, in the order of their places.
+    #[must_use]
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::Unreadable { .. } | Self::NoKeys { .. } => &[],

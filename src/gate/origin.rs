@@ -19,7 +19,8 @@ pub(crate) struct Origin {
     pub(crate) secrets: Arc<Secrets>,
     /// Documents need no secrets.
     pub(crate) for_documents: bool,
-    /// Whether key sets are fetched: not for documents, and not to check a policy.
+    /// Whether key sets are fetched, and stores of keys opened: not for documents, and not to check a
+    /// policy.
     pub(crate) fetches: bool,
     /// For warnings that depend on the time.
     pub(crate) clock: Arc<dyn Clock>,
@@ -126,9 +127,13 @@ impl Origin {
         let registry = Registry::new(entries, &self.codes, &faults);
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity() == Severity::Fault);
-        let Some(policy) = policy.filter(|_| !refused) else {
+        let Some(mut policy) = policy.filter(|_| !refused) else {
             return Err(OpenError::Refused { faults });
         };
+        if !self.fetches {
+            // Nobody connects to a database to check a policy.
+            policy.key_place = None;
+        }
         let taken = sources.taken();
         let outline = Outline::new(&text, &self.folder(), &taken);
         let fingerprint = sources.fingerprint();

@@ -17,7 +17,9 @@ use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
 use super::record::Record;
 use super::snapshot::{Lasting, Snapshot};
-use super::status::{LastFault, Revision, SourceStatus, Status, StoreStatus, Warnings};
+use super::status::{
+    LastFault, Revision, RevocationStatus, SourceStatus, Status, StoreStatus, Warnings,
+};
 use crate::policy::Fault;
 use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
@@ -48,6 +50,7 @@ impl Gate {
         };
         gauge!("tollgate_policy_revision").set(1.0);
         let gate = Arc::new(Self::new(snapshot, lasting, origin, record));
+        gate.lasting.ends.of_gate(&gate);
         if watches && !taken.paths().is_empty() {
             let follower = Following { gate: Arc::downgrade(&gate) };
             match Watch::start(&taken, RealDisk::new(), Pace::default(), follower) {
@@ -97,6 +100,7 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
         self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
+        self.lasting.ends.policy_changed();
         if let Some(fault) = &mut record.last_fault {
             fault.is_over();
         }
@@ -108,7 +112,7 @@ impl Gate {
         gauge!("tollgate_policy_revision").set(number as f64);
         tracing::info!(target: "tollgate", revision = %record.revision, %changes, "the policy is in force");
         drop(record);
-        self.lasting.gauge();
+        self.gauge();
         self.tell_followers();
     }
 
@@ -124,7 +128,7 @@ impl Gate {
         );
         counter!("tollgate_reloads_total", "outcome" => "refused").increment(1);
         self.record().last_fault = Some(fault);
-        self.lasting.gauge();
+        self.gauge();
     }
 
     pub(super) fn status(&self) -> Status {
@@ -139,14 +143,28 @@ impl Gate {
         };
         let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
+        let mut stores = self.lasting.store_status();
+        if snapshot.policy.takes_keys {
+            stores.push(StoreStatus::of_keys(snapshot.keys.status()));
+        }
         Status {
             revision: record.revision.clone(),
             loaded_at: rfc3339(record.loaded_at.seconds()),
             last_fault: record.last_fault.clone(),
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
-            stores: vec![StoreStatus::memory("buckets")],
+            stores,
+            revocations: RevocationStatus {
+                listed: snapshot.policy.revoked.len(),
+                file: snapshot.policy.revoked_file.clone(),
+                told: self.lasting.revocations.len(),
+                age_seconds: self.lasting.revocations.age().map(|age| age.as_secs()),
+            },
         }
+    }
+
+    fn gauge(&self) {
+        self.lasting.gauge(self.snapshot().policy.revoked.len());
     }
 
     /// Waits for the keys of issuers whose settings say so.
@@ -194,7 +212,7 @@ impl Follower for Following {
 
     fn looked(&mut self) {
         let Some(gate) = self.gate.upgrade() else { return };
-        gate.lasting.gauge();
+        gate.gauge();
     }
 }
 

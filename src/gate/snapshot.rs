@@ -1,31 +1,41 @@
 //! What a reload replaces, whole: a policy in force, and what is made of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use http::Response;
 use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use metrics::{SharedString, gauge};
 
+use super::ends::Ends;
 use super::observe::{Observer, Request};
+use super::status::StoreStatus;
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
-use crate::decision::{Caller, Decision, Judge, Trace};
+use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
 use crate::denial::{Denial, Media, RETRY_AFTER_MS, Registry, Renderer, SHOULD_RETRY, Served};
-use crate::limit::{Charges, FailureStore, Failures, MemoryStore, Settle, Tables};
+use crate::limit::{
+    Buckets, Charges, FailureStore, Failures, MemoryStore, RedisStore, Servers, Settle,
+    StoreSettings, adopt_shared, scripts_in_cluster,
+};
 use crate::policy::{Fault, Policy};
-use crate::time::Clock;
-use crate::verify::{LastingRemoteKeys, LastingTokens, TokenCache, TokenPolicy};
+use crate::principal::Principal;
+use crate::time::{Clock, Moment};
+use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
+use crate::verify::{LastingRemoteKeys, LastingTokens, Revocations, TokenCache, TokenPolicy};
 
 /// A policy in force. A request ends with the one that it began with.
 pub(crate) struct Snapshot {
     pub(crate) policy: Policy,
     pub(crate) warnings: Arc<[Fault]>,
     pub(crate) voice: Arc<Voice>,
+    /// The keys that the policy does not hold.
+    pub(super) keys: RuntimeKeys,
     tokens: Arc<TokenCache>,
+    revocations: Revocations,
     _counted: Counted,
 }
 
@@ -53,12 +63,24 @@ impl Drop for Counted {
 #[derive(Clone)]
 pub(crate) struct Lasting {
     store: Arc<MemoryStore>,
+    /// The shared store of the policy in force, where it has one.
+    shared: Arc<Mutex<Option<Arc<RedisStore>>>>,
+    /// Whether requests are judged: otherwise no store is asked.
+    pub(super) is_serving: bool,
     /// Failures have a store of their own, so that no limit can fill it.
     failures: Arc<FailureStore>,
     tokens: LastingTokens,
     /// Whether the handbook is served.
     pub(super) served: Served,
     keys: LastingRemoteKeys,
+    /// What the application has revoked.
+    pub(super) revocations: Revocations,
+    /// Streams that wait for the end of their credential.
+    pub(super) ends: Arc<Ends>,
+    /// Whether bodies of responses end with the credential.
+    pub(super) ends_bodies: bool,
+    /// Where keys are looked up that the policy does not hold.
+    runtime_keys: LastingKeys,
     snapshots: Count,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
@@ -67,7 +89,75 @@ pub(crate) struct Lasting {
 impl Lasting {
     pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<Observer>) -> Self {
         let (store, failures, tokens, served, keys, snapshots) = Default::default();
-        Self { store, failures, tokens, served, keys, snapshots, clock, observer }
+        let (revocations, runtime_keys) = (Revocations::new(), LastingKeys::default());
+        let ends = Arc::new(Ends::new(clock.clone(), revocations.clone()));
+        Self {
+            store,
+            shared: Arc::default(),
+            is_serving: false,
+            failures,
+            tokens,
+            served,
+            keys,
+            revocations,
+            ends,
+            ends_bodies: false,
+            runtime_keys,
+            snapshots,
+            clock,
+            observer,
+        }
+    }
+
+    /// With a set of revocations that the application made.
+    pub(super) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.ends = Arc::new(Ends::new(self.clock.clone(), revocations.clone()));
+        self.revocations = revocations;
+        self
+    }
+
+    /// The limits of a policy that comes into force, where it says that their buckets are. A shared store
+    /// stays connected as long as the policies lead to it.
+    fn buckets(&self, policy: &Policy) -> Buckets {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (StoreSettings::Redis(settings), true) = (&policy.store, self.is_serving)
+            && let Some(limits) = adopt_shared(&mut shared, &policy.limits, settings)
+        {
+            if matches!(settings.servers, Servers::Cluster(_)) {
+                log_spread_rules(policy);
+            }
+            return Buckets::Shared(limits);
+        }
+        *shared = None;
+        let adopted = self.store.adopt(&policy.limits);
+        for limit in &adopted.renewed {
+            tracing::warn!(
+                target: "tollgate", limit = &**limit,
+                "the limit counts for another `per` now: its buckets are new, and full"
+            );
+        }
+        Buckets::Memory(self.store.clone(), adopted.tables)
+    }
+
+    /// How the store of the buckets is: each of its servers.
+    pub(super) fn store_status(&self) -> Vec<StoreStatus> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            None => vec![StoreStatus::memory("buckets")],
+            Some(store) => store
+                .status()
+                .into_iter()
+                .map(|server| StoreStatus {
+                    version: server.version,
+                    ..StoreStatus::of("buckets", "redis", server.age, server.failure)
+                })
+                .collect(),
+        }
+    }
+
+    /// Looks keys up in `backend`, in place of the memory of this process.
+    pub(crate) fn with_keys(self, backend: Option<KeyBackend>) -> Self {
+        Self { runtime_keys: backend.map_or(self.runtime_keys, LastingKeys::of), ..self }
     }
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
@@ -83,10 +173,11 @@ pub(crate) struct Voice {
     address: AddressPolicy,
     /// Which headers of a request decide about its response.
     pub(super) vary: HeaderValue,
-    pub(super) store: Arc<MemoryStore>,
-    /// The tables of the policy's limits in the store.
-    pub(super) tables: Tables,
+    /// The policy's limits, and where their buckets are.
+    pub(super) buckets: Buckets,
     failures: Option<Failures>,
+    pub(super) ends: Arc<Ends>,
+    pub(super) ends_bodies: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Arc<Observer>,
 }
@@ -94,21 +185,16 @@ pub(crate) struct Voice {
 impl Snapshot {
     /// Puts a policy in force. Buckets that were there before are kept.
     pub(crate) fn new(
-        policy: Policy,
+        mut policy: Policy,
         registry: Registry,
         warnings: Vec<Fault>,
         lasting: &Lasting,
     ) -> Self {
-        let Lasting { store, failures, tokens, served, snapshots, clock, observer, .. } =
-            lasting.clone();
-        let adopted = store.adopt(&policy.limits);
-        for limit in &adopted.renewed {
-            tracing::warn!(
-                target: "tollgate", limit = &**limit,
-                "the limit counts for another `per` now: its buckets are new, and full"
-            );
-        }
-        let tables = adopted.tables;
+        let Lasting { failures, tokens, served, revocations, snapshots, .. } = lasting.clone();
+        let Lasting { ends, ends_bodies, clock, observer, .. } = lasting.clone();
+        let buckets = lasting.buckets(&policy);
+        let keys = lasting.runtime_keys.adopt(&policy.key_cache, policy.key_place.as_ref(), &clock);
+        policy.looks_keys_up |= keys.may_fail();
         let failures =
             policy.failures.map(|quota| Failures::adopt(&failures, quota, policy.max_buckets));
         if let Some(failures) = &failures {
@@ -120,9 +206,10 @@ impl Snapshot {
             renderer: Renderer::new(&policy, registry, served),
             address: policy.address.clone(),
             vary: vary_by_credential(&policy.credential),
-            store,
-            tables,
+            buckets,
             failures,
+            ends,
+            ends_bodies,
             clock,
             observer,
         };
@@ -130,7 +217,9 @@ impl Snapshot {
             policy,
             warnings: warnings.into(),
             voice: Arc::new(voice),
+            keys,
             tokens,
+            revocations,
             _counted: snapshots.one(),
         }
     }
@@ -146,28 +235,40 @@ impl Snapshot {
     /// The headers of responses that scripts want to read.
     pub(super) fn exposed_headers(&self) -> Vec<HeaderName> {
         let mut names = vec![WWW_AUTHENTICATE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY, ALLOW];
-        names.extend(self.voice.renderer.rate_limit.names());
+        names.extend(self.voice.renderer.rate_limit().names());
         names
     }
 
     /// Decides about a request. Nobody is told of it.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
-        let judge = Judge {
+        self.as_judge().decide(ask, trace)
+    }
+
+    /// Whether a caller that was proven before still is.
+    pub(super) fn still_proven(
+        &self,
+        caller: &Principal,
+        moment: &Moment<'_>,
+    ) -> Result<StillProven, Refused> {
+        self.as_judge().still_proven(caller, moment)
+    }
+
+    fn as_judge(&self) -> Judge<'_> {
+        Judge {
             policy: &self.policy,
+            keys: &self.keys,
             tokens: &self.tokens,
-            store: &self.voice.store,
-            tables: &self.voice.tables,
+            revocations: &self.revocations,
+            buckets: &self.voice.buckets,
             failures: self.voice.failures.as_ref(),
-        };
-        judge.decide(ask, trace)
+        }
     }
 }
 
 impl Voice {
     /// Settles charges of an admitted request once more: takes more, looks, or gives back.
     pub(super) fn settle(&self, charges: &mut Charges, how: Settle) {
-        // Neither a debt nor a look is ever refused.
-        let _settled = self.store.settle(&self.tables, charges, how, self.clock.steady());
+        self.buckets.settle_late(charges, how, self.clock.steady());
     }
 
     /// Charges a failed attempt to an address.
@@ -190,6 +291,22 @@ impl Voice {
     }
 }
 
+/// Says which rules a cluster cannot decide about in one step.
+fn log_spread_rules(policy: &Policy) {
+    for rule in policy.rules.iter() {
+        let limits = rule.limits.iter().map(|of| &policy.limits[of.limit]);
+        let scripts = scripts_in_cluster(limits);
+        if scripts > 1 {
+            tracing::info!(
+                target: "tollgate", rule = &*rule.name, scripts,
+                "the limits of the rule lie in different slots of the cluster: each is taken by a script \
+                 of its own, at the same time. None grants more than its quota; where one refuses, what \
+                 the others took is given back, and for that moment may be missed by others"
+            );
+        }
+    }
+}
+
 /// Responses to keys in a header of their own are not protected from shared caches as those to
 /// `Authorization` are (RFC 9111 section 3.5): name both.
 fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
@@ -202,19 +319,24 @@ fn vary_by_credential(policy: &CredentialPolicy) -> HeaderValue {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("store", &self.voice.store).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("buckets", &self.voice.buckets).finish_non_exhaustive()
     }
 }
 
 impl Lasting {
-    /// Tells the metrics how many buckets and snapshots there are.
-    pub(super) fn gauge(&self) {
+    /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
+    /// policy in force.
+    pub(super) fn gauge(&self, listed: usize) {
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {
             gauge!("tollgate_buckets", "limit" => SharedString::from(limit)).set(count as f64);
         }
         gauge!("tollgate_failure_buckets").set(self.failures.count() as f64);
+        let told = self.revocations.len() as f64;
+        gauge!("tollgate_revocations", "source" => "application").set(told);
+        gauge!("tollgate_revocations", "source" => "policy").set(listed as f64);
+        self.runtime_keys.gauge();
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::policy::{Fault, Severity};
 use crate::time::{Wall, rfc3339};
 use crate::verify::RemoteStatus;
+use crate::verify::key_store::KeyStatus;
 use crate::watch::{Seen, SeenState, Trouble};
 
 /// How the gate is, for health pages and monitoring.
@@ -33,6 +34,24 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Where buckets and keys are stored.
     pub stores: Vec<StoreStatus>,
+    /// Which tokens and keys are revoked, in numbers.
+    pub revocations: RevocationStatus,
+}
+
+/// The lists of revocations.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RevocationStatus {
+    /// Entries of `[[revoked]]` in the policy and in its file. Those with equal conditions count once.
+    pub listed: usize,
+    /// The file, as the policy names it from the working directory; it is one of the `sources`, which
+    /// say how it is, and since when. `None` where there is none.
+    pub file: Option<String>,
+    /// Entries that the application put in ([`Revocations`](crate::Revocations)).
+    pub told: usize,
+    /// Seconds since the application last changed its entries, or put them in anew; `None` where it
+    /// never did.
+    pub age_seconds: Option<u64>,
 }
 
 /// Names the policy in force.
@@ -120,6 +139,10 @@ pub struct StoreStatus {
     pub age_seconds: Option<u64>,
     /// Why it is not available, in words.
     pub detail: Option<String>,
+    /// Name and version of a server, where it told them: `redis 7.0.15`, `valkey 8.1.1`.
+    pub version: Option<String>,
+    /// Of a store of keys: how many of its keys are in the memory of this process; `None` for others.
+    pub keys: Option<usize>,
 }
 
 impl Revision {
@@ -246,7 +269,15 @@ impl StoreStatus {
             is_available: failure.is_none(),
             age_seconds: age.map(|age| age.as_secs()),
             detail: failure,
+            version: None,
+            keys: None,
         }
+    }
+
+    /// Where keys are that the policy does not hold.
+    pub(crate) fn of_keys(status: KeyStatus) -> Self {
+        let KeyStatus { kind, age, error, keys } = status;
+        Self { keys: Some(keys), ..Self::of("keys", kind, age, error) }
     }
 }
 
@@ -281,6 +312,7 @@ mod tests {
                 SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
             ],
             stores: vec![StoreStatus::memory("buckets")],
+            revocations: RevocationStatus { listed: 2, ..RevocationStatus::default() },
         };
         let value = serde_json::to_value(&status).unwrap();
         assert_eq!(value["revision"], json!({"number": 3, "digest": "9f86d081884c7d65"}));
@@ -302,9 +334,11 @@ mod tests {
         assert_eq!(value["sources"][1]["detail"], "the file does not exist");
         let store = json!({
             "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null
+            "detail": null, "version": null, "keys": null
         });
         assert_eq!(value["stores"][0], store);
+        let revocations = json!({"listed": 2, "file": null, "told": 0, "age_seconds": null});
+        assert_eq!(value["revocations"], revocations);
     }
 
     #[test]

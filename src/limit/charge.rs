@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::bucket::{Standing, Wait};
 use super::bucket_id::BucketId;
+use super::redis::Far;
 
 /// One bucket that a request takes from.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct Charges {
     pub(super) list: SmallVec<[Charge; 2]>,
     /// Whether the costs were taken, and not given back.
     pub(super) taken: bool,
+    /// Where their buckets are in a shared store.
+    pub(super) far: Far,
 }
 
 impl Charge {
@@ -84,7 +87,8 @@ impl Charges {
     pub(crate) fn late(&self, limit: Option<u32>, cost: u32) -> Self {
         let is_meant = |charge: &&Charge| limit.is_none_or(|limit| charge.limit == limit);
         let list = self.iter().filter(is_meant).map(|charge| Charge { cost, ..*charge }).collect();
-        Self { list, taken: false }
+        let far = self.far.only(|index| self.list.get(index).as_ref().is_some_and(is_meant));
+        Self { list, taken: false, far }
     }
 }
 

@@ -14,7 +14,7 @@
 //! limit touches them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
@@ -33,13 +33,22 @@ const ATTEMPTS: usize = 1;
 /// How long a key is remembered that was proven, in microseconds.
 const REMEMBERED: u64 = 3600 * MICROS;
 
+/// How many keys are remembered at most. A key takes about 50 bytes.
+const MOST_PROVEN: usize = 1_000_000;
+
+/// How often the memory is looked through while it is full, in microseconds.
+const FORGET_EVERY: u64 = 60 * MICROS;
+
 /// What is known of failures, whatever the policy: it lives as long as the process.
 #[derive(Debug, Default)]
 pub(crate) struct FailureStore {
     buckets: MemoryStore,
-    /// The digests of keys, with the moment at which each was proven last. Only keys of a policy
-    /// are among them, so there are never more than keys.
+    /// The digests of keys, with the moment at which each was proven last: at most [`MOST_PROVEN`].
     proven: DashMap<[u8; 32], AtomicU64, ahash::RandomState>,
+    /// How many there are, or a few more.
+    count: AtomicUsize,
+    /// When those that are over were last forgotten, in microseconds.
+    forgotten: AtomicU64,
 }
 
 impl FailureStore {
@@ -72,7 +81,18 @@ impl Failures {
         Self { store: store.clone(), tables }
     }
 
-    /// Whether there is a token for one more failure of `address`. Takes none.
+    /// Whether `address` itself has failed too often. One without a bucket has not, also where no room
+    /// is left for it: others that fill the table are no reason to let it wait.
+    pub(crate) fn check_own(&self, address: Address, now: Steady) -> Result<(), MustWait> {
+        let bucket = self.store.buckets.bucket(&Of(address));
+        if !self.tables.has_own(FAILED, bucket) {
+            return Ok(());
+        }
+        self.settle(&mut charge(FAILED, bucket, 0), now)
+    }
+
+    /// Whether there is a token for one more failure of `address`. Takes none. Addresses that there
+    /// was no room for share one bucket: what is guessed from them is counted together.
     pub(crate) fn check(&self, address: Address, now: Steady) -> Result<(), MustWait> {
         let bucket = self.store.buckets.bucket(&Of(address));
         // Most addresses have never failed.
@@ -101,15 +121,32 @@ impl Failures {
             .is_some_and(|at| now.micros().saturating_sub(at.load(Ordering::Relaxed)) < REMEMBERED)
     }
 
-    /// Notes that the key with this digest was proven.
+    /// Notes that the key with this digest was proven. Where a million were in the last hour, one
+    /// more is not remembered: while its address waits, it takes from the second bucket.
     pub(crate) fn remember(&self, digest: &[u8; 32], now: Steady) {
-        match self.store.proven.get(digest) {
-            Some(at) => {
-                at.fetch_max(now.micros(), Ordering::Relaxed);
+        if let Some(at) = self.store.proven.get(digest) {
+            at.fetch_max(now.micros(), Ordering::Relaxed);
+            return;
+        }
+        let store = &*self.store;
+        if store.count.load(Ordering::Relaxed) >= MOST_PROVEN {
+            let last = store.forgotten.load(Ordering::Relaxed);
+            let is_due = now.micros().saturating_sub(last) >= FORGET_EVERY;
+            // One of those who find it due does it.
+            if is_due
+                && store
+                    .forgotten
+                    .compare_exchange(last, now.micros(), Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                self.forget(now);
             }
-            None => {
-                self.store.proven.insert(*digest, AtomicU64::new(now.micros()));
+            if store.count.load(Ordering::Relaxed) >= MOST_PROVEN {
+                return;
             }
+        }
+        if store.proven.insert(*digest, AtomicU64::new(now.micros())).is_none() {
+            store.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -117,7 +154,13 @@ impl Failures {
     pub(crate) fn forget(&self, now: Steady) {
         let is_recent =
             |at: &AtomicU64| now.micros().saturating_sub(at.load(Ordering::Relaxed)) < REMEMBERED;
-        self.store.proven.retain(|_, at| is_recent(at));
+        self.store.proven.retain(|_, at| {
+            let is_kept = is_recent(at);
+            if !is_kept {
+                self.store.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            is_kept
+        });
     }
 
     fn take(&self, table: usize, address: Address, now: Steady) -> Result<(), MustWait> {
@@ -223,6 +266,28 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_proven_keys_is_bounded() {
+        let (store, hour) = (Arc::default(), 3600 * MICROS);
+        let failures = Failures::adopt(&store, quota(3), 10);
+        let key = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            digest
+        };
+        for number in 0..MOST_PROVEN {
+            failures.remember(&key(number), at(number as u64));
+        }
+        let one_more = key(MOST_PROVEN);
+        failures.remember(&one_more, at(2 * MICROS));
+        assert!(!failures.remembers(&one_more, at(2 * MICROS)));
+        assert!(failures.remembers(&key(7), at(2 * MICROS)), "the others are");
+        failures.remember(&one_more, at(hour + MICROS));
+        assert!(failures.remembers(&one_more, at(hour + MICROS)), "they are over by now");
+        assert_eq!(store.proven.len(), 1);
+        assert_eq!(store.count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
     fn nobody_guesses_for_free_at_the_bound() {
         let failures = failures(1);
         failures.charge(address(1), at(0));
@@ -232,6 +297,11 @@ mod tests {
         }
         assert!(failures.check(address(9), at(0)).is_err(), "they share one bucket");
         assert!(failures.check(address(1), at(0)).is_ok(), "which is not this one's");
+        assert!(failures.check_own(address(9), at(0)).is_ok(), "and which it has no part in");
+        for _ in 0..2 {
+            failures.charge(address(1), at(0));
+        }
+        assert_eq!(failures.check_own(address(1), at(0)), Err(MustWait(6_000_000)));
     }
 
     #[test]

@@ -35,8 +35,15 @@ mod charge;
 mod failures;
 mod memory;
 mod quota;
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
+mod redis;
+#[cfg(test)]
+mod shared_model;
+mod slots;
+mod store;
 #[cfg(test)]
 mod store_laws;
+mod store_settings;
 
 pub(crate) use bucket::{Standing, Wait};
 pub(crate) use bucket_id::{BucketId, BucketName, Parts};
@@ -44,6 +51,10 @@ pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
 pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
+pub(crate) use redis::{RedisStore, Settling, adopt_shared};
+pub(crate) use slots::scripts_in_cluster;
+pub(crate) use store::{Buckets, Settlement, Taken, Unavailable};
+pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -69,6 +80,8 @@ pub(crate) struct Limit {
     pub(crate) unit: Box<str>,
     /// Never more buckets than this.
     pub(crate) max_buckets: usize,
+    /// What happens while a shared store cannot be asked.
+    pub(crate) on_store_failure: OnStoreFailure,
     /// The indices of the quotas of plans, in the order of the plans' names.
     by_plan: Box<[u32]>,
 }
@@ -123,7 +136,8 @@ impl Limit {
         let mut by_plan: Box<[u32]> = (1..quotas.len() as u32).collect();
         by_plan.sort_by_key(|index| &quotas[*index as usize].plan);
         let (exempt, published, unit) = (Vec::new(), true, REQUESTS.into());
-        Self { name, per, quotas, exempt, published, unit, max_buckets, by_plan }
+        let on_store_failure = OnStoreFailure::default();
+        Self { name, per, quotas, exempt, published, unit, max_buckets, on_store_failure, by_plan }
     }
 
     /// The index of the quota that holds for a client with `plan`.

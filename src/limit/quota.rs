@@ -92,6 +92,20 @@ impl Quota {
         u64::from(self.burst.get()) * self.period.get()
     }
 
+    /// The part of one of `nodes` that share the quota while nobody can be asked: a `nodes`th of the
+    /// rate, and of the burst, rounded down, but one token at least. Where it is one token because the
+    /// part is less, the bucket must begin empty: then `nodes` of them never hold more than
+    /// the quota allows.
+    ///
+    /// # Errors
+    ///
+    /// Where such a slow bucket cannot be counted exactly.
+    pub(crate) fn share_of(&self, nodes: NonZeroU32) -> Result<Self, QuotaError> {
+        let burst = NonZeroU32::new(self.burst() / nodes).unwrap_or(NonZeroU32::MIN);
+        let period = self.period.saturating_mul(NonZeroU64::from(nodes));
+        Self::new(self.tokens, period, burst)
+    }
+
     /// Whole seconds in which an empty bucket fills, rounded up.
     pub(crate) fn window(&self) -> u64 {
         self.capacity().div_ceil(self.tokens() * MICROS)

@@ -129,12 +129,20 @@ fn changed(kind: Kind, title: &str, old: &Fields, new: &Fields) -> String {
         Kind::Issuer => ": its proven tokens are dropped",
         Kind::Limit if has("per") => ": its buckets are new and full",
         Kind::Section if title == "[scopes]" => ": all proven tokens are dropped",
+        Kind::Section if title == "[store]" && STORE_PLACES.into_iter().any(has) => OTHER_BUCKETS,
+        Kind::Section if title == "[store]" => ": its buckets are kept",
         Kind::Section if has("header") && title == "[api_keys]" => CORS,
         Kind::Section if has("ratelimit_headers") => CORS,
         _ => "",
     };
     format!("{title}: {}{effect}", parts.join(", "))
 }
+
+/// What says where the buckets are, and what they are called there.
+const STORE_PLACES: [&str; 6] = ["kind", "url", "url_env", "cluster", "prefix", "hash_key_env"];
+
+const OTHER_BUCKETS: &str =
+    ": buckets are those of the new place, and what was spent in the old one does not count there";
 
 const CORS: &str = ": CORS layers keep the lists of headers that they were given at start";
 
@@ -156,7 +164,7 @@ fn field(name: &str, old: Option<&str>, new: Option<&str>) -> String {
 
 /// Whether the values of a key may stand in a log. What is not listed may hold a secret.
 fn is_harmless(name: &str) -> bool {
-    const NAMES: [&str; 32] = [
+    const NAMES: [&str; 36] = [
         "algorithms",
         "anonymous_limits",
         "audiences",
@@ -165,12 +173,14 @@ fn is_harmless(name: &str) -> bool {
         "consistency",
         "cost",
         "credentials",
+        "deadline",
         "disclosure",
         "enabled",
         "failures",
         "header",
         "ipv6_prefix",
         "issuers",
+        "kind",
         "leeway",
         "limits",
         "listed",
@@ -179,6 +189,8 @@ fn is_harmless(name: &str) -> bool {
         "max_lifetime",
         "methods",
         "mode",
+        "nodes",
+        "on_store_failure",
         "overshoot",
         "path",
         "per",
@@ -209,249 +221,4 @@ fn surplus(more: &BTreeMap<Mark, usize>, less: &BTreeMap<Mark, usize>) -> usize 
 const MOST_FIELDS: usize = 5;
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use zeroize::Zeroizing;
-
-    use super::*;
-
-    fn outline(policy: &str, files: &[(&str, &str)]) -> Outline {
-        let file = |(name, text): &(&str, &str)| {
-            let content = Arc::new(Zeroizing::new(text.as_bytes().to_vec()));
-            (Path::new("config").join(name), Ok(content))
-        };
-        Outline::new(policy, Path::new("config"), &files.iter().map(file).collect())
-    }
-
-    fn changes(old: &str, new: &str) -> Vec<String> {
-        outline(new, &[]).changes_since(&outline(old, &[]), 20).sentences
-    }
-
-    #[test]
-    fn each_change_has_its_sentence() {
-        const RULE: &str = "[[rule]]\nname = \"orders\"\npath = \"/orders\"\n";
-        const LIMIT: &str = "[[limit]]\nname = \"per-client\"\nrate = \"100/minute\"\nburst = 1000\nper = [\"client\"]\n";
-        const KEY: &str =
-            "[[api_keys.key]]\nid = \"billing-2026\"\nclient = \"b\"\ndigest = \"sha256:00\"\n";
-        let issuer = |more: &str| format!("[[issuer]]\nname = \"main\"\n{more}");
-        let cases: &[(&str, String, String, &[&str])] = &[
-            ("nothing", RULE.into(), RULE.into(), &[]),
-            ("comments and order", format!("{RULE}{LIMIT}"), format!("# new\n{LIMIT}{RULE}"), &[]),
-            (
-                "another way to write it",
-                LIMIT.into(),
-                LIMIT.replace("1000", "1_000").replace("[\"client\"]", "[ 'client', ]"),
-                &[],
-            ),
-            ("a new rule", String::new(), RULE.into(), &["rule `orders` added"]),
-            ("a rule less", RULE.into(), String::new(), &["rule `orders` removed"]),
-            (
-                "a path",
-                RULE.into(),
-                RULE.replace("\"/orders\"", "\"/v2\""),
-                &["rule `orders`: path /orders -> /v2"],
-            ),
-            (
-                "another mode",
-                RULE.into(),
-                format!("{RULE}mode = \"shadow\"\n"),
-                &["rule `orders`: mode unset -> shadow"],
-            ),
-            (
-                "a rate",
-                LIMIT.into(),
-                LIMIT.replace("100/", "200/"),
-                &["limit `per-client`: rate 100/minute -> 200/minute"],
-            ),
-            (
-                "a plan",
-                LIMIT.into(),
-                format!("{LIMIT}plans.partner = {{ rate = \"9/second\" }}\n"),
-                &["limit `per-client`: plans.partner.rate unset -> 9/second"],
-            ),
-            (
-                "other buckets",
-                LIMIT.into(),
-                LIMIT.replace("\"client\"", "\"address\""),
-                &[
-                    "limit `per-client`: per [\"client\"] -> [\"address\"]: its buckets are new and full",
-                ],
-            ),
-            (
-                "a limit renamed",
-                LIMIT.into(),
-                LIMIT.replace("per-client", "each"),
-                &["limit `each` added: its buckets are full", "limit `per-client` removed"],
-            ),
-            (
-                "what a scope implies",
-                "[scopes]\n\"a:b\" = [\"c\"]\n".into(),
-                "[scopes]\n\"a:b\" = [\"d\"]\n".into(),
-                &["[scopes]: a:b changed: all proven tokens are dropped"],
-            ),
-            ("a key", "[api_keys]\n".into(), KEY.into(), &["key `billing-2026` added"]),
-            (
-                "a key revoked",
-                KEY.into(),
-                format!("{KEY}revoked = true\n"),
-                &["key `billing-2026` revoked"],
-            ),
-            (
-                "a key used again",
-                format!("{KEY}revoked = true\n"),
-                format!("{KEY}revoked = false\n"),
-                &["key `billing-2026` is no longer revoked"],
-            ),
-            (
-                "another digest",
-                KEY.into(),
-                KEY.replace(":00", ":11"),
-                &["key `billing-2026` changed"],
-            ),
-            (
-                "an issuer",
-                issuer("audiences = [\"a\"]"),
-                issuer("audiences = [\"b\"]"),
-                &["issuer `main`: audiences [\"a\"] -> [\"b\"]: its proven tokens are dropped"],
-            ),
-            (
-                "an issuer less",
-                issuer(""),
-                String::new(),
-                &["issuer `main` removed: its tokens are refused"],
-            ),
-            (
-                "a section",
-                "[denial]\nstatus = \"uniform\"\n".into(),
-                "[denial]\nstatus = \"standard\"\nrealm = \"orders\"\n".into(),
-                &["[denial]: realm added, status uniform -> standard"],
-            ),
-            (
-                "a header",
-                "[api_keys]\n".into(),
-                "[api_keys]\nheader = \"x-key\"\n".into(),
-                &[
-                    "[api_keys]: header unset -> x-key: CORS layers keep the lists of headers that they were given at start",
-                ],
-            ),
-            (
-                "a code",
-                "[denial]\n".into(),
-                "[denial]\n[[denial.code]]\ncode = \"order_locked\"\n".into(),
-                &["denial code `order_locked` added"],
-            ),
-            (
-                "revocations",
-                "[[revoked]]\njti = \"a\"\n".into(),
-                "[[revoked]]\njti = \"b\"\n[[revoked]]\njti = \"b\"\n".into(),
-                &["2 entries added to [[revoked]]", "1 entry removed from [[revoked]]"],
-            ),
-            (
-                "the top",
-                "version = 1\n".into(),
-                "version = 1\nallow = []\n".into(),
-                &["the policy: allow added"],
-            ),
-        ];
-        for (label, old, new, expected) in cases {
-            assert_eq!(changes(old, new), *expected, "{label}");
-        }
-    }
-
-    #[test]
-    fn no_value_that_may_be_secret_is_shown() {
-        let secret = |n: u8| {
-            format!(
-                "[store]\nurl = \"redis://:hunter{n}@db\"\n[store.header]\nrate = \"hunter{n}\"\n\
-                 [api_keys]\n[[api_keys.key]]\nid = \"k\"\ndigest = \"hunter{n}\"\n\
-                 [[issuer]]\nname = \"main\"\nkeys = {{ secret_env = \"hunter{n}\", path = \"hunter{n}\" }}\n\
-                 claims = {{ status = \"hunter{n}\" }}\n\
-                 [[rule]]\nname = \"r\"\nclaims = {{ path = \"hunter{n}\" }}\nany = [{{ claims = {{ path = \"hunter{n}\" }} }}]\n\
-                 [[revoked]]\njti = \"hunter{n}\"\n[denial]\nunknown = \"hunter{n}\"\n"
-            )
-        };
-        let found = outline(&secret(2), &[]).changes_since(&outline(&secret(1), &[]), 20);
-        assert_eq!(found.sentences.len(), 7, "{found}");
-        assert!(!found.to_string().contains("hunter"), "{found}");
-        assert!(!format!("{:?}", outline(&secret(1), &[])).contains("hunter"));
-    }
-
-    #[test]
-    fn keys_and_revocations_in_files_are_compared_alike() {
-        let policy = "[api_keys]\nfile = \"keys.toml\"\n[revocations]\nfile = \"revoked.toml\"\n";
-        let key = |id: &str| format!("id = \"{id}\"\nclient = \"c\"\n");
-        let old = format!("[[key]]\n{}", key("a"));
-        let new = format!("[[key]]\n{}revoked = true\n[[api_keys.key]]\n{}", key("a"), key("b"));
-        let before = outline(policy, &[("keys.toml", &old)]);
-        let after = outline(
-            policy,
-            &[("keys.toml", &new), ("revoked.toml", "[[revoked]]\nclient = \"mallory\"\n")],
-        );
-        let found = after.changes_since(&before, 20).sentences;
-        let expected = ["key `a` revoked", "key `b` added", "1 entry added to [[revoked]]"];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn a_key_that_moves_to_the_file_is_no_change() {
-        let key = "id = \"a\"\nclient = \"c\"\n";
-        let before = outline(&format!("[api_keys]\n[[api_keys.key]]\n{key}"), &[]);
-        let file = format!("[[key]]\n{key}");
-        let after = outline("[api_keys]\nfile = \"keys.toml\"\n", &[("keys.toml", &file)]);
-        let found = after.changes_since(&before, 20).sentences;
-        assert_eq!(found, ["[api_keys]: file added"]);
-        // The policy takes both forms, too.
-        let after = outline(&format!("[api_keys]\n[[key]]\n{key}"), &[]);
-        assert_eq!(after.changes_since(&before, 20).sentences, [""; 0]);
-    }
-
-    #[test]
-    fn an_issuer_with_other_keys_in_its_file_is_another() {
-        let policy = "[[issuer]]\nname = \"main\"\nkeys = { pem_file = [\"a.pem\", \"b.pem\"] }\n\
-                      [[issuer]]\nname = \"other\"\nkeys = { jwks_file = \"set.json\" }\n";
-        let with = |b: &str| outline(policy, &[("a.pem", "a"), ("b.pem", b), ("set.json", "{}")]);
-        let (before, same, after) = (with("b"), with("b"), with("c"));
-        assert!(same.changes_since(&before, 20).is_empty());
-        let found = after.changes_since(&before, 20).to_string();
-        let expected = "issuer `main`: the file `b.pem` changed: its proven tokens are dropped";
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn sentences_are_bounded_in_number_and_length() {
-        let rules: String = (10..60).map(|n| format!("[[rule]]\nname = \"r{n}\"\n")).collect();
-        let found = outline(&rules, &[]).changes_since(&Outline::default(), 20);
-        assert_eq!((found.sentences.len(), found.more), (20, 30));
-        assert!(found.to_string().ends_with("rule `r29` added; and 30 more"), "{found}");
-
-        let plans = |rate: u32| {
-            let plan = |n| format!("plans.p{n} = {{ rate = \"{rate}/minute\" }}\n");
-            let plans: String = (0..1000).map(plan).collect();
-            format!(
-                "[[limit]]\nname = \"l\"\npath = \"{}\"\n{plans}",
-                "x".repeat(5000 + rate as usize)
-            )
-        };
-        let found = changes(&plans(1), &plans(2));
-        assert_eq!(found.len(), 1);
-        assert!(found[0].len() < 600 && found[0].ends_with(", and 996 more"), "{found:?}");
-    }
-
-    #[test]
-    fn a_renewed_credential_for_the_key_set_leaves_the_issuer_as_it_is() {
-        let policy = "[[issuer]]\nname = \"main\"\nkeys = { ca_file = \"ca.pem\", bearer_file = \"token\" }\n";
-        let with = |ca: &str, token: &str| outline(policy, &[("ca.pem", ca), ("token", token)]);
-        assert!(with("a", "new").changes_since(&with("a", "old"), 20).is_empty());
-        assert!(!with("b", "old").changes_since(&with("a", "old"), 20).is_empty());
-    }
-
-    #[test]
-    fn what_is_not_toml_has_nothing_to_compare() {
-        for text in ["", "\u{0}", "[[rule", "not toml at all"] {
-            let found = outline(text, &[]).changes_since(&Outline::default(), 20);
-            assert!(found.is_empty(), "{text:?}: {found}");
-        }
-    }
-}
+mod tests;

@@ -5,42 +5,59 @@
 //! together, each fault with its place and help.
 
 mod changes;
-pub(crate) mod fault;
+mod fault;
+mod faults;
 mod load;
 mod needs;
+mod no_rule;
 mod outline;
+mod parts;
 mod path;
 mod path_table;
+mod place;
 pub(crate) mod problem;
 mod reading;
+mod refusal;
 mod rule;
 mod rule_table;
+mod secret_part;
 mod section;
 mod sources;
+mod suggest;
+mod twins;
 mod value_fault;
 mod warning;
+mod worst_case;
 
-pub use fault::{Fault, Severity};
-pub(crate) use fault::{Faults, Place, Source, suggest};
-pub(crate) use load::load;
-pub(crate) use needs::{Needs, ScopeGap};
+pub use fault::Fault;
+pub(crate) use faults::Faults;
+pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_scope};
+pub(crate) use needs::Needs;
+pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;
+pub(crate) use place::{Place, Source};
+pub use problem::Severity;
 pub(crate) use problem::problems;
 pub(crate) use reading::Oddity;
+pub(crate) use refusal::{Refusal, ScopeGap};
 pub(crate) use rule::{
-    Anonymous, Counters, Demands, Mode, Preflights, Refusal, Rule, RuleLimit, requested_method,
+    Anonymous, Counters, Demands, Mode, Preflights, Rule, RuleLimit, requested_method,
 };
-pub(crate) use rule_table::{Ambiguity, NoRule, RuleTable};
+pub(crate) use rule_table::RuleTable;
 pub(crate) use section::At;
 pub(crate) use sources::{Secrets, Sources};
+pub(crate) use suggest::{nearest, suggest};
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use worst_case::{Away, Scattered, WorstCase};
 
 use std::sync::Arc;
 
 use crate::address::AddressPolicy;
 use crate::credential::CredentialPolicy;
-use crate::limit::{Limit, Quota};
+use crate::limit::{Limit, Quota, StoreSettings};
 use crate::scope::ScopeHierarchy;
-use crate::verify::{Issuers, KeyTable, TokenPolicy};
+use crate::verify::key_store::{KeyCacheSettings, StorePlace};
+use crate::verify::{Issuers, KeyTable, RevokedSet, TokenPolicy};
 
 /// A checked policy.
 #[derive(Debug)]
@@ -51,7 +68,17 @@ pub(crate) struct Policy {
     /// Whether `[api_keys]` stands in the policy.
     pub(crate) takes_keys: bool,
     pub(crate) keys: KeyTable,
+    /// The store of further keys, where the policy names one.
+    pub(crate) key_place: Option<StorePlace>,
+    /// Whether keys are looked up that the policy does not hold, in a source that may not answer.
+    pub(crate) looks_keys_up: bool,
+    /// How keys are remembered that the policy does not hold.
+    pub(crate) key_cache: KeyCacheSettings,
     pub(crate) issuers: Issuers,
+    /// `[[revoked]]`, of the policy and of its file.
+    pub(crate) revoked: RevokedSet,
+    /// The path of that file.
+    pub(crate) revoked_file: Option<String>,
     pub(crate) tokens: TokenPolicy,
     /// `None` when turned off.
     pub(crate) failures: Option<Quota>,
@@ -61,6 +88,8 @@ pub(crate) struct Policy {
     pub(crate) hierarchy: Arc<ScopeHierarchy>,
     pub(crate) preflights: Preflights,
     pub(crate) max_buckets: usize,
+    /// Where buckets are kept.
+    pub(crate) store: StoreSettings,
     /// The codes that the application adds to the catalogue.
     pub(crate) codes: Vec<CodeEntry>,
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use super::rule::Refusal;
+use super::refusal::{Refusal, ScopeGap};
 use crate::claims::{ClaimMatch, Mismatch, Parameters};
 use crate::principal::{CredentialKind, Principal};
 use crate::scope::Scope;
@@ -78,44 +76,4 @@ pub(super) fn check_any(
         }
     }
     answer
-}
-
-/// The scopes that are needed, and which of them the caller lacks.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ScopeGap {
-    /// All of these are needed.
-    pub(crate) required: Arc<[Scope]>,
-    /// At least one of these is needed, unless there are none.
-    pub(crate) any: Arc<[Scope]>,
-    /// The places in `required` of those that the caller lacks.
-    pub(crate) missing: SmallVec<[u16; 8]>,
-    /// Whether the caller has none of `any`, and one is needed.
-    pub(crate) lacks_any: bool,
-}
-
-impl ScopeGap {
-    /// What `held` lacks of these scopes; `None` where it is enough.
-    pub(crate) fn of(
-        required: &Arc<[Scope]>,
-        any: &Arc<[Scope]>,
-        held: impl Fn(&Scope) -> bool,
-    ) -> Option<Self> {
-        let lacks_any = !any.is_empty() && !any.iter().any(&held);
-        if !lacks_any && required.iter().all(&held) {
-            return None;
-        }
-        let lacking = required.iter().enumerate().filter(|(_, scope)| !held(scope));
-        Some(Self {
-            required: required.clone(),
-            any: any.clone(),
-            // Lossless: a rule has far fewer scopes.
-            missing: lacking.map(|(at, _)| at as u16).collect(),
-            lacks_any,
-        })
-    }
-
-    /// The required scopes that the caller lacks.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = &Scope> {
-        self.missing.iter().filter_map(|at| self.required.get(usize::from(*at)))
-    }
 }

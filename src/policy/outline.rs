@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::parts::parts;
 use crate::watch::{Taken, digest_of};
 
 /// What a policy and its files say, table by table, for comparison.
@@ -55,7 +56,12 @@ impl Outline {
             let Ok(content) = files.get(path) else { continue };
             match found {
                 Named::Keys => outline.add_file(&content, &["key", "api_keys.key"]),
-                Named::Revocations => outline.add_file(&content, &["revoked"]),
+                Named::Revocations => {
+                    let text = str::from_utf8(&content).unwrap_or_default();
+                    for part in parts(text, "[[revoked]]") {
+                        outline.add_file(part.as_bytes(), &["revoked"]);
+                    }
+                }
             }
         }
         outline

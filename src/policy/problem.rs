@@ -7,7 +7,16 @@
 //! A text of a row is a string literal, in which fields are written `{field}`, or the arguments of
 //! `format!` in parentheses, or a block that gives a text.
 
-use super::fault::Severity;
+/// Whether the policy is refused for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Severity {
+    /// The policy cannot be used.
+    Fault,
+    /// The policy can be used, and probably does not do what was meant. `allow` at the top of a
+    /// policy silences a warning by its [name](super::Fault::name).
+    Warning,
+}
 
 /// What may be wrong with a policy, with the evidence.
 pub(crate) trait Problem {
@@ -48,8 +57,8 @@ macro_rules! problems {
 
         #[allow(unused_variables)] // A row may not need all of its evidence in each text.
         impl $crate::policy::problem::Problem for $Name {
-            const SEVERITY: $crate::policy::fault::Severity =
-                $crate::policy::fault::Severity::$Severity;
+            const SEVERITY: $crate::policy::problem::Severity =
+                $crate::policy::problem::Severity::$Severity;
 
             fn name(&self) -> String {
                 $crate::policy::problem::kebab(match self {

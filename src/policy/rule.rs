@@ -9,12 +9,13 @@ use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use metrics::Counter;
 
-use super::needs::{Needs, ScopeGap, check_any};
+use super::needs::{Needs, check_any};
 use super::path::values;
 use super::reading::decode;
+use super::refusal::Refusal;
 use super::{DenialPolicy, StatusMode};
-use crate::address::{Address, ClientAddress, Outside};
-use crate::claims::{Mismatch, Parameters};
+use crate::address::{ClientAddress, Outside};
+use crate::claims::Parameters;
 use crate::credential::Kinds;
 use crate::principal::Principal;
 
@@ -124,26 +125,6 @@ pub(crate) enum Mode {
     Enforce,
     /// Decide, log and count, but let it pass.
     Shadow,
-}
-
-/// Why the policy does not let a caller do this.
-#[derive(Clone, Debug)]
-pub(crate) enum Refusal {
-    Address(Address),
-    /// The rule is bound to addresses, and the header of a trusted proxy could not be read.
-    AddressUnread,
-    /// The rule is bound to addresses, and the server does not report the peer's.
-    AddressUnknown,
-    Scope(ScopeGap),
-    /// The caller has none of these roles.
-    Role(Arc<[Box<str>]>),
-    /// This claim is absent, or has another value.
-    Claim {
-        claim: Arc<str>,
-        mismatch: Mismatch,
-    },
-    /// None of the alternatives is met. This is what the caller lacks for one of them.
-    Any(Box<Refusal>),
 }
 
 impl Mode {

@@ -11,10 +11,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::fault::Fault;
+use super::faults::Faults;
+use super::place::{Place, Source};
+use super::suggest::nearest;
 use super::value_fault::ValueFault;
 use crate::limit::parse_duration;
-use crate::time::unix_seconds;
+use crate::time::{unix_seconds, unix_seconds_up};
 
 /// A table, and where its faults go.
 pub(crate) struct Section<'a> {
@@ -102,6 +105,11 @@ impl<'a> Section<'a> {
     /// Passes over a key that was reported already.
     pub(crate) fn forget(&self, name: &'static str) {
         self.forgotten.borrow_mut().push(name);
+    }
+
+    /// Whether nothing is written in the table.
+    pub(crate) fn has_no_keys(&self) -> bool {
+        self.table.is_empty()
     }
 
     /// Whether the key has an array or a table without anything in it.
@@ -211,11 +219,24 @@ impl<'a> Section<'a> {
 
     /// A moment, in Unix seconds.
     pub(crate) fn moment(&self, name: &'static str) -> Option<At<u64>> {
+        self.moment_by(name, unix_seconds)
+    }
+
+    /// A moment, in Unix seconds that are rounded up.
+    pub(crate) fn moment_rounded_up(&self, name: &'static str) -> Option<At<u64>> {
+        self.moment_by(name, unix_seconds_up)
+    }
+
+    fn moment_by(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Option<i64>,
+    ) -> Option<At<u64>> {
         let value = self.value(name)?;
         let help = format!("{name} = 2027-01-01T00:00:00Z");
         let date = value.get_ref().as_datetime();
         let date = self.typed(name, value, date, "a moment", &format!("write `{help}`"))?;
-        let seconds = unix_seconds(&date.value.to_string());
+        let seconds = read(&date.value.to_string());
         match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
             Some(value) => Some(At { value, place: date.place }),
             None => {
@@ -340,7 +361,7 @@ impl<'a> Section<'a> {
         let asked = self.asked.borrow();
         // Here a raw secret may have been put where a digest or a name belongs.
         let holds_secrets =
-            ["[[api_keys.key]]", "[[key]]", "keys", "[api_keys]"].contains(&self.name);
+            ["[[api_keys.key]]", "[[key]]", "keys", "[api_keys]", "`store`"].contains(&self.name);
         for (key, value) in self.entries() {
             if asked.contains(&key.value) || self.forgotten.borrow().contains(&key.value) {
                 continue;
@@ -404,6 +425,7 @@ fn form(title: &str, name: &str) -> String {
     match title {
         "keys" => "write `keys = { jwks_file = \"jwks.json\" }`".into(),
         "`allow`" => "write `allow = [{ warning = \"unused-limit\", reason = \"...\" }]`".into(),
+        "`store`" => "write `store = { sqlite = \"keys.db\" }`".into(),
         "claims" => "write `claims = { tenant = \"acme\" }`".into(),
         "`any`" => "write `any = [{ scopes = [\"orders:read\"] }, { roles = [\"clerk\"] }]`".into(),
         "may_grant" => "write `may_grant = { scopes = [\"orders:*\"] }`".into(),

@@ -1,7 +1,7 @@
 //! What may be wrong with a key or a value, whatever the table.
 
-use super::fault::{list, suggest};
 use super::problem::problems;
+use super::suggest::{list, suggest};
 
 problems! {
     /// What may be wrong with a key or a value of any table.

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::fault::{list, nearest, suggest};
 use super::problem::problems;
+use super::suggest::{list, nearest, suggest};
 
 problems! {
     /// A warning, with its evidence.
@@ -88,6 +88,13 @@ problems! {
             help: "ask for `scopes` or `roles`, which `may_grant` bounds, or accept tokens of other issuers only, by `issuers`",
         }
 
+        /// An entry of [[revoked]] that asks for an API key and for a token.
+        RevokesNothing => {
+            message: "the entry of [[revoked]] revokes nothing",
+            label: "is an API key, to which `jti`, `issuer` and `issued_before` do not apply",
+            help: "write two entries: one with `key_id` (and `client`), and one for tokens",
+        }
+
         // Limits.
 
         /// A limit that no rule names.
@@ -134,6 +141,18 @@ problems! {
             } else {
                 "set [address] `source` to the header that your proxies send, or limit `per = [\"client\"]`"
             } },
+        }
+        /// A cost that the share of one process can never pay.
+        CostAboveShare { cost: u64, share: u32, nodes: u32, limit: Arc<str> } => {
+            message: "a cost of {cost} is refused while the store cannot be asked",
+            label: "is more than the {share} of each process",
+            help: ("one of {nodes} processes has at most {share} in its share of `{limit}`: raise `burst`, lower `nodes` in [store], or write `on_store_failure = \"closed\"`"),
+        }
+        /// `on_store_failure = "open"`.
+        OpenOnStoreFailure => {
+            message: "nothing bounds this limit while the store cannot be asked",
+            label: "admits everybody then",
+            help: "write `local_share`, which keeps a bound, or `closed`; allow this warning if that is meant",
         }
 
         /// Nobody without a credential is counted.

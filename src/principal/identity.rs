@@ -16,19 +16,17 @@ pub(crate) struct Identity([u64; 2]);
 impl Identity {
     /// Of the owner of API keys.
     pub(crate) fn of_key_owner(client: &str) -> Self {
-        Self::of(&["key", client])
+        Self::of(["key", client])
     }
 
     /// Of a client that a token of the issuer with this name in the policy proved. `parts` name the
     /// client there.
     pub(crate) fn of_token(issuer: &str, parts: &[&str]) -> Self {
-        let mut all = vec!["issuer", issuer];
-        all.extend(parts);
-        Self::of(&all)
+        Self::of(["issuer", issuer].into_iter().chain(parts.iter().copied()))
     }
 
     /// Each part with its length before it, so that no two lists of parts read alike.
-    fn of(parts: &[&str]) -> Self {
+    fn of<'p>(parts: impl IntoIterator<Item = &'p str>) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {
             context.update(&(part.len() as u64).to_be_bytes());

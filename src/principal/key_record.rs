@@ -72,6 +72,13 @@ impl KeyRecord {
         Self { revoked, ..self }
     }
 
+    /// The same key on other terms.
+    pub(crate) fn with_terms(&self, terms: Arc<Terms>) -> Self {
+        let Self { digest, not_before, expires, identity, revoked, .. } = *self;
+        let (client, id) = (self.client.clone(), self.id.clone());
+        Self { digest, not_before, expires, identity, terms, client, id, revoked }
+    }
+
     /// Unix seconds from which the key is valid, where it has such a moment.
     pub(crate) fn not_before(&self) -> Option<u64> {
         (self.not_before != 0).then_some(self.not_before)

@@ -11,6 +11,7 @@ pub(crate) use key_record::{KeyRecord, Terms};
 
 use crate::claims::ClaimSet;
 use crate::scope::Scopes;
+use crate::time::Wall;
 
 /// Which kind of credential a client came with.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -27,6 +28,7 @@ pub enum CredentialKind {
 
 impl CredentialKind {
     /// The name in policies and denials: `api_key`, `token` or `both`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
@@ -82,19 +84,31 @@ pub(crate) struct Proven {
     pub(crate) scopes: Scopes,
     pub(crate) roles: Box<[Box<str>]>,
     pub(crate) plan: Option<Box<str>>,
+    pub(crate) validity: Validity,
     pub(crate) claims: ClaimSet,
+}
+
+/// When a token was issued, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validity {
+    /// When it ends, leeway included.
+    pub(crate) ends: Wall,
+    /// Unix seconds of `exp`.
+    pub(crate) expires: u64,
+    /// Unix seconds of `iat`, rounded down.
+    pub(crate) issued_at: Option<u64>,
 }
 
 impl Principal {
     /// INVARIANT: called by `verify/` (and `test_util`) alone, when a key with the record's digest was presented and
     /// the record says that it is valid.
-    pub(crate) fn of_key(record: &Arc<KeyRecord>) -> Self {
-        Self(Proof::Key(record.clone()))
+    pub(crate) fn of_key(record: Arc<KeyRecord>) -> Self {
+        Self(Proof::Key(record))
     }
 
     /// INVARIANT: called by `verify/` (and `test_util`) alone, when a token was verified.
-    pub(crate) fn of_token(proven: Proven) -> Self {
-        Self(Proof::Token(Arc::new(proven)))
+    pub(crate) fn of_token(proven: impl Into<Arc<Proven>>) -> Self {
+        Self(Proof::Token(proven.into()))
     }
 
     /// The client of a token, which came together with the key of an application.
@@ -108,14 +122,16 @@ impl Principal {
         }
     }
 
-    fn key(&self) -> Option<&Arc<KeyRecord>> {
+    /// What is stored of the API key, where there is one.
+    pub(crate) fn key(&self) -> Option<&Arc<KeyRecord>> {
         match &self.0 {
             Proof::Key(key) | Proof::Both { key, .. } => Some(key),
             Proof::Token(_) => None,
         }
     }
 
-    fn token(&self) -> Option<&Arc<Proven>> {
+    /// What the token proved, where there is one.
+    pub(crate) fn token(&self) -> Option<&Arc<Proven>> {
         match &self.0 {
             Proof::Token(token) | Proof::Both { token, .. } => Some(token),
             Proof::Key(_) => None,
@@ -128,6 +144,7 @@ impl Principal {
     ///
     /// Names of two issuers, or of an issuer and of the key table, may be equal and yet mean
     /// two clients: use [`issuer`](Self::issuer) to tell them apart.
+    #[must_use]
     pub fn client(&self) -> &str {
         match &self.0 {
             Proof::Key(key) => &key.client,
@@ -136,6 +153,7 @@ impl Principal {
     }
 
     /// The kind of credential that proved the client.
+    #[must_use]
     pub fn credential(&self) -> CredentialKind {
         match &self.0 {
             Proof::Key(_) => CredentialKind::ApiKey,
@@ -145,12 +163,14 @@ impl Principal {
     }
 
     /// The public name of the API key; `None` where the client came without one.
+    #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.key().map(|key| &*key.id)
     }
 
     /// The application that the client uses: the `client` of the API key that came together with
     /// its token. `None` unless the rule asks for both (`credentials = ["both"]`).
+    #[must_use]
     pub fn application(&self) -> Option<&str> {
         match &self.0 {
             Proof::Both { key, .. } => Some(&key.client),
@@ -159,11 +179,13 @@ impl Principal {
     }
 
     /// The policy's name of the token's issuer; `None` where the client came without a token.
+    #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.token().map(|token| &*token.issuer)
     }
 
     /// The scopes that were granted: of the token, where there is one.
+    #[must_use]
     pub fn scopes(&self) -> &Scopes {
         match &self.0 {
             Proof::Key(key) => &key.terms.scopes,
@@ -197,6 +219,7 @@ impl Principal {
 
     /// The plan that limits are chosen by: of the token, where there is one. `None` where none is
     /// named.
+    #[must_use]
     pub fn plan(&self) -> Option<&str> {
         match &self.0 {
             Proof::Key(key) => key.terms.plan.as_deref(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Api;
 use super::json::Json;
-use super::stage::{Call, PARTNER, Stage, at_once, in_seconds};
+use super::stage::{Call, PARTNER, SIGNED_OUT, Stage, at_once, in_seconds};
 use crate::denial::{Code, Denial, DenialCode, Media};
 use crate::policy::Disclosure;
 
@@ -84,7 +84,8 @@ fn unprovoked(code: Code) -> Denial {
 
 /// Members of its own that its example does not have stand in its sentences by their names.
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
-    let denial = code.sample();
+    let mut denial = Denial::named(code.code.to_owned());
+    denial.draft_mut().own = code.example.own();
     Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
 }
 
@@ -273,10 +274,13 @@ fn vector(stage: &Stage, code: Code) -> Option<Vector> {
         }
         Code::TooManyFailures => Vector { times: 4, ..read(unknown()) },
         Code::DecisionFailed => Vector { without_address: true, ..read(good_token()) },
-        Code::TokenRevoked
-        | Code::KeySourceUnavailable
-        | Code::LimiterUnavailable
-        | Code::TemporarilyUnavailable => return None,
+        Code::TokenRevoked => {
+            let token = claim("jti", SIGNED_OUT.into());
+            read(bearer(&token, "a token of a session that was ended"))
+        }
+        Code::KeySourceUnavailable | Code::LimiterUnavailable | Code::TemporarilyUnavailable => {
+            return None;
+        }
     })
 }
 
@@ -291,7 +295,7 @@ mod tests {
         assert_eq!(examples.len(), DenialCode::catalogue().len());
         for (code, example) in &examples {
             assert_eq!(example.body.get("code").and_then(Json::text), Some(code.as_str()));
-            let unprovoked = ["token_revoked", "key_source_unavailable", "limiter_unavailable"];
+            let unprovoked = ["key_source_unavailable", "limiter_unavailable"];
             let is_provoked =
                 !unprovoked.contains(&code.as_str()) && code != "temporarily_unavailable";
             assert_eq!(example.request.is_some(), is_provoked, "{code}");

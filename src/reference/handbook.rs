@@ -317,6 +317,7 @@ pub(crate) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::RemoteKeys => {
             let mut issuers = policy.issuers.iter();
             accepts(Kind::Token) && issuers.any(|issuer| issuer.keys.remote().is_some())
+                || accepts(Kind::ApiKey) && policy.looks_keys_up
         }
         Occurs::Failures => (demands.is_some() || rule.waits) && policy.failures.is_some(),
         Occurs::Scopes => asks(|demands| demands.all_needs().any(Needs::has_scopes)),
@@ -374,6 +375,23 @@ name = "secret"
 path = "/secret"
 listed = false
 "#;
+
+    #[test]
+    fn keys_that_are_looked_up_may_be_out_of_reach() {
+        let says = |mut policy: Policy, looks_keys_up: bool| {
+            policy.looks_keys_up |= looks_keys_up;
+            let rule = policy.rules.iter().next().unwrap().clone();
+            codes_of(&policy, &rule).iter().any(|code| code.code == "key_source_unavailable")
+        };
+        let rule = |credentials: &str| {
+            let key = "[[api_keys.key]]\nid = \"a\"\nclient = \"a\"\n";
+            let digest = format!("digest = \"sha256:{:064}\"\n", 1);
+            policy(&format!("{key}{digest}[[rule]]\nname = \"r\"\npath = \"/\"\n{credentials}\n"))
+        };
+        assert!(!says(rule(""), false), "the policy holds them all");
+        assert!(says(rule(""), true));
+        assert!(!says(rule("public = true"), true));
+    }
 
     #[test]
     fn codes_are_those_that_the_rule_can_lead_to() {

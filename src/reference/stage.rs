@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::address::ClientAddress;
-use crate::ask::Ask;
+use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
 use crate::gate::{Lasting, Observer, Snapshot};
@@ -31,6 +31,9 @@ const SECRET: &[u8] = b"signs nothing but tokens of examples";
 /// The issuer whose tokens are accepted; the other one has a key set.
 const ISSUER: &str = "https://id.example.com/";
 pub(super) const PARTNER: &str = "https://id.partner.example/";
+
+/// The `jti` of a token that was revoked.
+pub(super) const SIGNED_OUT: &str = "signed-out";
 
 /// A public key whose private half was thrown away.
 const PARTNER_KEYS: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","kid":"2027","use":"sig","alg":"ES256","x":"qoDkAHJddL-GcskRAKblSUVNKL16X4prnSb0FRBJ6Bw","y":"9Qhi6fdCHz-yjLymSvsOP9w3tKg8uVfMWHioZNmk2DY"}]}"#;
@@ -51,6 +54,9 @@ name  = "per-address"
 rate  = "300/minute"
 burst = 60
 per   = ["address"]
+
+[[revoked]]
+jti = "signed-out"
 
 [[rule]]
 name    = "read-orders"
@@ -177,7 +183,7 @@ impl Stage {
             fields: self.snapshot.policy.credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
-            waited: false,
+            came: Came::NOTHING,
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };

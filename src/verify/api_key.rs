@@ -10,9 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 
+use super::key_store::{KeyDigest, KeyStatus, RuntimeKeys, Why};
+use super::revoked::Revoked;
 use crate::address::{Address, ClientAddress, Outside};
+use crate::ask::Wait;
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
 use crate::time::Wall;
@@ -32,12 +34,49 @@ pub(crate) enum KeyError {
     AddressUnread(Arc<KeyRecord>),
     /// The key is bound to addresses, and the server does not report the peer's.
     AddressUnknown,
+    /// The key is not in memory, and its source did not answer yet.
+    SourceUnavailable(Box<KeyLookUp>),
+}
+
+/// A key that has to be looked up, or could not be.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyLookUp {
+    keys: RuntimeKeys,
+    digest: KeyDigest,
+    why: Why,
+    address: Option<Address>,
+}
+
+impl KeyLookUp {
+    /// On behalf of a request from `address`.
+    pub(crate) fn new(
+        keys: &RuntimeKeys,
+        digest: KeyDigest,
+        why: Why,
+        address: Option<Address>,
+    ) -> Self {
+        Self { keys: keys.clone(), digest, why, address }
+    }
+
+    /// How the source is.
+    pub(crate) fn source(&self) -> KeyStatus {
+        self.keys.status()
+    }
 }
 
 impl KeyError {
     /// Whether the key is nobody's: then the attempt is a guess, or a mistake.
     pub(crate) fn proves_nothing(&self) -> bool {
         matches!(self, Self::Malformed(_) | Self::Unknown)
+    }
+
+    /// Looks the key up, or joins the look-up that has begun, where it is not known. The future ends
+    /// with it; then the key is to be judged once more. `None` where there is nothing to wait for.
+    pub(crate) fn asks_again(&self) -> Option<Wait> {
+        match self {
+            Self::SourceUnavailable(it) => it.keys.ask(it.digest, it.why, it.address),
+            _ => None,
+        }
     }
 }
 
@@ -84,23 +123,32 @@ impl KeyTable {
         self.format == KeyFormat::Any
     }
 
-    /// The key that was presented, by its whole text.
+    /// The digest of a key that was presented.
     ///
     /// # Errors
     ///
-    /// The first check that failed, in the order of the module docs.
-    pub(crate) fn find(&self, key: &KeyText<'_>) -> Result<FoundKey<'_>, KeyError> {
+    /// When it does not have the form of a key.
+    pub(crate) fn digest(&self, key: &KeyText<'_>) -> Result<KeyDigest, KeyError> {
         self.format.check(&key.0).map_err(KeyError::Malformed)?;
-        self.look_up(&key.0).map(FoundKey).ok_or(KeyError::Unknown)
+        Ok(KeyDigest::of(&key.0))
     }
 
-    fn look_up(&self, key: &[u8]) -> Option<&Arc<KeyRecord>> {
-        let presented = key_digest(key);
+    /// Whether a key of the policy has this id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.iter().any(|record| *record.id == *id)
+    }
+
+    /// The key of the policy with this digest.
+    pub(crate) fn find(&self, digest: &KeyDigest) -> Option<FoundKey> {
+        self.look_up(digest.as_bytes()).map(|record| FoundKey(record.clone()))
+    }
+
+    fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
         let mask = self.slots.len() - 1;
-        let mut at = first_slot(&presented, mask);
+        let mut at = first_slot(presented, mask);
         // Terminates, as above.
         while let Some(record) = &self.slots[at] {
-            if verify_slices_are_equal(&record.digest, &presented).is_ok() {
+            if verify_slices_are_equal(&record.digest, presented).is_ok() {
                 return Some(record);
             }
             at = (at + 1) & mask;
@@ -115,11 +163,16 @@ impl fmt::Debug for KeyTable {
     }
 }
 
-/// A key of the policy, which was presented whole: it may be revoked, or not valid now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FoundKey<'k>(&'k Arc<KeyRecord>);
+/// A key that is known and was presented whole: it may be revoked, or not valid now.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundKey(Arc<KeyRecord>);
 
-impl FoundKey<'_> {
+impl FoundKey {
+    /// INVARIANT: a key with the digest of the record was presented.
+    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
+        Self(record)
+    }
+
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.0.digest
     }
@@ -132,29 +185,49 @@ impl FoundKey<'_> {
     pub(crate) fn prove(
         self,
         address: Option<ClientAddress>,
+        revoked: Revoked<'_>,
         now: impl FnOnce() -> Wall,
     ) -> Result<Principal, KeyError> {
-        check(self.0, address, now)?;
+        check_revoked(&self.0, revoked)?;
+        check(&self.0, address, now)?;
         Ok(Principal::of_key(self.0))
+    }
+
+    /// Until when a key counts that was proven before, by its record as it is now; `None` where it has
+    /// no end.
+    ///
+    /// # Errors
+    ///
+    /// When it is revoked, or has ended.
+    pub(crate) fn still_proven(
+        self,
+        revoked: Revoked<'_>,
+        now: Wall,
+    ) -> Result<Option<Wall>, KeyError> {
+        check_revoked(&self.0, revoked)?;
+        check_end(&self.0, now)?;
+        Ok(self.0.expires().map(Wall::from_seconds))
     }
 }
 
-/// Whether a key that was found is valid now and here.
+/// Whether a key that was found is not revoked, by its record or by a list.
+fn check_revoked(record: &Arc<KeyRecord>, revoked: Revoked<'_>) -> Result<(), KeyError> {
+    match record.revoked || revoked.has_key(record) {
+        true => Err(KeyError::Revoked(record.clone())),
+        false => Ok(()),
+    }
+}
+
+/// Whether a key that was found and is not revoked is valid now and here.
 fn check(
     record: &Arc<KeyRecord>,
     address: Option<ClientAddress>,
     now: impl FnOnce() -> Wall,
 ) -> Result<(), KeyError> {
-    if record.revoked {
-        return Err(KeyError::Revoked(record.clone()));
-    }
-    let (expires, not_before) = (record.expires(), record.not_before());
-    if expires.is_some() || not_before.is_some() {
-        let now = now().seconds();
-        if let Some(expires) = expires.filter(|expires| now >= *expires) {
-            return Err(KeyError::Expired(record.clone(), expires));
-        }
-        if let Some(from) = not_before.filter(|from| now < *from) {
+    if record.expires().is_some() || record.not_before().is_some() {
+        let now = now();
+        check_end(record, now)?;
+        if let Some(from) = record.not_before().filter(|from| now.seconds() < *from) {
             return Err(KeyError::NotYetValid(record.clone(), from));
         }
     }
@@ -168,11 +241,11 @@ fn check(
     })
 }
 
-/// SHA-256 of a whole key: what the policy stores.
-pub(crate) fn key_digest(key: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, key).as_ref());
-    bytes
+fn check_end(record: &Arc<KeyRecord>, now: Wall) -> Result<(), KeyError> {
+    match record.expires().filter(|expires| now.seconds() >= *expires) {
+        Some(expires) => Err(KeyError::Expired(record.clone(), expires)),
+        None => Ok(()),
+    }
 }
 
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
@@ -188,8 +261,19 @@ mod tests {
         KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()), Arc::default())
     }
 
+    fn key_digest(key: &[u8]) -> [u8; 32] {
+        *KeyDigest::of(key).as_bytes()
+    }
+
+    fn present(table: &KeyTable, key: &KeyText<'_>) -> Result<FoundKey, KeyError> {
+        table.find(&table.digest(key)?).ok_or(KeyError::Unknown)
+    }
+
     fn found(table: &KeyTable, key: &KeyText<'_>) -> String {
-        match table.find(key).and_then(|found| found.prove(None, || Wall::from_seconds(0))) {
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        let proven = |found: FoundKey| found.prove(None, nothing, || Wall::from_seconds(0));
+        match present(table, key).and_then(proven) {
             Ok(principal) => principal.key_id().unwrap().to_owned(),
             Err(error) => format!("{error:?}"),
         }
@@ -250,7 +334,10 @@ mod tests {
         now: u64,
     ) -> Result<Principal, KeyError> {
         let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
-        table.find(&one("key")).and_then(|found| found.prove(address, || Wall::from_seconds(now)))
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        let now = || Wall::from_seconds(now);
+        present(&table, &one("key")).and_then(|found| found.prove(address, nothing, now))
     }
 
     fn office(address: [u8; 4]) -> Option<ClientAddress> {
@@ -282,8 +369,10 @@ mod tests {
     #[test]
     fn the_time_is_not_read_for_a_key_that_is_always_valid() {
         let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
-        let found = table.find(&one("key")).unwrap();
-        assert!(found.prove(None, || panic!("nobody asked")).is_ok());
+        let found = present(&table, &one("key")).unwrap();
+        let (listed, told) = Default::default();
+        let nothing = Revoked { listed: &listed, told: &told };
+        assert!(found.prove(None, nothing, || panic!("nobody asked")).is_ok());
     }
 
     #[test]

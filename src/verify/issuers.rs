@@ -10,8 +10,12 @@ use super::fingerprint::Fingerprint;
 use super::issuer::{Iss, Issuer};
 use super::key_set::KeyVersion;
 use super::proven_token::{ProvenBy, ProvenToken};
+use super::revoked::Revoked;
+use super::token::TokenError;
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
+use crate::principal::{Proven, Validity};
+use crate::time::Wall;
 
 /// The issuers of a policy. The key set belongs to the issuer that `iss` names, so a key of
 /// one can never verify a token that claims to be of another (RFC 8725 section 3.8).
@@ -139,6 +143,28 @@ impl Issuers {
         // Its place is the same too, unless the policy was changed.
         let known = self.known.get(by.index as usize).filter(is_same);
         known.or_else(|| self.known.iter().find(is_same))
+    }
+
+    /// Until when a token counts that was proven before.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, its issuer is no longer there, or it is revoked.
+    pub(crate) fn still_proven(
+        &self,
+        token: &Arc<Proven>,
+        revoked: Revoked<'_>,
+        now: Wall,
+    ) -> Result<Wall, TokenError> {
+        let Validity { ends, expires, issued_at } = token.validity;
+        self.by_name(&token.issuer).ok_or(TokenError::IssuerUnknown)?;
+        if now >= ends {
+            return Err(TokenError::Expired { at: expires, issued: issued_at });
+        }
+        if revoked.has_token(token) {
+            return Err(TokenError::Revoked(token.clone()));
+        }
+        Ok(ends)
     }
 
     /// How a token that this issuer proves by these of its keys remembers it.

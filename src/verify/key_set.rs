@@ -7,20 +7,25 @@
 
 mod discovery;
 mod fetch;
+mod fetched;
+#[cfg_attr(not(feature = "remote-keys"), path = "key_set/no_host.rs")]
+mod host;
 mod lifetime;
+mod places;
 mod refresher;
 mod remote;
 #[cfg(test)]
 mod remote_tests;
+mod settings;
 mod source;
 
 pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
-pub(crate) use remote::{
-    AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings, RemoteStatus, Wait,
-};
+pub(super) use fetched::KeyVersion;
+pub(crate) use places::Asked;
+pub(crate) use remote::{LastingRemoteKeys, RemoteKeys};
+pub(crate) use settings::{AtStart, KeyPlace, RemoteSettings, RemoteStatus};
 pub(crate) use source::IssuerKeys;
-pub(super) use source::KeyVersion;
 
 use aws_lc_rs::hmac;
 use jsonwebtoken::Algorithm;

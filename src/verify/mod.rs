@@ -12,10 +12,12 @@ mod issuer;
 mod issuers;
 mod jwk;
 mod key_set;
+pub(crate) mod key_store;
 mod new_api_key;
 mod pem;
 mod proven_token;
 mod public_key;
+mod revoked;
 mod token;
 mod token_claims;
 #[cfg(test)]
@@ -23,15 +25,17 @@ mod vectors;
 mod verifying_key;
 
 pub(crate) use algorithm::{algorithm, algorithm_name, hash_length, is_symmetric};
-pub(crate) use api_key::{FoundKey, KeyError, KeyTable};
+pub(crate) use api_key::{FoundKey, KeyError, KeyLookUp, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};
 pub(crate) use key_set::{
-    AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
-    RemoteKeys, RemoteSettings, RemoteStatus, Wait, check_address, check_ca,
+    Asked, AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
+    RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
 };
+pub(crate) use revoked::{Revoked, RevokedSet};
 pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
 pub(crate) use verifying_key::KeyTrouble;
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};
+pub use revoked::{Revocation, Revocations};

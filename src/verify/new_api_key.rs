@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::api_key::key_digest;
+use super::key_store::KeyDigest;
 use crate::credential::{Secret, is_key_prefix, new_key};
 
 /// A new API key: 256 random bits in the checked form.
@@ -21,7 +21,8 @@ use crate::credential::{Secret, is_key_prefix, new_key};
 /// ```
 pub struct NewApiKey {
     text: Secret,
-    digest: String,
+    digest: KeyDigest,
+    digest_text: String,
 }
 
 impl NewApiKey {
@@ -36,19 +37,27 @@ impl NewApiKey {
         }
         let text = new_key(prefix).ok_or(NewApiKeyError::NoRandomBytes)?;
         let text = Secret::new(text.into_bytes());
-        let digits = key_digest(text.expose()).map(|byte| format!("{byte:02x}")).concat();
-        Ok(Self { text, digest: format!("sha256:{digits}") })
+        let digest = KeyDigest::of(text.expose());
+        Ok(Self { text, digest, digest_text: digest.to_string() })
     }
 
     /// The whole key, to be shown to its owner once.
+    #[must_use]
     pub fn reveal(&self) -> &str {
         // INVARIANT: made of base62 digits and the prefix.
         std::str::from_utf8(self.text.expose()).unwrap_or_default()
     }
 
     /// What is stored of it: `sha256:` and 64 hex digits.
+    #[must_use]
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.digest_text
+    }
+
+    /// The same as a value, for [`ApiKeyRecord`](crate::keys::ApiKeyRecord).
+    #[must_use]
+    pub fn key_digest(&self) -> KeyDigest {
+        self.digest
     }
 }
 

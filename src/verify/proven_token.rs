@@ -1,34 +1,24 @@
 //! What the proof of a token leaves.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
 use super::key_set::KeyVersion;
-use crate::claims::text;
-use crate::principal::Principal;
-use crate::time::Wall;
+use crate::principal::{Principal, Proven};
 
 /// A token that was proven.
 #[derive(Clone, Debug)]
 pub(crate) struct ProvenToken {
-    pub(crate) principal: Principal,
-    /// When it ends, leeway included.
-    pub(crate) ends: Wall,
-    /// Unix seconds of `exp`.
-    pub(crate) expires: u64,
-    /// Unix seconds of `iat`, rounded down.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) issued_at: Option<u64>,
+    pub(crate) proven: Arc<Proven>,
     pub(super) issuer: ProvenBy,
     /// About how much memory it takes.
     pub(super) bytes: u32,
 }
 
 impl ProvenToken {
-    /// The token's id, where it has one.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read where tokens are revoked"))]
-    pub(crate) fn jti(&self) -> Option<Cow<'_, str>> {
-        self.principal.claims()?.get("jti").and_then(text)
+    /// Who it was proven to be.
+    pub(crate) fn into_principal(self) -> Principal {
+        Principal::of_token(self.proven)
     }
 }
 

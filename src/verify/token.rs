@@ -8,7 +8,8 @@
 //!    where the token was sent;
 //! 4. algorithm: on the issuer's list, and fit for the key that `kid` names;
 //! 5. key, then signature;
-//! 6. the claims, as `token_claims` reads them.
+//! 6. the claims, as `token_claims` reads them;
+//! 7. revocation, by whoever had it proven: it is asked after every hit of the cache too.
 //!
 //! `jku`, `x5u`, `x5c` and `jwk` in a token's header are never looked at: keys come from the
 //! policy alone.
@@ -23,9 +24,11 @@ use memchr::{memchr, memrchr};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
-use super::key_set::{Fitting, KeySet, KeySetError, Wait};
+use super::key_set::{Asked, Fitting, KeySet, KeySetError};
 use super::proven_token::ProvenToken;
+use crate::address::Address;
 use crate::claims::StrictObject;
+use crate::principal::Proven;
 use crate::time::Wall;
 
 /// Why a token is refused.
@@ -73,6 +76,8 @@ pub(crate) enum TokenError {
         claim: Arc<str>,
         why: ClaimFault,
     },
+    /// It is valid, and was revoked.
+    Revoked(Arc<Proven>),
 }
 
 /// How the key was chosen that a signature does not fit.
@@ -132,11 +137,9 @@ impl Issuers {
             return Err(TokenError::TooLarge.into());
         }
         let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
-        let (mut decoded, mut decoded_header) = (Vec::new(), Vec::new());
-        let end =
-            (parts.decode(&mut decoded_header, &mut decoded)).ok_or_else(|| no_parts(token))?;
-        let (payload, signature) = decoded.split_at(end);
-        let header = Header::read(&decoded_header).map_err(TokenError::Malformed)?;
+        let decoded = parts.decode().ok_or_else(|| no_parts(token))?;
+        let Decoded { header, payload, signature } = decoded.parts();
+        let header = Header::read(header).map_err(TokenError::Malformed)?;
         let claims = StrictObject::parse(payload)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
         let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
@@ -198,11 +201,12 @@ impl TokenError {
         self.source().and_then(|issuer| issuer.keys.remote()).is_some_and(|keys| keys.may_ask())
     }
 
-    /// Begins a refresh of the issuer's keys, or joins the one that has begun, where other keys
-    /// could change the refusal. The future ends with the refresh, or after half a second; then the
-    /// token is to be judged once more. `None` where there is nothing to wait for.
-    pub(crate) fn asks_again(&self) -> Option<Wait> {
-        self.source()?.keys.remote()?.ask()
+    /// Begins a refresh of the issuer's keys for a request from `address`, or joins the one that has
+    /// begun, where other keys could change the refusal. What it waits for ends with the refresh, or
+    /// after half a second; then the token is to be judged once more. `None` where there is nothing
+    /// to wait for.
+    pub(crate) fn asks_again(&self, address: Option<Address>) -> Option<Asked> {
+        self.source()?.keys.remote()?.ask(address)
     }
 
     /// Makes it the fault of ours that the issuer's keys are not there.
@@ -247,17 +251,41 @@ impl<'t> Parts<'t> {
         })
     }
 
-    /// Decodes the header, and payload and signature one behind the other; where the payload ends.
+    /// Decodes the three parts; `None` where one is not base64url.
     ///
     /// The engine refuses padding, other alphabets, and bits that are left over (RFC 4648 section
     /// 3.5), so that no second text stands for the same token.
-    pub(super) fn decode(&self, header: &mut Vec<u8>, rest: &mut Vec<u8>) -> Option<usize> {
-        URL_SAFE_NO_PAD.decode_vec(self.header, header).ok()?;
-        rest.reserve(self.payload.len() + self.signature.len());
-        URL_SAFE_NO_PAD.decode_vec(self.payload, rest).ok()?;
-        let end = rest.len();
-        URL_SAFE_NO_PAD.decode_vec(self.signature, rest).ok()?;
-        Some(end)
+    pub(super) fn decode(&self) -> Option<DecodedParts> {
+        let mut bytes = Vec::with_capacity(self.signed.len() + self.signature.len());
+        let mut decode = |part| {
+            URL_SAFE_NO_PAD.decode_vec(part, &mut bytes).ok()?;
+            Some(bytes.len())
+        };
+        let ends = (decode(self.header)?, decode(self.payload)?);
+        decode(self.signature)?;
+        Some(DecodedParts { bytes, ends })
+    }
+}
+
+/// The decoded parts of a token, one behind the other.
+pub(super) struct DecodedParts {
+    bytes: Vec<u8>,
+    /// Where the header ends, and the payload.
+    ends: (usize, usize),
+}
+
+/// The parts of a token, decoded.
+pub(super) struct Decoded<'d> {
+    pub(super) header: &'d [u8],
+    pub(super) payload: &'d [u8],
+    pub(super) signature: &'d [u8],
+}
+
+impl DecodedParts {
+    pub(super) fn parts(&self) -> Decoded<'_> {
+        let (rest, signature) = self.bytes.split_at(self.ends.1);
+        let (header, payload) = rest.split_at(self.ends.0);
+        Decoded { header, payload, signature }
     }
 }
 

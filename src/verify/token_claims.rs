@@ -16,7 +16,7 @@ use crate::claims::{
     ClaimPath, NotADate, NumericDate, StrictObject, is_whole, items, names, numeric_date, text,
     texts,
 };
-use crate::principal::{Identity, Principal, Proven};
+use crate::principal::{Identity, Proven, Validity};
 use crate::scope::{Scope, Scopes};
 use crate::time::Wall;
 
@@ -40,7 +40,7 @@ impl Chosen<'_, '_> {
         now: Wall,
     ) -> Result<ProvenToken, TokenError> {
         let issuer = self.issuer;
-        let times = issuer.check_times(claims, now)?;
+        let validity = issuer.check_times(claims, now)?;
         issuer.check_audience(claims)?;
         issuer.check_type(header, claims)?;
         if issuer.bound_tokens == BoundTokens::Refuse && claims.value("cnf").is_some() {
@@ -67,33 +67,23 @@ impl Chosen<'_, '_> {
             + client.len();
         let bytes = OVERHEAD + parts * OVERHEAD_OF_A_PART + texts + claims.text().len();
         // Two claims, and two tenants, may give equal names to two clients.
-        let mut parts = vec![client_claim.name().as_ref(), &*client];
-        parts.extend(self.iss.as_deref());
-        let identity = Identity::of_token(&issuer.name, &parts);
+        let named: [&str; 2] = [client_claim.name(), &client];
+        let identity = match self.iss.as_deref() {
+            None => Identity::of_token(&issuer.name, &named),
+            Some(iss) => Identity::of_token(&issuer.name, &[named[0], named[1], iss]),
+        };
         let (issuer, claims) = (issuer.name.clone(), claims.to_claims());
-        let proven = Proven { issuer, identity, client, scopes, roles, plan, claims };
+        let proven = Proven { issuer, identity, client, scopes, roles, plan, validity, claims };
         Ok(ProvenToken {
-            principal: Principal::of_token(proven),
-            ends: times.ends,
-            expires: times.expires,
-            issued_at: times.issued_at,
+            proven: Arc::new(proven),
             issuer: by,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         })
     }
 }
 
-/// The times of a token that is valid now.
-struct Times {
-    /// Leeway included.
-    ends: Wall,
-    /// Unix seconds.
-    expires: u64,
-    issued_at: Option<u64>,
-}
-
 impl Issuer {
-    fn check_times(&self, claims: &StrictObject<'_>, now: Wall) -> Result<Times, TokenError> {
+    fn check_times(&self, claims: &StrictObject<'_>, now: Wall) -> Result<Validity, TokenError> {
         let expires = date(claims, "exp")?.ok_or_else(|| missing_name("exp", claims))?.rounded_down;
         // INVARIANT: dates are at most `LAST_SECOND`, which is far from the end of u64 in microseconds.
         let end = Wall::from_seconds(expires);
@@ -118,7 +108,7 @@ impl Issuer {
         starts(not_before?)?;
         let issued = issued?;
         starts(issued)?;
-        Ok(Times { ends, expires, issued_at: issued.map(|date| date.rounded_down) })
+        Ok(Validity { ends, expires, issued_at: issued.map(|date| date.rounded_down) })
     }
 
     fn check_audience(self: &Arc<Self>, claims: &StrictObject<'_>) -> Result<(), TokenError> {

@@ -1,4 +1,5 @@
-//! Wycheproof's vectors, against the reading of keys and the check of signatures.
+//! Wycheproof's vectors and the examples of RFCs 7515, 7517 and 8037, against the reading of keys and the
+//! check of signatures.
 //!
 //! Payloads are not claims, so the vectors meet what stands before claims: the form of a token, its
 //! header, the keys of a set and its signature.
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::algorithm::{algorithm, hash_length, hmac_hash};
 use super::header::Header;
 use super::key_set::KeySet;
-use super::token::Parts;
+use super::token::{Decoded, Parts};
 use super::verifying_key::KeyTrouble;
 
 /// The public-key algorithms, all of them on the issuer's list.
@@ -75,14 +76,14 @@ fn keys(group: &Value) -> Option<(KeySet, Vec<Algorithm>)> {
 
 fn is_accepted(jws: &str, keys: &KeySet, algorithms: &[Algorithm]) -> bool {
     let Some(parts) = Parts::split(jws.as_bytes()) else { return false };
-    let (mut header, mut rest) = (Vec::new(), Vec::new());
-    let Some(end) = parts.decode(&mut header, &mut rest) else { return false };
-    let Ok(header) = Header::read(&header) else { return false };
+    let Some(decoded) = parts.decode() else { return false };
+    let Decoded { header, signature, .. } = decoded.parts();
+    let Ok(header) = Header::read(header) else { return false };
     let Some(algorithm) = header.algorithm.filter(|it| algorithms.contains(it)) else {
         return false;
     };
     let fitting = keys.fitting(algorithm, header.kid.as_deref());
-    fitting.is_ok_and(|keys| keys.signed(parts.signed, &rest[end..]))
+    fitting.is_ok_and(|keys| keys.signed(parts.signed, signature))
 }
 
 #[test]
@@ -120,4 +121,51 @@ fn every_vector_is_decided_as_labelled_or_as_explained() {
     assert_eq!(differences.len(), EXCEPTIONS.len(), "an exception that is none any more");
     let expected = [("json_web_crypto", 49), ("json_web_key", 26), ("json_web_signature", 401)];
     assert_eq!(counts, BTreeMap::from(expected));
+}
+
+fn examples() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/rfc_examples.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_token_of_the_rfcs_is_decided_as_they_say_or_as_explained() {
+    let examples = examples();
+    let mut passed = 0;
+    for example in examples["tokens"].as_array().unwrap() {
+        let group = json!({"public": {"keys": example["keys"]}});
+        let (keys, algorithms) = keys(&group).expect("the keys can be used");
+        let jws = example["jws"].as_str().unwrap();
+        let accepted = is_accepted(jws, &keys, &algorithms);
+        assert_eq!(accepted, example["passes"] == true, "{}", example["where"]);
+        assert_eq!(accepted, example.get("why").is_none(), "{} is explained", example["where"]);
+        passed += usize::from(accepted);
+        // Another octet anywhere in what is signed, or in the signature, and it passes no more.
+        if accepted {
+            for at in (0..jws.len()).filter(|at| jws.as_bytes()[*at] != b'.') {
+                let mut changed = jws.as_bytes().to_vec();
+                changed[at] = if changed[at] == b'A' { b'Q' } else { b'A' };
+                let changed = String::from_utf8(changed).unwrap();
+                assert!(!is_accepted(&changed, &keys, &algorithms), "{changed}");
+            }
+        }
+    }
+    assert_eq!(passed, 4);
+}
+
+#[test]
+fn every_set_of_the_rfcs_is_read_as_explained() {
+    for example in examples()["sets"].as_array().unwrap() {
+        let set = json!({"keys": example["keys"]}).to_string();
+        let (keys, troubles) = KeySet::from_jwks(set.as_bytes(), &PUBLIC).unwrap();
+        let refused = |trouble: &&KeyTrouble| matches!(trouble, KeyTrouble::Refused(..));
+        let refused = troubles.iter().filter(refused).count();
+        assert_eq!(example["refused"], refused, "{}: {troubles:?}", example["where"]);
+        let kept = example["kept"].as_array().unwrap();
+        assert_eq!(keys.len(), kept.len(), "{}", example["where"]);
+        for kid in kept.iter().map(Value::as_str) {
+            let is_kept = PUBLIC.iter().any(|algorithm| keys.fitting(*algorithm, kid).is_ok());
+            assert!(is_kept, "{}: {kid:?}", example["where"]);
+        }
+    }
 }

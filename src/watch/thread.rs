@@ -82,7 +82,7 @@ impl Watch {
     pub(crate) fn reload<T>(&self, load: impl FnOnce() -> (Taken, Next, T)) -> T {
         let mut watcher = lock(&self.shared.turn);
         let (read, next, answer) = load();
-        watcher.reloaded(&read, next);
+        watcher.reloaded(self.shared.start.elapsed(), &read, next);
         *lock(&self.shared.board) = watcher.seen();
         answer
     }

@@ -33,6 +33,8 @@ pub(super) fn cause(
 }
 
 const RULES: &str = r#"
+[[revoked]]
+jti = "signed-out"
 [failures]
 rate = "1/hour"
 burst = 2
@@ -208,6 +210,7 @@ pub(super) fn causes() -> (String, Vec<Cause>, Value) {
         by_token("token_proof_required", &with("cnf", json!({"jkt": "x"}))),
         by_token("token_claim_missing", &with("sub", Value::Null)),
         by_token("token_claim_invalid", &with("exp", "soon".into())),
+        by_token("token_revoked", &with("jti", "signed-out".into())),
         cause("insufficient_scope: all of, token", "/write", &[(auth, &valid)]),
         cause("insufficient_scope: all of, key", "/write", &[("x-api-key", &good)]),
         cause("insufficient_scope: one of, token", "/any", &[(auth, &valid)]),

@@ -228,3 +228,56 @@ async fn a_public_login_may_wait() {
     assert_eq!(server.call(Method::POST, "/login", &[]).await.code(), "wrong_password");
     assert_eq!(server.call(Method::POST, "/login", &[]).await.code(), "too_many_failures");
 }
+
+#[tokio::test]
+async fn a_flood_of_failing_addresses_shuts_no_fresh_address_out() {
+    let server = trial(&format!(
+        "version = 1\n[store]\nmax_buckets = 2\n[failures]\nrate = \"1/hour\"\nburst = 1\n{}{RULE}\
+         [[rule]]\nname = \"login\"\npath = \"/login\"\npublic = true\nfailures = \"wait\"\n",
+        issuer()
+    ))
+    .await;
+    // Two have buckets of their own, the others share one; likewise in the table of attempts.
+    for n in 2..12 {
+        let flooding = server.from(&format!("127.0.0.{n}"));
+        let said = code(&flooding, &[("authorization", &forged(&format!("guess-{n}")))]).await;
+        assert!(["token_signature_invalid", "too_many_failures"].contains(&&*said), "{said}");
+    }
+    let fresh = server.from("127.0.0.99");
+    assert_eq!(fresh.get("/login", &[]).await.text, "ok", "it has never failed");
+    for n in 0..3 {
+        let good = bearer(|claims| claims["sub"] = format!("user-{n}").into());
+        assert_eq!(code(&fresh, &[("authorization", &good)]).await, "200", "token {n}");
+    }
+    let flooded = server.from("127.0.0.2").get("/login", &[]).await;
+    assert_eq!(flooded.code(), "too_many_failures", "whose own bucket is empty");
+}
+
+#[tokio::test]
+async fn a_key_that_proves_nothing_is_not_remembered() {
+    let ended = entry("ended") + "expires = 2020-01-01T00:00:00Z\n";
+    let revoked = entry("revoked") + "revoked = true\n";
+    let server = trial(&format!(
+        "version = 1\n[failures]\nrate = \"1/hour\"\nburst = 2\n[api_keys]\nformat = \"any\"\n\
+         {}{ended}{revoked}{RULE}",
+        entry("good")
+    ))
+    .await;
+    let by = async |key: &str| code(&server, &[("x-api-key", key)]).await;
+    for (key, said) in
+        [("good", "200"), ("ended", "api_key_expired"), ("revoked", "api_key_revoked")]
+    {
+        assert_eq!(by(key).await, said, "before anything failed");
+    }
+    for guess in ["a", "b"] {
+        assert_eq!(by(guess).await, "api_key_unknown");
+    }
+    // The address waits. A guess that meets such a key takes an attempt, as any other does.
+    for (key, said) in [("ended", "api_key_expired"), ("revoked", "api_key_revoked")] {
+        assert_eq!(by(key).await, said);
+    }
+    for key in ["ended", "revoked", "c"] {
+        assert_eq!(by(key).await, "too_many_failures", "{key}");
+    }
+    assert_eq!(by("good").await, "200", "it was proven");
+}

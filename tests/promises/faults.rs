@@ -45,6 +45,8 @@ fn every_report_is_as_it_was_approved() {
         assert!(!report.contains("sk_live_"), "{name} shows a secret:\n{report}");
         let mut findings: Vec<&str> = report.trim_end().split("\n\n").collect();
         let verdict = findings.pop().unwrap();
+        // The worst case of a shared limit is no finding.
+        findings.retain(|finding| !finding.starts_with("limit `"));
         let warnings = findings.iter().filter(|finding| is_warning(finding)).count();
         let faults = findings.len() - warnings;
         assert_eq!(status, Some(i32::from(faults > 0)), "{name}:\n{report}");

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -304,12 +306,14 @@ impl Provider {
         policy
     }
 
-    /// Opens the gate in a folder of its own, with the keys beside the policy.
+    /// Opens the gate in a folder of its own, with the keys beside the policy: the policy is checked as
+    /// it is, which fetches nothing, and opened with the file that the page offers in place of the network.
     async fn open(&self, page: &str, folder: &TempDir) -> (Tollgate, Server) {
         let policy = self.policy(page);
         let path = folder.path().join("tollgate.toml");
-        fs::write(&path, &policy).unwrap();
-        let file = between(&policy, "jwks_file = \"", "\"").expect("keys come from a file");
+        check(&policy, &path, self.title);
+        let (file, in_file) = keys_in_file(page, self.block);
+        fs::write(&path, policy.replace(keys_of(&policy), in_file)).unwrap();
         let set = (self.set)(keys(self.algorithm).public.clone());
         fs::write(folder.path().join(file), set.to_string()).unwrap();
         let clock = ManualClock::at(NOW);
@@ -350,10 +354,45 @@ impl Provider {
     }
 }
 
+/// Has the command check a policy, with what pods of Kubernetes have mounted.
+fn check(policy: &str, path: &Path, title: &str) {
+    const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let folder = path.parent().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ca = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    fs::write(folder.join("ca.crt"), ca.pem()).unwrap();
+    fs::write(path, policy.replace(MOUNTED, folder.to_str().unwrap())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let checked = command.args(["check", "--policy"]).arg(path).output().unwrap();
+    assert!(checked.status.success(), "{title}: {}", String::from_utf8_lossy(&checked.stderr));
+}
+
+/// `keys` of the issuer of a policy.
+fn keys_of(policy: &str) -> &str {
+    let line = policy.lines().find(|line| line.starts_with("keys ")).expect("the issuer has keys");
+    let (begin, end) = (line.find('{').unwrap(), line.rfind('}').unwrap());
+    &line[begin..=end]
+}
+
+/// The file that a page offers for the keys of one of its policies, and `keys` with it.
+fn keys_in_file(page: &str, block: usize) -> (&str, &str) {
+    const BEGIN: &str = "`keys = ";
+    let offers = page.split(BEGIN).skip(1).map(|rest| rest.split('`').next().unwrap());
+    let mut offers = offers.filter_map(|keys| Some((between(keys, "jwks_file = \"", "\"")?, keys)));
+    offers.nth(block).expect("the page offers a file for the keys of each policy")
+}
+
 /// The fenced blocks of this language.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let begin = format!("```{language}\n");
     page.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// The metadata of a provider, in their documented shape.
+fn metadata(file: &str) -> Value {
+    let path = root().join("tests/discovery").join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    serde_json::from_str(&text).unwrap()
 }
 
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
@@ -474,7 +513,7 @@ async fn each_policy_admits_who_it_says_and_nobody_else() {
 
 #[test]
 fn each_page_says_how_its_keys_are_fetched() {
-    let mut pages = Vec::new();
+    let (mut pages, mut discovered) = (Vec::new(), Vec::new());
     for provider in providers() {
         if pages.contains(&provider.page) {
             continue;
@@ -482,15 +521,39 @@ fn each_page_says_how_its_keys_are_fetched() {
         pages.push(provider.page);
         let path = root().join(format!("docs/providers/{}.md", provider.page));
         let page = fs::read_to_string(path).unwrap();
-        for policy in blocks(&page, "toml") {
-            let file = between(policy, "jwks_file = \"", "\"").unwrap();
-            let is_fetched = |line: &str| {
+        for (block, policy) in blocks(&page, "toml").into_iter().enumerate() {
+            let (file, _) = keys_in_file(&page, block);
+            let is_fetched = |line: &&str| {
                 (line.starts_with("curl ") || line.starts_with("kubectl ")) && line.contains(file)
             };
             let commands = blocks(&page, "sh").concat();
-            assert!(commands.lines().any(is_fetched), "{}: {file}", provider.page);
+            let command = commands.lines().find(is_fetched);
+            let command = command.unwrap_or_else(|| panic!("{}: {file}", provider.page));
+            // Both ways lead to the same set.
+            match between(keys_of(policy), "jwks_url = \"", "\"") {
+                Some("https://kubernetes.default.svc/openid/v1/jwks") => {
+                    assert_eq!(command, format!("kubectl get --raw /openid/v1/jwks > {file}"));
+                }
+                Some(url) => assert_eq!(command, format!("curl -fsSo {file} {url}")),
+                None => {
+                    assert_eq!(keys_of(policy), "{ discovery = true }", "{}", provider.page);
+                    let metadata = metadata(file);
+                    let member = |name: &str| metadata[name].as_str().unwrap().to_owned();
+                    let iss = policy.lines().find(|line| line.starts_with("iss ")).unwrap();
+                    // The first name that is a URL is looked up.
+                    assert_eq!(between(iss, "\"", "\""), Some(&*member("issuer")), "{file}");
+                    assert_eq!(command, format!("curl -fsSo {file} {}", member("jwks_uri")));
+                    discovered.push(file.to_owned());
+                }
+            }
         }
     }
+    let documents = fs::read_dir(root().join("tests/discovery")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut documents: Vec<_> = documents.filter(|name| name.ends_with(".json")).collect();
+    documents.sort();
+    discovered.sort();
+    assert_eq!(discovered, documents, "the metadata of each that is discovered");
     let readme = fs::read_to_string(root().join("docs/providers/README.md")).unwrap();
     let committed = fs::read_dir(root().join("docs/providers")).unwrap();
     for entry in committed {

@@ -1,21 +1,33 @@
 //! Keys over the network: they rotate, their issuer has bad days, and every good token is admitted
 //! while no forged one is.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
 use axum::routing::get;
-use http::StatusCode;
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tollgate::{ManualClock, OpenError, SourceState, SourceStatus, Tollgate};
+use tollgate::{ManualClock, OpenError, SourceState, SourceStatus, Tollgate, TollgateLayer};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::log::Log;
 use super::support::issuer::{Day, TestIssuer};
@@ -132,6 +144,67 @@ async fn an_unknown_kid_asks_for_the_keys_once_in_thirty_seconds() {
         trial.until(|source| source.age_seconds == Some(0)).await;
         flood(round).await;
         assert_eq!(issuer.requests().len(), 2 + round);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_that_other_keys_could_not_help_costs_no_fetch() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let trial = Trial::of(&issuer.policy(&keys, "[failures]\nenabled = false")).await;
+    let forged = issuer.bearer_as(Some("one"), "two", |_| {});
+    let (signed, _) = forged.rsplit_once('.').unwrap();
+    // Its header says another algorithm, and its key is not known either.
+    let unfit = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"three"}"#);
+    let payload = signed.split('.').nth(1).unwrap();
+    for round in 0..3 {
+        // Whenever an unknown `kid` could ask for the keys.
+        trial.server.clock.advance(Duration::from_secs(31));
+        for n in 0..50 {
+            let iss = format!("https://{round}-{n}.example.com");
+            let by_nobody = issuer.bearer_as(Some("three"), "two", |claims| {
+                claims["iss"] = iss.as_str().into();
+                claims["jku"] = issuer.url().into();
+            });
+            for (token, expected) in [
+                (by_nobody, "token_issuer_unknown"),
+                (forged.clone(), "token_signature_invalid"),
+                (format!("{signed}.{n}!"), "token_malformed"),
+                (format!("Bearer {unfit}.{payload}.AA"), "token_algorithm_not_allowed"),
+            ] {
+                assert_eq!(trial.outcome(&token).await, expected);
+            }
+        }
+    }
+    assert_eq!(issuer.requests().len(), 1, "the one when the gate opened");
+}
+
+#[test]
+fn a_signature_is_verified_where_its_request_is_judged_and_nowhere_else() {
+    // With the runtime everything ends that could verify elsewhere.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (issuer, gate) = runtime.block_on(async {
+        let issuer = TestIssuer::start().await;
+        let (gate, _) = gate(&issuer.policy(&issuer.keys(", at_start = \"wait\""), "")).await;
+        (issuer, gate)
+    });
+    drop(runtime);
+    let here = std::thread::current().id();
+    let layer = gate.layer();
+    for n in 0..100 {
+        let judged = |kid: &str| {
+            let token = issuer.bearer_as(Some("one"), kid, |claims| claims["jti"] = n.into());
+            let inner = service_fn(async |_: Request<Body>| {
+                assert_eq!(std::thread::current().id(), here);
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            });
+            let request = Request::get("/").header("authorization", token);
+            let answer = layer.layer(inner).oneshot(request.body(Body::empty()).unwrap());
+            // It is never put off: as many are verified at once as threads call the gate.
+            answer.now_or_never().expect("it is judged at once").unwrap().status()
+        };
+        assert_eq!(judged("one"), StatusCode::OK);
+        assert!(judged("two").is_client_error());
     }
 }
 
@@ -383,6 +456,83 @@ async fn at_minimal_it_is_an_outage_like_any_other() {
     let answer = trial.send(&remote.bearer("one", |_| {})).await;
     assert_eq!(answer.code(), "temporarily_unavailable");
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A gate whose issuer accepts connections and never answers, called without a server: a request that
+/// waits is polled once, and holds its place until it is dropped.
+struct Waiting {
+    layer: TollgateLayer,
+    _silent: TcpListener,
+    token: String,
+}
+
+type Held = Pin<Box<dyn Future<Output = Result<Response, Infallible>>>>;
+
+impl Waiting {
+    async fn new() -> Self {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let keys = format!("{{ jwks_url = \"http://{}/\" }}", silent.local_addr().unwrap());
+        let policy = issuer()
+            .replace("{ secret_env = \"TOLLGATE_TEST_SECRET\" }", &keys)
+            .replace("HS256", "ES256");
+        let all = "[[rule]]\nname = \"all\"\npath = \"/\"\n";
+        let failures = "[failures]\nrate = \"1/hour\"\nburst = 1\n";
+        let (gate, _) = gate(&format!("version = 1\n{failures}{policy}{all}")).await;
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let token = format!("Bearer {}.{}.AA", encode(&json!({"alg": "ES256"})), encode(&claims()));
+        Self { layer: gate.layer(), _silent: silent, token }
+    }
+
+    /// The request, where it waits; otherwise the code of its denial.
+    fn ask(&self, address: &str) -> Result<Held, String> {
+        let inner = service_fn(async |_: Request<Body>| Ok(Response::new(Body::empty())));
+        let mut request = Request::new(Body::empty());
+        request.headers_mut().insert("authorization", self.token.parse().unwrap());
+        let peer = SocketAddr::new(address.parse().unwrap(), 1);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut held: Held = Box::pin(self.layer.layer(inner).oneshot(request));
+        let response = match held.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => return Ok(held),
+            Poll::Ready(response) => response.unwrap(),
+        };
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "5");
+        let body = response.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        Err(document["code"].as_str().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_requests_wait_and_no_more() {
+    let waiting = Waiting::new().await;
+    let address = |n: usize| format!("198.51.100.{}", n % 200);
+    let mut held: Vec<Held> = (0..1000).map(|n| waiting.ask(&address(n)).unwrap()).collect();
+    for _ in 0..3 {
+        // Were it a failure, the second would be answered as one.
+        assert_eq!(waiting.ask("192.0.2.1").err().as_deref(), Some("key_source_unavailable"));
+    }
+    drop(held.pop());
+    assert!(waiting.ask("192.0.2.1").is_ok(), "one that is dropped leaves its place");
+}
+
+#[tokio::test]
+async fn no_address_takes_the_places_of_others() {
+    let waiting = Waiting::new().await;
+    for (crowd, neighbour, other) in [
+        ("198.51.100.1", "198.51.100.1", "198.51.100.2"),
+        // An IPv6 client is its prefix, and not one of its addresses.
+        ("2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1"),
+    ] {
+        let mut held: Vec<Held> = (0..50).map(|_| waiting.ask(crowd).unwrap()).collect();
+        for _ in 0..3 {
+            let refused = waiting.ask(neighbour).err();
+            assert_eq!(refused.as_deref(), Some("key_source_unavailable"), "{neighbour}");
+        }
+        held.push(waiting.ask(other).expect("another address has places of its own"));
+        drop(held.swap_remove(0));
+        assert!(waiting.ask(crowd).is_ok(), "one that is dropped leaves its place");
+    }
 }
 
 #[tokio::test]

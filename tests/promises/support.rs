@@ -1,6 +1,8 @@
 //! A gate behind a real server, a client to call it with, and credentials.
 
 pub(crate) mod issuer;
+pub(crate) mod postgres;
+pub(crate) mod redis;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -47,6 +47,7 @@ fn api() -> Router {
         .route("/tenant", get(async |Claims(claims): Claims<Tenant>| claims.tenant))
         .route("/charge", get(charge))
         .route("/locked", get(async || Denial::new(&ORDER_LOCKED)))
+        .route("/frozen", get(async || Denial::named("account_frozen")))
 }
 
 async fn call(caller: impl Into<TestAdmission>, path: &str) -> super::support::Answer {
@@ -127,4 +128,26 @@ fn a_layer_that_lets_all_pass_says_so() {
     let _layer = TestLayer::danger_admit_all_as(TestAdmission::of_nobody());
     let said = log.take();
     assert!(said.contains("WARN") && said.contains("lets every request pass"), "{said}");
+}
+
+#[tokio::test]
+async fn handlers_answer_with_the_codes_of_the_application_and_of_its_policy() {
+    let caller = || TestAdmission::from(TestPrincipal::with_api_key("shop").build());
+    let log = Log::listen();
+    let said = || log.take().contains("is not registered");
+    assert_eq!(call(caller(), "/locked").await.code(), "order_locked");
+    assert!(said(), "a code that nobody registered is an error");
+    assert_eq!(call(caller().code(&ORDER_LOCKED), "/locked").await.code(), "order_locked");
+    assert!(!said());
+
+    assert_eq!(call(caller(), "/frozen").await.code(), "decision_failed");
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    let text = "version = 1\n[[denial.code]]\ncode = \"account_frozen\"\n\
+                category = \"authorization\"\ntitle = \"Account frozen\"\nremedy = \"Pay the bill.\"\n\
+                [[rule]]\nname = \"a\"\npath = \"/a\"\npublic = true\n";
+    std::fs::write(&policy, text).unwrap();
+    let answer = call(caller().codes_of_policy(&policy), "/frozen").await;
+    assert_eq!(answer.code(), "account_frozen");
+    assert_eq!(answer.json()["title"], "Account frozen");
 }

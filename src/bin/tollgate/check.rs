@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tollgate::{Fault, OpenError, Severity, Tollgate};
+use tollgate::workbench::{Away, Looked, WorstCase, look_at};
+use tollgate::{Fault, OpenError, Severity};
 
 use crate::{Failure, PolicyFile, block_on, say};
 
@@ -24,17 +25,12 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let warnings = if self.without_secrets {
-            let policy = Tollgate::builder().policy_file(&self.policy.path);
-            block_on(policy.check_without_secrets())
-        } else {
-            self.policy.open().map(|gate| gate.warnings())
-        };
-        let findings = match warnings {
-            Ok(warnings) => warnings.to_vec(),
-            Err(OpenError::Refused { faults }) => faults,
+        let looked = match block_on(look_at(&self.policy.path, self.without_secrets)) {
+            Ok(looked) => looked,
+            Err(OpenError::Refused { faults }) => Looked { warnings: faults, ..Looked::default() },
             Err(error) => return Err(error.into()),
         };
+        let findings = looked.warnings;
         let count = |severity| findings.iter().filter(|fault| fault.severity() == severity).count();
         let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
         let fine = faults == 0 && (warnings == 0 || !self.strict);
@@ -44,11 +40,21 @@ impl Check {
                 "fine": fine,
                 "faults": of(&findings, Severity::Fault),
                 "warnings": of(&findings, Severity::Warning),
+                "shared_limits": looked.worst_cases.iter().map(in_json).collect::<Vec<_>>(),
+                "scattered_rules": looked.scattered.iter().map(|rule| json!({
+                    "rule": *rule.rule, "scripts": rule.scripts,
+                })).collect::<Vec<_>>(),
             });
             say(format_args!("{report:#}\n"))?;
         } else {
             for finding in &findings {
                 say(format_args!("{finding}\n\n"))?;
+            }
+            for worst in &looked.worst_cases {
+                say(format_args!("{worst}\n\n"))?;
+            }
+            for rule in &looked.scattered {
+                say(format_args!("{rule}\n\n"))?;
             }
             let verdict = if fine { "fine" } else { "refused" };
             let policy = self.policy.path.display();
@@ -68,6 +74,29 @@ fn of(findings: &[Fault], severity: Severity) -> Vec<Value> {
         })
     };
     of_severity.map(json).collect()
+}
+
+fn in_json(worst: &WorstCase) -> Value {
+    let (nodes, each, most_at_once, how) = match worst.away {
+        Away::Shares { nodes, each, most_at_once } => {
+            (json!(nodes), json!(each), json!(most_at_once), "local_share")
+        }
+        Away::Closed => (Value::Null, json!(0), json!(0), "closed"),
+        Away::Open => (Value::Null, Value::Null, Value::Null, "open"),
+    };
+    json!({
+        "limit": *worst.limit,
+        "plan": worst.plan,
+        "unit": worst.unit,
+        "interval_ms": u64::try_from(worst.interval.as_millis()).unwrap_or(u64::MAX),
+        "while_answering": worst.answering,
+        "on_store_failure": how,
+        "nodes": nodes,
+        "more_per_node": each,
+        "largest_cost_then": most_at_once,
+        "more_per_loss": worst.lost,
+        "in_words": worst.to_string(),
+    })
 }
 
 fn plural(count: usize, noun: &str) -> String {

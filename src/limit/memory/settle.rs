@@ -28,6 +28,11 @@ impl Tables {
         self.0.limits[limit].table.kept(bucket.0)
     }
 
+    /// Whether a bucket has a place of its own.
+    pub(in super::super) fn has_own(&self, limit: usize, bucket: BucketId) -> bool {
+        self.0.limits[limit].table.own(bucket.0).is_some()
+    }
+
     fn of(&self, charge: &Charge) -> &LimitInForce {
         &self.0.limits[charge.limit as usize]
     }

@@ -142,8 +142,13 @@ impl Table {
 
     /// What is kept of a bucket; of the overflow bucket, where there is no room for its own.
     pub(super) fn kept(&self, key: u64) -> Option<Kept> {
-        let kept = |key: u64| self.lock(self.shard_of(key)).get(key);
-        kept(key).or_else(|| if self.is_at_bound() { kept(OVERFLOW) } else { None })
+        let overflow = || if self.is_at_bound() { self.own(OVERFLOW) } else { None };
+        self.own(key).or_else(overflow)
+    }
+
+    /// What is kept of a bucket itself; nothing where it is full, or there is no room for it.
+    pub(super) fn own(&self, key: u64) -> Option<Kept> {
+        self.lock(self.shard_of(key)).get(key)
     }
 
     /// Makes room for one more bucket in a shard, which the caller has locked; whether there is.

@@ -1,9 +1,10 @@
 //! Reads `allow`: the warnings that an operator has read, and silences with a reason.
 
 use super::checks::check_sentence;
-use crate::policy::fault::{Fault, suggest};
+use crate::policy::fault::Fault;
 use crate::policy::problem::problems;
 use crate::policy::section::Section;
+use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
 
 pub(super) fn load_allow(entries: Vec<Section<'_>>) {

@@ -12,12 +12,15 @@ use crate::address::parse_range;
 use crate::fields::is_forwarding;
 use crate::limit::{ONE, Quota, parse_rate};
 use crate::policy::StatusMode;
-use crate::policy::fault::{Fault, Faults, Place, Source};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::{Place, Source};
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::value_fault::SyntaxFault;
 use crate::scope::{InvalidScope, Scope};
+use crate::verify::key_store::{is_name, is_word};
 use crate::watch::{Content, Trouble};
 
 /// Reports the first syntax error of each line: those behind it on the line follow from it.
@@ -260,7 +263,7 @@ fn means_something_else(name: &str) -> bool {
         || is_forwarding(name)
 }
 
-pub(super) fn parse_cidr(text: &str) -> Result<IpNet, String> {
+pub(crate) fn parse_cidr(text: &str) -> Result<IpNet, String> {
     parse_range(text)
         .ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
 }
@@ -279,9 +282,8 @@ pub(super) fn check_unique(
 }
 
 /// A name for people and headers.
-pub(super) fn check_name(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b',' | b';');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+pub(crate) fn check_name(text: &str) -> Result<String, String> {
+    if !is_name(text) {
         return Err("a name has 1 to 64 printable ASCII characters, without space, quote, `\\`, `,` and `;`".into());
     }
     Ok(text.to_owned())
@@ -323,7 +325,7 @@ fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Fau
     faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
 }
 
-pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
+pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
     if text.len() > 128 {
         return Err("use at most 128 characters".into());
     }
@@ -340,8 +342,8 @@ pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
 }
 
 /// Text without control characters, not empty and not endless.
-pub(super) fn check_word(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+pub(crate) fn check_word(text: &str) -> Result<String, String> {
+    if !is_word(text) {
         return Err("use 1 to 256 characters, without control characters".into());
     }
     Ok(text.to_owned())

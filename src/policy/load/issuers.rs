@@ -12,9 +12,12 @@ use super::checks::{check_link, check_name, check_unique, check_word, parse_cred
 use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
 use super::issuer_keys::load_issuer_keys;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern};
-use crate::policy::fault::{Fault, Faults, Place, list, nearest};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::Place;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
+use crate::policy::suggest::{list, nearest};
 use crate::policy::warning::Warning;
 use crate::scope::ScopeHierarchy;
 use crate::verify::{Audiences, BoundTokens, Grants, Iss, IssName, Issuer, algorithm};

@@ -10,8 +10,12 @@ use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
     read_file, report_syntax,
 };
+use super::key_cache::load_key_cache;
+use super::key_place::load_key_place;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
-use crate::policy::fault::{Fault, Faults, Source};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::Source;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
@@ -20,15 +24,20 @@ use crate::principal::{KeyRecord, Terms};
 use crate::scope::{Scope, ScopeHierarchy, Scopes};
 use crate::time::Wall;
 use crate::verify::KeyTable;
+use crate::verify::key_store::{KeyCacheSettings, KeyDigest, StorePlace};
 
 /// `[api_keys]` with its keys.
 pub(super) struct Keys {
     pub(super) credential: CredentialPolicy,
     pub(super) table: KeyTable,
+    /// How keys of a store are remembered.
+    pub(super) cache: KeyCacheSettings,
     /// The plans of the keys, each where it is written.
     pub(super) plans: Vec<At<Arc<str>>>,
     /// Whether there may be more keys, in a store.
     pub(super) has_store: bool,
+    /// The store, as far as it could be read.
+    pub(super) place: Option<StorePlace>,
     /// The terms of all keys, each once.
     terms: HashSet<Arc<Terms>>,
 }
@@ -94,8 +103,10 @@ pub(super) fn load_keys(
         load_key_file(&file, sources, faults, &mut loaded);
     }
     let has_store = section.holds("store");
+    let place = load_key_place(&section, sources);
+    let cache = load_key_cache(&section);
     section.finish();
-    loaded.into_keys(credential, has_store)
+    Keys { place, cache, ..loaded.into_keys(credential, has_store) }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
@@ -184,7 +195,9 @@ impl Loaded {
 
     fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
         let table = KeyTable::new(credential.format.clone(), self.records);
-        Keys { credential, table, terms: self.terms, plans: self.plans, has_store }
+        let cache = KeyCacheSettings::default();
+        let (terms, plans) = (self.terms, self.plans);
+        Keys { credential, table, cache, terms, plans, has_store, place: None }
     }
 }
 
@@ -214,13 +227,13 @@ fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
         section.required_text("digest", "`tollgate key new` prints the key and its digest")
     };
     let digest = digest.and_then(|digest| {
-        let parsed = parse_digest(digest.value);
+        let parsed = digest.value.parse::<KeyDigest>().ok();
         if parsed.is_none() {
             // It may be the key itself.
             let masked = digest.place.span.clone();
             section.push(Fault::of(&digest.place, &KeyFault::InvalidDigest).mask(masked));
         }
-        parsed.map(|value| At { value, place: digest.place })
+        parsed.map(|value| At { value: *value.as_bytes(), place: digest.place })
     });
     let scopes = section.list("scopes", "scope", parse_scope).unwrap_or_default();
     let roles = section.list("roles", "role", check_word).unwrap_or_default();
@@ -279,19 +292,6 @@ fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
     } else if expires.value - now > LONG_LIFE {
         section.push(Fault::warning(&expires.place, &Warning::LongLivedKey { key }));
     }
-}
-
-fn parse_digest(text: &str) -> Option<[u8; 32]> {
-    let digits = text.strip_prefix("sha256:")?;
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (byte, pair) in digest.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(digest)
 }
 
 problems! {

@@ -10,11 +10,15 @@ use toml::de::DeValue;
 use super::checks::{
     check_name, check_unique, load_max_buckets, load_quota, parse_cidr, parse_header,
 };
+use super::store::LoadedStore;
 use crate::claims::ClaimPath;
-use crate::limit::{KeyPart, Limit, PlanQuota};
-use crate::policy::fault::{Fault, Place, suggest};
+use crate::limit::{KeyPart, Limit, OnStoreFailure, PlanQuota};
+use crate::policy::fault::Fault;
+use crate::policy::place::Place;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
+use crate::policy::warning::Warning;
 
 /// A limit and its place.
 pub(super) struct LoadedLimit {
@@ -28,18 +32,15 @@ pub(super) struct LoadedLimit {
     pub(super) whole: bool,
 }
 
-/// `max_buckets` bounds the limits that do not say it themselves.
-pub(super) fn load_limits(sections: Vec<Section<'_>>, max_buckets: usize) -> Vec<LoadedLimit> {
+/// Those whose buckets are kept in `store`.
+pub(super) fn load_limits(sections: Vec<Section<'_>>, store: &LoadedStore) -> Vec<LoadedLimit> {
     let mut names = HashSet::new();
-    sections
-        .into_iter()
-        .filter_map(|section| load_limit(section, max_buckets, &mut names))
-        .collect()
+    sections.into_iter().filter_map(|section| load_limit(section, store, &mut names)).collect()
 }
 
 fn load_limit(
     section: Section<'_>,
-    max_buckets: usize,
+    store: &LoadedStore,
     names: &mut HashSet<String>,
 ) -> Option<LoadedLimit> {
     let name = section
@@ -67,7 +68,8 @@ fn load_limit(
             }
         }
     }
-    let max_buckets = load_max_buckets(&section).unwrap_or(max_buckets);
+    let max_buckets = load_max_buckets(&section).unwrap_or(store.max_buckets);
+    let on_store_failure = load_sharing(&section, store, &quotas);
     let exempt = section.list("exempt", "range of addresses", parse_cidr).unwrap_or_default();
     let published = section.flag("published").unwrap_or(true);
     let unit = load_unit(&section);
@@ -78,6 +80,7 @@ fn load_limit(
     let mut limit = Limit::new(name.value.into(), per.unwrap_or_default(), quotas, max_buckets);
     limit.exempt = exempt.iter().map(|range| range.value).collect();
     limit.published = published;
+    limit.on_store_failure = on_store_failure;
     if let Some(unit) = unit {
         limit.unit = unit;
     }
@@ -115,6 +118,56 @@ fn load_unit(section: &Section<'_>) -> Option<Box<str>> {
         section.push(Fault::of(&unit.place, &LimitFault::ConcurrentRequests));
     }
     Some(unit.value.into())
+}
+
+/// The keys that say how a limit is shared.
+const SHARING: [&str; 3] = ["consistency", "overshoot", "on_store_failure"];
+
+/// What happens to the limit while the store cannot be asked.
+fn load_sharing(
+    section: &Section<'_>,
+    store: &LoadedStore,
+    quotas: &[PlanQuota],
+) -> OnStoreFailure {
+    section.knows(&SHARING);
+    if !store.is_shared {
+        for name in SHARING.into_iter().filter(|name| section.has(name)) {
+            let alone = LimitFault::SharingInMemory { name };
+            section.push(Fault::of(&section.key_place(name), &alone));
+        }
+        return OnStoreFailure::default();
+    }
+    let is_leased = section.one_of("consistency", &[("strict", false), ("leased", true)]);
+    if is_leased == Some(true) {
+        let place = section.key_place("consistency");
+        section.push(Fault::of(&place, &LimitFault::LeasedNotInRelease));
+    } else if section.has("overshoot") {
+        let place = section.key_place("overshoot");
+        section.push(Fault::of(&place, &LimitFault::OvershootOfStrict));
+    }
+    let words = [
+        ("local_share", OnStoreFailure::LocalShare),
+        ("closed", OnStoreFailure::Closed),
+        ("open", OnStoreFailure::Open),
+    ];
+    let on_failure = section.one_of("on_store_failure", &words).unwrap_or_default();
+    match on_failure {
+        OnStoreFailure::Closed => {}
+        OnStoreFailure::Open => {
+            let place = section.key_place("on_store_failure");
+            section.push(Fault::warning(&place, &Warning::OpenOnStoreFailure));
+        }
+        OnStoreFailure::LocalShare => {
+            let nodes = store.nodes;
+            let inexact = quotas.iter().find(|quota| quota.quota.share_of(nodes).is_err());
+            if let Some(quota) = inexact {
+                let (rate, nodes) = (quota.rate.clone(), nodes.get());
+                let place = section.key_place(if quota.plan.is_some() { "plans" } else { "rate" });
+                section.push(Fault::of(&place, &LimitFault::InexactShare { rate, nodes }));
+            }
+        }
+    }
+    on_failure
 }
 
 fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
@@ -169,6 +222,30 @@ problems! {
             message: "requests under way at once are not counted",
             label: "is not what a token of this limit is",
             help: "leave `unit` out, or name what a token stands for: `unit = \"content-bytes\"`",
+        }
+        /// A setting of shared buckets while buckets are in memory.
+        SharingInMemory { name: &'static str } => {
+            message: "`{name}` has no effect on buckets in memory",
+            label: "belongs to a shared store",
+            help: "share the buckets, [store] `kind = \"redis\"`, or remove it",
+        }
+        /// `consistency = "leased"`.
+        LeasedNotInRelease => {
+            message: "leased limits are not in this release",
+            label: "cannot be used yet",
+            help: "use `consistency = \"strict\"`, the default: each decision asks the store once",
+        }
+        /// `overshoot` without leases.
+        OvershootOfStrict => {
+            message: "`overshoot` has no effect on a strict limit",
+            label: "belongs to `consistency = \"leased\"`",
+            help: "remove it: a strict limit has no overshoot while the store answers",
+        }
+        /// A share of a quota, which is slower by the number of processes, beyond exact range.
+        InexactShare { rate: Box<str>, nodes: u32 } => {
+            message: "the share of one process in `{rate}` cannot be counted exactly",
+            label: "is too slow to be divided by {nodes}",
+            help: "lower `nodes` in [store], choose a shorter period, or write `on_store_failure = \"closed\"`",
         }
         /// `per = []`.
         EmptyPer => {

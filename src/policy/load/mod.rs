@@ -7,15 +7,26 @@ mod claims;
 mod codes;
 mod issuer_keys;
 mod issuers;
+mod key_cache;
+mod key_place;
 mod keys;
 mod limits;
 mod needs;
 mod paths;
+mod redis_address;
+#[cfg(not(feature = "redis"))]
+#[path = "no_redis.rs"]
+mod redis_url;
+#[cfg(feature = "redis")]
+mod redis_url;
 mod remote_keys;
+mod revoked;
+mod rule_context;
 mod rule_faults;
 mod rule_limits;
 mod rules;
 mod scopes;
+mod store;
 
 use std::sync::Arc;
 
@@ -24,20 +35,26 @@ use toml::de::DeTable;
 use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
 use allow::load_allow;
 use checks::{
-    STATUS_MODES, check_link, check_quotable, load_max_buckets, load_quota, load_size, parse_cidr,
-    parse_header, report_syntax,
+    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_header, report_syntax,
 };
+pub(crate) use checks::{check_name, check_word, parse_cidr, parse_scope};
 use codes::load_code;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
-use rules::{RuleContext, load_rules};
+use revoked::{KnownIssuers, load_revoked};
+use rule_context::RuleContext;
+use rules::load_rules;
 use scopes::load_scopes;
+use store::load_store;
 
-use super::fault::{Fault, Faults, Place, Source, nearest};
+use super::fault::Fault;
+use super::faults::Faults;
+use super::place::{Place, Source};
 use super::problem::problems;
 use super::section::{At, Section};
 use super::sources::Sources;
+use super::suggest::nearest;
 use super::warning::Warning;
 use super::{CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders};
 use crate::address::{AddressPolicy, AddressSource};
@@ -45,12 +62,24 @@ use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
 /// The keys at the top, in the order of the reference.
-const TABLES: [&str; 14] = [
-    "version", "allow", "denial", "address", "api_keys", "key", "issuer", "tokens", "failures",
-    "limit", "rule", "cors", "scopes", "store",
+const TABLES: [&str; 16] = [
+    "version",
+    "allow",
+    "denial",
+    "address",
+    "api_keys",
+    "key",
+    "issuer",
+    "revoked",
+    "tokens",
+    "failures",
+    "limit",
+    "rule",
+    "cors",
+    "revocations",
+    "scopes",
+    "store",
 ];
-
-const MAX_BUCKETS: usize = 1_000_000;
 
 /// Reads the policy `text`. Files and secrets that it names are read from `sources`.
 ///
@@ -97,7 +126,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         whole(root, || load_address(root.section("address", "[address]")));
     let failures = load_failures(root.section("failures", "[failures]"));
     let tokens = load_tokens(root.section("tokens", "[tokens]"));
-    let max_buckets = load_store(root.section("store", "[store]"));
+    let store = load_store(root.section("store", "[store]"), sources);
     let preflights = load_cors(root.section("cors", "[cors]"));
 
     let hierarchy = Arc::new(load_scopes(root.section("scopes", "[scopes]")));
@@ -118,9 +147,12 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
     keys.credential.token_headers = issuers.headers().to_vec();
     let sections = root.sections("limit", "[[limit]]");
     let (written, any) = (sections.len(), root.holds("limit"));
-    let (limits, limits_whole) = whole(root, || load_limits(sections, max_buckets));
+    let (limits, limits_whole) = whole(root, || load_limits(sections, &store));
     let limit_names_known =
         limits.len() == written && (written > 0 || !any) && !root.misspells("limit");
+    let known_issuers =
+        KnownIssuers { issuers: &issuers, are_whole: issuers_whole && !root.misspells("issuer") };
+    let (revoked, revoked_file) = load_revoked(root, sources, &known_issuers);
     let context = RuleContext {
         limits: &limits,
         keys: &keys,
@@ -134,6 +166,7 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         limits_whole: limits_whole && limit_names_known,
         limit_names_known,
         counts_failures: failures.is_some(),
+        nodes: store.is_shared.then_some(store.nodes),
     };
     let rules = load_rules(root.sections("rule", "[[rule]]"), &context, root);
     if context.keys_whole && context.limits_whole && context.issuers_whole {
@@ -154,14 +187,20 @@ fn load_root(root: &Section<'_>, sources: &Sources) -> Option<Policy> {
         credential: keys.credential,
         takes_keys,
         keys: keys.table,
+        looks_keys_up: keys.has_store,
+        key_place: keys.place,
+        key_cache: keys.cache,
         issuers,
+        revoked,
+        revoked_file,
         tokens,
         failures,
         limits: limits.into_iter().map(|limit| limit.limit).collect(),
         rules,
         hierarchy,
         preflights,
-        max_buckets,
+        max_buckets: store.max_buckets,
+        store: store.settings,
         codes,
     })
 }
@@ -304,20 +343,6 @@ fn load_cors(section: Option<Section<'_>>) -> Preflights {
     preflights.unwrap_or(Preflights::Judge)
 }
 
-fn load_store(section: Option<Section<'_>>) -> usize {
-    let max_buckets = section.and_then(|section| {
-        if section.text("kind").is_some_and(|kind| kind.value == "redis") {
-            section.push(Fault::of(&section.key_place("kind"), &PolicyFault::StoreNotInRelease));
-        } else {
-            section.one_of("kind", &[("memory", ())]);
-        }
-        let max_buckets = load_max_buckets(&section);
-        section.finish();
-        max_buckets
-    });
-    max_buckets.unwrap_or(MAX_BUCKETS)
-}
-
 problems! {
     /// What may be wrong with the policy as a whole, or with a table that is read here.
     enum PolicyFault: Fault {
@@ -344,12 +369,6 @@ problems! {
             message: "`{range}` trusts too many addresses",
             label: "is shorter than /{shortest}",
             help: "name the networks of your proxies: whoever is trusted can claim any address",
-        }
-        /// `kind = "redis"`.
-        StoreNotInRelease => {
-            message: "the store `redis` is not in this release",
-            label: "cannot be used yet",
-            help: "use `kind = \"memory\"`: every process then keeps buckets of its own",
         }
     }
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::checks::{check_word, parse_scope};
 use super::claims::{Braces, load_claims};
+use super::rule_context::RuleContext;
 use super::rule_faults::RuleFault;
-use super::rules::RuleContext;
 use crate::claims::{ClaimMatch, ClaimPath};
 use crate::credential::Kinds;
-use crate::policy::fault::{Fault, suggest};
+use crate::policy::fault::Fault;
 use crate::policy::needs::Needs;
 use crate::policy::path::parameters;
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
 use crate::scope::Scope;
-use crate::verify::Issuer;
+use crate::verify::{Issuer, Issuers};
 
 /// Of whom a rule asks something.
 pub(super) struct Asked<'c> {
@@ -183,21 +184,21 @@ pub(super) fn load_rule_issuers(section: &Section<'_>, context: &RuleContext<'_>
         match known.iter().find(|known| ****known == *name.value) {
             Some(known) => issuers.push((*known).clone()),
             None if context.issuers_whole => {
-                let unknown = RuleFault::UnknownIssuer {
-                    issuer: name.value.to_owned(),
-                    help: match known.is_empty() {
-                        true => "declare it with [[issuer]]".into(),
-                        false => suggest(
-                            name.value,
-                            "the issuers are",
-                            known.iter().map(|known| &***known),
-                        ),
-                    },
-                };
+                let unknown = unknown_issuer(name.value, context.issuers);
                 section.push(Fault::of(&name.place, &unknown));
             }
             None => {}
         }
     }
     issuers
+}
+
+/// An issuer of this name is not declared.
+pub(super) fn unknown_issuer(name: &str, issuers: &Issuers) -> RuleFault {
+    let known = issuers.iter().map(|known| &*known.name);
+    let help = match issuers.is_empty() {
+        true => "declare it with [[issuer]]".into(),
+        false => suggest(name, "the issuers are", known),
+    };
+    RuleFault::UnknownIssuer { issuer: name.to_owned(), help }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::policy::fault::{Fault, Place};
+use crate::policy::fault::Fault;
 use crate::policy::path::{before_rest, normal};
+use crate::policy::place::Place;
 use crate::policy::rule::Rule;
-use crate::policy::rule_table::{RuleTable, have_common_method};
+use crate::policy::rule_table::RuleTable;
 use crate::policy::section::Section;
+use crate::policy::twins::have_common_method;
 use crate::policy::warning::Warning;
 
 /// Warns of public rules for all that follows, and of paths that are easily taken for each other.

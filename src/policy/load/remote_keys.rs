@@ -6,7 +6,9 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use super::checks::read_file;
-use crate::policy::fault::{Fault, Faults, Place};
+use crate::policy::fault::Fault;
+use crate::policy::faults::Faults;
+use crate::policy::place::Place;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::policy::fault::{list, nearest};
 use crate::policy::problem::problems;
+use crate::policy::suggest::{list, nearest};
 
 problems! {
     /// A fault of a rule, with its evidence.

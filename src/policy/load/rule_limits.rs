@@ -1,12 +1,14 @@
 //! Reads what counts the requests of a rule: `limits`, each at its own cost, and `failures`.
 
+use std::num::NonZeroU32;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::limits::LoadedLimit;
+use super::rule_context::RuleContext;
 use super::rule_faults::RuleFault;
-use super::rules::RuleContext;
-use crate::limit::{KeyPart, Limit, ONE};
+use crate::limit::{KeyPart, Limit, ONE, OnStoreFailure};
 use crate::policy::fault::Fault;
 use crate::policy::path::parameters;
 use crate::policy::rule::RuleLimit;
@@ -71,7 +73,7 @@ pub(super) fn load_rule_limits(
         report_parameters(section, limit, &name);
         let cost = own.as_ref().or(cost);
         if let Some(cost) = cost {
-            report_cost(section, limit, cost);
+            report_cost(section, limit, context.nodes, cost);
         }
         let cost = cost.and_then(|cost| u32::try_from(cost.value).ok());
         limits.push(RuleLimit { limit: index, cost: cost.unwrap_or(ONE.get()) });
@@ -147,7 +149,8 @@ fn report_parameters(section: &Section<'_>, limit: &Limit, name: &At<&str>) {
 }
 
 /// A cost that the smallest bucket of a limit never holds.
-fn report_cost(section: &Section<'_>, limit: &Limit, cost: &At<u64>) {
+/// Reports a cost that can never be paid, or not while the store is away.
+fn report_cost(section: &Section<'_>, limit: &Limit, nodes: Option<NonZeroU32>, cost: &At<u64>) {
     let tightest = limit.quotas.iter().min_by_key(|plan| plan.quota.burst());
     if let Some(tightest) = tightest
         && cost.value > u64::from(tightest.quota.burst())
@@ -159,6 +162,14 @@ fn report_cost(section: &Section<'_>, limit: &Limit, cost: &At<u64>) {
             plan: tightest.plan.clone(),
         };
         section.push(Fault::of(&cost.place, &above));
+    } else if let (Some(tightest), Some(nodes)) = (tightest, nodes)
+        && limit.on_store_failure == OnStoreFailure::LocalShare
+        && let Ok(share) = tightest.quota.share_of(nodes)
+        && cost.value > u64::from(share.burst())
+    {
+        let (limit, share, nodes) = (limit.name.clone(), share.burst(), nodes.get());
+        let above = Warning::CostAboveShare { cost: cost.value, share, nodes, limit };
+        section.push(Fault::warning(&cost.place, &above));
     }
 }
 

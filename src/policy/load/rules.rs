@@ -1,49 +1,26 @@
 //! Reads `[[rule]]`, and checks rules against limits, keys and each other.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use http::Method;
 
 use super::checks::{STATUS_MODES, check_name, check_sentence, check_unique, parse_cidr};
-use super::keys::Keys;
-use super::limits::LoadedLimit;
 use super::needs::{Asked, load_any, load_needs, load_rule_issuers};
 use super::paths::report_paths;
+use super::rule_context::RuleContext;
 use super::rule_faults::RuleFault;
 use super::rule_limits::{Caller, load_rule_limits, load_waits, report_unproven_limits};
 use crate::claims::ClaimMatch;
 use crate::credential::Kinds;
 use crate::limit::Limit;
-use crate::policy::fault::{Fault, Place, suggest};
+use crate::policy::fault::Fault;
 use crate::policy::path::{check_path, normal};
+use crate::policy::place::Place;
 use crate::policy::rule::{Access, Anonymous, Demands, Mode, Rule};
 use crate::policy::rule_table::{RuleTable, USUAL_METHODS};
 use crate::policy::section::{At, Section};
+use crate::policy::suggest::suggest;
 use crate::policy::warning::Warning;
-use crate::verify::Issuers;
-
-/// What rules are checked against.
-pub(super) struct RuleContext<'a> {
-    pub(super) limits: &'a [LoadedLimit],
-    pub(super) keys: &'a Keys,
-    pub(super) takes_keys: bool,
-    pub(super) takes_tokens: bool,
-    pub(super) issuers: &'a Issuers,
-    /// Whether all issuers could be read; otherwise it is not known what they grant.
-    pub(super) issuers_whole: bool,
-    /// The scopes that keys grant.
-    pub(super) granted: BTreeSet<&'a str>,
-    /// The roles that keys grant.
-    pub(super) granted_roles: BTreeSet<&'a str>,
-    /// Whether all keys could be read; otherwise it is not known what they grant.
-    pub(super) keys_whole: bool,
-    /// Whether all limits could be read.
-    pub(super) limits_whole: bool,
-    /// Whether the names of all limits could be read.
-    pub(super) limit_names_known: bool,
-    /// Whether failures are counted.
-    pub(super) counts_failures: bool,
-}
 
 pub(super) fn load_rules(
     sections: Vec<Section<'_>>,

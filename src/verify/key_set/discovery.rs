@@ -1,7 +1,10 @@
 //! Finds a key set by the name of its issuer: OpenID Connect Discovery 1.0, and RFC 8414.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use http::Uri;
 
+use super::host::host_of;
 use crate::claims::{StrictObject, text};
 
 /// Checks an address that keys are fetched from: https, or http on this machine.
@@ -26,6 +29,56 @@ pub(crate) fn check_address(address: &str) -> Result<(), &'static str> {
         _ => Err(
             "use `https`: who can change the keys can forge tokens. `http` is for this machine alone, such as `http://127.0.0.1:8080/jwks.json`",
         ),
+    }
+}
+
+/// Where a host is, as far as its name or its number says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reach {
+    /// On this machine.
+    Here,
+    /// Next to this machine: a server of metadata in a cloud, or a neighbour without a router between.
+    Link,
+    Elsewhere,
+}
+
+impl Reach {
+    /// Of the host that a request to this address would go to; `None` where there is none.
+    fn of(address: &str) -> Option<Self> {
+        let host = host_of(address)?;
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        Some(match literal.parse() {
+            Ok(IpAddr::V4(address)) => Self::of_v4(address),
+            Ok(IpAddr::V6(address)) => Self::of_v6(address),
+            Err(_) => {
+                // RFC 6761 section 6.3: such names are this machine, and never another.
+                let name = host.trim_end_matches('.').to_ascii_lowercase();
+                let is_here = name == "localhost" || name.ends_with(".localhost");
+                if is_here { Self::Here } else { Self::Elsewhere }
+            }
+        })
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        match address.octets() {
+            // RFC 1122 section 3.2.1.3: `0.0.0.0` is this machine, too.
+            [0 | 127, ..] => Self::Here,
+            [169, 254, ..] => Self::Link,
+            _ => Self::Elsewhere,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        /// Where EC2 has its metadata.
+        const EC2: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+        if address.is_loopback() || address.is_unspecified() {
+            Self::Here
+        } else if address.is_unicast_link_local() || address == EC2 {
+            Self::Link
+        } else {
+            // An IPv4 address as IPv6 writes it (RFC 4291 section 2.5.5).
+            address.to_ipv4().map_or(Self::Elsewhere, Self::of_v4)
+        }
     }
 }
 
@@ -84,12 +137,19 @@ pub(super) fn read(document: &[u8], iss: &str) -> Result<String, &'static str> {
         return Err("the `issuer` of the metadata is not the `iss` of the policy");
     }
     let address = member("jwks_uri").ok_or("the metadata of the issuer has no `jwks_uri`")?;
-    // An issuer elsewhere has no business with servers of this machine.
     let is_local = iss.starts_with("http:");
-    if check_address(&address).is_ok() && (is_local || address.starts_with("https:")) {
-        Ok(address.into_owned())
-    } else {
-        Err("the `jwks_uri` of the metadata is not an https URL")
+    if check_address(&address).is_err() || !(is_local || address.starts_with("https:")) {
+        return Err("the `jwks_uri` of the metadata is not an https URL");
+    }
+    // An issuer elsewhere has no business with servers that only this machine reaches.
+    match Reach::of(&address).ok_or("the `jwks_uri` of the metadata has no host")? {
+        Reach::Here if Reach::of(iss) != Some(Reach::Here) => {
+            Err("the `jwks_uri` of the metadata is on this machine, and the issuer is not")
+        }
+        Reach::Link if !is_same_server(iss, &address) => {
+            Err("the `jwks_uri` of the metadata is a link-local address")
+        }
+        _ => Ok(address.into_owned()),
     }
 }
 
@@ -178,50 +238,137 @@ mod tests {
 
     #[test]
     fn metadata_of_known_providers_are_read() {
-        // Their documented shape: OpenID Connect Discovery 1.0 section 3, with members of their own.
-        const MORE: &str = r#""authorization_endpoint":"https://x/authorize","response_types_supported":["code","id_token"],
-            "claims_parameter_supported":false,"request_parameter_supported":true,"mtls_endpoint_aliases":{"token_endpoint":"https://x/token"},
-            "tls_client_certificate_bound_access_tokens":true,"cloud_graph_host_name":"graph.windows.net","tenant_region_scope":null"#;
-        for (iss, keys, metadata) in [
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/discovery");
+        for (provider, iss, metadata, keys) in [
             (
+                "auth0",
+                "https://example.eu.auth0.com/",
+                "https://example.eu.auth0.com/.well-known/openid-configuration",
+                "https://example.eu.auth0.com/.well-known/jwks.json",
+            ),
+            (
+                "okta",
+                "https://example.okta.com/oauth2/default",
+                "https://example.okta.com/oauth2/default/.well-known/openid-configuration",
+                "https://example.okta.com/oauth2/default/v1/keys",
+            ),
+            (
+                "entra",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/v2.0",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/v2.0/.well-known/openid-configuration",
+                "https://login.microsoftonline.com/22222222-2222-4222-8222-222222222222/discovery/v2.0/keys",
+            ),
+            (
+                "keycloak",
+                "https://sso.example.com/realms/shop",
+                "https://sso.example.com/realms/shop/.well-known/openid-configuration",
+                "https://sso.example.com/realms/shop/protocol/openid-connect/certs",
+            ),
+            (
+                "google",
                 "https://accounts.google.com",
-                "https://www.googleapis.com/oauth2/v3/certs",
                 "https://accounts.google.com/.well-known/openid-configuration",
+                "https://www.googleapis.com/oauth2/v3/certs",
             ),
             (
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/discovery/v2.0/keys",
-                "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0/.well-known/openid-configuration",
+                "firebase",
+                "https://securetoken.google.com/shop-1234",
+                "https://securetoken.google.com/shop-1234/.well-known/openid-configuration",
+                "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
             ),
             (
-                "https://tenant.eu.auth0.com/",
-                "https://tenant.eu.auth0.com/.well-known/jwks.json",
-                "https://tenant.eu.auth0.com/.well-known/openid-configuration",
+                "cognito",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01/.well-known/openid-configuration",
+                "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example01/.well-known/jwks.json",
             ),
             (
-                "https://keycloak.example.com/realms/shop",
-                "https://keycloak.example.com/realms/shop/protocol/openid-connect/certs",
-                "https://keycloak.example.com/realms/shop/.well-known/openid-configuration",
+                "clerk",
+                "https://clerk.example.com",
+                "https://clerk.example.com/.well-known/openid-configuration",
+                "https://clerk.example.com/.well-known/jwks.json",
             ),
             (
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf",
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/jwks.json",
-                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf/.well-known/openid-configuration",
+                "zitadel",
+                "https://shop-abc123.zitadel.cloud",
+                "https://shop-abc123.zitadel.cloud/.well-known/openid-configuration",
+                "https://shop-abc123.zitadel.cloud/oauth/v2/keys",
             ),
             (
-                "https://dev-1.okta.com/oauth2/default",
-                "https://dev-1.okta.com/oauth2/default/v1/keys",
-                "https://dev-1.okta.com/oauth2/default/.well-known/openid-configuration",
-            ),
-            (
+                "github-actions",
                 "https://token.actions.githubusercontent.com",
-                "https://token.actions.githubusercontent.com/.well-known/jwks",
                 "https://token.actions.githubusercontent.com/.well-known/openid-configuration",
+                "https://token.actions.githubusercontent.com/.well-known/jwks",
             ),
         ] {
-            assert_eq!(addresses(iss)[0], metadata);
-            let document = format!(r#"{{{MORE},"issuer":"{iss}","jwks_uri":"{keys}"}}"#);
-            assert_eq!(read(document.as_bytes(), iss).unwrap(), keys);
+            assert_eq!(addresses(iss)[0], metadata, "{provider}");
+            let document = std::fs::read(folder.join(format!("{provider}.json"))).unwrap();
+            assert_eq!(read(&document, iss).as_deref(), Ok(keys), "{provider}");
+            // With the last slash of `iss` changed it is another issuer's.
+            let other = match iss.strip_suffix('/') {
+                Some(other) => other.to_owned(),
+                None => format!("{iss}/"),
+            };
+            assert!(read(&document, &other).is_err(), "{provider}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "remote-keys")]
+    fn metadata_lead_to_no_server_of_this_machine_or_link() {
+        let led = |iss: &str, host: &str| {
+            let document = format!(r#"{{"issuer":"{iss}","jwks_uri":"https://{host}/a"}}"#);
+            read(document.as_bytes(), iss)
+        };
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8443",
+            "127.1.2.3",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[::127.0.0.1]",
+            "localhost",
+            "LocalHost:8443",
+            "localhost.",
+            "keys.localhost",
+            "a.keys.LOCALHOST.",
+            "0.0.0.0",
+            "0",
+            "[::]",
+            "[::ffff:0.0.0.0]",
+        ] {
+            assert!(led("https://id.example.com", host).is_err(), "{host}");
+            // An issuer of this machine may have its keys here.
+            for iss in ["https://localhost:8443", "https://127.0.0.1", "http://[::1]:80"] {
+                assert!(led(iss, host).is_ok(), "{host} of {iss}");
+            }
+        }
+        for host in [
+            "169.254.169.254",
+            "169.254.0.1:8443",
+            "0xa9fea9fe",
+            "2852039166",
+            "[::ffff:169.254.169.254]",
+            "[fe80::1]",
+            "[febf::1]:8443",
+            "[fd00:ec2::254]",
+        ] {
+            for iss in ["https://id.example.com", "https://localhost"] {
+                assert!(led(iss, host).is_err(), "{host} of {iss}");
+            }
+            let own = format!("https://{host}");
+            assert!(led(&own, host).is_ok(), "{host}, as the policy names it");
+        }
+        for host in ["localhost.example.com", "mylocalhost", "10.0.0.1", "[fd00::1]", "8.8.8.8"] {
+            assert!(led("https://id.example.com", host).is_ok(), "{host}");
         }
     }
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use zeroize::Zeroize as _;
 
 use super::discovery;
-use super::remote::{KeyPlace, RemoteSettings};
+use super::settings::{KeyPlace, RemoteSettings};
 use crate::credential::Secret;
 
 #[cfg_attr(not(feature = "remote-keys"), path = "fetch/no_http.rs")]
@@ -35,6 +36,8 @@ pub(super) trait Get: Send + Sync + 'static {
 
 /// How long a request may take, from the first packet to the last.
 pub(super) const TIME_OUT: Duration = Duration::from_secs(2);
+/// How long all of a fetch may take: the token for it, metadata and the set.
+const WHOLE_TIME_OUT: Duration = Duration::from_secs(5);
 /// How large an answer may be.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
@@ -52,6 +55,8 @@ pub(super) enum Why {
     /// There is no connection, or it broke off.
     Broken(String),
     TimeOut,
+    /// Each request was answered in time, and all of them took too long.
+    WholeTimeOut,
     /// Any status but 200.
     Status(u16),
     TooLarge,
@@ -65,6 +70,12 @@ pub(super) enum Why {
 
 /// Fetches the set of these settings.
 pub(super) async fn fetch(settings: &RemoteSettings, get: &dyn Get) -> Result<Reply, FetchError> {
+    let fetched = timeout(WHOLE_TIME_OUT, fetch_at_leisure(settings, get)).await;
+    let late = |_| FetchError { address: settings.address(), why: Why::WholeTimeOut };
+    fetched.map_err(late).flatten()
+}
+
+async fn fetch_at_leisure(settings: &RemoteSettings, get: &dyn Get) -> Result<Reply, FetchError> {
     let at = |address: &str| {
         let address = address.to_owned();
         move |why| FetchError { address, why }
@@ -139,6 +150,9 @@ impl fmt::Display for Why {
         match self {
             Self::Broken(why) => write!(f, "{why}"),
             Self::TimeOut => write!(f, "no answer within {} s", TIME_OUT.as_secs()),
+            Self::WholeTimeOut => {
+                write!(f, "the fetch has not ended within {} s", WHOLE_TIME_OUT.as_secs())
+            }
             Self::Status(status @ 300..=399) => {
                 write!(f, "the answer is a redirect ({status}), which is not followed")
             }

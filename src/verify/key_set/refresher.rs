@@ -10,22 +10,23 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use metrics::{SharedString, counter, describe_counter};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::KeySet;
 use super::fetch::{FetchError, Get, Reply, Why, fetch};
+use super::fetched::{FetchedKeys, KeyVersion};
 use super::lifetime::{refresh_after, retry_after};
-use super::remote::{RemoteSettings, RemoteStatus, Wait};
-use super::source::{FetchedKeys, KeyVersion};
+use super::places::{Asked, Places};
+use super::settings::{RemoteSettings, RemoteStatus};
+use crate::address::Address;
+use crate::ask::Arrived;
 use crate::time::{Clock, Steady, micros};
 use crate::verify::KeyTrouble;
 
 /// How long a request waits for a refresh.
 const DEADLINE: Duration = Duration::from_millis(500);
-/// How many requests wait at once.
-const MOST_WAITING: usize = 1000;
 /// How far refreshes that requests ask for are apart.
 const ASKED_EVERY: Duration = Duration::from_secs(30);
 /// How often the task looks at the clock.
@@ -49,7 +50,7 @@ struct Shared {
     asked: Notify,
     /// How many refreshes have ended.
     ended: watch::Sender<u64>,
-    waiting: Arc<Semaphore>,
+    places: Places,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Refresher {
             state: Mutex::new(state),
             asked: Notify::new(),
             ended: watch::Sender::new(0),
-            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            places: Places::default(),
         };
         Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
@@ -135,30 +136,31 @@ impl Refresher {
         state.is_running || state.may_begin(self.shared.clock.steady())
     }
 
-    pub(super) fn ask(&self) -> Option<Wait> {
+    pub(super) fn ask(&self, address: Option<Address>) -> Option<Asked> {
         self.start(None);
         if self.is_over() {
             return None;
         }
         let shared = &self.shared;
-        let place = shared.waiting.clone().try_acquire_owned().ok()?;
         // Before looking whether one is running, so that its end is not missed.
         let mut ended = shared.ended.subscribe();
         let mut state = shared.state();
+        let now = shared.clock.steady();
+        if !state.is_running && !state.may_begin(now) {
+            return None;
+        }
+        let Some(place) = shared.places.take(address) else { return Some(Asked::Crowded) };
         if !state.is_running {
-            let now = shared.clock.steady();
-            if !state.may_begin(now) {
-                return None;
-            }
             state.asked = Some(now);
             state.is_running = true;
             shared.asked.notify_one();
         }
         let deadline = Instant::now() + DEADLINE;
-        Some(Box::pin(async move {
+        Some(Asked::Waits(Box::pin(async move {
             let _place = place;
             let _ended_or_late = timeout_at(deadline, ended.changed()).await;
-        }))
+            Arrived::Keys
+        })))
     }
 
     /// Ends with the first refresh.

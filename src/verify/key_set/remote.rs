@@ -8,78 +8,24 @@
 //! 4. With the last policy that uses a set, its task ends.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 
 use super::fetch::{Get, client};
+use super::fetched::{FetchedKeys, KeyVersion};
+use super::places::Asked;
 use super::refresher::Refresher;
-use super::source::{FetchedKeys, KeyVersion};
+use super::settings::{AtStart, RemoteSettings, RemoteStatus};
+use crate::address::Address;
 use crate::time::Clock;
 use crate::verify::Issuers;
-
-/// Ends when a refresh has ended, or when the request has waited long enough.
-pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The keys of an issuer that are fetched.
 pub(crate) struct RemoteKeys {
     settings: Arc<RemoteSettings>,
     /// Empty until the policy is put in force.
     refresher: OnceLock<Arc<Refresher>>,
-}
-
-/// What decides about a fetched set.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct RemoteSettings {
-    /// The policy's name of the issuer.
-    pub(crate) issuer: Arc<str>,
-    pub(crate) place: KeyPlace,
-    /// Certificates in PEM that are trusted in place of the system's.
-    pub(crate) ca: Option<Vec<u8>>,
-    /// The file with the token that the set is fetched with.
-    pub(crate) bearer_file: Option<PathBuf>,
-    pub(crate) algorithms: Vec<Algorithm>,
-    /// How long the last good keys count while no refresh succeeds.
-    pub(crate) keep: Duration,
-    pub(crate) at_start: AtStart,
-}
-
-/// Where a set is found.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum KeyPlace {
-    Url(Box<str>),
-    /// By the metadata of the issuer of this name.
-    Discovery(Box<str>),
-}
-
-/// What opening a gate does while the keys are not there yet.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum AtStart {
-    /// It goes on. Tokens of the issuer are answered with a fault of ours until the keys are there.
-    #[default]
-    Continue,
-    /// It waits until the keys are there.
-    Wait,
-    /// It waits for the first fetch, and fails where that fails.
-    Fail,
-}
-
-/// How a fetched set is.
-#[derive(Debug)]
-pub(crate) struct RemoteStatus {
-    pub(crate) issuer: Arc<str>,
-    /// Where it, or the metadata that name it, is fetched from.
-    pub(crate) address: String,
-    /// How long ago it was fetched; `None` where it never was.
-    pub(crate) age: Option<Duration>,
-    /// How many of its keys can be used now.
-    pub(crate) keys: usize,
-    /// Why the last refresh failed; `None` where it succeeded, or is the first.
-    pub(crate) error: Option<String>,
 }
 
 impl RemoteKeys {
@@ -100,10 +46,10 @@ impl RemoteKeys {
         self.refresher.get().is_some_and(|refresher| refresher.may_ask())
     }
 
-    /// Begins a refresh, or joins the one that has begun; `None` where none may be made now, or too
-    /// many requests wait already.
-    pub(crate) fn ask(&self) -> Option<Wait> {
-        self.refresher.get()?.ask()
+    /// Begins a refresh for a request from `address`, or joins the one that has begun; `None` where
+    /// none may be made now.
+    pub(crate) fn ask(&self, address: Option<Address>) -> Option<Asked> {
+        self.refresher.get()?.ask(address)
     }
 
     /// Why there are no keys, for the log.
@@ -154,24 +100,6 @@ impl RemoteKeys {
 impl fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteKeys").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-impl RemoteSettings {
-    /// Where the set, or the metadata that name it, is.
-    pub(super) fn address(&self) -> String {
-        match &self.place {
-            KeyPlace::Url(url) => url.to_string(),
-            KeyPlace::Discovery(iss) => {
-                let base = iss.strip_suffix('/').unwrap_or(iss);
-                format!("{base}/.well-known/openid-configuration")
-            }
-        }
-    }
-
-    /// Whether a set that was fetched by these settings is the one that `other` would fetch.
-    fn has_same_source(&self, other: &Self) -> bool {
-        (&self.issuer, &self.place, &self.ca) == (&other.issuer, &other.place, &other.ca)
     }
 }
 

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use tokio::time::Instant;
 
 use super::fetch::{Get, Got, Reply, Why, fetch};
+use super::places::Asked;
 use super::refresher::Refresher;
-use super::remote::{AtStart, KeyPlace, LastingRemoteKeys, RemoteKeys, RemoteSettings};
+use super::remote::{LastingRemoteKeys, RemoteKeys};
+use super::settings::{AtStart, KeyPlace, RemoteSettings};
 use super::source::IssuerKeys;
-use crate::credential::Secret;
+use crate::ask::Wait;
+use crate::credential::{Secret, TokenPlace};
 use crate::time::{Clock, ManualClock};
 use crate::verify::issuer::{Audiences, Iss, Issuer};
 use crate::verify::issuers::Issuers;
@@ -118,6 +123,15 @@ impl Kept {
     /// Lets the task look at the clock a few times. Tokio's time stands while anything can run.
     async fn looked(&self) {
         tokio::time::sleep(5 * SECOND).await;
+    }
+
+    /// A wait of a request from one of 200 addresses.
+    fn wait(&self, n: u32) -> Option<Wait> {
+        let address = std::net::IpAddr::from([192, 0, 2, (n % 200) as u8]);
+        match self.refresher.ask(Some(address.into()))? {
+            Asked::Waits(wait) => Some(wait),
+            Asked::Crowded => None,
+        }
     }
 
     /// The ids of the keys that count.
@@ -238,17 +252,17 @@ async fn a_flood_of_unknown_kids_fetches_once_in_thirty_seconds() {
     let kept = Kept::started(&server).await;
     for round in 0..3 {
         assert!(kept.refresher.may_ask());
-        let waits: Vec<_> = (0..500).map(|_| kept.refresher.ask().unwrap()).collect();
+        let waits: Vec<_> = (0..500).map(|n| kept.wait(n).unwrap()).collect();
         for wait in waits {
             wait.await;
         }
         assert_eq!(server.count(), 2 + round);
         for _ in 0..500 {
             assert!(!kept.refresher.may_ask());
-            assert!(kept.refresher.ask().is_none());
+            assert!(kept.refresher.ask(None).is_none());
         }
         kept.clock.advance(Duration::from_millis(29_900));
-        assert!(kept.refresher.ask().is_none());
+        assert!(kept.refresher.ask(None).is_none());
         kept.clock.advance(SECOND);
     }
     kept.looked().await;
@@ -262,7 +276,7 @@ async fn those_who_wait_see_the_keys_that_came() {
     let kept = Kept::started(&server).await;
     server.publishes(&["one", "two"]);
     let begun = Instant::now();
-    kept.refresher.ask().unwrap().await;
+    kept.wait(0).unwrap().await;
     assert_eq!(kept.kids(), ["one", "two"]);
     assert_eq!(begun.elapsed(), Duration::ZERO, "no longer than the refresh takes");
 }
@@ -273,20 +287,20 @@ async fn nobody_waits_for_long_nor_do_many() {
     server.answers(URL, None);
     let kept = Kept::of(&server, settings());
     // The first refresh runs already: they join it.
-    let waits: Vec<_> = (0..1000).map(|_| kept.refresher.ask().unwrap()).collect();
-    assert!(kept.refresher.ask().is_none(), "a thousand wait");
+    let waits: Vec<_> = (0..1000).map(|n| kept.wait(n).unwrap()).collect();
+    assert!(matches!(kept.refresher.ask(None), Some(Asked::Crowded)), "a thousand wait");
     assert!(kept.refresher.may_ask(), "and yet no attempt counts as a failure");
     let begun = Instant::now();
     for wait in waits {
         wait.await;
     }
     assert_eq!(begun.elapsed(), Duration::from_millis(500));
-    assert!(kept.refresher.ask().is_some(), "those who waited have left their places");
+    assert!(kept.wait(0).is_some(), "those who waited have left their places");
     assert_eq!(server.count(), 1);
     // One that is dropped leaves its place too.
-    let waits: Vec<_> = (0..1000).map(|_| kept.refresher.ask().unwrap()).collect();
+    let waits: Vec<_> = (0..1000).map(|n| kept.wait(n).unwrap()).collect();
     drop(waits);
-    assert!(kept.refresher.ask().is_some());
+    assert!(kept.wait(0).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,18 +340,20 @@ async fn the_task_ends_with_the_set() {
 fn nobody_waits_where_the_task_has_ended() {
     let server = Server::default();
     server.publishes(&["one"]);
-    // It has no timer, so the task ends when it is about to wait.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let kept = runtime.block_on(async {
-        let kept = Kept::started(&server).await;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Without a timer the task ends at once.
+    builder.build().unwrap().block_on(async {
+        let kept = Kept::of(&server, settings());
         tokio::task::yield_now().await;
         assert!(!kept.refresher.may_ask());
-        assert!(kept.refresher.ask().is_none());
-        kept
+        assert!(kept.refresher.ask(None).is_none());
     });
+    let runtime = builder.enable_time().build().unwrap();
+    let kept = runtime.block_on(Kept::started(&server));
     drop(runtime);
     assert_eq!(kept.kids(), ["one"]);
-    assert!(kept.refresher.ask().is_none());
+    assert!(!kept.refresher.may_ask());
+    assert!(kept.refresher.ask(None).is_none());
 }
 
 /// The issuers of a policy with these settings.
@@ -429,9 +445,9 @@ async fn a_refusal_asks_again_where_other_keys_could_change_it() {
     ] {
         clock.advance(Duration::from_secs(31));
         assert_eq!(error.may_ask_again(), asks, "{error:?}");
-        let wait = error.asks_again();
-        assert_eq!(wait.is_some(), asks, "{error:?}");
-        if let Some(wait) = wait {
+        let asked = error.asks_again(None);
+        assert_eq!(asked.is_some(), asks, "{error:?}");
+        if let Some(Asked::Waits(wait)) = asked {
             wait.await;
         }
     }
@@ -480,6 +496,104 @@ async fn discovery_tries_each_place_and_trusts_no_other_issuer() {
             "{place}"
         );
     }
+}
+
+/// An issuer whose every answer takes a while.
+struct Slow(Server, Duration);
+
+impl Get for Slow {
+    fn get<'g>(&'g self, address: &'g str, bearer: Option<&'g Secret>) -> Got<'g> {
+        Box::pin(async move {
+            tokio::time::sleep(self.1).await;
+            self.0.get(address, bearer).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_ends_in_time_however_many_requests_it_takes() {
+    const ISS: &str = "https://id.example.com";
+    let settings = RemoteSettings { place: KeyPlace::Discovery(ISS.into()), ..settings() };
+    let server = Server::default();
+    server.publishes(&["one"]);
+    let document = format!(r#"{{"issuer":"{ISS}","jwks_uri":"{URL}"}}"#);
+    server.answers(&format!("{ISS}/.well-known/oauth-authorization-server"), Some(Ok(document)));
+    // Three requests: two for the metadata, and one for the set.
+    for (millis, is_late) in [(1_600, false), (1_900, true)] {
+        let slow = Slow(server.clone(), Duration::from_millis(millis));
+        let (begun, fetched) = (Instant::now(), fetch(&settings, &slow).await);
+        assert_eq!(fetched.is_err(), is_late, "{millis} ms");
+        let Err(error) = fetched else { continue };
+        assert_eq!(error.why, Why::WholeTimeOut);
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        let address = format!("{ISS}/.well-known/openid-configuration");
+        assert_eq!(error.to_string(), format!("{address}: the fetch has not ended within 5 s"));
+    }
+    // A server that never answers holds up no refresh.
+    server.answers(&format!("{ISS}/.well-known/openid-configuration"), None);
+    let kept = Kept::of(&server, settings);
+    kept.refresher.first_end().await;
+    assert!(kept.refresher.status().error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waited_and_proved_nothing_is_a_failure() {
+    let server = Server::default();
+    server.publishes(&["one"]);
+    let clock = ManualClock::at(1_800_000_000);
+    let issuers = issuers(settings());
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let lasting = LastingRemoteKeys::default();
+    lasting.start_with(&issuers, &shared, |_| Box::new(server.clone()));
+    while remote(&issuers).version().is_none() {
+        tokio::time::sleep(SECOND).await;
+    }
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let header = encode(r#"{"alg":"EdDSA","kid":"invented"}"#);
+    let token = format!("{header}.{}.AA", encode(r#"{"iss":"https://id.example.com"}"#));
+    let refused = || {
+        let place = TokenPlace::Authorization.into();
+        let before = || Ok::<_, TokenError>(());
+        let error = issuers.prove(token.as_bytes(), place, clock.wall(), before).unwrap_err();
+        assert!(matches!(error, TokenError::KeyUnknown(_)) && error.proves_nothing());
+        error
+    };
+    for round in 1..3 {
+        // While a refresh is due nothing is known of the token, however often it comes.
+        for _ in 0..3 {
+            assert!(refused().may_ask_again(), "{round}");
+        }
+        let Some(Asked::Waits(wait)) = refused().asks_again(None) else { panic!("{round}") };
+        assert!(refused().may_ask_again(), "{round}: nor while it runs");
+        wait.await;
+        assert_eq!(server.count(), 1 + round);
+        // It has changed nothing, so this is the last word.
+        assert!(!refused().may_ask_again() && refused().asks_again(None).is_none(), "{round}");
+        clock.advance(Duration::from_secs(31));
+    }
+}
+
+#[tokio::test]
+async fn the_token_for_a_set_is_in_a_regular_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::default();
+    server.publishes(&["one"]);
+    let refused = async |file: std::path::PathBuf| {
+        let settings = RemoteSettings { bearer_file: Some(file), ..settings() };
+        fetch(&settings, &server).await.unwrap_err().to_string()
+    };
+    let error = refused(folder.path().to_owned()).await;
+    assert!(error.ends_with("`: it is not a regular file"), "{error}");
+    #[cfg(unix)]
+    {
+        // Reading it would wait for somebody who writes, who never comes.
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let error = refused(pipe).await;
+        assert!(error.ends_with("pipe`: it is not a regular file"), "{error}");
+    }
+    assert_eq!(server.count(), 0, "nothing is fetched without its token");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Where an issuer's keys come from: they are fixed, or fetched and replaced while the gate runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use jsonwebtoken::Algorithm;
 
 use super::KeySet;
+use super::fetched::{FetchedKeys, KeyVersion};
 use super::remote::RemoteKeys;
 use crate::verify::fingerprint::Fingerprint;
 
@@ -18,25 +18,10 @@ pub(crate) enum IssuerKeys {
     Remote(Arc<RemoteKeys>),
 }
 
-/// Names the keys of an issuer at a time. Other keys have another version; those of a fixed set
-/// never change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::verify) struct KeyVersion(u64);
-
 /// The keys of an issuer as they are now. They do not change while they are used.
 pub(in crate::verify) enum CurrentKeys<'s> {
     Fixed(&'s KeySet),
     Fetched(Arc<FetchedKeys>),
-}
-
-/// A set that was fetched.
-#[derive(Debug)]
-pub(in crate::verify) struct FetchedKeys {
-    pub(super) keys: KeySet,
-    pub(super) version: KeyVersion,
-    pub(super) fingerprint: Option<Fingerprint>,
-    /// As it was fetched, for an issuer whose algorithms change.
-    pub(super) text: Vec<u8>,
 }
 
 impl IssuerKeys {
@@ -99,15 +84,5 @@ impl CurrentKeys<'_> {
             Self::Fixed(_) => KeyVersion::FIXED,
             Self::Fetched(fetched) => fetched.version,
         }
-    }
-}
-
-impl KeyVersion {
-    const FIXED: Self = Self(0);
-
-    /// A version that no other keys of this process have, whatever their issuer.
-    pub(super) fn next() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

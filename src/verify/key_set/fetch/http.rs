@@ -11,7 +11,7 @@ use super::{Get, Got, MAX_BYTES, Reply, TIME_OUT, Why};
 use crate::credential::Secret;
 use crate::verify::key_set::discovery::is_loopback;
 use crate::verify::key_set::lifetime::fresh_for;
-use crate::verify::key_set::remote::RemoteSettings;
+use crate::verify::key_set::settings::RemoteSettings;
 
 /// Whether key sets can be fetched.
 pub(crate) const IS_AVAILABLE: bool = true;

@@ -3,7 +3,7 @@
 
 use super::{Get, Got, Why};
 use crate::credential::Secret;
-use crate::verify::key_set::remote::RemoteSettings;
+use crate::verify::key_set::settings::RemoteSettings;
 
 /// Whether key sets can be fetched.
 pub(crate) const IS_AVAILABLE: bool = false;

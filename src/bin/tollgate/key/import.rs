@@ -1,0 +1,105 @@
+//! `tollgate key import`: adds keys that were made elsewhere.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tollgate::workbench::{KeyEntry, keys_of_csv};
+
+use super::document::Open;
+use super::places::{Keys, Places};
+use crate::Failure;
+
+#[derive(clap::Args)]
+pub(crate) struct Import {
+    /// The table: `id,client,digest`, and more columns
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
+    /// Put them into the store that the policy names [default: where it names no key file]
+    #[arg(long)]
+    store: bool,
+    /// Read secrets from a column `key`, and store their digests
+    #[arg(long)]
+    hash_keys: bool,
+}
+
+impl Import {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let shown = self.csv.display();
+        let text = fs::read_to_string(&self.csv)
+            .map_err(|error| Failure::Usage(format!("cannot read `{shown}`: {error}")))?;
+        let keys = keys_of_csv(&shown.to_string(), &text, self.hash_keys).map_err(|faults| {
+            let count = faults.len();
+            let plural = if count == 1 { "" } else { "s" };
+            let faults: Vec<String> = faults.iter().map(|fault| format!("{fault}\n\n")).collect();
+            Failure::Refused(format!(
+                "{}nothing was imported: {count} fault{plural}",
+                faults.concat()
+            ))
+        })?;
+        let places = self.keys.read()?;
+        let place = if self.store || (places.documents.len() == 1 && places.store()?.is_some()) {
+            put(&keys, &places)?
+        } else {
+            // The key file, where the policy names one.
+            let Some(target) = places.documents.last() else { return Ok(ExitCode::SUCCESS) };
+            let open = Open::new(&target.path)?;
+            // Read anew: while the lock was waited for, keys may have been added.
+            refuse_known(&keys, &self.keys.read()?)?;
+            open.replace(&open.document.with_added(&keys)?)?;
+            target.path.display().to_string()
+        };
+        let plural = if keys.len() == 1 { "key was" } else { "keys were" };
+        eprintln!("{} {plural} added to {place}.", keys.len());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Puts keys into the store of the policy: all are looked for before the first is added.
+fn put(keys: &[KeyEntry], places: &Places) -> Result<String, Failure> {
+    let store = places.required_store()?;
+    refuse_known(keys, places)?;
+    let mut twice = Vec::new();
+    for key in keys {
+        let record = key.record().map_err(Failure::Usage)?;
+        if store.find(&key.id)?.is_some() || store.has_digest(record.digest())? {
+            twice.push(key.id.as_str());
+        }
+    }
+    refuse(&twice, "id or digest")?;
+    for (added, key) in keys.iter().enumerate() {
+        store.insert(key).map_err(|failure| match failure {
+            Failure::Usage(why) | Failure::Refused(why) if added > 0 => Failure::Usage(format!(
+                "{why}\nhelp: the first {added} keys were added, up to `{}`: import the rest",
+                keys[added - 1].id
+            )),
+            nothing => nothing,
+        })?;
+    }
+    Ok(store.name())
+}
+
+/// Lets no key be added whose id or digest is in a file.
+fn refuse_known(keys: &[KeyEntry], places: &Places) -> Result<(), Failure> {
+    let (ids, digests): (HashSet<&str>, HashSet<&str>) =
+        (places.ids().collect(), places.digests().collect());
+    let twice = |is_known: &dyn Fn(&KeyEntry) -> bool| {
+        keys.iter().filter(|key| is_known(key)).map(|key| key.id.as_str()).collect::<Vec<_>>()
+    };
+    refuse(&twice(&|key| ids.contains(key.id.as_str())), "id")?;
+    refuse(&twice(&|key| digests.contains(key.digest.as_str())), "digest")
+}
+
+fn refuse(twice: &[&str], what: &str) -> Result<(), Failure> {
+    if twice.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "nothing was imported: there are keys with the {what} of: {}\n\
+         help: leave them out of the table, or give them other ids",
+        twice.join(", ")
+    )))
+}

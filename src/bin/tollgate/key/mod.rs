@@ -1,0 +1,44 @@
+//! `tollgate key ...`: API keys in policies, key files and the stores that policies name.
+//!
+//! A verb reads the files, changes one, and writes it as a whole; comments, order and all that it
+//! does not concern stay as they were. What is in no file is looked for in the store.
+
+mod document;
+mod file;
+mod import;
+mod list;
+mod new;
+mod places;
+mod revoke;
+mod rotate;
+mod store;
+
+use std::process::ExitCode;
+
+use crate::Failure;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Key {
+    /// Make a key: print it once, with the TOML to store
+    New(new::New),
+    /// List the keys of a policy, its key file and its store
+    List(list::List),
+    /// Take a key back
+    Revoke(revoke::Revoke),
+    /// Make a key with the terms of another one, which expires after an overlap
+    Rotate(rotate::Rotate),
+    /// Add the keys of a table of comma-separated values
+    Import(import::Import),
+}
+
+impl Key {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::New(new) => new.run(),
+            Self::List(list) => list.run(),
+            Self::Revoke(revoke) => revoke.run(),
+            Self::Rotate(rotate) => rotate.run(),
+            Self::Import(import) => import.run(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `tollgate key rotate`: a new key in place of another one.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+use tollgate::NewApiKey;
+use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text};
+
+use super::places::{Keys, Places};
+use super::store::Store;
+use crate::{Failure, say};
+
+#[derive(clap::Args)]
+pub(crate) struct Rotate {
+    /// The public name of the key that is replaced
+    id: String,
+    #[command(flatten)]
+    keys: Keys,
+    /// How long both keys are valid
+    #[arg(long, value_parser = duration, default_value = "7d")]
+    overlap: Duration,
+    /// The public name of the new key [default: that of the old one with a number]
+    #[arg(long, value_name = "ID")]
+    new_id: Option<String>,
+    /// When the new key expires, from now, such as `90d` [default: when the old one was to expire]
+    #[arg(long, value_parser = duration)]
+    expires: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Rotate {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let places = self.keys.read()?;
+        let key = places.generate()?;
+        let (old, new, ends, place) = match self.stored(&places)? {
+            Some((store, old)) => {
+                let is_taken = |id: &str| Ok(places.hold(id) || store.find(id)?.is_some());
+                let new = self.replacement(&old, is_taken, &key)?;
+                let ends = end_of(&old, self.overlap);
+                store.replace(&self.id, &new, ends)?;
+                (old, new, ends, store.name())
+            }
+            None => {
+                let open = places.open(&self.id)?;
+                let document = &open.document;
+                let old = document.entry(&self.id)?;
+                let is_taken = |id: &str| Ok(places.hold(id) || document.find(id).is_some());
+                let new = self.replacement(&old, is_taken, &key)?;
+                let ends = end_of(&old, self.overlap);
+                let added = document.with_added(std::slice::from_ref(&new))?;
+                let ending = moment_text(ends);
+                open.replace(&document.again(&added)?.with_set(&self.id, "expires", &ending)?)?;
+                (old, new, ends, document.path.display().to_string())
+            }
+        };
+        if self.json {
+            let shown = json!({
+                "key": key.reveal(), "id": new.id, "digest": new.digest,
+                "replaces": old.id, "old_expires": moment_text(ends),
+            });
+            say(format_args!("{shown:#}\n"))?;
+        } else {
+            say(format_args!("{}\n", key.reveal()))?;
+            eprintln!(
+                "{} was added to {place}. The key above is not shown again.\n{} is valid until {}.",
+                new.id,
+                old.id,
+                moment_text(ends)
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The key in the store of the policy, where no file has it.
+    fn stored(&self, places: &Places) -> Result<Option<(Store, KeyEntry)>, Failure> {
+        if places.hold(&self.id) {
+            return Ok(None);
+        }
+        let Some(store) = places.store()? else { return Ok(None) };
+        let found = store.find(&self.id)?;
+        Ok(found.map(|record| (store, KeyEntry::from(&record))))
+    }
+
+    /// The new key, with the terms of the old one.
+    fn replacement(
+        &self,
+        old: &KeyEntry,
+        is_taken: impl Fn(&str) -> Result<bool, Failure>,
+        key: &NewApiKey,
+    ) -> Result<KeyEntry, Failure> {
+        let refused = |why: &str, help: &str| Err(Failure::Usage(format!("{why}\nhelp: {help}")));
+        if old.revoked {
+            return refused(
+                &format!("`{}` is revoked, and does not become valid again by rotation", old.id),
+                "make a new key with `tollgate key new`",
+            );
+        }
+        let expires = self.expires.map(moment_after).or(old.expires);
+        if expires.is_some_and(|expires| expires <= moment_after(Duration::ZERO)) {
+            return refused(
+                &format!("`{}` has expired, and the new key would have expired too", old.id),
+                "say when the new key expires: `--expires 90d`",
+            );
+        }
+        let id = match &self.new_id {
+            Some(id) if is_taken(id)? => {
+                return refused(
+                    &format!("there is a key `{id}` already"),
+                    "choose another `--new-id`",
+                );
+            }
+            Some(id) => id.clone(),
+            None => next_id(&old.id, is_taken)?,
+        };
+        let digest = key.digest().to_owned();
+        let new = KeyEntry { id, digest, expires, ..old.clone() };
+        new.record().map_err(Failure::Usage)?;
+        Ok(new)
+    }
+}
+
+/// When the old key ends: after the overlap, unless it ends before.
+fn end_of(old: &KeyEntry, overlap: Duration) -> u64 {
+    let end = moment_after(overlap);
+    old.expires.map_or(end, |expires| expires.min(end))
+}
+
+/// `billing`, `billing-2`, `billing-3`. A year at the end counts as a part of the name.
+fn next_id(old: &str, is_taken: impl Fn(&str) -> Result<bool, Failure>) -> Result<String, Failure> {
+    let numbered = old.rsplit_once('-').and_then(|(name, number)| {
+        let is_count = number.len() < 4 && !number.starts_with('0');
+        let number: u64 = number.parse().ok().filter(|number| is_count && *number > 1)?;
+        Some((name, number))
+    });
+    let (name, mut number) = numbered.unwrap_or((old, 1));
+    loop {
+        number += 1;
+        let id = format!("{name}-{number}");
+        if !is_taken(&id)? {
+            return Ok(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_count_on_and_years_are_names() {
+        let next_id = |old: &str, free: u64| {
+            let is_taken =
+                |id: &str| Ok(id.rsplit('-').next().is_some_and(|n| n < free.to_string().as_str()));
+            super::next_id(old, is_taken).unwrap_or_default()
+        };
+        for (old, new) in [
+            ("billing", "billing-2"),
+            ("billing-2", "billing-3"),
+            ("billing-9", "billing-10"),
+            ("billing-2026", "billing-2026-2"),
+            ("billing-1", "billing-1-2"),
+            ("billing-07", "billing-07-2"),
+            ("billing-x", "billing-x-2"),
+        ] {
+            assert_eq!(next_id(old, 0), new);
+        }
+        assert_eq!(next_id("a", 5), "a-5");
+    }
+}

@@ -1,0 +1,105 @@
+//! Why the store did not decide.
+
+use std::fmt;
+
+use redis::RedisError;
+
+/// Why the store did not decide about a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Away {
+    /// It did not answer in time. What was asked may have been done.
+    Late,
+    /// Too many decisions wait for it already.
+    Crowded,
+    /// There is no connection, or it broke off.
+    Unreachable,
+    /// The password or the user is not right.
+    NotAuthenticated,
+    /// The user may not run the script, or not on these keys.
+    NotPermitted,
+    /// It reads its data from disk.
+    Loading,
+    /// It is a replica, or became one.
+    ReadOnly,
+    /// It has no memory for more, or cannot write to its disk.
+    Full,
+    /// The cluster, or the primary of a replica, is down.
+    ClusterDown,
+    /// The slot is moving to another server of the cluster.
+    Moving,
+    /// A script that is not ours keeps it busy.
+    Busy,
+    /// What it answered is not what the script replies.
+    Unintelligible,
+    /// What the key holds is no bucket.
+    Broken,
+}
+
+impl Away {
+    /// What an error of the client says.
+    pub(super) fn of(error: &RedisError) -> Self {
+        let code = error.code().unwrap_or_default();
+        let text = error.detail().unwrap_or_default();
+        match code {
+            "LOADING" => Self::Loading,
+            "READONLY" => Self::ReadOnly,
+            "OOM" | "MISCONF" | "NOREPLICAS" => Self::Full,
+            "NOPERM" => Self::NotPermitted,
+            "NOAUTH" | "WRONGPASS" => Self::NotAuthenticated,
+            "CLUSTERDOWN" | "MASTERDOWN" => Self::ClusterDown,
+            "MOVED" | "ASK" | "TRYAGAIN" => Self::Moving,
+            "BUSY" => Self::Busy,
+            // Redis says it so where a script is not allowed a command or a key.
+            _ if text.contains("ACL failure") || text.contains("user executing the script") => {
+                Self::NotPermitted
+            }
+            _ if error.kind() == redis::ErrorKind::AuthenticationFailed => Self::NotAuthenticated,
+            _ if error.is_timeout() => Self::Late,
+            _ if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
+            _ => Self::Unintelligible,
+        }
+    }
+
+    /// The value of the label `why`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Crowded => "crowded",
+            Self::Unreachable => "unreachable",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::NotPermitted => "not_permitted",
+            Self::Loading => "loading",
+            Self::ReadOnly => "read_only",
+            Self::Full => "full",
+            Self::ClusterDown => "cluster_down",
+            Self::Moving => "moving",
+            Self::Busy => "busy",
+            Self::Unintelligible => "unintelligible",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A clause about the server.
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Late => "it does not answer within the deadline",
+            Self::Crowded => "too many decisions wait for it",
+            Self::Unreachable => "there is no connection to it",
+            Self::NotAuthenticated => "it does not accept the user or the password",
+            Self::NotPermitted => {
+                "its user may not run the script (EVALSHA, EVAL, SCRIPT LOAD, GET, SET, DEL, TIME, on \
+                 keys of the prefix)"
+            }
+            Self::Loading => "it is loading its data",
+            Self::ReadOnly => "it is a replica, which takes no writes",
+            Self::Full => "it takes no writes: its memory is full, or its disk cannot be written to",
+            Self::ClusterDown => "its cluster, or its primary, is down",
+            Self::Moving => "the slot is moving to another server",
+            Self::Busy => "another script keeps it busy",
+            Self::Unintelligible => "its answer is not one of the script",
+            Self::Broken => "a key of the prefix holds something else than a bucket",
+        })
+    }
+}

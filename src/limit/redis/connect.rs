@@ -1,0 +1,148 @@
+//! A connection that is fit for decisions: made, tried, and with the script on its server.
+
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+
+use super::away::Away;
+use super::key::Key;
+use super::script::{Operation, Record, Reply, SCRIPT, Terms, read_replies};
+use crate::limit::Quota;
+
+/// How long it may take to make a connection, and to put the script on the server.
+const TIME_OUT: Duration = Duration::from_secs(1);
+
+/// A connection, and what was learnt of its server.
+pub(super) struct Connected {
+    pub(super) connection: MultiplexedConnection,
+    /// Name and version, where the user may ask for them.
+    pub(super) version: Option<String>,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) away: Away,
+    /// In the words of the client or the server; no secret is in them.
+    pub(super) detail: String,
+}
+
+impl Failure {
+    pub(super) fn of(error: &RedisError) -> Self {
+        Self { away: Away::of(error), detail: error.to_string() }
+    }
+
+    pub(super) fn new(away: Away, detail: &str) -> Self {
+        Self { away, detail: detail.into() }
+    }
+}
+
+/// Connects, puts the script on the server, and takes a token from a bucket that nobody has: within
+/// the deadline, as every decision has to be.
+pub(super) async fn connect(
+    client: &Client,
+    probe: &Key,
+    sha: &str,
+    deadline: Duration,
+) -> Result<Connected, Failure> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(TIME_OUT))
+        .set_response_timeout(Some(TIME_OUT));
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    // A server that does not let us is asked by EVAL, once.
+    let mut load = redis::cmd("SCRIPT");
+    let loaded = send(&mut connection, load.arg("LOAD").arg(SCRIPT)).await;
+    if let Err(error) = &loaded
+        && Away::of(error) != Away::NotPermitted
+    {
+        return Err(Failure::of(error));
+    }
+    let version = version(&mut connection).await;
+    let mut records = Vec::new();
+    probing().write(&mut records);
+    // Twice: the first call may pay for what is loaded lazily.
+    let mut took = Duration::ZERO;
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let reply = settle(&mut connection, sha, &[&probe.name], &records).await;
+        took = begun.elapsed();
+        match reply.map_err(|error| Failure::of(&error))?.as_deref() {
+            Some([Reply::Granted(_) | Reply::Refused(_)]) => {}
+            Some([Reply::Broken]) => {
+                return Err(Failure::new(Away::Broken, "the key of the probe holds no bucket"));
+            }
+            _ => return Err(Failure::new(Away::Unintelligible, "no reply of the script")),
+        }
+    }
+    if took > deadline {
+        let detail = format!("a decision took {} ms", took.as_millis());
+        return Err(Failure { away: Away::Late, detail });
+    }
+    connection.set_response_timeout(deadline);
+    Ok(Connected { connection, version })
+}
+
+/// Settles the charges of these records; `None` where the reply is not one to them.
+///
+/// A server that has lost the script is sent it, once: it has done nothing then. Nothing else is
+/// tried again, since it may have been done.
+pub(super) async fn settle(
+    connection: &mut MultiplexedConnection,
+    sha: &str,
+    keys: &[&[u8]],
+    records: &[u8],
+) -> Result<Option<Vec<Reply>>, RedisError> {
+    let mut reply = send(connection, &command("EVALSHA", sha, keys, records)).await;
+    if reply.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
+        reply = send(connection, &command("EVAL", SCRIPT, keys, records)).await;
+    }
+    Ok(match reply? {
+        Value::BulkString(bytes) => read_replies(&bytes, keys.len()),
+        _ => None,
+    })
+}
+
+async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, RedisError> {
+    connection.send_packed_command(command).await?.extract_error()
+}
+
+fn command(name: &str, script: &str, keys: &[&[u8]], records: &[u8]) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(keys.len());
+    for key in keys {
+        command.arg(*key);
+    }
+    command.arg(records);
+    command
+}
+
+/// A million tokens a second: the key is gone after a few milliseconds.
+fn probing() -> Record {
+    const MILLION: std::num::NonZeroU32 = std::num::NonZeroU32::new(1_000_000).unwrap();
+    const SECOND: std::num::NonZeroU64 = std::num::NonZeroU64::new(1_000_000).unwrap();
+    // INVARIANT: one token a microsecond is well in range.
+    let quota = Quota::new(MILLION, SECOND, MILLION).unwrap_or_else(|_| unreachable!());
+    Record { operation: Operation::Take, following: 0, terms: Terms::new(quota, None), cost: 1 }
+}
+
+/// `redis 7.0.15`, `valkey 8.1.0`.
+async fn version(connection: &mut MultiplexedConnection) -> Option<String> {
+    let info = send(connection, redis::cmd("INFO").arg("server")).await.ok()?;
+    let info = match info {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::VerbatimString { text, .. } => text,
+        _ => return None,
+    };
+    let field = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(|value| value.trim().chars().take(32).collect::<String>())
+    };
+    if let Some(version) = field("valkey_version") {
+        return Some(format!("valkey {version}"));
+    }
+    field("redis_version").map(|version| format!("redis {version}"))
+}

@@ -1,0 +1,148 @@
+//! Why a store did not do what it was asked for.
+
+use std::fmt;
+
+use super::record::InvalidKeyRecord;
+use crate::verify::NewApiKeyError;
+
+/// A source of keys cannot answer now: it is down, too slow, or holds something that is not valid.
+///
+/// The text goes to the log and to `Tollgate::status()`, never to clients. Leave passwords, keys and
+/// digests out of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeySourceError(Box<str>);
+
+impl KeySourceError {
+    /// With the cause, in words: `the database is locked`. What is longer than 300 bytes is cut.
+    pub fn new(cause: impl fmt::Display) -> Self {
+        let mut text = cause.to_string();
+        if text.len() > MOST_BYTES {
+            let end = (0..=MOST_BYTES).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
+            text.push('…');
+        }
+        Self(text.into())
+    }
+}
+
+const MOST_BYTES: usize = 300;
+
+impl fmt::Display for KeySourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for KeySourceError {}
+
+/// Why keys were not changed or listed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum KeyStoreError {
+    /// Another key has this id, in the store or in the policy.
+    IdTaken {
+        /// The id.
+        id: String,
+    },
+    /// The same key is known under another id, in the store or in the policy.
+    DigestTaken,
+    /// No key of the store has this id.
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// The key was taken back: it can be neither changed nor replaced.
+    Revoked {
+        /// The id.
+        id: String,
+    },
+    /// The policy, or a file that it names, holds the key. Change it there.
+    OfPolicy {
+        /// The id.
+        id: String,
+    },
+    /// An update has another digest than the key of this id. A new key is a new record.
+    OtherDigest {
+        /// The id.
+        id: String,
+    },
+    /// The source of the gate's keys only looks keys up
+    /// ([`TollgateBuilder::key_source`](crate::TollgateBuilder::key_source)).
+    ReadOnly,
+    /// The record is not valid.
+    Invalid(InvalidKeyRecord),
+    /// No new key could be made.
+    NoNewKey(NewApiKeyError),
+    /// The store cannot be reached. What was asked for may have been done, or not.
+    Unavailable(KeySourceError),
+}
+
+impl fmt::Display for KeyStoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IdTaken { id } => write!(f, "another key has the id `{}`", id.escape_debug()),
+            Self::DigestTaken => f.write_str("the same key is known under another id"),
+            Self::Unknown { id } => write!(f, "no key has the id `{}`", id.escape_debug()),
+            Self::Revoked { id } => {
+                write!(f, "the key `{}` is revoked, and stays so", id.escape_debug())
+            }
+            Self::OfPolicy { id } => write!(
+                f,
+                "the policy holds the key `{}`: change it there, or in the file that \
+                 `api_keys.file` names",
+                id.escape_debug()
+            ),
+            Self::OtherDigest { id } => write!(
+                f,
+                "the key `{}` has another digest: a new key needs a record of its own",
+                id.escape_debug()
+            ),
+            Self::ReadOnly => f.write_str("the source of the gate's keys only looks keys up"),
+            Self::Invalid(_) => f.write_str("the record of the key is not valid"),
+            Self::NoNewKey(_) => f.write_str("no new key could be made"),
+            Self::Unavailable(_) => f.write_str("the store of keys is not available"),
+        }
+    }
+}
+
+impl std::error::Error for KeyStoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Invalid(invalid) => Some(invalid),
+            Self::NoNewKey(error) => Some(error),
+            Self::Unavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidKeyRecord> for KeyStoreError {
+    fn from(invalid: InvalidKeyRecord) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<NewApiKeyError> for KeyStoreError {
+    fn from(error: NewApiKeyError) -> Self {
+        Self::NoNewKey(error)
+    }
+}
+
+impl From<KeySourceError> for KeyStoreError {
+    fn from(error: KeySourceError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_cause_is_cut_at_a_character() {
+        assert_eq!(KeySourceError::new("down").to_string(), "down");
+        let long = KeySourceError::new("ä".repeat(400)).to_string();
+        assert_eq!(long.chars().count(), MOST_BYTES / 2 + 1);
+        assert!(long.ends_with('…'));
+    }
+}
