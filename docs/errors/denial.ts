@@ -193,8 +193,8 @@ export interface CredentialsMissingDenial extends DenialBase {
  * them should count is not guessed, even if they are equal: a proxy in front may have looked at
  * the other one.
  *
- * What to do: Send exactly one credential, once: `accepted_credentials`. Remove the others, and
- * check whether a proxy or a library adds one.
+ * What to do: Send exactly one credential, once: `accepted_credentials`. Check whether a proxy or
+ * a library adds another.
  */
 export interface CredentialsMultipleDenial extends DenialBase {
   readonly code: "credentials_multiple";
@@ -212,7 +212,7 @@ export interface CredentialsMultipleDenial extends DenialBase {
  * A credential was sent, but its kind or its form is not accepted here. It may well be a good one
  * in another form or place; `detail` says what is wrong with it.
  *
- * What to do: Send one of the accepted credentials, in exactly this form: `accepted_credentials`.
+ * What to do: Send what is accepted: `accepted_credentials`.
  */
 export interface CredentialsUnsupportedDenial extends DenialBase {
   readonly code: "credentials_unsupported";
@@ -362,9 +362,9 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
  * The text that was sent as a bearer token is no signed JWT in compact form. That is three parts
  * of base64url with dots between; encrypted and opaque tokens are not understood.
  *
- * What to do: Send the access token exactly as it was issued, nothing cut off and nothing added: a
- * signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when
- * you ask the issuer for it; if that does not help, ask the provider at `support`.
+ * What to do: Send the access token as it was issued: a signed JWT, three parts with dots between.
+ * If yours is opaque or encrypted, name this API when you ask for it, or ask the provider at
+ * `support`.
  */
 export interface TokenMalformedDenial extends DenialBase {
   readonly code: "token_malformed";
@@ -535,8 +535,8 @@ export interface TokenAudienceMismatchDenial extends DenialBase {
  * made for one purpose must not serve for another.
  *
  * What to do: Send the access token of the issuer's reply. If it is that one, ask the provider at
- * `support`: the issuer chooses the `typ` in its header, and `expected_type` is wanted here. An
- * `looks_like` is for the app that signed its user in.
+ * `support`: the issuer chooses the `typ` in its header, and here it has to be one of
+ * `expected_type`. An `looks_like` is for the app that signed its user in.
  */
 export interface TokenTypeMismatchDenial extends DenialBase {
   readonly code: "token_type_mismatch";

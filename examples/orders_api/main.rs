@@ -222,7 +222,13 @@ fn document(gate: &Tollgate) -> Result<serde_json::Value, Box<dyn Error>> {
         info(
             title = "Orders",
             version = "1.0.0",
-            description = "A small orders API behind a gate."
+            description = "A small orders API behind a gate.",
+            contact(name = "The example of Tollgate")
+        ),
+        servers((url = "/")),
+        tags(
+            (name = "orders", description = "What was ordered"),
+            (name = "service", description = "The API itself")
         ),
         paths(
             orders::list_orders,

@@ -53,15 +53,19 @@ impl Orders {
     }
 }
 
-/// All orders, by number
-#[utoipa::path(get, path = "/orders",
+/// All orders
+///
+/// By their numbers.
+#[utoipa::path(get, path = "/orders", tag = "orders",
     responses((status = 200, description = "The orders", body = BTreeMap<String, Order>)))]
 pub(crate) async fn list_orders(State(orders): State<Orders>) -> Json<BTreeMap<u32, Order>> {
     Json(orders.lock().clone())
 }
 
 /// One order
-#[utoipa::path(get, path = "/orders/{id}", params(("id" = u32, Path, description = "Its number")),
+///
+/// By its number.
+#[utoipa::path(get, tag = "orders", path = "/orders/{id}", params(("id" = u32, Path, description = "Its number")),
     responses(
         (status = 200, description = "The order", body = Order),
         (status = 400, description = "That is no number", body = String),
@@ -76,7 +80,7 @@ pub(crate) async fn read_order(
 /// A new order
 ///
 /// The scope stands in the signature, so it holds even if the rule forgets it.
-#[utoipa::path(post, path = "/orders", request_body = Order,
+#[utoipa::path(post, path = "/orders", tag = "orders", request_body = Order,
     responses(
         (status = 201, description = "Its number, in a sentence", body = String),
         (status = 400, description = "The body is no JSON", body = String),
@@ -97,11 +101,11 @@ pub(crate) async fn create_order(
 ///
 /// The denial of its own is for the handler to name. It has this status where the policy lets statuses
 /// tell the cause.
-#[utoipa::path(delete, path = "/orders/{id}", params(("id" = u32, Path, description = "Its number")),
+#[utoipa::path(delete, tag = "orders", path = "/orders/{id}", params(("id" = u32, Path, description = "Its number")),
     responses(
         (status = 204, description = "It is cancelled"),
         (status = 409, description = "Denied: `order_shipped`.", content_type = "application/problem+json",
-            body = ref("#/components/schemas/Denial")),
+            body = ref("#/components/schemas/OrderShippedDenial")),
         (status = 400, description = "That is no number", body = String)))]
 pub(crate) async fn cancel_order(
     State(orders): State<Orders>,
@@ -125,7 +129,7 @@ pub(crate) struct Token {
 /// A token in exchange for an API key
 ///
 /// It holds the scopes of the key, for a minute.
-#[utoipa::path(post, path = "/token",
+#[utoipa::path(post, path = "/token", tag = "service",
     responses((status = 200, description = "The token", body = Token)))]
 pub(crate) async fn issue_token(
     key: ApiKey,
@@ -207,7 +211,9 @@ impl IntoResponse for Refused {
 }
 
 /// Whether the API is up
-#[utoipa::path(get, path = "/health",
+///
+/// It says too whether it knows who asks.
+#[utoipa::path(get, path = "/health", tag = "service",
     responses((status = 200, description = "It is", body = String)))]
 pub(crate) async fn health(caller: Option<Principal>) -> &'static str {
     if caller.is_none() { "ok\n" } else { "ok, and known\n" }

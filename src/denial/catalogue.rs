@@ -133,7 +133,7 @@ denial_codes! {
         members: [("accepted_credentials", Always), ("presented", Always)],
         title: "More than one credential",
         detail: "The request carries more than one credential: {presented}.",
-        remedy: "Send exactly one credential, once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.";
+        remedy: "Send exactly one credential, once[: {accepted_credentials}]. Check whether a proxy or a library adds another.";
 
     /// A credential was sent in a form that is not accepted here.
     CredentialsUnsupported => "credentials_unsupported", Credentials, 401, Challenge::Accepted,
@@ -142,7 +142,7 @@ denial_codes! {
         members: [("accepted_credentials", Always)],
         title: "Credential not accepted here",
         detail: "The credential is of a kind, or in a form, that is not accepted here.",
-        remedy: "Send one of the accepted credentials, in exactly this form[: {accepted_credentials}].";
+        remedy: "Send what is accepted[: {accepted_credentials}].";
 
     /// The text that was sent cannot be an API key.
     ApiKeyMalformed => "api_key_malformed", Credentials, 401, Challenge::ApiKey,
@@ -206,8 +206,8 @@ denial_codes! {
         retryable: false,
         members: [("accepted_credentials", Always)],
         title: "Token malformed",
-        detail: "The bearer token is no signed JWT in compact form.",
-        remedy: "Send the access token exactly as it was issued, nothing cut off and nothing added: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask the issuer for it; if that does not help, ask the provider[ at {support}].";
+        detail: "The bearer token is not a signed JWT.",
+        remedy: "Send the access token as it was issued: a signed JWT, three parts with dots between. If yours is opaque or encrypted, name this API when you ask for it, or ask the provider[ at {support}].";
 
     /// The bearer token is larger than any token needs to be.
     TokenTooLarge => "token_too_large", Token, 431, Challenge::Bearer("invalid_token"),
@@ -288,7 +288,7 @@ denial_codes! {
         members: [("expected_type", Always), ("looks_like", Sometimes)],
         title: "Token of another type",
         detail: "The token's `typ` is not accepted here[, and it looks like an {looks_like}].",
-        remedy: "Send the access token of the issuer's reply. If it is that one, ask the provider[ at {support}]: the issuer chooses the `typ` in its header, and {expected_type} is wanted here.[ An {looks_like} is for the app that signed its user in.]";
+        remedy: "Send the access token of the issuer's reply. If it is that one, ask the provider[ at {support}]: the issuer chooses the `typ` in its header, and here it has to be one of {expected_type}.[ An {looks_like} is for the app that signed its user in.]";
 
     /// The token is genuine and bound to a key of its client, and was sent without proof of that key.
     TokenProofRequired => "token_proof_required", Token, 401, Challenge::Bearer("invalid_token"),

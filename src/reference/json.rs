@@ -77,6 +77,23 @@ impl Json {
         }
     }
 
+    /// Whether both say the same, in whatever order the members of their objects are.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Object(own), Self::Object(theirs)) => {
+                own.len() == theirs.len()
+                    && own.iter().all(|(name, value)| {
+                        other.get(name).is_some_and(|theirs| value.says_the_same(theirs))
+                    })
+            }
+            (Self::Array(own), Self::Array(theirs)) => {
+                own.len() == theirs.len()
+                    && own.iter().zip(theirs).all(|(own, theirs)| own.says_the_same(theirs))
+            }
+            _ => self == other,
+        }
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -255,6 +272,19 @@ mod tests {
         let json = Json::parse(text);
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
         assert_eq!(Json::parse(&json.pretty()), json);
+    }
+
+    #[test]
+    fn the_order_of_members_says_nothing() {
+        let json = |text: &str| Json::parse(text);
+        let one = json(r#"{"a":[1,{"x":1,"y":2}],"b":null}"#);
+        assert!(one.says_the_same(&json(r#"{"b":null,"a":[1,{"y":2,"x":1}]}"#)));
+        for other in [r#"{"b":null,"a":[{"y":2,"x":1},1]}"#, r#"{"a":[1,{"x":1,"y":2}]}"#, "[]"] {
+            assert!(
+                !one.says_the_same(&json(other)) && !json(other).says_the_same(&one),
+                "{other}"
+            );
+        }
     }
 
     #[test]

@@ -38,3 +38,19 @@ assert.ok(denied.error);
 assert.equal(denied.error.code, "token_expired");
 assert.match(show(denied.error), /^Token expired: Get a new token/);
 console.log(`a generated client: ${show(denied.error)}`);
+
+// The code tells the denials of a response apart, that of the application too.
+const own = await orders.DELETE("/orders/{id}", {
+  params: { path: { id: 1 } },
+  headers: { "x-api-key": keys.writer },
+});
+assert.ok(typeof own.error === "object" && own.error.code === "order_shipped");
+const shipped: string | undefined = own.error.shipped_on;
+assert.equal(shipped, "2026-11-20");
+const misspelt = await orders.GET("/orders", { headers: { "x-api-key": "tg_nonsense" } });
+assert.ok(misspelt.error?.code === "api_key_malformed");
+const check: string | undefined = misspelt.error.failed_check;
+assert.equal(check, "length");
+// @ts-expect-error: only another code has this member.
+assert.equal(misspelt.error.limits, undefined);
+console.log(`openapi-typescript: ${misspelt.error.code} and ${own.error.code} are narrowed by code`);

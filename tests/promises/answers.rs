@@ -11,7 +11,7 @@ use tollgate::NewApiKey;
 
 use super::support::{self, Answer, NOW, Server, bearer, claims, key, root, token};
 
-/// A document is at most this long, its lists left out.
+/// A document is at most this long, lists left out where one of them is the cause.
 const MOST: usize = 700;
 
 /// A cause, and the request that has it.
@@ -257,6 +257,20 @@ pub(super) async fn provoke(server: &Server, cause: &Cause) -> Answer {
     answer
 }
 
+/// How long a document is, where its cause is no list: all of it. What is accepted instead is no cause.
+fn without_causes(document: &Value) -> usize {
+    let mut document = document.clone();
+    let accepted = document.as_object_mut().unwrap().remove("accepted_credentials");
+    let is_list = document.as_object().unwrap().values().any(Value::is_array);
+    match accepted {
+        Some(accepted) if !is_list => {
+            document["accepted_credentials"] = accepted;
+            document.to_string().len()
+        }
+        _ => without_lists(&document),
+    }
+}
+
 /// How long a document is without its lists.
 fn without_lists(document: &Value) -> usize {
     let members = document.as_object().unwrap().iter();
@@ -296,7 +310,7 @@ async fn each_cause_has_its_own_short_answer() {
         let answer = provoke(&server, cause).await;
         assert_ne!(answer.status, 200, "{}", cause.name);
         text += &written(cause.name, &answer);
-        if without_lists(&answer.json()) > MOST {
+        if without_causes(&answer.json()) > MOST {
             long.push(cause.name);
         }
     }
@@ -410,7 +424,7 @@ async fn a_code_of_the_application_is_shown_with_its_members() {
         assert_eq!(members["locked_by"], json!({"type": "string"}));
         assert_eq!(members["since_days"], json!({"type": "integer"}));
         let document = server.get("/errors/openapi.json", &[]).await.json();
-        let example = &document["components"]["examples"]["order_locked"]["value"];
+        let example = &document["components"]["schemas"]["OrderLockedDenial"]["examples"][0];
         assert_eq!(example["locked_by"], "the warehouse");
         let module = server.get("/errors/denial.ts", &[]).await.text;
         assert!(module.contains("  readonly locked_by?: string;\n"), "{module}");

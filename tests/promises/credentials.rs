@@ -184,7 +184,7 @@ async fn a_key_and_a_token_are_taken_together() {
         if *code == "credentials_missing" {
             let kinds: Vec<String> = accepted(&answer).into_iter().map(|form| form.0).collect();
             assert_eq!(kinds, ["api_key", "api_key", "token"], "{key:?} {token:?}");
-            assert!(answer.text.contains("Send an API key and a token with the same request"));
+            assert!(answer.text.contains("Send both: an API key in "));
             assert_eq!(answer.lines("www-authenticate").len(), 2);
         }
     }

@@ -99,6 +99,63 @@ async fn a_document_gains_what_the_gate_does() {
     assert!(applied["components"]["headers"]["Retry-After"]["schema"].is_object());
 }
 
+/// Generators make a union of the denials of a response, and narrow it by `code`.
+#[tokio::test]
+async fn the_code_tells_the_denials_of_a_response_apart() {
+    for (denial, status) in [("", "403"), ("[denial]\nstatus = \"standard\"", "403")] {
+        let mut applied = document();
+        openapi::apply(&gate(denial).await, &mut applied).unwrap();
+        let schemas = &applied["components"]["schemas"];
+        let response = &applied["paths"]["/orders/{id}"]["get"]["responses"][status];
+        let schema = &response["content"]["application/problem+json"]["schema"];
+        let name = |place: &Value| place.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let names: Vec<String> =
+            schema["oneOf"].as_array().unwrap().iter().map(|kind| name(&kind["$ref"])).collect();
+        assert_eq!(names.last().unwrap(), "UnknownDenial");
+        assert!(
+            names.contains(&"OrderLockedDenial".to_owned()),
+            "the application's count: {names:?}"
+        );
+        assert_eq!(schema["discriminator"]["propertyName"], "code");
+        let mapping = schema["discriminator"]["mapping"].as_object().unwrap();
+        assert_eq!(mapping.len() + 1, names.len());
+        for (code, place) in mapping {
+            let own = &schemas[name(place)]["allOf"][1];
+            assert_eq!(own["properties"]["code"]["enum"], json!([code]), "{code}");
+            assert!(own["required"].as_array().unwrap().contains(&json!("code")), "{code}");
+            let excluded =
+                &schemas["UnknownDenial"]["allOf"][1]["properties"]["code"]["not"]["enum"];
+            assert!(excluded.as_array().unwrap().contains(&json!(code)), "{code} is known");
+        }
+        let code = &schemas["Denial"]["properties"]["code"];
+        assert_eq!((&code["type"], code.get("anyOf")), (&json!("string"), None));
+    }
+}
+
+/// Linters report each component that nothing refers to.
+#[tokio::test]
+async fn no_component_is_there_for_nothing() {
+    let mut applied = document();
+    openapi::apply(&gate("").await, &mut applied).unwrap();
+    let text = applied.to_string();
+    for kind in ["responses", "examples", "headers", "schemas"] {
+        for name in applied["components"][kind].as_object().unwrap().keys() {
+            let place = format!("\"#/components/{kind}/{name}\"");
+            assert!(text.contains(&place) || name == "LimitState", "{place}");
+        }
+    }
+    // One that the document itself refers to is there.
+    let mut applied = document();
+    applied["paths"]["/nowhere"]["get"]["responses"]["418"] =
+        json!({"$ref": "#/components/responses/Denied403"});
+    openapi::apply(&gate("").await, &mut applied).unwrap();
+    assert!(applied["components"]["responses"]["Denied403"].is_object());
+    assert!(
+        applied["components"]["schemas"]["ApiKeyExpiredDenial"].is_object(),
+        "and what it refers to"
+    );
+}
+
 #[tokio::test]
 async fn what_a_document_says_already_wins() {
     let before = document();
@@ -114,7 +171,7 @@ async fn what_a_document_says_already_wins() {
     assert_eq!(both["description"], "my own words\n\nDenied: `decision_failed`.");
     let schemas = &both["content"]["application/problem+json"]["schema"]["anyOf"];
     assert_eq!(schemas[0], json!({"type": "object"}));
-    assert_eq!(schemas[1]["anyOf"][0]["$ref"], "#/components/schemas/DecisionFailedDenial");
+    assert_eq!(schemas[1]["oneOf"][0]["$ref"], "#/components/schemas/DecisionFailedDenial");
     let order = &applied["paths"]["/orders/{id}"]["get"]["responses"]["200"];
     assert_eq!(order["description"], "The order");
     assert!(order["headers"]["RateLimit"].is_object(), "successes tell how limits stand");

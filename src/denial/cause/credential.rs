@@ -54,11 +54,9 @@ pub(super) fn refused_credential(known: &Known, error: &CredentialError, draft: 
 /// The remedy of a code where these kinds are asked for, if the row's own does not fit.
 pub(crate) fn remedy_for(kinds: Kinds, code: Code) -> Option<&'static str> {
     match (kinds, code) {
-        (Kinds::Both, Code::CredentialsMissing) => {
-            Some("Send an API key and a token with the same request[: {accepted_credentials}].")
-        }
+        (Kinds::Both, Code::CredentialsMissing) => Some("Send both[: {accepted_credentials}]."),
         (Kinds::Both, Code::CredentialsMultiple) => Some(
-            "Send one API key and one token, each once[: {accepted_credentials}]. Remove the others, and check whether a proxy or a library adds one.",
+            "Send one API key and one token, each once[: {accepted_credentials}]. Check whether a proxy or a library adds another.",
         ),
         _ => None,
     }
@@ -76,15 +74,16 @@ fn missing(part: Option<CredentialKind>, remedy: Option<&'static str>) -> Facts 
         Some(_) => facts
             .detail("The request carries an API key, and no token. Both are needed here.")
             .because("the token is missing beside the API key"),
-        None => facts
-            .detail("The request carries no credential. An API key and a token are needed here."),
+        None => {
+            facts.detail("The request carries no credential; an API key and a token are needed.")
+        }
     }
 }
 
 pub(super) fn unsupported(why: Unsupported) -> Facts {
     let (detail, cause) = match why {
         Unsupported::Scheme => (
-            "The scheme of the Authorization header is not one that is accepted here.",
+            "The scheme of `Authorization` is not accepted here.",
             "the scheme of Authorization is unknown",
         ),
         Unsupported::Kind(CredentialKind::ApiKey) => {
@@ -94,18 +93,18 @@ pub(super) fn unsupported(why: Unsupported) -> Facts {
             ("A bearer token is not accepted here.", "a bearer token was presented")
         }
         Unsupported::KeyAsBearer => (
-            "An API key was sent as a bearer token, and keys are not accepted in this form.",
+            "An API key is not accepted as a bearer token here.",
             "an API key was presented as a bearer token, and api_keys.bearer is off",
         ),
         Unsupported::OtherKeyAsBearer => (
-            "An API key of another environment was sent as a bearer token, and keys are not accepted in this form.",
+            "An API key of another environment was sent as a bearer token.",
             "an API key of another environment was presented as a bearer token, and api_keys.bearer is off",
         ),
     };
     let facts = Facts::naming_accepted().detail(detail).because(cause);
     match why {
         Unsupported::OtherKeyAsBearer => facts.remedy(
-            "Send a key of this environment, in exactly this form[: {accepted_credentials}]. Or call the host that the key is for.",
+            "Call the host that the key is for, or send a key of this environment in one of the forms of `accepted_credentials`.",
         ),
         _ => facts,
     }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::components::{components, header, limit_headers};
 use super::operation::{METHODS, denials, security};
+use super::prune::prune;
 use crate::denial::Code;
 use crate::gate::Tollgate;
 use crate::policy::{NoRule, Policy};
@@ -22,6 +23,9 @@ use crate::reference::json::{Json, object};
 /// `document` is anything that is written and read as JSON. Best is a JSON value, made from what
 /// your generator makes: a type such as the `OpenApi` of utoipa keeps those keywords only that it
 /// has fields for, so that less is said of each code.
+///
+/// Components that nothing in the document refers to are left out again, but for the schemas of your
+/// own codes.
 ///
 /// What the document says already stays: components and the security of an operation are added
 /// where there are none. A response that is there for a status of a denial gains what is said of
@@ -114,6 +118,7 @@ fn add(api: &Api<'_>, policy: &Policy, document: &mut Json) {
             }
         }
     }
+    prune(api, document, &ours);
 }
 
 /// Adds to an operation what the rule that covers it says.
@@ -175,7 +180,8 @@ fn join(held: &mut Json, ours: Json) {
                     let ours = ours.get("schema").cloned().unwrap_or(Json::Null);
                     let theirs = held.entry(media).entry("schema");
                     let either = theirs.get("anyOf").map_or(&[][..], Json::items);
-                    if *theirs != ours && !either.contains(&ours) {
+                    let is_ours = |held: &Json| held.says_the_same(&ours);
+                    if !is_ours(theirs) && !either.iter().any(is_ours) {
                         *theirs = object! { "anyOf" => vec![theirs.clone(), ours] };
                     }
                 }

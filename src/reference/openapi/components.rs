@@ -1,7 +1,11 @@
 //! What OpenAPI documents refer to: schemas, responses with their headers, security schemes.
 //!
 //! Only such keywords are used as tools of the field read back without a loss: `enum` for what
-//! JSON Schema calls `const`, and `anyOf` where a code decides.
+//! JSON Schema calls `const`, and `oneOf` with a `discriminator` where the code decides. Generators
+//! narrow by it: they take the schema that the discriminator does not name, that of other codes, for
+//! one with a `code` of its own.
+
+use std::iter;
 
 use crate::credential::Sent;
 use crate::denial::members::ITEMS;
@@ -33,7 +37,7 @@ fn schemas(api: &Api<'_>) -> Json {
     let mut schemas = Json::Object(Vec::new());
     schemas.set("Denial", denial(api));
     for code in &api.codes {
-        schemas.set(&schema_name(code.code), of_code(code));
+        schemas.set(&schema_name(code.code), of_code(api, code));
     }
     schemas.set("UnknownDenial", unknown(api));
     for item in ITEMS {
@@ -53,14 +57,12 @@ fn schema_ref(name: &str) -> String {
 
 fn denial(api: &Api<'_>) -> Json {
     let mut properties = json_schema::base(api);
+    // Generators cannot join a list of codes with the one of a schema that extends this.
     let code = properties.entry("code");
-    let known = code.get("anyOf").map_or(&[][..], Json::items).first().cloned();
     *code = object! {
         "description" => code.get("description").cloned().unwrap_or(Json::Null),
-        "anyOf" => vec![
-            typed("string", known.unwrap_or(Json::Null)),
-            object! { "type" => "string", "pattern" => "^[a-z][a-z0-9_]{2,62}$" },
-        ],
+        "type" => "string",
+        "pattern" => "^[a-z][a-z0-9_]{2,62}$",
     };
     object! {
         "title" => "Denial",
@@ -71,11 +73,11 @@ fn denial(api: &Api<'_>) -> Json {
     }
 }
 
-/// A denial of this code: what every denial has, and what this one has beside.
-fn of_code(code: &DenialCode) -> Json {
+/// A denial of this code: what every denial has, what this one has beside, and an example.
+fn of_code(api: &Api<'_>, code: &DenialCode) -> Json {
     let mut own = json_schema::of_code(code);
-    let title = own.get("title").cloned().unwrap_or(Json::Null);
     let description = own.get("description").cloned().unwrap_or(Json::Null);
+    // Generators name types by a title before they do by the name of the schema, which is unique.
     if let Json::Object(members) = &mut own {
         members.retain(|(name, _)| name != "title" && name != "description");
     }
@@ -93,21 +95,22 @@ fn of_code(code: &DenialCode) -> Json {
     let more = own.get("required").map_or(&[][..], Json::items).to_vec();
     let always = ["status", "code", "category"].map(Json::from);
     own.set("required", always.into_iter().chain(more).collect::<Json>());
-    object! {
-        "title" => title,
+    let mut schema = object! {
         "description" => description,
         "allOf" => vec![object! { "$ref" => schema_ref("Denial") }, own],
+    };
+    // In a response, linters hold examples against the discriminator, which knows no other codes.
+    if let Some((_, example)) = api.examples().iter().find(|(of, _)| of == code.code) {
+        schema.set("examples", vec![example.body.clone()]);
     }
+    schema
 }
 
-/// A denial of a code that is none of the catalogue: handlers answer with codes of the application
-/// wherever they like.
+/// A denial of a code that this document does not know.
 fn unknown(api: &Api<'_>) -> Json {
-    let known = api.codes.iter().filter(|code| !code.is_own()).map(|code| code.code);
-    let known = object! { "enum" => known.collect::<Json>() };
+    let known = object! { "enum" => api.codes.iter().map(|code| code.code).collect::<Json>() };
     object! {
-        "title" => "Denial with another code",
-        "description" => "A code of the application, or of a newer release. Fall back on `category`.",
+        "description" => "A code that this document does not know, such as one of a newer release. Fall back on `category`.",
         "allOf" => vec![
             object! { "$ref" => schema_ref("Denial") },
             object! {
@@ -148,30 +151,38 @@ fn responses(api: &Api<'_>) -> Json {
         let has_status = |code: &DenialCode| both(api.statuses(code)).contains(&status);
         let codes: Vec<&DenialCode> =
             api.codes.iter().copied().filter(|code| has_status(code)).collect();
-        responses.set(&format!("Denied{status}"), response(api, &codes));
+        responses.set(&format!("Denied{status}"), response(api, &codes, iter::empty()));
     }
     responses
 }
 
-/// A response with one of these codes.
-pub(super) fn response(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
+/// A response with one of these codes, or with one of `own`, the codes with which handlers answer
+/// wherever they like.
+pub(super) fn response<'c>(
+    api: &Api<'_>,
+    codes: &[&'c DenialCode],
+    own: impl Iterator<Item = &'c DenialCode>,
+) -> Json {
     let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.code)).collect();
-    let mut kinds: Vec<Json> = (codes.iter())
-        .map(|code| object! { "$ref" => schema_ref(&schema_name(code.code)) })
-        .collect();
+    let codes: Vec<&DenialCode> = codes.iter().copied().chain(own).collect();
+    let schema = |code: &&DenialCode| schema_ref(&schema_name(code.code));
+    let mut kinds: Vec<Json> =
+        codes.iter().map(|code| object! { "$ref" => schema(code) }).collect();
     kinds.push(object! { "$ref" => schema_ref("UnknownDenial") });
-    let mut examples = Json::Object(Vec::new());
-    for code in codes.iter().filter(|code| api.examples().iter().any(|(of, _)| of == code.code)) {
-        let place = format!("#/components/examples/{}", code.code);
-        examples.set(code.code, object! { "$ref" => place });
-    }
+    let mut mapping = Json::Object(Vec::new());
+    codes.iter().for_each(|code| mapping.set(code.code, schema(code)));
     object! {
         "description" => format!("Denied: {}.", names.join(", ")),
-        "headers" => headers_of(api, codes),
+        "headers" => headers_of(api, &codes),
         "content" => object! {
             "application/problem+json" => object! {
-                "schema" => object! { "anyOf" => kinds },
-                "examples" => examples,
+                "schema" => object! {
+                    "oneOf" => kinds,
+                    "discriminator" => object! {
+                        "propertyName" => "code",
+                        "mapping" => mapping,
+                    },
+                },
             },
         },
     }

@@ -6,6 +6,7 @@
 mod apply;
 mod components;
 mod operation;
+mod prune;
 
 use std::collections::HashMap;
 
@@ -31,6 +32,10 @@ pub(super) fn document(api: &Api<'_>) -> Json {
         .map_or_else(|| Json::Object(Vec::new()), |of| operation::paths(api, &of.policy));
     let mut components = components::components(api);
     share(&mut paths, components.entry("responses"));
+    // The schemas have them; an API's own document may refer to those of any API.
+    if let (Some(_), Json::Object(kinds)) = (api.snapshot, &mut components) {
+        kinds.retain(|(kind, _)| kind != "examples");
+    }
     object! {
         "openapi" => "3.1.0",
         "info" => object! {
@@ -38,6 +43,7 @@ pub(super) fn document(api: &Api<'_>) -> Json {
             "description" => about,
             "version" => env!("CARGO_PKG_VERSION"),
         },
+        "servers" => vec![object! { "url" => "/" }],
         "paths" => paths,
         "components" => components,
     }

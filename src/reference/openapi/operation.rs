@@ -82,7 +82,8 @@ fn methods(policy: &Policy, rule: &Rule) -> Vec<Method> {
 }
 
 fn operation(api: &Api<'_>, policy: &Policy, entry: &Entry<'_>, id: &str) -> Json {
-    let mut operation = object! { "operationId" => id };
+    let summary = entry.rule.description.as_deref().unwrap_or(&entry.rule.name);
+    let mut operation = object! { "operationId" => id, "summary" => summary };
     let about = about(entry);
     if !about.is_empty() {
         operation.set("description", about);
@@ -118,7 +119,9 @@ pub(super) fn denials(
         by_status.entry(code.status_in(mode)).or_default().push(code);
     }
     let response = |(status, codes): (u16, Vec<&DenialCode>)| {
-        (status.to_string(), components::response(api, &codes))
+        let has_status = |code: &&&DenialCode| code.is_own() && code.status_in(mode) == status;
+        let own = api.codes.iter().filter(has_status).copied();
+        (status.to_string(), components::response(api, &codes, own))
     };
     by_status.into_iter().map(response).collect()
 }
