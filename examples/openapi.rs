@@ -72,7 +72,7 @@ mod tests {
         let denied = &orders["responses"]["403"];
         let about = denied["description"].as_str().unwrap_or_default();
         assert!(about.contains("`insufficient_scope`") && about.contains("`rate_limited`"));
-        let kinds = &denied["content"]["application/problem+json"]["schema"]["anyOf"];
+        let kinds = &denied["content"]["application/problem+json"]["schema"]["oneOf"];
         assert_eq!(kinds[0]["$ref"], "#/components/schemas/CredentialsMissingDenial");
         assert!(denied["headers"]["Retry-After"].is_object());
 
@@ -87,6 +87,7 @@ mod tests {
         let unknown = &components["schemas"]["UnknownDenial"]["allOf"][1]["properties"]["code"];
         assert_eq!(unknown["not"]["enum"][0], "credentials_missing", "nothing is lost on the way");
         assert_eq!(components["securitySchemes"]["BearerToken"]["bearerFormat"], "JWT");
-        assert_eq!(components["examples"]["token_expired"]["value"]["code"], "token_expired");
+        let example = &components["schemas"]["TokenExpiredDenial"]["examples"][0];
+        assert_eq!(example["code"], "token_expired");
     }
 }
