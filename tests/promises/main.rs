@@ -44,6 +44,7 @@ mod runtime_keys;
 mod schema;
 mod shared_limits;
 mod shared_rights;
+mod sign_up;
 mod status;
 mod support;
 mod test_util;
