@@ -258,7 +258,7 @@ impl Judge<'_> {
                 return self.prove_other(digest, attempts);
             };
             if keys.is_guessable() {
-                attempts.check_guess(Some(&found))?;
+                attempts.check_guess(&digest)?;
             }
             let principal = found.prove(attempts.address, revoked, || moment.wall())?;
             if keys.is_guessable() {
@@ -365,13 +365,13 @@ impl Judge<'_> {
             Known::Absent => {
                 // Before it was looked up, the request was checked.
                 if is_guessable && looked_up.is_none() {
-                    attempts.check_guess(None)?;
+                    attempts.check_guess(&digest)?;
                 }
                 return Err(KeyError::Unknown.into());
             }
             Known::Ask(why) => {
-                if why == Why::Unknown && is_guessable {
-                    attempts.check_guess(None)?;
+                if is_guessable {
+                    attempts.check_guess(&digest)?;
                 } else if why == Why::Unknown {
                     attempts.check(CredentialKind::ApiKey)?;
                 }
@@ -381,7 +381,7 @@ impl Judge<'_> {
         };
         let found = FoundKey::new(held.key(hierarchy));
         if is_guessable && looked_up.is_none() {
-            attempts.check_guess(Some(&found))?;
+            attempts.check_guess(&digest)?;
         }
         let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
         if is_guessable {
@@ -465,12 +465,12 @@ impl Attempts<'_, '_> {
     /// while the address waits, one that was not proven in the last hour is answered only where
     /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
     /// fills the table could guess as often as they like.
-    fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
+    fn check_guess(&self, presented: &KeyDigest) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
-        match found {
-            Some(key) if failures.remembers(key.digest(), now) => Ok(()),
-            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
+        match failures.remembers(presented.as_bytes(), now) {
+            true => Ok(()),
+            false => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 
