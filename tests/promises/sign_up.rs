@@ -163,18 +163,27 @@ async fn who_signs_up_with_a_store_is_known_to_all_processes_and_after_a_restart
         assert_eq!(two.sign_up("127.0.0.1", "acme").await.code(), "account_taken");
 
         let logs = [one.stop(), two.stop()];
+        // Nothing of what a process knows of uses is lost when it is ended.
+        let policy = format!("version = 1\n[api_keys]\nstore = {{ {setting} }}\n");
+        fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let command = |verb: &[&str]| {
+            Command::new(env!("CARGO_BIN_EXE_tollgate"))
+                .arg("key")
+                .args(verb)
+                .args(["--policy", "policy.toml"])
+                .env("DATABASE_URL", &url)
+                .current_dir(folder.path())
+                .output()
+                .unwrap()
+        };
+        let listed: Value = serde_json::from_slice(&command(&["list", "--json"]).stdout).unwrap();
+        assert_eq!(listed["keys"][0]["id"], "acme");
+        assert!(listed["keys"][0]["last_used"].as_str().is_some_and(|at| at.ends_with('Z')));
         let (one, two) = (start("one-again"), start("two-again"));
         assert_eq!([one.orders(&key).await, two.orders(&key).await], ["200", "200"], "{kind}");
 
         // A third process takes it back.
-        let policy = format!("version = 1\n[api_keys]\nstore = {{ {setting} }}\n");
-        fs::write(folder.path().join("policy.toml"), policy).unwrap();
-        let revoked = Command::new(env!("CARGO_BIN_EXE_tollgate"))
-            .args(["key", "revoke", "acme", "--policy", "policy.toml"])
-            .env("DATABASE_URL", &url)
-            .current_dir(folder.path())
-            .status();
-        assert!(revoked.unwrap().success());
+        assert!(command(&["revoke", "acme"]).status.success());
         let start = Instant::now();
         for api in [&one, &two] {
             while api.orders(&key).await != "api_key_revoked" {
