@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::record::ApiKeyRecord;
+use super::terms::own_bytes;
 use crate::principal::{KeyRecord, Terms};
 use crate::scope::ScopeHierarchy;
 use crate::time::{Steady, Wall};
@@ -98,17 +99,10 @@ impl HeldKey {
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> u64 {
-        /// The record, its terms and the entry, with what allocations take beside.
+        /// The record and the entry, with what allocations take beside.
         const FIXED: usize = 400;
         let key = self.record.key();
-        let Terms { scopes, roles, addresses, .. } = &*key.terms;
-        let text = |texts: usize, bytes: usize| 24 * texts + bytes;
-        let (mut count, mut length) = (2, key.id.len() + key.client.len());
-        for word in scopes.iter().map(|scope| scope.as_str()).chain(roles.iter().map(|r| &**r)) {
-            count += 1;
-            length += word.len();
-        }
-        (FIXED + text(count, length) + 24 * addresses.len()) as u64
+        (FIXED + key.id.len() + key.client.len() + own_bytes(&key.terms)) as u64
     }
 }
 

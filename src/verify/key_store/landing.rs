@@ -63,7 +63,8 @@ impl Landing {
                 // While nothing can change: what is outdated is not remembered.
                 let open = shared.flights.open();
                 let looked_up = match found {
-                    Some(record) => {
+                    Some(mut record) => {
+                        shared.terms.share(&mut record);
                         let key = record.key().clone();
                         shared.seen.add(&self.digest);
                         if !self.flight.is_outdated() {

@@ -210,7 +210,8 @@ impl LookUps {
     }
 
     /// The key is so from now on: this process has changed it.
-    pub(crate) fn put(&self, record: ApiKeyRecord) {
+    pub(crate) fn put(&self, mut record: ApiKeyRecord) {
+        self.shared.terms.share(&mut record);
         let mut open = self.shared.flights.open();
         open.outdate(&record.digest());
         self.shared.seen.add(&record.digest());

@@ -4,7 +4,7 @@
 //! 2. [`source`]: what a database does for the gate; [`changes`]: what it tells of changes.
 //! 3. [`memory`]: the store of a gate that has no other.
 //! 4. [`look_ups`]: any other source, with memory in front of it. They have [`shared`]: what it said ([`cache`] of keys as
-//!    they are [`held`], and what was [`seen`] lately), what it is asked now ([`flights`]), whose turn
+//!    they are [`held`], with shared [`terms`]; and what was [`seen`] lately), what it is asked now ([`flights`]), whose turn
 //!    it is ([`turns`]), whether it answers ([`health`]), and which [`uses`] it has not been told of.
 //! 5. [`runtime`]: either of the two, as the gate has it.
 //!
@@ -43,6 +43,7 @@ pub(crate) mod sqlite;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_sqlite.rs"]
 pub(crate) mod sqlite;
+mod terms;
 mod turns;
 mod uses;
 

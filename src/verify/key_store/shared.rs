@@ -15,6 +15,7 @@ use super::health::{Health, Pace, Turn};
 use super::seen::Seen;
 use super::settings::KeyCacheSettings;
 use super::source::{KeySource, KeyStore};
+use super::terms::SharedTerms;
 use super::turns::Turns;
 use super::uses::Uses;
 use crate::time::{Clock, Steady, Wall};
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) keep: Duration,
     pub(super) cache: KeyCache,
     pub(super) uses: Uses,
+    pub(super) terms: SharedTerms,
     pub(super) flights: Arc<Flights>,
     pub(super) health: Health,
     pub(super) seen: Seen,
@@ -57,6 +59,7 @@ impl Shared {
             keep: settings.keep,
             cache: KeyCache::new(settings, uses.clone()),
             uses,
+            terms: SharedTerms::default(),
             flights: Arc::default(),
             health: Health::default(),
             seen: Seen::with_room_for(SEEN_PER_KNOWN.saturating_mul(settings.keys)),
