@@ -40,7 +40,7 @@ use crate::{Fault, OpenError, Tollgate};
 pub use crate::policy::{Away, Scattered, WorstCase};
 pub use crate::reference::Format;
 pub use key_csv::keys_of_csv;
-pub use key_entry::{KeyEntry, moment_of, moment_text};
+pub use key_entry::{KeyEntry, moment_of, moment_text, successor_of};
 
 /// Opens the gate of a policy to look at it: no keys are fetched, and no files followed.
 ///

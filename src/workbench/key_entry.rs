@@ -84,6 +84,11 @@ impl From<&ApiKeyRecord> for KeyEntry {
     }
 }
 
+/// The id of the key that takes the place of the one with this id.
+pub fn successor_of(id: &str) -> String {
+    crate::verify::key_store::successor_of(id)
+}
+
 /// The moment of an RFC 3339 text, in Unix seconds.
 pub fn moment_of(text: &str) -> Option<u64> {
     unix_seconds(text).and_then(|seconds| u64::try_from(seconds).ok())

@@ -1,12 +1,13 @@
 //! Keys that are looked up while the gate runs: in memory, or in a store of their own.
 //!
-//! 1. [`record`]: a key as stores know it, by the [`digest`] of its text.
+//! 1. [`record`]: a key as stores know it, by the [`digest`] of its text, and its [`successor`].
 //! 2. [`source`]: what a database does for the gate; [`changes`]: what it tells of changes.
 //! 3. [`memory`]: the store of a gate that has no other.
-//! 4. [`look_ups`]: any other source, with memory in front of it. They have [`shared`]: what it said ([`cache`] of keys as
-//!    they are [`held`], with shared [`terms`]; and what was [`seen`] lately), what it is asked now ([`flights`]), whose turn
-//!    it is ([`turns`]), whether it answers ([`health`]), and which [`uses`] it has not been told of.
-//! 5. [`runtime`]: either of the two, as the gate has it.
+//! 4. [`look_ups`]: any other source, with memory in front of it, and [`landing`]: one look-up.
+//! 5. [`shared`]: what look-ups share. What the source said: a [`cache`] of keys as they are [`held`], with
+//!    the [`terms`] of others, and what was [`seen`] lately. How it is asked: by [`flights`], in [`turns`].
+//!    How it is: its [`health`]. What it is to be told: [`uses`].
+//! 6. [`runtime`]: memory or look-ups, as the gate has them.
 //!
 //! A key of the policy is never looked up here.
 
@@ -43,6 +44,7 @@ pub(crate) mod sqlite;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_sqlite.rs"]
 pub(crate) mod sqlite;
+mod successor;
 mod terms;
 mod turns;
 mod uses;
@@ -63,6 +65,7 @@ pub(crate) use record::{is_name, is_word};
 pub(crate) use runtime::{LastingKeys, RuntimeKeys};
 pub(crate) use settings::KeyCacheSettings;
 pub use source::{KeyFuture, KeySource, KeyStore};
+pub(crate) use successor::successor_of;
 
 /// Where keys are looked up that the policy does not hold.
 #[derive(Clone)]

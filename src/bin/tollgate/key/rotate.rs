@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tollgate::NewApiKey;
-use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text};
+use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text, successor_of};
 
 use super::places::{Keys, Places};
 use super::store::Store;
@@ -128,43 +128,11 @@ fn end_of(old: &KeyEntry, overlap: Duration) -> u64 {
     old.expires.map_or(end, |expires| expires.min(end))
 }
 
-/// `billing`, `billing-2`, `billing-3`. A year at the end counts as a part of the name.
+/// The first of its successors that no other key has.
 fn next_id(old: &str, is_taken: impl Fn(&str) -> Result<bool, Failure>) -> Result<String, Failure> {
-    let numbered = old.rsplit_once('-').and_then(|(name, number)| {
-        let is_count = number.len() < 4 && !number.starts_with('0');
-        let number: u64 = number.parse().ok().filter(|number| is_count && *number > 1)?;
-        Some((name, number))
-    });
-    let (name, mut number) = numbered.unwrap_or((old, 1));
-    loop {
-        number += 1;
-        let id = format!("{name}-{number}");
-        if !is_taken(&id)? {
-            return Ok(id);
-        }
+    let mut id = successor_of(old);
+    while is_taken(&id)? {
+        id = successor_of(&id);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn ids_count_on_and_years_are_names() {
-        let next_id = |old: &str, free: u64| {
-            let is_taken =
-                |id: &str| Ok(id.rsplit('-').next().is_some_and(|n| n < free.to_string().as_str()));
-            super::next_id(old, is_taken).unwrap_or_default()
-        };
-        for (old, new) in [
-            ("billing", "billing-2"),
-            ("billing-2", "billing-3"),
-            ("billing-9", "billing-10"),
-            ("billing-2026", "billing-2026-2"),
-            ("billing-1", "billing-1-2"),
-            ("billing-07", "billing-07-2"),
-            ("billing-x", "billing-x-2"),
-        ] {
-            assert_eq!(next_id(old, 0), new);
-        }
-        assert_eq!(next_id("a", 5), "a-5");
-    }
+    Ok(id)
 }
