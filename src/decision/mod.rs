@@ -16,13 +16,20 @@
 //! 9. A [`Trace`] is told of each step; the trace `()` is compiled to nothing.
 //! 10. The gate observes the decision and answers; `denial/` turns a refusal into a document.
 
+mod attempts;
 mod bucket_key;
 mod caller;
+mod judge;
+mod outcome;
 mod pipeline;
+mod proof;
 mod refused;
+mod still_proven;
 mod trace;
 
 pub(crate) use caller::Caller;
-pub(crate) use pipeline::{Decision, Judge, Outcome, Permit, StillProven};
+pub(crate) use judge::Judge;
+pub(crate) use outcome::{Decision, Outcome, Permit};
 pub(crate) use refused::{Refused, TooManyFailures, WaitCause};
+pub(crate) use still_proven::StillProven;
 pub(crate) use trace::{Step, Trace};
