@@ -76,7 +76,8 @@ pub async fn look_at(policy: &Path, without_secrets: bool) -> Result<Looked, Ope
     }
     let gate = open_to_look_at(policy).await?;
     let current = gate.gate().current();
-    let (worst_cases, scattered) = (current.policy.worst_cases(), current.policy.scattered_rules());
+    let (worst_cases, scattered) =
+        (current.policy().worst_cases(), current.policy().scattered_rules());
     Ok(Looked { warnings: gate.warnings().to_vec(), worst_cases, scattered })
 }
 
@@ -252,7 +253,7 @@ pub fn mint(
     key_file: Option<&Path>,
 ) -> Result<String, String> {
     let snapshot = gate.gate().current();
-    let issuers = &snapshot.policy.issuers;
+    let issuers = &snapshot.policy().issuers;
     let Some(issuer) = issuers.by_name(&order.issuer) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!(

@@ -81,7 +81,7 @@ impl Attempts<'_, '_> {
             Ok(()) => {
                 // A rule in shadow mode refuses nobody, so it makes nobody wait elsewhere either;
                 // but keys that can be guessed are not to be guessed there for free.
-                if mode == Mode::Enforce || self.judge.policy.keys.is_guessable() {
+                if mode == Mode::Enforce || self.judge.grounds.policy.keys.is_guessable() {
                     failures.charge(address, now);
                 }
                 refused
@@ -90,7 +90,7 @@ impl Attempts<'_, '_> {
     }
 
     fn counted(&self) -> Option<(&Failures, Address)> {
-        let address = self.judge.policy.address.bucket(self.address?.counted());
+        let address = self.judge.grounds.policy.address.bucket(self.address?.counted());
         Some((self.judge.failures?, address))
     }
 }

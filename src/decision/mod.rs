@@ -19,6 +19,7 @@
 mod attempts;
 mod bucket_key;
 mod caller;
+mod grounds;
 mod judge;
 mod outcome;
 mod pipeline;
@@ -28,6 +29,7 @@ mod still_proven;
 mod trace;
 
 pub(crate) use caller::Caller;
+pub(crate) use grounds::Grounds;
 pub(crate) use judge::Judge;
 pub(crate) use outcome::{Decision, Outcome, Permit};
 pub(crate) use refused::{Refused, TooManyFailures, WaitCause};

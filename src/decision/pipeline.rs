@@ -25,13 +25,13 @@ impl Judge<'_> {
     /// Decides about a request.
     pub(crate) fn decide(&self, ask: &Ask<'_>, trace: &mut impl Trace) -> Decision {
         let mut caller = Caller::default();
-        let requested = match self.policy.preflights {
+        let requested = match self.grounds.policy.preflights {
             Preflights::Pass => requested_method(ask.method, ask.headers),
             Preflights::Judge => None,
         };
         let method = requested.as_ref().unwrap_or(ask.method);
-        let rule = match self.policy.rules.find(method, ask.path) {
-            Ok(id) => &self.policy.rules[id],
+        let rule = match self.grounds.policy.rules.find(method, ask.path) {
+            Ok(id) => &self.grounds.policy.rules[id],
             Err(reason) => {
                 return Decision { caller, outcome: Outcome::Refused(None, reason.into()) };
             }
@@ -81,7 +81,7 @@ impl Judge<'_> {
     }
 
     fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<ClientAddress>, Refused> {
-        let address = self.policy.address.client(ask.peer, ask.headers);
+        let address = self.grounds.policy.address.client(ask.peer, ask.headers);
         if address.is_none() && rule.needs_address {
             return Err(Refused::AddressUnknown);
         }
@@ -99,7 +99,7 @@ impl Judge<'_> {
         trace: &mut impl Trace,
     ) -> Result<Option<Principal>, Refused> {
         let credential =
-            Credential::from_fields(&ask.fields, &self.policy.credential, demands.kinds);
+            Credential::from_fields(&ask.fields, &self.grounds.policy.credential, demands.kinds);
         let credential = match credential {
             Err(CredentialError::Missing) if demands.anonymous == Anonymous::Admitted => {
                 return Ok(None);
@@ -121,7 +121,8 @@ impl Judge<'_> {
 
     /// Whether anything is configured that could prove this kind of credential.
     fn understands(&self, kind: CredentialKind) -> bool {
-        let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
+        let (keys, tokens) =
+            (self.grounds.policy.takes_keys, !self.grounds.policy.issuers.is_empty());
         match kind {
             CredentialKind::ApiKey => keys,
             CredentialKind::Token => tokens,
@@ -145,7 +146,7 @@ impl Judge<'_> {
     /// Whether the request comes by a proxy that the policy does not know of: then the peer is not
     /// the client.
     fn hides_clients(&self, ask: &Ask<'_>) -> bool {
-        ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer
+        ask.fields.is_forwarded && self.grounds.policy.address.source == AddressSource::Peer
     }
 
     /// What is taken from every limit of the rule, together.
@@ -153,11 +154,11 @@ impl Judge<'_> {
         let mut charges = Charges::default();
         let plan = caller.principal.as_ref().and_then(Principal::plan);
         for RuleLimit { limit: index, cost } in rule.limits_of(caller.principal.as_ref()) {
-            let limit = &self.policy.limits[*index];
+            let limit = &self.grounds.policy.limits[*index];
             if limit.exempts(caller.address, self.hides_clients(ask)) {
                 continue;
             }
-            let key = BucketKey { limit, policy: self.policy, rule, ask, caller };
+            let key = BucketKey { limit, policy: &self.grounds.policy, rule, ask, caller };
             self.buckets.charge(&mut charges, *index, limit.quota_of(plan), &key, *cost);
         }
         charges

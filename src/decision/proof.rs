@@ -18,8 +18,8 @@ impl Judge<'_> {
         issuers: &[Arc<str>],
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
-        let (moment, revoked) = (&attempts.ask.moment, self.revoked());
-        let keys = &self.policy.keys;
+        let (moment, revoked) = (&attempts.ask.moment, self.grounds.revoked());
+        let keys = &self.grounds.policy.keys;
         let key = |key: &KeyText<'_>| {
             let digest = keys.digest(key)?;
             let Some(found) = keys.find(&digest) else {
@@ -36,12 +36,12 @@ impl Judge<'_> {
         };
         let token = |token: &[u8], place: TokenPlace| {
             let (accepts, now, known) =
-                (Accepts { place, issuers }, moment.wall(), &self.policy.issuers);
-            let proven = match self.tokens.recall(token, accepts, now, known) {
+                (Accepts { place, issuers }, moment.wall(), &self.grounds.policy.issuers);
+            let proven = match self.grounds.tokens.recall(token, accepts, now, known) {
                 Some(answer) => answer?,
                 None => {
                     let before = || attempts.check(CredentialKind::Token);
-                    self.tokens.prove(token, accepts, now, known, before)?
+                    self.grounds.tokens.prove(token, accepts, now, known, before)?
                 }
             };
             if revoked.has_token(&proven.proven) {
@@ -68,13 +68,15 @@ impl Judge<'_> {
         attempts: &Attempts<'_, '_>,
     ) -> Result<Principal, Refused> {
         let Ask { moment, came, .. } = attempts.ask;
-        let (is_guessable, hierarchy) = (self.policy.keys.is_guessable(), &self.policy.hierarchy);
+        let (is_guessable, hierarchy) =
+            (self.grounds.policy.keys.is_guessable(), &self.grounds.policy.hierarchy);
         let looked_up = came.record.as_ref();
-        let held = match self.keys.recall(&digest, || moment.steady(), looked_up) {
+        let held = match self.grounds.keys.recall(&digest, || moment.steady(), looked_up) {
             Known::Held(held) => held,
             Known::Found(key) => {
                 let found = FoundKey::new(implying(&key, hierarchy));
-                let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
+                let principal =
+                    found.prove(attempts.address, self.grounds.revoked(), || moment.wall())?;
                 if is_guessable {
                     attempts.remember(&digest);
                 }
@@ -101,7 +103,7 @@ impl Judge<'_> {
         if is_guessable && looked_up.is_none() {
             attempts.check_guess(Some(&found))?;
         }
-        let principal = found.prove(attempts.address, self.revoked(), || moment.wall())?;
+        let principal = found.prove(attempts.address, self.grounds.revoked(), || moment.wall())?;
         if is_guessable {
             attempts.remember(&digest);
         }
@@ -110,8 +112,8 @@ impl Judge<'_> {
     }
 
     fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
-        let address = attempts.address.map(|at| self.policy.address.bucket(at.counted()));
-        let look_up = KeyLookUp::new(self.keys, digest, why, address);
+        let address = attempts.address.map(|at| self.grounds.policy.address.bucket(at.counted()));
+        let look_up = KeyLookUp::new(&self.grounds.keys, digest, why, address);
         KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 }

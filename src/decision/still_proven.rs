@@ -1,11 +1,11 @@
 //! Whether a caller that was proven before still is: for streams that stay open.
 
-use super::judge::Judge;
+use super::grounds::Grounds;
 use super::refused::Refused;
 use crate::principal::Principal;
 use crate::time::{Moment, Wall};
 use crate::verify::key_store::{KeyDigest, Known};
-use crate::verify::{FoundKey, KeyError};
+use crate::verify::{FoundKey, KeyError, TokenError};
 
 /// A caller that was proven before, and still is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,7 +17,25 @@ pub(crate) struct StillProven {
     pub(crate) may_change: bool,
 }
 
-impl Judge<'_> {
+impl StillProven {
+    /// The same by time alone, where no policy is left that could say more.
+    pub(crate) fn by_time(caller: &Principal, now: Wall) -> Result<Self, Refused> {
+        let of_key = caller.key().and_then(|key| Some((key, key.expires()?)));
+        if let Some((key, expires)) = of_key.filter(|(_, expires)| now.seconds() >= *expires) {
+            return Err(KeyError::Expired(key.clone(), expires).into());
+        }
+        let of_token = caller.token().map(|token| token.validity);
+        if let Some(validity) = of_token.filter(|validity| now >= validity.ends) {
+            let (at, issued) = (validity.expires, validity.issued_at);
+            return Err(TokenError::Expired { at, issued }.into());
+        }
+        let of_key = of_key.map(|(_, expires)| Wall::from_seconds(expires));
+        let until = of_key.into_iter().chain(of_token.map(|validity| validity.ends)).min();
+        Ok(Self { until, may_change: false })
+    }
+}
+
+impl Grounds {
     /// Whether a caller that was proven before still is: by its credential alone, for streams that stay
     /// open.
     pub(crate) fn still_proven(

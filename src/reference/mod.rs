@@ -77,7 +77,7 @@ impl<'g> Api<'g> {
     pub(crate) fn of(snapshot: &'g Snapshot) -> Self {
         let mut codes: Vec<&DenialCode> = DenialCode::catalogue().to_vec();
         codes.extend(snapshot.voice.renderer.registry.own());
-        let denial = snapshot.policy.denial.clone();
+        let denial = snapshot.policy().denial.clone();
         if denial.disclosure == Disclosure::Minimal {
             // Only these are ever sent.
             codes.retain(|code| code.group().code == code.code);
@@ -125,7 +125,7 @@ impl<'g> Api<'g> {
         let all = [StatusMode::Uniform, StatusMode::Standard];
         let Some(snapshot) = self.snapshot else { return all.into() };
         let of = |mode: &StatusMode| {
-            let mut rules = snapshot.policy.rules.iter().peekable();
+            let mut rules = snapshot.policy().rules.iter().peekable();
             match rules.peek() {
                 Some(_) => rules.any(|rule| rule.status_mode(&self.denial) == *mode),
                 None => self.denial.status == *mode,
@@ -136,12 +136,13 @@ impl<'g> Api<'g> {
 
     /// The header that holds an API key.
     pub(crate) fn key_header(&self) -> &str {
-        self.snapshot.map_or("x-api-key", |gate| gate.policy.credential.key_header.as_str())
+        self.snapshot.map_or("x-api-key", |gate| gate.policy().credential.key_header.as_str())
     }
 
     /// Whether API keys are credentials there.
     pub(crate) fn takes_keys(&self) -> bool {
-        self.snapshot.is_none_or(|gate| gate.policy.takes_keys || gate.policy.issuers.is_empty())
+        self.snapshot
+            .is_none_or(|gate| gate.policy().takes_keys || gate.policy().issuers.is_empty())
     }
 
     /// The catalogue's index, in Markdown.

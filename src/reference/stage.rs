@@ -107,7 +107,7 @@ pub(super) struct Call {
 impl Stage {
     /// `None` where the system gives no random bytes for keys.
     pub(super) fn new(api: &Api<'_>, disclosure: Disclosure) -> Option<Self> {
-        let prefix = api.snapshot.map_or("tg", |gate| &gate.policy.credential.prefix);
+        let prefix = api.snapshot.map_or("tg", |gate| &gate.policy().credential.prefix);
         let mut keys = Vec::new();
         let mut entries = format!("version = 1\n[api_keys]\nprefix = \"{prefix}\"\n");
         for (id, lines) in [
@@ -151,7 +151,7 @@ impl Stage {
 
     /// Whether keys are taken as `Authorization: Basic`.
     pub(super) fn takes_basic(&self) -> bool {
-        self.snapshot.policy.credential.basic
+        self.snapshot.policy().credential.basic
     }
 
     /// A token as the issuer makes it, after `change` was made to its header and its claims.
@@ -164,7 +164,7 @@ impl Stage {
         change(&mut header, &mut claims);
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let issuer = self.snapshot.policy.issuers.by_name("main");
+        let issuer = self.snapshot.policy().issuers.by_name("main");
         let tag = issuer.and_then(|issuer| issuer.keys.sign(Algorithm::HS256, signed.as_bytes()));
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.unwrap_or_default()))
     }
@@ -180,7 +180,7 @@ impl Stage {
             method: &call.method,
             path: call.path,
             headers: &headers,
-            fields: self.snapshot.policy.credential.fields(&headers),
+            fields: self.snapshot.policy().credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
             came: Came::NOTHING,
@@ -203,7 +203,7 @@ impl Api<'_> {
     fn adapt(&self, policy: &mut Policy, disclosure: Disclosure) {
         policy.denial = DenialPolicy { disclosure, ..self.denial.clone() };
         if let Some(api) = self.snapshot {
-            let credential = &api.policy.credential;
+            let credential = &api.policy().credential;
             policy.credential.key_header.clone_from(&credential.key_header);
             policy.credential.schemes.clone_from(&credential.schemes);
             policy.credential.bare = credential.bare;

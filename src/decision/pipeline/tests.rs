@@ -1,20 +1,19 @@
 use http::{HeaderMap, Method};
 
+use super::super::grounds::Grounds;
 use super::*;
 use crate::ask::Came;
 use crate::limit::{Buckets, Failures, MemoryStore};
-use crate::policy::{Faults, Policy, Refusal, Sources, load};
+use crate::policy::{Faults, Refusal, Sources, load};
 use crate::time::{ManualClock, Moment};
 use crate::verify::key_store::RuntimeKeys;
 use crate::verify::{NewApiKey, Revocations, TokenCache, TokenPolicy};
 
 /// A judge of a small policy, on buckets of its own.
 struct Court {
-    policy: Policy,
-    tokens: TokenCache,
+    grounds: Grounds,
     buckets: Buckets,
     failures: Failures,
-    revocations: Revocations,
     clock: ManualClock,
     key: String,
 }
@@ -37,10 +36,14 @@ impl Court {
         let tables = store.adopt(&policy.limits).tables;
         let buckets = Buckets::Memory(store, tables);
         let failures = Failures::adopt(&Arc::default(), policy.failures.unwrap(), 1000);
-        let (tokens, clock) =
-            (TokenCache::new(&TokenPolicy::default()), ManualClock::at(1_800_000_000));
-        let (revocations, key) = (Revocations::new(), key.reveal().to_owned());
-        Self { policy, tokens, buckets, failures, revocations, clock, key }
+        let (clock, key) = (ManualClock::at(1_800_000_000), key.reveal().to_owned());
+        let grounds = Grounds {
+            policy,
+            keys: RuntimeKeys::Memory(Arc::default()),
+            tokens: Arc::new(TokenCache::new(&TokenPolicy::default())),
+            revocations: Revocations::new(),
+        };
+        Self { grounds, buckets, failures, clock, key }
     }
 
     fn decide(&self, path: &str, key: Option<&str>, trace: &mut impl Trace) -> Decision {
@@ -49,10 +52,7 @@ impl Court {
             headers.insert("x-api-key", key.parse().unwrap());
         }
         let judge = Judge {
-            policy: &self.policy,
-            keys: &RuntimeKeys::Memory(Arc::default()),
-            tokens: &self.tokens,
-            revocations: &self.revocations,
+            grounds: &self.grounds,
             buckets: &self.buckets,
             failures: Some(&self.failures),
         };
@@ -60,7 +60,7 @@ impl Court {
             method: &Method::GET,
             path,
             headers: &headers,
-            fields: self.policy.credential.fields(&headers),
+            fields: self.grounds.policy.credential.fields(&headers),
             peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
             moment: Moment::of(&self.clock),
             came: Came::NOTHING,

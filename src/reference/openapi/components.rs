@@ -299,7 +299,7 @@ fn headers(api: &Api<'_>) -> Json {
 
 fn security_schemes(api: &Api<'_>) -> Json {
     let forms = match api.snapshot {
-        Some(gate) => all_forms(&gate.policy),
+        Some(gate) => all_forms(gate.policy()),
         None => Form::usual(),
     };
     let mut schemes = Json::Object(Vec::new());
