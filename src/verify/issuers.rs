@@ -11,7 +11,7 @@ use super::issuer::{Iss, Issuer};
 use super::key_set::KeyVersion;
 use super::proven_token::{ProvenBy, ProvenToken};
 use super::revoked::Revoked;
-use super::token::TokenError;
+use super::token_error::TokenError;
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
 use crate::principal::{Proven, Validity};

@@ -21,7 +21,7 @@ use crate::credential::{Secret, TokenPlace};
 use crate::time::{Clock, ManualClock};
 use crate::verify::issuer::{Audiences, Iss, Issuer};
 use crate::verify::issuers::Issuers;
-use crate::verify::token::{ChosenBy, TokenError};
+use crate::verify::token_error::{ChosenBy, TokenError};
 
 const URL: &str = "https://id.example.com/jwks.json";
 const SECOND: Duration = Duration::from_secs(1);
