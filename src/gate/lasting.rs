@@ -145,7 +145,7 @@ impl Lasting {
 
     /// Sees to it that the keys of a policy are fetched, which is about to be put in force.
     pub(super) fn start_keys(&self, policy: &Policy) {
-        self.remote_keys.start(&policy.issuers, &self.clock);
+        self.remote_keys.start(policy.issuers.remote_keys(), &self.clock);
     }
 
     /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the

@@ -141,7 +141,7 @@ impl Gate {
             }
             None => record.files.paths().iter().map(|path| SourceStatus::unwatched(path)).collect(),
         };
-        let remote = snapshot.policy().issuers.iter().filter_map(|issuer| issuer.keys.remote());
+        let remote = snapshot.policy().issuers.remote_keys();
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
         let mut stores = self.lasting.store_status();
         if snapshot.policy().takes_keys {

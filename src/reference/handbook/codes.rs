@@ -29,8 +29,7 @@ pub(super) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Keys => accepts(Kind::ApiKey),
         Occurs::Tokens => accepts(Kind::Token),
         Occurs::RemoteKeys => {
-            let mut issuers = policy.issuers.iter();
-            accepts(Kind::Token) && issuers.any(|issuer| issuer.keys.remote().is_some())
+            accepts(Kind::Token) && policy.issuers.remote_keys().next().is_some()
                 || accepts(Kind::ApiKey) && policy.looks_keys_up
         }
         Occurs::Failures => (demands.is_some() || rule.waits) && policy.failures.is_some(),
