@@ -1,9 +1,7 @@
 //! A small API to make examples with: a policy, credentials, and a clock that stands still.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -216,14 +214,6 @@ impl Api<'_> {
 /// The moment `seconds` from now, as a claim.
 pub(super) fn in_seconds(seconds: i64) -> Value {
     NOW.saturating_add_signed(seconds).into()
-}
-
-/// The end of a future that waits for nothing.
-pub(super) fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(end) => Some(end),
-        Poll::Pending => None,
-    }
 }
 
 fn issuers() -> Issuers {
