@@ -112,5 +112,6 @@ fn a_charge_of_another_policy_is_passed_over() {
         [standing(7, 1, Wait::None, 0), standing(0, 2, Wait::None, 0)].into_iter().collect();
     let writer = writer(true, true);
     assert_eq!(writer.name(7), "");
-    assert!(fields(&writer, &balance).iter().any(|line| line.contains("\"small\";r=2")));
+    let lines = fields(&writer, &balance);
+    assert!(lines.contains(&"ratelimit: \"small\";r=2".into()), "{lines:?}");
 }
