@@ -117,6 +117,12 @@ impl AddressPolicy {
         })
     }
 
+    /// Whether a request comes by a proxy that this policy does not know of: then its peer is not the
+    /// client. `is_forwarded` says whether it carries a header of a proxy.
+    pub(crate) fn hides_clients(&self, is_forwarded: bool) -> bool {
+        is_forwarded && self.source == AddressSource::Peer
+    }
+
     /// The client's address with the bits beyond its prefix cleared: addresses of one IPv6
     /// prefix belong to one client, so they share a bucket.
     pub(crate) fn bucket(&self, address: Address) -> Address {

@@ -14,7 +14,7 @@ use super::judge::Judge;
 use super::outcome::{Decision, Outcome, Permit};
 use super::refused::{Refused, TooManyFailures, WaitCause};
 use super::trace::{Step, Trace};
-use crate::address::{AddressSource, ClientAddress};
+use crate::address::ClientAddress;
 use crate::ask::Ask;
 use crate::credential::{Credential, CredentialError, Unsupported};
 use crate::limit::{Charges, Taken};
@@ -143,19 +143,14 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the request comes by a proxy that the policy does not know of: then the peer is not
-    /// the client.
-    fn hides_clients(&self, ask: &Ask<'_>) -> bool {
-        ask.fields.is_forwarded && self.grounds.policy.address.source == AddressSource::Peer
-    }
-
     /// What is taken from every limit of the rule, together.
     fn charges(&self, rule: &Rule, ask: &Ask<'_>, caller: &Caller) -> Charges {
         let mut charges = Charges::default();
         let plan = caller.principal.as_ref().and_then(Principal::plan);
+        let hides_clients = self.grounds.policy.address.hides_clients(ask.fields.is_forwarded);
         for RuleLimit { limit: index, cost } in rule.limits_of(caller.principal.as_ref()) {
             let limit = &self.grounds.policy.limits[*index];
-            if limit.exempts(caller.address, self.hides_clients(ask)) {
+            if limit.exempts(caller.address, hides_clients) {
                 continue;
             }
             let key = BucketKey { limit, policy: &self.grounds.policy, rule, ask, caller };

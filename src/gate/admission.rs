@@ -10,7 +10,6 @@ use http::{Method, Response};
 use super::ends::Ends;
 use super::log_line::Request;
 use super::voice::Voice;
-use crate::address::ClientAddress;
 use crate::credential::CredentialError;
 use crate::decision::{Caller, Refused};
 use crate::denial::{Category, Denial, Media, Reason};
@@ -190,8 +189,7 @@ impl Admission {
     /// The credential has ended: what a new request would be answered. It is observed.
     pub(super) fn has_ended(&self, refused: Refused, now: Wall) -> Denial {
         let Passage { voice, rule, caller, .. } = &*self.0;
-        let mut denial = Denial::of(refused, Some(rule.clone()), caller.principal.clone(), now);
-        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+        let denial = Denial::of(refused, Some(rule.clone()), caller, now);
         voice.observer.ended(&denial, rule, caller);
         denial
     }

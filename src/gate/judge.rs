@@ -11,7 +11,7 @@ use http::{Extensions, Request};
 
 use super::admission::{Admission, PassedPreflight};
 use super::snapshot::Snapshot;
-use crate::address::{AddressSource, ClientAddress};
+use crate::address::ClientAddress;
 use crate::ask::{Ask, Came, Wait};
 use crate::decision::{Caller, Decision, Outcome, Permit};
 use crate::denial::{Denial, Media};
@@ -129,15 +129,11 @@ impl Snapshot {
     fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
         let voice = &self.voice;
         voice.observer.decided(&decision);
-        if ask.fields.is_forwarded && self.policy().address.source == AddressSource::Peer {
+        if self.policy().address.hides_clients(ask.fields.is_forwarded) {
             voice.observer.forwarded_ignored();
         }
         let Decision { caller, outcome } = decision;
-        let denial = |rule, refused| {
-            let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
-            denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
-            denial
-        };
+        let denial = |rule, refused| Denial::of(refused, rule, &caller, ask.moment.wall());
         match outcome {
             Outcome::Preflight(rule) => {
                 let request = voice.observer.request(ask);

@@ -21,7 +21,6 @@ use super::snapshot::Snapshot;
 use super::status::{
     LastFault, Revision, RevocationStatus, SourceStatus, Status, StoreStatus, Warnings,
 };
-use crate::address::AddressSource;
 use crate::policy::Fault;
 use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
@@ -154,8 +153,8 @@ impl Gate {
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
             stores,
-            forwarded_ignored: snapshot.policy().address.source == AddressSource::Peer
-                && self.lasting.observer.has_ignored_forwarded(),
+            forwarded_ignored: (snapshot.policy().address)
+                .hides_clients(self.lasting.observer.has_ignored_forwarded()),
             revocations: RevocationStatus {
                 listed: snapshot.policy().revoked.len(),
                 file: snapshot.policy().revoked_file.clone(),

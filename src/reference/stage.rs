@@ -11,7 +11,6 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::Api;
-use crate::address::ClientAddress;
 use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
@@ -185,9 +184,7 @@ impl Stage {
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };
-        let mut denial = Denial::of(refused, rule, caller.principal, ask.moment.wall());
-        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
-        Some(self.write(&denial))
+        Some(self.write(&Denial::of(refused, rule, &caller, ask.moment.wall())))
     }
 
     /// Writes a denial as the gate does.
