@@ -21,7 +21,7 @@ use crate::principal::Principal;
 #[derive(Debug)]
 pub(crate) struct Observer {
     /// The header in which another layer puts the id of the request.
-    pub(crate) request_id: HeaderName,
+    request_id: HeaderName,
     missing_peer: Once,
     preflight: Once,
     forwarded: Once,
@@ -56,7 +56,7 @@ impl Observer {
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
-    pub(crate) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
         if !is_heard() {
             return None;
         }
@@ -64,23 +64,23 @@ impl Observer {
         Some(bounded(id))
     }
 
-    pub(crate) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
+    pub(super) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
         Request { method: ask.method, path: ask.path, id: self.request_id(ask.headers) }
     }
 
     /// Whether the log is to have each step of a decision: at the level `trace`.
-    pub(crate) fn wants_steps(&self) -> bool {
+    pub(super) fn wants_steps(&self) -> bool {
         tracing::enabled!(target: "tollgate", tracing::Level::TRACE)
     }
 
-    pub(crate) fn steps(&self, steps: &[Step]) {
+    pub(super) fn steps(&self, steps: &[Step]) {
         for step in steps {
             tracing::trace!(target: "tollgate", "{step}");
         }
     }
 
     /// What every decision is observed for.
-    pub(crate) fn decided(&self, decision: &Decision) {
+    pub(super) fn decided(&self, decision: &Decision) {
         let rule = decision.rule();
         let is_judged = !matches!(decision.outcome, Outcome::Preflight(_));
         if is_judged
@@ -107,12 +107,12 @@ impl Observer {
     }
 
     /// A request was admitted.
-    pub(crate) fn admitted(&self, rule: &Rule) {
+    pub(super) fn admitted(&self, rule: &Rule) {
         rule.counters.admitted(|| counters::admitted(&rule.name)).increment(1);
     }
 
     /// A request was denied.
-    pub(crate) fn denied(
+    pub(super) fn denied(
         &self,
         renderer: &Renderer,
         denial: &Denial,
@@ -128,7 +128,7 @@ impl Observer {
     }
 
     /// A rule in shadow mode would have denied a request.
-    pub(crate) fn would_deny(
+    pub(super) fn would_deny(
         &self,
         renderer: &Renderer,
         denial: &Denial,
@@ -142,7 +142,7 @@ impl Observer {
     }
 
     /// The credential of a stream that is open has ended.
-    pub(crate) fn ended(&self, denial: &Denial, rule: &Rule, caller: &Caller) {
+    pub(super) fn ended(&self, denial: &Denial, rule: &Rule, caller: &Caller) {
         counter!("tollgate_ended_total", "code" => denial.code().to_owned()).increment(1);
         let principal = caller.principal.as_ref();
         tracing::info!(
@@ -158,7 +158,7 @@ impl Observer {
     }
 
     /// A CORS preflight was denied, which no browser can help.
-    pub(crate) fn preflight_denied(&self) {
+    pub(super) fn preflight_denied(&self) {
         if self.preflight.is_first() {
             tracing::error!(
                 target: "tollgate",
@@ -170,7 +170,7 @@ impl Observer {
     }
 
     /// A request came by a proxy, and the policy reads the peer's address alone.
-    pub(crate) fn forwarded_ignored(&self) {
+    pub(super) fn forwarded_ignored(&self) {
         if self.forwarded.is_first() {
             tracing::error!(
                 target: "tollgate",
@@ -184,12 +184,12 @@ impl Observer {
     }
 
     /// Whether a request came by a proxy while the peer's address alone was read.
-    pub(crate) fn has_ignored_forwarded(&self) -> bool {
+    pub(super) fn has_ignored_forwarded(&self) -> bool {
         self.forwarded.was_said()
     }
 
     /// A handler charges one number to limits whose tokens are different things.
-    pub(crate) fn charged_unlike_limits(&self, rule: &Rule) {
+    pub(super) fn charged_unlike_limits(&self, rule: &Rule) {
         if self.odd_charges.insert(rule.name.clone()) {
             tracing::error!(
                 target: "tollgate", rule = &*rule.name,
@@ -200,7 +200,7 @@ impl Observer {
     }
 
     /// A handler charges a limit that its rule does not have.
-    pub(crate) fn charged_to_unknown(&self, rule: &Rule, limit: &str) {
+    pub(super) fn charged_to_unknown(&self, rule: &Rule, limit: &str) {
         if self.odd_charges.insert(rule.name.clone()) {
             tracing::error!(
                 target: "tollgate", rule = &*rule.name, limit = %bounded(limit),
