@@ -2,6 +2,7 @@
 
 use super::super::forms::{Kind, forms};
 use crate::denial::{DenialCode, Occurs};
+use crate::limit::{OnStoreFailure, StoreSettings};
 use crate::policy::{Anonymous, Demands, Disclosure, Needs, Policy, Rule};
 
 /// Which codes the gate can answer with where this rule decides, in the order of the catalogue.
@@ -21,7 +22,7 @@ pub(super) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
     let accepts = |kind| kinds.iter().any(|form| form.kind == kind);
     let can_occur = |code: &DenialCode| match code.occurs {
         Occurs::Anywhere => true,
-        Occurs::Unruled | Occurs::Groups | Occurs::Later => false,
+        Occurs::Unruled | Occurs::Groups => false,
         // Some paths under it are too odd to match.
         Occurs::Parameters => rule.path.replace("{{", "").contains('{'),
         Occurs::NoneLeftOut => asks(|demands| demands.anonymous == Anonymous::Refused),
@@ -38,6 +39,11 @@ pub(super) fn codes_of(policy: &Policy, rule: &Rule) -> Vec<&'static DenialCode>
         Occurs::Claims => asks(|demands| demands.all_needs().any(|needs| !needs.claims.is_empty())),
         Occurs::Addresses => !rule.addresses.is_empty(),
         Occurs::Limits => rule.all_limits().next().is_some(),
+        Occurs::ClosedLimits => {
+            let is_closed =
+                |limit: usize| policy.limits[limit].on_store_failure == OnStoreFailure::Closed;
+            matches!(policy.store, StoreSettings::Redis(_)) && rule.all_limits().any(is_closed)
+        }
     };
     let occurring = DenialCode::catalogue().iter().copied().filter(|code| can_occur(code));
     if policy.denial.disclosure != Disclosure::Minimal {

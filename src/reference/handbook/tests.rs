@@ -73,6 +73,20 @@ fn codes_are_those_that_the_rule_can_lead_to() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn a_limit_that_is_closed_without_its_store_may_be_unavailable() {
+    let policy = policy(
+        "[store]\nkind = \"redis\"\nurl = \"redis://localhost\"\n\
+         [[limit]]\nname = \"open\"\nrate = \"5/minute\"\nper = [\"global\"]\non_store_failure = \"local_share\"\n\
+         [[limit]]\nname = \"closed\"\nrate = \"5/minute\"\nper = [\"global\"]\non_store_failure = \"closed\"\n\
+         [[rule]]\nname = \"a\"\npath = \"/a\"\npublic = true\nlimits = [\"open\"]\n\
+         [[rule]]\nname = \"b\"\npath = \"/b\"\npublic = true\nlimits = [\"open\", \"closed\"]\n",
+    );
+    assert_eq!(codes(&policy, 0), ["rate_limited", "decision_failed"]);
+    assert_eq!(codes(&policy, 1), ["rate_limited", "limiter_unavailable", "decision_failed"]);
+}
+
 #[test]
 fn at_minimal_the_groups_are_told() {
     let policy = policy(&format!("[denial]\ndisclosure = \"minimal\"\n{RULES}"));
