@@ -101,8 +101,10 @@ mod tests {
     fn what_a_client_sent_is_escaped_and_cut() {
         assert_eq!(bounded("/orders/1"), "/orders/1");
         assert_eq!(bounded("/a\n\u{1b}[31m\"b"), "/a\\n\\u{1b}[31m\\\"b");
-        let long = bounded(&"ä".repeat(300));
-        assert_eq!(long.chars().count(), LONGEST / 2 + 1, "cut at a character");
-        assert!(long.ends_with('…'));
+        for (before, letters) in [("", LONGEST / 2), ("a", LONGEST / 2 - 1)] {
+            let long = bounded(&(before.to_owned() + &"ä".repeat(300)));
+            let expected = format!("{before}{}…", "ä".repeat(letters));
+            assert_eq!(long, expected, "cut at a character");
+        }
     }
 }

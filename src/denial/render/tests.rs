@@ -69,8 +69,12 @@ fn minimal_shows_the_group_and_nothing_of_the_handler() {
     assert_eq!(document["code"], renderer.shown(&unknown_key()).code());
     assert_ne!(document["code"], "api_key_unknown");
     let own = Denial::new(&LOCKED).detail("Order 7 is locked.").member("order", 7);
-    let (_, _, document) = render(&renderer, &own);
-    assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
+    let waits = own.clone().retry_after(std::time::Duration::from_secs(9));
+    for own in [&own, &waits] {
+        let (_, headers, document) = render(&renderer, own);
+        assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
+        assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
+    }
     let evidence = renderer.evidence(&own);
     assert_eq!(evidence.detail, "Order 7 is locked.", "the log has all of it");
     assert_eq!(evidence.members, "{\"order\":7}");
