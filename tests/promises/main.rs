@@ -11,6 +11,7 @@ mod buckets;
 mod catalogue;
 mod challenges;
 mod change_safety;
+mod circles;
 mod client;
 mod command;
 mod committed;
