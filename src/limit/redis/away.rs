@@ -13,6 +13,8 @@ pub(crate) enum Away {
     Crowded,
     /// There is no connection, or it broke off.
     Unreachable,
+    /// TLS does not accept its certificate.
+    NotTrusted,
     /// The password or the user is not right.
     NotAuthenticated,
     /// The user may not run the script, or not on these keys.
@@ -66,6 +68,7 @@ impl Away {
             Self::Late => "late",
             Self::Crowded => "crowded",
             Self::Unreachable => "unreachable",
+            Self::NotTrusted => "not_trusted",
             Self::NotAuthenticated => "not_authenticated",
             Self::NotPermitted => "not_permitted",
             Self::Loading => "loading",
@@ -87,6 +90,9 @@ impl fmt::Display for Away {
             Self::Late => "it does not answer within the deadline",
             Self::Crowded => "too many decisions wait for it",
             Self::Unreachable => "there is no connection to it",
+            Self::NotTrusted => {
+                "its certificate is not accepted (see `ca_file`, and the host name of the address)"
+            }
             Self::NotAuthenticated => "it does not accept the user or the password",
             Self::NotPermitted => {
                 "its user may not run the script (EVALSHA, EVAL, SCRIPT LOAD, GET, SET, DEL, TIME, on \

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 
 use super::away::Away;
+use super::dial::Client;
 use super::key::Key;
 use super::script::{Operation, Record, Reply, SCRIPT, Terms, read_replies};
 use crate::limit::Quota;
@@ -46,13 +47,7 @@ pub(super) async fn connect(
     sha: &str,
     deadline: Duration,
 ) -> Result<Connected, Failure> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(TIME_OUT))
-        .set_response_timeout(Some(TIME_OUT));
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let mut connection = client.dial(TIME_OUT).await?;
     // A server that does not let us is asked by EVAL, once.
     let mut load = redis::cmd("SCRIPT");
     let loaded = send(&mut connection, load.arg("LOAD").arg(SCRIPT)).await;

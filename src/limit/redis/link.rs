@@ -8,15 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates, Value,
-};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::away::Away;
 use super::connect::Failure;
+use super::dial::{Client, Trust, trust};
 use super::key::{Namer, SLOTS};
 use super::shard::{Common, Job, Shard, State};
 use crate::credential::Secret;
@@ -107,7 +106,7 @@ impl Link {
             Servers::One(_) => {
                 let _inside = runtime.enter();
                 let server = access.seeds[0].clone();
-                let (address, client) = (shown(&server), access.client(server)?);
+                let (address, client) = (shown(&server), access.client(server));
                 let probe = namer.probe(|_| true);
                 let shard = Shard::start(address, client, probe, common);
                 let shards = vec![shard];
@@ -162,7 +161,7 @@ fn serve(runtime: &Runtime, map: Option<Map>, mut strays: mpsc::UnboundedReceive
 /// How servers are reached.
 struct Access {
     seeds: Vec<ConnectionInfo>,
-    ca: Option<Vec<u8>>,
+    trust: Trust,
 }
 
 impl Access {
@@ -171,22 +170,16 @@ impl Access {
             Servers::One(server) => std::slice::from_ref(server),
             Servers::Cluster(servers) => &servers[..],
         };
-        let seeds =
+        let seeds: Vec<_> =
             servers.iter().map(|server| info(server, settings)).collect::<Result<_, _>>()?;
-        Ok(Self { seeds, ca: settings.ca.as_deref().map(<[u8]>::to_vec) })
+        let is_encrypted =
+            seeds.iter().any(|seed| matches!(seed.addr(), ConnectionAddr::TcpTls { .. }));
+        let trust = if is_encrypted { trust(settings.ca.as_deref())? } else { None };
+        Ok(Self { seeds, trust })
     }
 
-    fn client(&self, server: ConnectionInfo) -> Result<Client, Failure> {
-        let is_encrypted = matches!(server.addr(), ConnectionAddr::TcpTls { .. });
-        let client = match &self.ca {
-            Some(ca) if is_encrypted => {
-                let certificates =
-                    TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
-                Client::build_with_tls(server, certificates)
-            }
-            _ => Client::open(server),
-        };
-        client.map_err(|error| Failure::of(&error))
+    fn client(&self, server: ConnectionInfo) -> Client {
+        Client::new(server, self.trust.clone())
     }
 
     /// The same access, to another server.
@@ -308,7 +301,7 @@ impl Map {
         self.asked = Some(tokio::spawn(async move {
             let mut failure = Failure::new(Away::Unreachable, "no server of the cluster is known");
             for (host, client) in clients {
-                match ranges(&host, client).await {
+                match ranges(&host, &client).await {
                     Ok(ranges) => return Ok(ranges),
                     Err(failed) => failure = failed,
                 }
@@ -359,7 +352,7 @@ impl Map {
                 let shard = match kept {
                     Some(shard) => shard.clone(),
                     None => {
-                        let client = self.access.client(server).ok()?;
+                        let client = self.access.client(server);
                         let slots = ranges
                             .iter()
                             .filter(|other| (&other.host, other.port) == (&range.host, range.port));
@@ -402,14 +395,8 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// Asks one server which of them has which slot.
-async fn ranges(host: &str, client: Result<Client, Failure>) -> Result<Vec<Range>, Failure> {
-    let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(TIME_OUT))
-        .set_response_timeout(Some(TIME_OUT));
-    let mut connection = client?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| Failure::of(&error))?;
+async fn ranges(host: &str, client: &Client) -> Result<Vec<Range>, Failure> {
+    let mut connection = client.dial(TIME_OUT).await?;
     let slots = connection.send_packed_command(redis::cmd("CLUSTER").arg("SLOTS")).await;
     let slots = slots.and_then(Value::extract_error).map_err(|error| Failure::of(&error))?;
     read_ranges(host, &slots)

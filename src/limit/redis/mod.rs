@@ -30,6 +30,7 @@
 mod away;
 mod breaker;
 mod connect;
+mod dial;
 mod heard;
 mod key;
 mod ledger;

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::Client;
 use redis::aio::MultiplexedConnection;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +17,7 @@ use tokio::time::sleep_until;
 use super::away::Away;
 use super::breaker::{Breaker, Pauses};
 use super::connect::{Connected, Failure, connect, settle};
+use super::dial::Client;
 use super::key::Key;
 use super::ledger::Ledger;
 use super::meters;
