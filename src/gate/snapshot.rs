@@ -10,7 +10,7 @@ use http::header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, W
 use metrics::{SharedString, gauge};
 
 use super::ends::Ends;
-use super::observe::{Observer, Request};
+use super::observe::{Observer, Request, describe_metrics};
 use super::status::StoreStatus;
 use crate::address::{Address, AddressPolicy};
 use crate::ask::Ask;
@@ -327,6 +327,7 @@ impl Lasting {
     /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
     /// policy in force.
     pub(super) fn gauge(&self, listed: usize) {
+        describe_metrics();
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {

@@ -30,9 +30,10 @@ pub(super) fn trust(ca: Option<&[u8]>) -> Result<Trust, Failure> {
     match ca {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                let added = certificate.map_err(|error| error.to_string()).and_then(|certificate| {
-                    roots.add(certificate).map_err(|error| error.to_string())
-                });
+                let added =
+                    certificate.map_err(|error| error.to_string()).and_then(|certificate| {
+                        roots.add(certificate).map_err(|error| error.to_string())
+                    });
                 added.map_err(|error| failed(format!("`ca_file` cannot be used: {error}")))?;
             }
         }
@@ -82,7 +83,8 @@ impl Client {
             ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
             _ => return Err(Failure::new(Away::Unreachable, "the address is not of TCP")),
         };
-        let stream = TcpStream::connect((&**host, port)).await.map_err(|error| unreachable(&error))?;
+        let stream =
+            TcpStream::connect((&**host, port)).await.map_err(|error| unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         if !is_encrypted {
             return self.log_in(stream, within).await;
@@ -90,10 +92,8 @@ impl Client {
         let Some(trust) = &self.trust else {
             return Err(Failure::new(Away::NotTrusted, "TLS was not set up"));
         };
-        let name = ServerName::try_from(host.clone()).map_err(|error| Failure {
-            away: Away::NotTrusted,
-            detail: format!("TLS: {error}"),
-        })?;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|error| Failure { away: Away::NotTrusted, detail: format!("TLS: {error}") })?;
         let stream = TlsConnector::from(trust.clone()).connect(name, stream).await;
         self.log_in(stream.map_err(|error| of_tls(&error))?, within).await
     }

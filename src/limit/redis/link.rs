@@ -17,6 +17,7 @@ use super::away::Away;
 use super::connect::Failure;
 use super::dial::{Client, Trust, trust};
 use super::key::{Namer, SLOTS};
+use super::redirect::Redirect;
 use super::shard::{Common, Job, Shard, State};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers};
@@ -28,6 +29,12 @@ const TIME_OUT: Duration = Duration::from_secs(1);
 /// While a server of a cluster is left alone, or none is known, they are asked so often; otherwise only
 /// where one says that a slot has moved.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A server without slots is kept so long after the last decision was sent to it,
+const KEEP_TARGET: Duration = Duration::from_secs(60);
+
+/// and at most so many.
+const MOST_TARGETS: usize = 64;
 
 /// The way to the servers.
 pub(super) struct Link {
@@ -115,7 +122,8 @@ impl Link {
             }
             Servers::Cluster(_) => {
                 let namer = namer.clone();
-                Some(Map { access, namer, common, topology, held: Vec::new(), asked: None })
+                let (targets, held) = Default::default();
+                Some(Map { access, namer, common, topology, targets, held, asked: None })
             }
         };
         let name = "tollgate-store".to_owned();
@@ -224,6 +232,8 @@ struct Map {
     namer: Arc<Namer>,
     common: Arc<Common>,
     topology: Weak<ArcSwap<Topology>>,
+    /// Servers that another one sent decisions to and that have no slot yet, and when it did last.
+    targets: Vec<(Arc<Shard>, Instant)>,
     /// Decisions that wait for the map.
     held: Vec<Job>,
     asked: Option<JoinHandle<Result<Vec<Range>, Failure>>>,
@@ -249,10 +259,10 @@ impl Map {
                     if self.topology.strong_count() == 0 {
                         return;
                     }
-                    if let Some(Some(job)) = stray {
-                        self.held.push(job);
+                    match stray {
+                        Some(Some(job)) => self.follow(job),
+                        Some(None) | None => self.ask(),
                     }
-                    self.ask();
                 }
                 ranges = landed(&mut self.asked) => {
                     self.asked = None;
@@ -272,6 +282,7 @@ impl Map {
                 () = tokio::time::sleep(ASK_AGAIN) => {
                     let Some(topology) = self.topology.upgrade() else { return };
                     let topology = topology.load();
+                    self.targets.retain(|(_, at)| at.elapsed() < KEEP_TARGET);
                     let is_left = |shard: &Arc<Shard>| shard.state() == State::LeftAlone;
                     if topology.shards.is_empty() || topology.shards.iter().any(is_left) {
                         self.ask();
@@ -279,6 +290,44 @@ impl Map {
                 }
             }
         }
+    }
+
+    /// Sends a decision where another server says, or else where the map does.
+    fn follow(&mut self, mut job: Job) {
+        let Some(Redirect { host, port, is_asking }) = job.way.redirect().cloned() else {
+            self.held.push(job);
+            return self.ask();
+        };
+        if !is_asking {
+            // The slot has moved for good.
+            self.ask();
+        }
+        let Some(topology) = self.topology.upgrade() else { return job.answer(Err(Away::Moving)) };
+        let server = self.access.other(&host, port);
+        let address = shown(&server);
+        let known = topology.load().shards.iter().find(|shard| shard.address == address).cloned();
+        let shard = known.unwrap_or_else(|| self.target(address, server));
+        if let Err((mut job, away)) = shard.ask(job) {
+            job.answer(Err(away));
+        }
+    }
+
+    /// A server that is not on the map.
+    fn target(&mut self, address: String, server: ConnectionInfo) -> Arc<Shard> {
+        let now = Instant::now();
+        if let Some((shard, at)) =
+            self.targets.iter_mut().find(|(shard, _)| shard.address == address)
+        {
+            *at = now;
+            return shard.clone();
+        }
+        if self.targets.len() >= MOST_TARGETS {
+            self.targets.remove(0);
+        }
+        let (client, probe) = (self.access.client(server), self.namer.probe(|_| true));
+        let shard = Shard::start(address, client, probe, self.common.clone());
+        self.targets.push((shard.clone(), now));
+        shard
     }
 
     /// Asks for the map, unless that is under way: servers that are known first, since they may be
@@ -326,7 +375,8 @@ impl Map {
                 Topology { shards, slots, failure: Some(failure) }
             }
         };
-        for job in self.held.drain(..) {
+        for mut job in self.held.drain(..) {
+            job.way.forget_redirect();
             let (mut job, away) = match job.charges.first().map(|(key, _)| next.way(key.slot)) {
                 Some(Way::To(shard)) => match shard.ask(job) {
                     Ok(()) => continue,
@@ -348,7 +398,9 @@ impl Map {
             let address = shown(&server);
             let known = shards.iter().position(|shard| shard.address == address);
             let index = known.or_else(|| {
-                let kept = before.shards.iter().find(|shard| shard.address == address);
+                let targets = self.targets.iter().map(|(shard, _)| shard);
+                let mut known = before.shards.iter().chain(targets);
+                let kept = known.find(|shard| shard.address == address);
                 let shard = match kept {
                     Some(shard) => shard.clone(),
                     None => {
