@@ -182,7 +182,9 @@ pub(crate) async fn cluster() -> Vec<Redis> {
 
 /// A server that may join a cluster.
 pub(crate) fn cluster_node(tls: Option<&Tls>) -> Redis {
-    let node = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    let mut node = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    // A server whose last slot moves away stays what it is, and does not become a replica.
+    node.extend(["--cluster-allow-replica-migration", "no"]);
     match tls {
         None => Redis::start_with(&node),
         Some(tls) => Redis::start_with_tls(tls, &[&node[..], &["--tls-cluster", "yes"]].concat()),
