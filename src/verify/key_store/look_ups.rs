@@ -84,7 +84,6 @@ impl LookUps {
         clock: Arc<dyn Clock>,
         runtime: Option<Handle>,
     ) -> Self {
-        describe();
         let shared = Arc::new(Shared {
             source: backend.source(),
             store: backend.store(),
@@ -447,16 +446,13 @@ fn count(outcome: &'static str) {
     counter!("tollgate_key_lookups_total", "outcome" => outcome).increment(1);
 }
 
-fn describe() {
-    static DESCRIBED: OnceLock<()> = OnceLock::new();
-    DESCRIBED.get_or_init(|| {
-        describe_counter!(
-            "tollgate_key_lookups_total",
-            "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
-        );
-        describe_gauge!(
-            "tollgate_keys_in_memory",
-            "API keys of the source that are in memory, and keys that are known to be nobody's."
-        );
-    });
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "tollgate_key_lookups_total",
+        "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
+    );
+    describe_gauge!(
+        "tollgate_keys_in_memory",
+        "API keys of the source that are in memory, and keys that are known to be nobody's."
+    );
 }
