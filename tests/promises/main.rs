@@ -49,6 +49,7 @@ mod shared_metrics;
 mod shared_moves;
 mod shared_rights;
 mod shared_tls;
+mod sign_up;
 mod status;
 mod support;
 mod test_util;
