@@ -1,6 +1,7 @@
 //! Slots of a cluster that move from one server to another while their buckets are used: no bucket is
 //! made anew beside the one that is there, and no decision is lost.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::support::redis::Redis;
@@ -222,18 +223,21 @@ async fn a_hot_client_whose_slot_moves_back_and_forth_is_charged_for_what_is_adm
     let mut admitted = nodes[0].admits("/two", 1).await;
     let moving = cluster.way_of_the_bucket();
     let moves = [&moving, &moving.back()];
-    let is_moving = std::sync::atomic::AtomicBool::new(true);
+    let (is_moving, decisions) = (AtomicBool::new(true), AtomicUsize::new(0));
     let hot = async |node: &Node, path: &str| {
         let mut admitted = 0;
-        while is_moving.load(std::sync::atomic::Ordering::Relaxed) {
+        while is_moving.load(Ordering::Relaxed) {
             let status = node.status(path).await;
             assert_eq!(status, 200, "nobody is refused, and no decision is lost");
             admitted += 1;
+            decisions.fetch_add(1, Ordering::Relaxed);
         }
         admitted
     };
+    // In each state of the move each of the three decides a few times.
     let some = async || {
-        for _ in 0..20 {
+        let before = decisions.load(Ordering::Relaxed);
+        while decisions.load(Ordering::Relaxed) < before + 15 {
             tokio::task::yield_now().await;
         }
     };
@@ -256,7 +260,7 @@ async fn a_hot_client_whose_slot_moves_back_and_forth_is_charged_for_what_is_adm
             some().await;
             moving.is_known().await;
         }
-        is_moving.store(false, std::sync::atomic::Ordering::Relaxed);
+        is_moving.store(false, Ordering::Relaxed);
     };
     let (one, two, few, ()) =
         tokio::join!(hot(&nodes[0], "/two"), hot(&nodes[1], "/two"), hot(&nodes[1], "/a"), mover);

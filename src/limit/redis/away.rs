@@ -42,8 +42,8 @@ pub(crate) enum Away {
 impl Away {
     /// What an error of the client says.
     pub(super) fn of(error: &RedisError) -> Self {
-        let code = error.code().unwrap_or_default();
         let text = error.detail().unwrap_or_default();
+        let code = code_within_script(text).or(error.code()).unwrap_or_default();
         match code {
             "LOADING" => Self::Loading,
             "READONLY" => Self::ReadOnly,
@@ -112,5 +112,46 @@ impl fmt::Display for Away {
             Self::Unintelligible => "its answer is not one of the script",
             Self::Broken => "a key of the prefix holds something else than a bucket",
         })
+    }
+}
+
+/// Before version 7 a server wraps what befell a command of a script: `ERR Error running script (call to
+/// f_…): @user_script:1: @user_script: 1: -OOM command not allowed`.
+fn code_within_script(text: &str) -> Option<&str> {
+    let wrapped = text.strip_prefix("Error running script ")?;
+    let (_, error) = wrapped.split_once("user_script: ")?;
+    let (_, error) = error.split_once(": -")?;
+    error.split(' ').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away(reply: &str) -> Away {
+        let value = redis::parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        Away::of(&value.extract_error().unwrap_err())
+    }
+
+    #[test]
+    fn what_befalls_a_command_of_the_script_is_told_apart_on_older_servers_too() {
+        for (label, error) in [
+            ("full", "OOM command not allowed when used memory > 'maxmemory'."),
+            ("full", "MISCONF Redis is configured to save RDB snapshots"),
+            ("full", "NOREPLICAS Not enough good replicas to write."),
+            ("read_only", "READONLY You can't write against a read only replica."),
+        ] {
+            assert_eq!(away(error).label(), label, "{error}");
+            let sha = "f_522df6acdfc7eb23ae936acec031ad1eb4216098";
+            let wrapped = format!(
+                "ERR Error running script (call to {sha}): @user_script:1: @user_script: 1: -{error}"
+            );
+            assert_eq!(away(&wrapped).label(), label, "{wrapped}");
+        }
+        assert_eq!(away("ERR Error running script").label(), "unintelligible");
+        assert_eq!(
+            away("TRYAGAIN Multiple keys request during rehashing of slot").label(),
+            "half_moved"
+        );
     }
 }
