@@ -224,11 +224,11 @@ impl Keys {
     }
 
     fn new_key(&self) -> Result<NewApiKey, KeyStoreError> {
-        Ok(NewApiKey::generate(&self.gate.snapshot().policy.credential.prefix)?)
+        Ok(NewApiKey::generate(&self.gate.snapshot().policy().credential.prefix)?)
     }
 
     fn keys(&self) -> RuntimeKeys {
-        self.gate.snapshot().keys.clone()
+        self.gate.snapshot().grounds.keys.clone()
     }
 
     /// What the store did not say may have been done.
@@ -247,7 +247,7 @@ impl Keys {
     /// What the policy holds is not changed here.
     fn check_policy(&self, id: &str, new: Option<KeyDigest>) -> Result<(), KeyStoreError> {
         let snapshot = self.gate.snapshot();
-        let keys = &snapshot.policy.keys;
+        let keys = &snapshot.policy().keys;
         match new {
             None if keys.has_id(id) => Err(KeyStoreError::OfPolicy { id: id.into() }),
             Some(_) if keys.has_id(id) => Err(KeyStoreError::IdTaken { id: id.into() }),

@@ -3,6 +3,7 @@
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod redis;
+pub(crate) mod shared;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

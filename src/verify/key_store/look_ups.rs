@@ -67,7 +67,6 @@ impl LookUps {
         clock: Arc<dyn Clock>,
         runtime: Option<Handle>,
     ) -> Self {
-        describe();
         let shared = Arc::new(Shared::new(backend, settings, clock));
         let look_ups = Self { shared, runtime, tasks: OnceLock::new() };
         look_ups.start();
@@ -296,16 +295,13 @@ impl fmt::Debug for LookUps {
     }
 }
 
-fn describe() {
-    static DESCRIBED: OnceLock<()> = OnceLock::new();
-    DESCRIBED.get_or_init(|| {
-        describe_counter!(
-            "tollgate_key_lookups_total",
-            "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
-        );
-        describe_gauge!(
-            "tollgate_keys_in_memory",
-            "API keys of the source that are in memory, and keys that are known to be nobody's."
-        );
-    });
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "tollgate_key_lookups_total",
+        "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
+    );
+    describe_gauge!(
+        "tollgate_keys_in_memory",
+        "API keys of the source that are in memory, and keys that are known to be nobody's."
+    );
 }

@@ -57,7 +57,7 @@ pub use digest::{InvalidKeyDigest, KeyDigest};
 pub use error::{KeySourceError, KeyStoreError};
 pub(crate) use flights::Why;
 pub(crate) use held::implying;
-pub(crate) use look_ups::{KeyStatus, Known};
+pub(crate) use look_ups::{KeyStatus, Known, describe_metrics};
 pub(crate) use memory::MemoryKeys;
 pub(crate) use place::StorePlace;
 pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};

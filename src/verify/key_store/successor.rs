@@ -16,8 +16,8 @@ pub(crate) fn successor_of(id: &str) -> String {
         None => (id, 2),
     };
     let number = format!("-{number}");
-    let end = (0..=name.len().min(MOST_BYTES - number.len())).rev();
-    let end = end.into_iter().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
+    let mut ends = (0..=name.len().min(MOST_BYTES - number.len())).rev();
+    let end = ends.find(|end| name.is_char_boundary(*end)).unwrap_or_default();
     format!("{}{number}", &name[..end])
 }
 
@@ -39,8 +39,8 @@ mod tests {
             ("acme-99999999999", "acme-99999999999-2"),
             ("2", "2-2"),
             ("acme-1", "acme-2"),
-            (&"x".repeat(64), &format!("{}-2", "x".repeat(62))),
-            (&format!("{}-9", "x".repeat(62)), &format!("{}-10", "x".repeat(61))),
+            (&*"x".repeat(64), &*format!("{}-2", "x".repeat(62))),
+            (&*format!("{}-9", "x".repeat(62)), &*format!("{}-10", "x".repeat(61))),
         ] {
             assert_eq!(successor_of(id), next);
         }
