@@ -373,7 +373,8 @@ async def faults(folder: Path, seconds: float) -> bool:
 
 async def shard_down(folder: Path) -> bool:
     """A cluster of three primaries, one of which stops."""
-    limits = Limits(rate=50, burst=100, nodes=4)
+    # Each client asks for more than three times its rate.
+    limits = Limits(rate=20, burst=40, nodes=4)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no")
     nodes = [Redis(folder, *options) for _ in range(3)]
     gates: list[Gate] = []
