@@ -18,7 +18,7 @@ pub(crate) struct Fields<'r> {
     pub(crate) key: Lines<'r>,
     /// Of the other headers that the policy names for tokens, each with its index among them.
     pub(crate) tokens: SmallVec<[(u8, &'r HeaderValue); 1]>,
-    /// Whether a header is there by which proxies report the client's address.
+    /// Whether a header is there that proxies add.
     pub(crate) is_forwarded: bool,
 }
 
@@ -59,17 +59,28 @@ pub(crate) const CLOUDFRONT_VIEWER_ADDRESS: &str = "cloudfront-viewer-address";
 /// A list of addresses. Not registered, and spoken by nearly every proxy.
 pub(crate) const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Headers by which proxies report the client's address.
-const FORWARDING: [&str; 10] = [
+/// Headers by which proxies report the client's address, or how it called them.
+const FORWARDING: [&str; 21] = [
     "forwarded",
     X_FORWARDED_FOR,
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-original-forwarded-for",
     "x-real-ip",
     "x-client-ip",
+    "x-cluster-client-ip",
     "true-client-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
+    "do-connecting-ip",
     "fly-client-ip",
     "fastly-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-envoy-external-address",
+    "x-vercel-forwarded-for",
     CLOUDFRONT_VIEWER_ADDRESS,
 ];
 
@@ -83,7 +94,7 @@ const FORWARDING_LENGTHS: u32 = {
     lengths
 };
 
-/// Whether proxies report the client's address in a header of this name.
+/// Whether a header of this name tells that a request came by a proxy.
 pub(crate) fn is_forwarding(name: &str) -> bool {
     // Every field of every request is asked: most names are passed by with one comparison.
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);

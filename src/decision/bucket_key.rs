@@ -70,9 +70,11 @@ impl BucketKey<'_, '_> {
         let claim = principal.and_then(Principal::claims).and_then(|claims| path.find(claims));
         let Some(claim) = claim else { return self.caller(parts) };
         let issuer = principal.and_then(Principal::issuer);
-        // Text is compared as text, however it was escaped.
+        // Text is compared as text, however it was escaped. A whole number equals its digits, here
+        // as everywhere: one customer has one bucket.
         match claims::text(claim) {
             Some(text) => parts.claim_text(issuer, &text),
+            None if claims::is_whole(claim) => parts.claim_text(issuer, claim),
             None => parts.claim_json(issuer, claim),
         }
     }

@@ -45,6 +45,16 @@ pub(super) fn check_path(pattern: &str) -> Result<(), String> {
             "a parameter is a whole segment, `/orders/{id}`, and `{*rest}` stands last; write `{{` and `}}` for the characters themselves".into(),
         );
     }
+    let mut named = Vec::new();
+    for name in parameters(pattern) {
+        if named.contains(&name) {
+            return Err(format!(
+                "two parameters are called `{}`: give each a name of its own",
+                name.escape_debug()
+            ));
+        }
+        named.push(name);
+    }
     // Without what follows the `;`, the pattern would no longer match what it matched.
     let ends_open = |pattern: &str| before_rest(pattern).is_some();
     let loses_rest = |kind| ends_open(pattern) && !ends_open(&read_pattern(pattern, kind));

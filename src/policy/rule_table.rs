@@ -144,12 +144,13 @@ impl RuleTable {
         })
     }
 
-    /// The table of a method; `None` for the two that are not for an application to answer
-    /// (RFC 9110 sections 9.3.6 and 9.3.8), unless a rule names them.
+    /// The table of a method; `None` for the one that is not for an application to answer (RFC 9110
+    /// section 9.3.8). `CONNECT` with a path opens a WebSocket over HTTP/2 (RFC 8441); for a tunnel it
+    /// has none, and no rule covers it.
     fn table(&self, method: &Method) -> Option<usize> {
         match self.by_method.iter().find(|(named, _)| named == method) {
             Some((_, table)) => Some(*table),
-            None if matches!(*method, Method::TRACE | Method::CONNECT) => None,
+            None if *method == Method::TRACE => None,
             None => Some(self.other),
         }
     }

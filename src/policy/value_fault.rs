@@ -80,6 +80,7 @@ problems! {
 }
 
 fn with_article(word: &str) -> String {
-    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
+    // By its sound: `a unit`.
+    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']) && !word.starts_with("uni");
     format!("{} {word}", if vowel { "an" } else { "a" })
 }

@@ -5,13 +5,14 @@
 //! keys of one algorithm.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::Value;
 
 use super::algorithm::{algorithm, algorithm_name};
 use super::fingerprint::Fingerprint;
-use super::public_key::{WeakKey, check_ed25519, check_rsa, point_key, rsa_key};
+use super::public_key::{WeakKey, check_ed25519, check_rsa, point_key, rsa_key, significant};
 use super::verifying_key::{Check, KeyTrouble, VerifyingKey};
 use crate::claims::{StrictObject, items, members, text, texts};
 
@@ -25,6 +26,8 @@ pub(super) fn read(
 ) -> Result<(Vec<VerifyingKey>, Vec<KeyTrouble>), KeyTrouble> {
     const FORM: &str =
         "a key set is `{\"keys\": [...]}` (RFC 7517 section 5), as the issuer publishes it";
+    // Some editors begin a file with a byte order mark (RFC 8259 section 8.1).
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     if let Err(error) = serde_json::from_slice::<Value>(file) {
         return Err(KeyTrouble::Refused(format!("the file is not JSON: {error}"), FORM));
     }
@@ -148,6 +151,12 @@ fn read_key(entry: &str, algorithms: &[Algorithm]) -> Result<Option<VerifyingKey
     Ok(Some(VerifyingKey { id, ready, fingerprint: material.fingerprint() }))
 }
 
+/// Members are without padding (RFC 7515 section 2); some issuers write it nevertheless.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 const BROKEN: &str = "is broken: its members are no public key";
 
 /// The members that make a public key.
@@ -161,13 +170,21 @@ enum Material {
 impl Material {
     fn read(jwk: &StrictObject<'_>) -> Option<Self> {
         let member = |name: &str| jwk.get(name).and_then(text);
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(member(name)?.as_bytes()).ok();
+        let bytes = |name: &str| LENIENT.decode(member(name)?.as_bytes()).ok();
+        // Some libraries write a zero before a number (RFC 7518 section 6.3.1.1), and some leave those
+        // of a coordinate out: the number is the same.
+        let number = |name: &str| Some(significant(&bytes(name)?).to_vec());
+        let coordinate = |name: &str, length: usize| {
+            let number = number(name)?;
+            Some([vec![0; length.checked_sub(number.len())?], number].concat())
+        };
         // An uncompressed point (SEC 1 section 2.3.3).
-        let point = || Some([&[4][..], &bytes("x")?, &bytes("y")?].concat());
+        let point =
+            |length| Some([vec![4], coordinate("x", length)?, coordinate("y", length)?].concat());
         match (&*member("kty")?, member("crv").as_deref()) {
-            ("RSA", _) => Some(Self::Rsa { n: bytes("n")?, e: bytes("e")? }),
-            ("EC", Some("P-256")) => Some(Self::P256(point()?)),
-            ("EC", Some("P-384")) => Some(Self::P384(point()?)),
+            ("RSA", _) => Some(Self::Rsa { n: number("n")?, e: number("e")? }),
+            ("EC", Some("P-256")) => Some(Self::P256(point(32)?)),
+            ("EC", Some("P-384")) => Some(Self::P384(point(48)?)),
             ("OKP", Some("Ed25519")) => Some(Self::Ed25519(bytes("x")?)),
             _ => None,
         }
@@ -245,6 +262,47 @@ mod tests {
             prop_assert!(read(set.as_bytes(), &ALL).is_ok(), "{set}");
             let _ = read(text.as_bytes(), &ALL);
         }
+    }
+
+    /// The numbers of RFC 7515 appendices A.2 and A.3, as some libraries write them.
+    #[test]
+    fn a_number_is_the_same_with_zeros_before_it_and_with_padding() {
+        let examples = include_str!("../../tests/vectors/rfc_examples.json");
+        let examples: Value = serde_json::from_str(examples).unwrap();
+        let key = |at: usize| examples["tokens"][at]["keys"][0].clone();
+        let rewritten = |key: &Value, change: &dyn Fn(Vec<u8>) -> String| {
+            let mut key = key.clone();
+            for name in ["n", "e", "x", "y"] {
+                if let Some(number) = key[name].as_str().map(|text| LENIENT.decode(text).unwrap()) {
+                    key[name] = change(number).into();
+                }
+            }
+            key.to_string()
+        };
+        let with_zero = |number: Vec<u8>| LENIENT.encode([vec![0], number].concat());
+        let padded = |number: Vec<u8>| base64::engine::general_purpose::URL_SAFE.encode(number);
+        for (at, algorithm) in [(1, Algorithm::RS256), (2, Algorithm::ES256)] {
+            let plain = read_key(&key(at).to_string(), &[algorithm]).ok().flatten().unwrap();
+            for change in [&with_zero as &dyn Fn(Vec<u8>) -> String, &padded] {
+                let text = rewritten(&key(at), change);
+                let read = read_key(&text, &[algorithm]).ok().flatten();
+                let read = read.unwrap_or_else(|| panic!("{text} is no key"));
+                assert!(read.fingerprint == plain.fingerprint, "{text}");
+            }
+        }
+        // A coordinate that begins with zeros.
+        let point = Material::P256([&[4][..], &[0; 31], &[7], &[0; 30], &[1, 2]].concat());
+        let short = "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"Bw\",\"y\":\"AQI\"}";
+        let read = Material::read(&StrictObject::parse(short.as_bytes()).unwrap()).unwrap();
+        assert!(read.fingerprint() == point.fingerprint());
+        let long = short.replace("Bw", &LENIENT.encode([1; 33]));
+        assert!(Material::read(&StrictObject::parse(long.as_bytes()).unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_set_may_begin_with_a_byte_order_mark() {
+        let set = b"\xef\xbb\xbf{\"keys\":[]}";
+        assert!(read(set, &ALL).is_ok());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn check_ed25519(point: &[u8]) -> Result<(), WeakKey> {
 }
 
 /// The bytes of a number, without zeros in front.
-fn significant(number: &[u8]) -> &[u8] {
+pub(super) fn significant(number: &[u8]) -> &[u8] {
     &number[number.iter().take_while(|byte| **byte == 0).count()..]
 }
 

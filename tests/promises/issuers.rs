@@ -609,6 +609,25 @@ async fn a_limit_counts_by_a_claim_within_another() {
 }
 
 #[tokio::test]
+async fn a_whole_number_counts_as_its_digits() {
+    let limit = "[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"claim:tenant\"]\n";
+    let server = trial(&format!("{}limits = [\"one\"]\n", policy(&[], limit))).await;
+    for (tenant, expected) in [
+        (json!(42), "ok"),
+        (json!("42"), "rate_limited"),
+        (json!(42.5), "ok"),
+        (json!("042"), "ok"),
+        (json!("-7"), "ok"),
+        (json!(-7), "rate_limited"),
+        (json!(true), "ok"),
+        (json!("true"), "ok"),
+    ] {
+        let answer = send(&server, with(&json!({"tenant": tenant}))).await;
+        assert_eq!(outcome(&answer), expected, "{tenant}");
+    }
+}
+
+#[tokio::test]
 async fn the_size_of_tokens_is_the_operators() {
     let filler = |bytes: usize| json!({"groups": "g".repeat(bytes)});
     for (size, fits, too_large) in [

@@ -209,6 +209,45 @@ async fn who_is_exempt_is_not_counted() {
 }
 
 #[tokio::test]
+async fn an_empty_list_for_nobody_takes_no_limit_from_a_public_rule() {
+    let server = trial(
+        "version = 1\n[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"address\"]\n\
+         [[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\nlimits = [\"one\"]\n\
+         anonymous_limits = []\n",
+    )
+    .await;
+    assert_eq!(server.get("/open", &[]).await.status, 200);
+    assert_eq!(server.get("/open", &[]).await.code(), "rate_limited");
+}
+
+#[tokio::test]
+async fn nobody_who_comes_by_a_proxy_is_exempt_as_the_proxy() {
+    let policy = "version = 1\n[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"address\"]\n\
+         exempt = [\"127.0.0.0/8\"]\n\
+         [[rule]]\nname = \"open\"\npath = \"/open\"\npublic = true\nlimits = [\"one\"]\n";
+    for header in [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-cluster-client-ip",
+        "x-azure-clientip",
+        "x-envoy-external-address",
+        "do-connecting-ip",
+        "cf-connecting-ip",
+    ] {
+        let server = trial(policy).await;
+        for _ in 0..2 {
+            assert_eq!(server.get("/open", &[]).await.status, 200, "the address itself");
+        }
+        let by_proxy = [(header, "198.51.100.7")];
+        assert_eq!(server.get("/open", &by_proxy).await.status, 200, "{header}");
+        assert_eq!(server.get("/open", &by_proxy).await.code(), "rate_limited", "{header}");
+    }
+}
+
+#[tokio::test]
 async fn only_a_proven_address_is_exempt() {
     let address = "[address]\nsource = \"x-forwarded-for\"\ntrusted = [\"127.0.0.1\"]\n";
     let server =

@@ -179,6 +179,64 @@ async fn websocket_upgrades_are_judged_before_they_happen() {
     assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
+/// RFC 8441: over HTTP/2 a WebSocket is opened by `CONNECT` with a path. A tunnel has none.
+#[tokio::test]
+async fn websockets_over_http2_are_judged_by_their_path() {
+    let only_get = "[[rule]]\nname = \"get\"\nmethods = [\"GET\"]\npath = \"/get\"\n";
+    let named = "[[rule]]\nname = \"named\"\nmethods = [\"CONNECT\"]\npath = \"/named\"\n";
+    let any_method = "[[rule]]\nname = \"ws\"\npath = \"/ws\"\n";
+    let (gate, clock, key) = gated(&format!("{any_method}{only_get}{named}")).await;
+    assert_eq!(gate.warnings().len(), 0, "the method is no warning");
+    let echo = |upgrade: WebSocketUpgrade, caller: Principal| async move {
+        upgrade.on_upgrade(move |mut socket| async move {
+            while let Some(Ok(Message::Text(text))) = socket.recv().await {
+                let _ =
+                    socket.send(Message::text(format!("{} says {text}", caller.client()))).await;
+            }
+        })
+    };
+    let app = Router::new().fallback(any(echo)).layer(gate.layer());
+    let server = support::serve(app, clock).await;
+    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let request = |method: Method, target: String| {
+        let mut request = http::Request::new(http_body_util::Empty::<bytes::Bytes>::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = target.parse().unwrap();
+        request.headers_mut().insert("x-api-key", key.parse().unwrap());
+        request
+    };
+    // Its settings have come when the server has answered once.
+    let whole = |path: &str| format!("http://{}{path}", server.address);
+    sender.send_request(request(Method::GET, whole("/get"))).await.unwrap();
+    for (path, expected) in [("/ws", 200), ("/named", 200), ("/get", 403)] {
+        let mut connect = request(Method::CONNECT, whole(path));
+        connect.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+        connect.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+        let mut answer = sender.send_request(connect).await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{path}");
+        if expected != 200 {
+            continue;
+        }
+        let upgraded = hyper::upgrade::on(&mut answer).await.unwrap();
+        let mut socket = tokio_tungstenite::WebSocketStream::from_raw_socket(
+            hyper_util::rt::TokioIo::new(upgraded),
+            tokio_tungstenite::tungstenite::protocol::Role::Client,
+            None,
+        )
+        .await;
+        socket.send("hello".into()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap().to_text().unwrap(), "billing says hello");
+    }
+    let tunnel = request(Method::CONNECT, server.address.to_string());
+    let answer = sender.send_request(tunnel).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 403, "no rule covers a tunnel");
+}
+
 const BY_ADDRESS: &str = "[[limit]]\nname = \"one\"\nrate = \"1/hour\"\nper = [\"address\"]\n\
     [[rule]]\nname = \"limited\"\npath = \"/limited\"\npublic = true\nlimits = [\"one\"]\n\
     [[rule]]\nname = \"inside\"\npath = \"/inside\"\naddresses = [\"127.0.0.0/8\"]\n\

@@ -86,6 +86,13 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
         section.push(Fault::warning(&wide.place, &Warning::WideLeeway));
     }
     let max_lifetime = section.duration("max_lifetime");
+    if let Some(none) = max_lifetime.as_ref().filter(|lifetime| lifetime.value.is_zero()) {
+        section.push(
+            Fault::at(&none.place, "`max_lifetime` is zero")
+                .label("accepts no token")
+                .with_help("leave it out for tokens of any lifetime"),
+        );
+    }
     let obtain = section.parse("obtain", "URI", |text| check_link(text, &["https", "http"], false));
     let types = section.list("types", "type", check_word);
     if types.as_ref().is_some_and(Vec::is_empty) {

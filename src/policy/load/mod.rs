@@ -112,8 +112,8 @@ fn check_version(root: &Section<'_>) {
     if !root.has("version") {
         root.push(Fault::of(root.place(), &PolicyFault::NoVersion));
     }
-    if let Some(version) = root.number("version", 0..u64::MAX).filter(|version| version.value != 1)
-    {
+    let version = root.number_or("version", 0..1 << 32, "write `version = 1`, without quotes");
+    if let Some(version) = version.filter(|version| version.value != 1) {
         let unknown = PolicyFault::UnknownVersion { version: version.value };
         root.push(Fault::of(&version.place, &unknown));
     }

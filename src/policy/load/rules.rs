@@ -109,6 +109,9 @@ fn load_rule(
     let limits = limits_of("limits", caller);
     let anonymous_limits =
         section.has("anonymous_limits").then(|| limits_of("anonymous_limits", Caller::Nobody));
+    // Elsewhere they count nobody: `limits` count everybody.
+    let anonymous_limits =
+        anonymous_limits.filter(|_| !public && demands.anonymous == Anonymous::Admitted);
     report_anonymous_limits(&section, name.as_ref(), &demands, public);
     let waits = load_waits(&section, context, public);
     let mode = section.one_of("mode", &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
@@ -162,7 +165,7 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
     let written = section.texts("methods")?.len();
     let methods = section.list("methods", "method", |text| {
         let usual = known.iter().find(|method| method.eq_ignore_ascii_case(text));
-        if matches!(text, "CONNECT" | "TRACE") {
+        if text == "TRACE" {
             return Err(format!("{text} is never admitted"));
         }
         match (usual, text.parse::<Method>()) {
@@ -183,7 +186,8 @@ fn load_methods(section: &Section<'_>) -> Option<Vec<Method>> {
         return None;
     }
     let whole = methods.len() == written;
-    for odd in methods.iter().filter(|method| !known.contains(&method.value.as_str())) {
+    let is_usual = |method: &Method| *method == Method::CONNECT || known.contains(&method.as_str());
+    for odd in methods.iter().filter(|method| !is_usual(&method.value)) {
         let usual = USUAL_METHODS.iter().map(|method| method.as_str().to_owned()).collect();
         let unusual = Warning::UnusualMethod { method: odd.value.to_string(), usual };
         section.push(Fault::warning(&odd.place, &unusual));
@@ -313,9 +317,13 @@ fn report_anonymous_limits(
         return;
     }
     let place = section.key_place("anonymous_limits");
+    let is_empty = section.is_empty("anonymous_limits");
     if public || demands.anonymous == Anonymous::Refused {
-        section.push(Fault::of(&place, &RuleFault::AnonymousLimitsOfNobody { public }));
-    } else if let Some(name) = name.filter(|_| section.is_empty("anonymous_limits")) {
+        // Where nobody comes without a credential, no limits for such requests are the default.
+        if !is_empty {
+            section.push(Fault::of(&place, &RuleFault::AnonymousLimitsOfNobody { public }));
+        }
+    } else if let Some(name) = name.filter(|_| is_empty) {
         let rule = name.value.as_str().into();
         section.push(Fault::warning(&place, &Warning::NoAnonymousLimits { rule }));
     }

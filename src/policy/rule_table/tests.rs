@@ -313,12 +313,17 @@ fn patterns_are_ordered_where_they_part() {
 }
 
 #[test]
-fn trace_and_connect_are_never_admitted() {
-    let (table, _) = table(&[("all", &[], "/a"), ("get", &[Method::GET], "/a")]);
-    for method in [Method::TRACE, Method::CONNECT] {
-        assert_eq!(name(&table, &method, "/a"), "GET,HEAD");
-    }
+fn trace_and_tunnels_are_never_admitted() {
+    let (table, _) = table(&[
+        ("all", &[], "/a"),
+        ("get", &[Method::GET], "/a"),
+        ("rest", &[], "/{*rest}"),
+        ("root", &[], "/"),
+    ]);
+    assert_eq!(name(&table, &Method::TRACE, "/a"), "GET,HEAD");
     assert_eq!(name(&table, &Method::PATCH, "/a"), "all");
+    assert_eq!(name(&table, &Method::CONNECT, "/a"), "all", "a WebSocket over HTTP/2");
+    assert_eq!(name(&table, &Method::CONNECT, ""), "-", "the path of a tunnel");
 }
 
 proptest::proptest! {

@@ -81,6 +81,18 @@ impl<'a> Section<'a> {
 
     /// A whole number within `range`.
     pub(crate) fn number(&self, name: &'static str, range: Range<u64>) -> Option<At<u64>> {
+        let (least, most) = (range.start, range.end - 1);
+        let help = format!("write a whole number from {least} to {most}, without quotes");
+        self.number_or(name, range, &help)
+    }
+
+    /// The same, where it needs other help.
+    pub(crate) fn number_or(
+        &self,
+        name: &'static str,
+        range: Range<u64>,
+        help: &str,
+    ) -> Option<At<u64>> {
         let value = self.value(name)?;
         let number = value.get_ref().as_integer().map(|number| {
             let digits: String =
@@ -88,8 +100,7 @@ impl<'a> Section<'a> {
             i128::from_str_radix(&digits, number.radix()).unwrap_or(i128::MAX)
         });
         let (least, most) = (range.start, range.end - 1);
-        let help = format!("write a whole number from {least} to {most}, without quotes");
-        let number = self.typed(name, value, number, "a whole number", &help)?;
+        let number = self.typed(name, value, number, "a whole number", help)?;
         match u64::try_from(number.value) {
             Ok(value) if range.contains(&value) => Some(At { value, place: number.place }),
             _ => {
