@@ -213,7 +213,7 @@ pub fn moment_after(after: Duration) -> u64 {
 /// What a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| {
-        "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`".into()
+        "a duration is a whole number and a unit (ms, s, m, h, d): `30s`, `12h`, `90d`".into()
     })
 }
 
@@ -377,7 +377,12 @@ fn choose(
     if let Some(name) = &order.algorithm {
         return algorithm(name)
             .filter(|algorithm| issuer.algorithms.contains(algorithm))
-            .ok_or_else(|| format!("`{name}` is not on the issuer's list"));
+            .ok_or_else(|| {
+                let listed: Vec<_> =
+                    issuer.algorithms.iter().copied().map(algorithm_name).collect();
+                let listed = listed.join(", ");
+                format!("`{name}` is not one of the issuer's algorithms, which are {listed}")
+            });
     }
     issuer.algorithms.iter().copied().find(fits).ok_or_else(|| match key {
         Some(_) => "the private key fits none of the issuer's algorithms".into(),
@@ -396,7 +401,10 @@ fn read_private_key(path: &Path) -> Result<EncodingKey, String> {
         .or_else(|| EncodingKey::from_ed_pem(&pem).ok())
         .filter(|key| key.family() != AlgorithmFamily::Hmac)
         .ok_or_else(|| {
-            format!("`{}` is no PEM private key (PKCS #8, or PKCS #1 for RSA)", path.display())
+            format!(
+                "`{}` is not a private key in PEM (PKCS #8, or PKCS #1 for RSA)",
+                path.display()
+            )
         })
 }
 
