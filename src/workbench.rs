@@ -120,7 +120,7 @@ pub fn moment_after(after: Duration) -> u64 {
 /// What a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| {
-        "a duration is a whole number and a unit: `500ms`, `30s`, `5m`, `1h`, `7d`".into()
+        "a duration is a whole number and a unit (ms, s, m, h, d): `30s`, `12h`, `90d`".into()
     })
 }
 

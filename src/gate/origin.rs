@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use super::open_error::OpenError;
@@ -115,9 +116,13 @@ impl Origin {
             PolicyPlace::File(path) => {
                 let unreadable = |error| OpenError::Unreadable { path: path.clone(), error };
                 let content = sources.read(path).map_err(|trouble| unreadable(trouble.into()))?;
-                let text = str::from_utf8(&content)
-                    .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?
-                    .to_owned();
+                let not_text = |error: Utf8Error| {
+                    unreadable(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        not_utf8(&content, &error),
+                    ))
+                };
+                let text = str::from_utf8(&content).map_err(not_text)?.to_owned();
                 (path.display().to_string(), text)
             }
         };
@@ -143,6 +148,16 @@ impl Origin {
 
 /// Files that change under every reading are taken as they are; the watcher sees the rest.
 const MOST_TRIES: usize = 5;
+
+/// Where a file is not UTF-8, and what to do about it.
+fn not_utf8(content: &[u8], error: &Utf8Error) -> String {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return "it is UTF-16; save it as UTF-8".into();
+    }
+    let before = &content[..error.valid_up_to()];
+    let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+    format!("line {line} is not UTF-8; save the file as UTF-8")
+}
 
 #[cfg(test)]
 mod tests {

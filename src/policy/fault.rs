@@ -156,20 +156,39 @@ impl Fault {
             '"' | '\'' | ' ' | '[' | ']' | '{' | '}' | ',' => shown,
             _ if hidden(start + at) => '*',
             '\t' => ' ',
+            // A file may hold what moves the cursor of a terminal.
+            _ if shown.is_control() => char::REPLACEMENT_CHARACTER,
             _ => shown,
         };
         line.char_indices().map(show).collect()
     }
 }
 
+/// At most `MOST_SHOWN` characters of a line, those around the place at `column`, with `…` where it is
+/// cut; and the column there.
+fn window(line: String, column: usize) -> (String, usize) {
+    let length = line.chars().count();
+    if length <= MOST_SHOWN {
+        return (line, column);
+    }
+    let first = column.saturating_sub(MOST_SHOWN / 3).min(length - MOST_SHOWN);
+    let last = first + MOST_SHOWN - 1;
+    let cut = |at: usize| (at == first && at > 0) || (at == last && at + 1 < length);
+    let shown = line.chars().enumerate().skip(first).take(MOST_SHOWN);
+    (shown.map(|(at, shown)| if cut(at) { '…' } else { shown }).collect(), column - first)
+}
+
+const MOST_SHOWN: usize = 200;
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = (self.line(), self.column());
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        let excerpt = self.excerpt();
+        let (excerpt, shown_column) = window(self.excerpt(), column);
+        let (message, _) = window(self.message.clone(), 1);
         let severity = if self.severity == Severity::Warning { "warning: " } else { "" };
-        write!(f, "{}:{line}:{column}: {severity}{}", self.file(), self.message)?;
+        write!(f, "{}:{line}:{column}: {severity}{message}", self.file())?;
         match &self.name {
             Some(name) if self.severity == Severity::Warning => writeln!(f, " [{name}]")?,
             _ => writeln!(f)?,
@@ -179,9 +198,9 @@ impl fmt::Display for Fault {
         let text = &self.place.source.text;
         let marked = text.get(self.place.span.clone()).unwrap_or_default();
         let marked = marked.lines().next().unwrap_or_default().chars().count();
-        let room = excerpt.chars().count().saturating_sub(column - 1);
+        let room = excerpt.chars().count().saturating_sub(shown_column - 1);
         let carets = "^".repeat(marked.min(room).max(1));
-        let under = format!("{}{carets} {}", " ".repeat(column - 1), self.label);
+        let under = format!("{}{carets} {}", " ".repeat(shown_column - 1), self.label);
         writeln!(f, "{gutter} | {}", under.trim_end())?;
         write!(f, "help: {}", self.help)
     }
@@ -193,6 +212,34 @@ mod tests {
 
     use super::super::place::Source;
     use super::*;
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_shown() {
+        for (before, after) in [(0, 0), (0, 500), (500, 0), (500, 500), (100, 120), (50_000, 7)] {
+            let text = format!("{}KEY{}\n", "ä".repeat(before), "ö".repeat(after));
+            let at = text.find("KEY").unwrap();
+            let source = Arc::new(Source { name: "p.toml".into(), text });
+            let fault = Fault::at(&Place { source, span: at..at + 3 }, "x".repeat(5_000));
+            let shown = fault.to_string();
+            let lines: Vec<&str> = shown.lines().collect();
+            let (line, under) = (lines[2], lines[3]);
+            let column = under.chars().position(|shown| shown == '^').unwrap();
+            assert_eq!(line.chars().skip(column).take(3).collect::<String>(), "KEY", "{shown}");
+            assert!(lines.iter().all(|line| line.chars().count() < 250), "{shown}");
+            assert!(shown.starts_with(&format!("p.toml:1:{}: xxx", before + 1)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_file_cannot_move_the_cursor() {
+        let text = "kind = 1 # \u{1b}[2J\u{7}\u{9b}\n".to_owned();
+        let source = Arc::new(Source { name: "p.toml".into(), text });
+        let fault = Fault::at(&Place { source, span: 7..8 }, "no such kind");
+        assert!(
+            fault.to_string().contains("1 | kind = 1 # \u{fffd}[2J\u{fffd}\u{fffd}\n"),
+            "{fault}"
+        );
+    }
 
     #[test]
     fn a_fault_shows_its_line_and_a_caret() {

@@ -180,7 +180,12 @@ fn choose(
     if let Some(name) = &order.algorithm {
         return algorithm(name)
             .filter(|algorithm| issuer.algorithms.contains(algorithm))
-            .ok_or_else(|| format!("`{name}` is not on the issuer's list"));
+            .ok_or_else(|| {
+                let listed: Vec<_> =
+                    issuer.algorithms.iter().copied().map(algorithm_name).collect();
+                let listed = listed.join(", ");
+                format!("`{name}` is not one of the issuer's algorithms, which are {listed}")
+            });
     }
     issuer.algorithms.iter().copied().find(fits).ok_or_else(|| match key {
         Some(_) => "the private key fits none of the issuer's algorithms".into(),
@@ -199,6 +204,9 @@ fn read_private_key(path: &Path) -> Result<EncodingKey, String> {
         .or_else(|| EncodingKey::from_ed_pem(&pem).ok())
         .filter(|key| key.family() != AlgorithmFamily::Hmac)
         .ok_or_else(|| {
-            format!("`{}` is no PEM private key (PKCS #8, or PKCS #1 for RSA)", path.display())
+            format!(
+                "`{}` is not a private key in PEM (PKCS #8, or PKCS #1 for RSA)",
+                path.display()
+            )
         })
 }

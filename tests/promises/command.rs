@@ -501,3 +501,143 @@ fn documents_are_made_without_the_secrets_of_the_server() {
     assert!(text(&document.stdout).contains("\"BearerToken\""));
     assert_eq!(run(&["check"]).status.code(), Some(1), "a server needs them");
 }
+
+/// Runs the command, and returns its exit status with what it wrote to both outputs.
+fn outcome(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tollgate(folder, arguments);
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+const FINE: &str = "version = 1\n[[rule]]\nname = \"a\"\npath = \"/a\"\npublic = true\n";
+
+#[test]
+fn what_cannot_be_read_is_named_with_the_reason() {
+    let folder = folder(FINE);
+    let write = |name: &str, content: &[u8]| fs::write(folder.path().join(name), content).unwrap();
+    write("latin.toml", b"version = 1\n# caf\xe9\n");
+    let utf16 = FINE.encode_utf16().flat_map(u16::to_le_bytes);
+    write("utf16.toml", &[0xff, 0xfe].into_iter().chain(utf16).collect::<Vec<_>>());
+    fs::create_dir(folder.path().join("directory")).unwrap();
+    let missing = "the file does not exist";
+    let verbs: &[&[&str]] = &[
+        &["check"],
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["schema", "--format", "openapi"],
+        &["token", "new", "--issuer", "main", "--client", "c"],
+        &["key", "list"],
+        &["key", "revoke", "k"],
+        &["key", "rotate", "k"],
+        &["key", "new", "--client", "c"],
+    ];
+    for verb in verbs {
+        for (file, why) in [
+            ("none.toml", missing),
+            ("directory", "it is a directory, not a file"),
+            ("latin.toml", "UTF-8"),
+            ("utf16.toml", "UTF-8"),
+        ] {
+            let arguments = [*verb, &["--policy", file]].concat();
+            let (status, told) = outcome(folder.path(), &arguments);
+            assert_eq!(status, Some(2), "{arguments:?}: {told}");
+            assert!(told.starts_with("error: cannot read "), "{arguments:?}: {told}");
+            assert!(
+                told.contains(&format!("`{file}`: ")) && told.contains(why),
+                "{arguments:?}: {told}"
+            );
+            assert!(!told.contains("os error"), "{arguments:?}: {told}");
+        }
+    }
+    let (_, told) = outcome(folder.path(), &["check", "--policy", "latin.toml"]);
+    assert!(told.contains("line 2 is not UTF-8; save the file as UTF-8"), "{told}");
+    let (_, told) = outcome(folder.path(), &["check", "--policy", "utf16.toml"]);
+    assert!(told.contains("it is UTF-16; save it as UTF-8"), "{told}");
+    // The policy that is looked for where none is named.
+    for verb in [&["check"][..], &["key", "list"]] {
+        let (status, told) = outcome(folder.path(), verb);
+        assert_eq!(status, Some(2));
+        assert!(told.contains(missing) && told.contains("`--policy FILE`"), "{told}");
+    }
+    for arguments in [
+        &["key", "import", "--csv", "none.csv", "--policy", "policy.toml"][..],
+        &["schema", "--format", "html", "--out", "policy.toml"],
+        &["schema", "--format", "openapi", "--out", "none/openapi.json"],
+        &["schema", "--format", "openapi", "--out", "directory"],
+        &["key", "new", "--client", "c", "--write", "none/keys.toml"],
+    ] {
+        let (status, told) = outcome(folder.path(), arguments);
+        assert_eq!(status, Some(2), "{told}");
+        assert!(told.starts_with("error: cannot ") && !told.contains("os error"), "{told}");
+    }
+}
+
+#[test]
+fn bad_usage_says_what_to_write() {
+    let folder = folder(FINE);
+    for (arguments, expected) in [
+        (&["chek"][..], "'check'"),
+        (&["check", "--polcy", "p.toml"], "'--policy'"),
+        (&["check", "policy.toml"], "'--policy policy.toml'"),
+        (&["serve", "policy.toml"], "'--policy policy.toml'"),
+        (&["serve", "--listen", "localhost:80"], "`127.0.0.1:8080`, `[::1]:8080`"),
+        (&["serve", "--listen", "8080"], "`127.0.0.1:8080`, `[::1]:8080`"),
+        (&["key", "new", "--client", "c", "--expires", "90"], "`90d`"),
+        (&["key", "new", "--client", "c", "--expires", "0d"], "would expire at once"),
+        (&["key", "new", "--client", "c", "--expires", "999ms"], "would expire at once"),
+        (&["key", "rotate", "k", "--expires", "0s"], "would expire at once"),
+        (&["key", "revoke", "k", "--policy", "policy.toml"], "key list --policy policy.toml`"),
+    ] {
+        let (status, told) = outcome(folder.path(), arguments);
+        assert_eq!(status, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+    let (status, help) = outcome(folder.path(), &["--help"]);
+    assert_eq!(status, Some(0));
+    assert!(help.contains("0 fine, 1 the policy is refused, 2 bad usage"), "{help}");
+}
+
+#[test]
+fn ids_that_are_made_from_clients_can_be_named() {
+    let folder = folder(FINE);
+    for (client, begin) in [
+        ("billing", "billing-"),
+        ("ä", "key-"),
+        ("--force", "force-"),
+        ("Müller & Söhne", "M-ller---S-hne-"),
+        ("Zoë", "Zo-"),
+    ] {
+        let arguments =
+            ["key", "new", "--policy", "policy.toml", "--write", "policy.toml", "--json"];
+        let output =
+            tollgate(folder.path(), &[&arguments[..], &[&format!("--client={client}")]].concat());
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let id = made["id"].as_str().unwrap();
+        assert!(id.starts_with(begin) && id.len() == begin.len() + 8, "{client}: {id}");
+        let (status, told) =
+            outcome(folder.path(), &["key", "revoke", id, "--policy", "policy.toml"]);
+        assert_eq!(status, Some(0), "{client}: {told}");
+    }
+}
+
+/// What a reader of the outputs does is no fault of the command: it never panics (status 101).
+#[test]
+fn nobody_has_to_read_what_is_written() {
+    let folder = folder(FINE);
+    for (arguments, expected) in [
+        ("check --policy policy.toml", 0),
+        ("check --policy none.toml", 2),
+        ("key new --client c --write keys.toml", 0),
+        ("key revoke none --policy policy.toml", 2),
+        ("schema --format html --out site", 0),
+        ("schema --format html", 0),
+        ("--help", 0),
+        ("chek", 2),
+        ("serve --policy none.toml", 2),
+    ] {
+        // The reader has gone before anything is written.
+        let nobody = || Stdio::from(std::io::pipe().unwrap().1);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(arguments.split(' ')).current_dir(folder.path());
+        let status = command.stdout(nobody()).stderr(nobody()).status().unwrap();
+        assert_eq!(status.code(), Some(expected), "{arguments}");
+    }
+}

@@ -9,15 +9,19 @@ mod token;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tollgate::{OpenError, Tollgate, workbench};
 
 /// Authorization and rate limiting that says why.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(
+    version,
+    after_help = "Exit status: 0 fine, 1 the policy is refused, 2 bad usage or an unreadable file"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -43,7 +47,7 @@ enum Verb {
 #[derive(clap::Args)]
 struct PolicyFile {
     /// The policy file
-    #[arg(long = "policy", value_name = "FILE", default_value = "config/tollgate.toml")]
+    #[arg(long = "policy", value_name = "FILE", default_value = USUAL_POLICY)]
     path: PathBuf,
 }
 
@@ -54,7 +58,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let end = match Cli::parse().verb {
+    let end = match Cli::try_parse().unwrap_or_else(|error| explained(error).exit()).verb {
         Verb::Check(check) => check.run(),
         Verb::Key(key) => key.run(),
         Verb::Schema(schema) => schema.run(),
@@ -64,14 +68,30 @@ fn main() -> ExitCode {
     match end {
         Ok(code) => code,
         Err(Failure::Refused(message)) => {
-            eprintln!("{message}");
+            tell(message);
             ExitCode::from(1)
         }
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}");
+            tell(format_args!("error: {message}"));
             ExitCode::from(2)
         }
     }
+}
+
+/// The error of the command line; a policy that was named without `--policy` gets the tip.
+fn explained(mut error: clap::Error) -> clap::Error {
+    let tip = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if is_policy_name(argument) => {
+            format!("the policy is named with '--policy {argument}'").into()
+        }
+        _ => return error,
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    error
+}
+
+fn is_policy_name(argument: &str) -> bool {
+    !argument.starts_with('-') && Path::new(argument).extension().is_some_and(|end| end == "toml")
 }
 
 impl PolicyFile {
@@ -83,12 +103,47 @@ impl PolicyFile {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Unreadable { .. } => Self::Usage(error.to_string()),
-            refused => Self::Refused(refused.to_string()),
+        match &error {
+            OpenError::Unreadable { path, error } => Self::cannot_read("the policy ", path, error),
+            _ => Self::Refused(error.to_string()),
         }
     }
 }
+
+impl Failure {
+    /// A file that cannot be read; `what` says what it is, and ends with a space.
+    fn cannot_read(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        let why = match error.kind() {
+            ErrorKind::NotFound => "the file does not exist".to_owned(),
+            ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
+            ErrorKind::PermissionDenied => "this user has no permission to read it".to_owned(),
+            // The error of the gate says where; that of the library does not.
+            ErrorKind::InvalidData if error.get_ref().is_none() => {
+                "it is not UTF-8 text".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        let help = match error.kind() {
+            ErrorKind::NotFound if path == Path::new(USUAL_POLICY) => {
+                "\nhelp: name the policy with `--policy FILE`"
+            }
+            _ => "",
+        };
+        Self::Usage(format!("cannot read {what}`{}`: {why}{help}", path.display()))
+    }
+
+    fn cannot_write(path: &Path, error: &std::io::Error) -> Self {
+        let why = match error.kind() {
+            ErrorKind::NotFound => "its folder does not exist".to_owned(),
+            ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
+            ErrorKind::PermissionDenied => "this user has no permission to write it".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::Usage(format!("cannot write `{}`: {why}", path.display()))
+    }
+}
+
+const USUAL_POLICY: &str = "config/tollgate.toml";
 
 /// Writes to the standard output. A reader that has seen enough, such as `head`, is no failure.
 fn say(text: impl Display) -> Result<(), Failure> {
@@ -99,6 +154,11 @@ fn say(text: impl Display) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a line to the standard error. Nobody may read it: what was done is done all the same.
+fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

@@ -1,12 +1,13 @@
 //! `tollgate schema`: what client developers are handed, for one API or for any.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tollgate::Tollgate;
 use tollgate::workbench::{Format, open_for_documents, schema, site};
 
-use crate::{Failure, block_on, say};
+use crate::{Failure, block_on, say, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Schema {
@@ -53,7 +54,7 @@ impl Schema {
             Some(path) => write(path, &schema(format, gate.as_ref()))?,
         }
         if format == Format::Html && self.out.is_none() {
-            eprintln!("this is the index alone: `--out DIR` writes the whole site");
+            tell("this is the index alone: `--out DIR` writes the whole site");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -62,11 +63,17 @@ impl Schema {
 /// Writes the pages, and names those in the folder that are not among them: perhaps of a policy
 /// that is no longer in force.
 fn write_site(folder: &Path, site: Vec<(String, String)>) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::Usage(format!(
+            "cannot write the pages to `{}`: it is a file, and they need a folder",
+            folder.display()
+        )),
+        _ => Failure::cannot_write(folder, &error),
+    })?;
     for (name, text) in &site {
         write(&folder.join(name), text)?;
     }
-    eprintln!("{} files were written to {}", site.len(), folder.display());
+    tell(format_args!("{} files were written to {}", site.len(), folder.display()));
     let there = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut others: Vec<String> = there
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -74,17 +81,16 @@ fn write_site(folder: &Path, site: Vec<(String, String)>) -> Result<(), Failure>
         .collect();
     others.sort();
     if !others.is_empty() {
-        eprintln!("not written now, but there: {}. Are they still meant to be?", others.join(", "));
+        tell(format_args!(
+            "not written now, but there: {}. Are they still meant to be?",
+            others.join(", ")
+        ));
     }
     Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| cannot_write(path, &error))
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Usage(format!("cannot write `{}`: {error}", path.display()))
+    std::fs::write(path, text).map_err(|error| Failure::cannot_write(path, &error))
 }
 
 fn open(policy: &Path) -> Result<Tollgate, Failure> {

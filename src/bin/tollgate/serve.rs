@@ -1,5 +1,7 @@
 //! `tollgate serve`: a trial server, which judges any request as itself.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -17,25 +19,32 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Failure, PolicyFile, block_on, listen};
+use crate::{Failure, PolicyFile, block_on, listen, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     policy: PolicyFile,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let (filter, ignored) = match env::var("RUST_LOG").ok().map(EnvFilter::try_new) {
+            Some(Ok(filter)) => (filter, None),
+            Some(Err(error)) => (EnvFilter::new("info"), Some(error)),
+            None => (EnvFilter::new("info"), None),
+        };
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(is_coloured(std::io::stderr().is_terminal(), |name| env::var_os(name)))
             .init();
+        if let Some(error) = ignored {
+            tracing::warn!(target: "tollgate", %error, "RUST_LOG is not valid, so `info` holds");
+        }
         block_on(async {
             let gate = Tollgate::open(&self.policy.path).await?;
             let cannot_listen =
@@ -46,7 +55,8 @@ impl Serve {
             let stop = stop().map_err(no_signals)?;
             #[cfg(unix)]
             reload_at_hangup(gate.clone()).map_err(no_signals)?;
-            println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
+            let address = listener.local_addr().map_err(cannot_listen)?;
+            say(format_args!("listening on http://{address}\n"))?;
             listen::serve(listener, app(&gate), stop).await;
             let flushed = tokio::time::timeout(FLUSH, gate.keys().flush()).await;
             if !matches!(flushed, Ok(Ok(()))) {
@@ -59,6 +69,18 @@ impl Serve {
 
 /// How long the store of keys may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`".into())
+}
+
+/// Whether the log is coloured: on a terminal that can show it, unless `NO_COLOR` is set.
+fn is_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    is_terminal
+        && variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").is_none_or(|value| value != "dumb")
+}
 
 fn app(gate: &Tollgate) -> Router {
     let around = ServiceBuilder::new()
@@ -137,4 +159,21 @@ fn stop() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_log_is_coloured_on_terminals_that_want_it() {
+        for (is_terminal, set, expected) in [
+            (true, ("TERM", "xterm"), true),
+            (true, ("NO_COLOR", ""), true),
+            (true, ("NO_COLOR", "1"), false),
+            (true, ("TERM", "dumb"), false),
+            (false, ("TERM", "xterm"), false),
+        ] {
+            let variable = |name: &str| (name == set.0).then(|| set.1.into());
+            assert_eq!(super::is_coloured(is_terminal, variable), expected, "{set:?}");
+        }
+    }
 }

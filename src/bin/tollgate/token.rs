@@ -28,16 +28,16 @@ pub(crate) struct New {
     #[arg(long)]
     client: String,
     /// A scope to grant; may be repeated
-    #[arg(long = "scope")]
+    #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     /// A role to grant; may be repeated
-    #[arg(long = "role")]
+    #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
     /// The plan that limits are chosen by
     #[arg(long)]
     plan: Option<String>,
     /// When it expires, from now
-    #[arg(long, value_parser = duration, default_value = "1h")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h")]
     expires: Duration,
     /// A further claim, as `name=value`; the value is JSON, or else text
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]

@@ -251,7 +251,11 @@ fn load_variable(
         faults.push(
             Fault::at(&variable.place, format!("the environment has no variable `{shown}`"))
                 .label("is not set")
-                .with_help("name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"),
+                .with_help(if is_variable(name) {
+                    "set it to the secret before the gate starts; `tollgate check --without-secrets` does without"
+                } else {
+                    "name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"
+                }),
         );
         return None;
     };

@@ -36,9 +36,8 @@ impl KeyDocument {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::Usage(format!("cannot read `{}`: {error}", path.display()))
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::cannot_read("", path, &error))?;
         Self::parse(path, &text)
     }
 

@@ -24,9 +24,7 @@ impl Locked {
     /// Waits for other writers, and reads the file. One that does not exist is read as empty, where
     /// its folder exists.
     pub(super) fn open(shown: &Path) -> Result<Self, Failure> {
-        let unreadable = |error: io::Error| {
-            Failure::Usage(format!("cannot read `{}`: {error}", shown.display()))
-        };
+        let unreadable = |error: io::Error| Failure::cannot_read("", shown, &error);
         let path = target(shown).map_err(unreadable)?;
         let lock = lock(folder_of(&path)).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock => Failure::Usage(format!(
@@ -46,9 +44,7 @@ impl Locked {
     /// Replaces the file as a whole: a reader sees the old text or the new one, and after a crash
     /// there is one of them. Permissions and owner stay.
     pub(super) fn replace(&self, text: &str) -> Result<(), Failure> {
-        let unwritten = |error: io::Error| {
-            Failure::Usage(format!("cannot write `{}`: {error}", self.shown.display()))
-        };
+        let unwritten = |error: io::Error| Failure::cannot_write(&self.shown, &error);
         let folder = folder_of(&self.path);
         let (mut file, beside) = create_beside(&self.path).map_err(unwritten)?;
         let written = (|| {

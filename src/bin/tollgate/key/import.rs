@@ -9,7 +9,7 @@ use tollgate::workbench::{KeyEntry, keys_of_csv};
 
 use super::document::Open;
 use super::places::{Keys, Places};
-use crate::Failure;
+use crate::{Failure, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Import {
@@ -30,7 +30,7 @@ impl Import {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let shown = self.csv.display();
         let text = fs::read_to_string(&self.csv)
-            .map_err(|error| Failure::Usage(format!("cannot read `{shown}`: {error}")))?;
+            .map_err(|error| Failure::cannot_read("", &self.csv, &error))?;
         let keys = keys_of_csv(&shown.to_string(), &text, self.hash_keys).map_err(|faults| {
             let count = faults.len();
             let plural = if count == 1 { "" } else { "s" };
@@ -53,7 +53,7 @@ impl Import {
             target.path.display().to_string()
         };
         let plural = if keys.len() == 1 { "key was" } else { "keys were" };
-        eprintln!("{} {plural} added to {place}.", keys.len());
+        tell(format_args!("{} {plural} added to {place}.", keys.len()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -14,6 +14,9 @@ mod rotate;
 mod store;
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use tollgate::workbench::duration;
 
 use crate::Failure;
 
@@ -23,12 +26,22 @@ pub(crate) enum Key {
     New(new::New),
     /// List the keys of a policy, its key file and its store
     List(list::List),
-    /// Take a key back
+    /// End a key before its time
     Revoke(revoke::Revoke),
     /// Make a key with the terms of another one, which expires after an overlap
     Rotate(rotate::Rotate),
     /// Add the keys of a table of comma-separated values
     Import(import::Import),
+}
+
+/// How long a new key is valid: not at all would be a slip.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        lifetime if lifetime.as_secs() == 0 => {
+            Err("the key would expire at once: write `90d`, or leave it out".into())
+        }
+        lifetime => Ok(lifetime),
+    }
 }
 
 impl Key {

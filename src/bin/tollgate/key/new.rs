@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
-use tollgate::workbench::{KeyEntry, KeyFile, duration, moment_after};
+use tollgate::workbench::{KeyEntry, KeyFile, moment_after};
 use tollgate::{NewApiKey, Scope};
 
 use super::document::{Open, table};
+use super::lifetime;
 use super::places::Places;
-use crate::{Failure, say};
+use crate::{Failure, say, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct New {
@@ -24,16 +25,16 @@ pub(crate) struct New {
     #[arg(long)]
     id: Option<String>,
     /// A scope to grant; may be repeated
-    #[arg(long = "scope")]
+    #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     /// A role to grant; may be repeated
-    #[arg(long = "role")]
+    #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
     /// The plan that limits are chosen by
     #[arg(long)]
     plan: Option<String>,
     /// When it expires, from now, such as `90d`
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires: Option<Duration>,
     /// Add it to this policy or key file
     #[arg(long, value_name = "FILE")]
@@ -57,7 +58,7 @@ impl New {
         if self.store {
             let policy = policy.as_ref().ok_or_else(|| {
                 Failure::Usage(
-                    "there is no policy that names a store\nhelp: say `--policy FILE`".into(),
+                    "there is no policy that names a store\nhelp: name the policy with `--policy FILE`".into(),
                 )
             })?;
             let store = policy.required_store()?;
@@ -85,7 +86,9 @@ impl New {
             say(format_args!("{}\n", key.reveal()))?;
             match place {
                 Some(place) => {
-                    eprintln!("{id} was added to {place}. The key above is not shown again.")
+                    tell(format_args!(
+                        "{id} was added to {place}. The key above is not shown again."
+                    ));
                 }
                 None => say(format_args!(
                     "\n# Store this; the key above is not shown again.\n{toml}\n"
@@ -130,13 +133,16 @@ fn taken(id: &str) -> Failure {
     Failure::Usage(format!("there is a key `{id}` already\nhelp: choose another `--id`"))
 }
 
-/// The client's name, and some digits that tell its keys apart.
+/// The client's name, and some digits that tell its keys apart. It begins with a letter or a digit: an
+/// id that begins with `-` would be an option to `tollgate key revoke`.
 fn default_id(client: &str, digest: &str) -> String {
     let name: String = client
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
         .take(48)
         .collect();
+    let name = if name.is_empty() { "key" } else { name.trim_end_matches('-') };
     let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
     format!("{name}-{}", digits.get(..8).unwrap_or(digits))
 }

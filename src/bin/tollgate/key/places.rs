@@ -8,13 +8,13 @@ use tollgate::workbench::{KeyEntry, KeyFile, nearest};
 
 use super::document::{KeyDocument, Open};
 use super::store::Store;
-use crate::Failure;
+use crate::{Failure, USUAL_POLICY};
 
 /// A policy or a key file, as the verbs are given it.
 #[derive(clap::Args)]
 pub(super) struct Keys {
     /// The policy, or a key file alone
-    #[arg(long = "policy", value_name = "FILE", default_value = "config/tollgate.toml")]
+    #[arg(long = "policy", value_name = "FILE", default_value = USUAL_POLICY)]
     path: PathBuf,
 }
 
@@ -73,7 +73,7 @@ impl Places {
 
     /// The documents of the usual policy, where there is one.
     pub(super) fn usual() -> Result<Option<Self>, Failure> {
-        let usual = Path::new("config/tollgate.toml");
+        let usual = Path::new(USUAL_POLICY);
         if usual.exists() { Self::read(usual).map(Some) } else { Ok(None) }
     }
 
@@ -113,7 +113,9 @@ impl Places {
     pub(super) fn unknown(&self, id: &str) -> Failure {
         let help = match nearest(id, self.ids()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`tollgate key list` lists the keys".to_owned(),
+            None => {
+                format!("`tollgate key list --policy {}` lists the keys", self.policy.display())
+            }
         };
         Failure::Usage(format!("there is no key `{}`\nhelp: {help}", id.escape_debug()))
     }

@@ -1,9 +1,9 @@
-//! `tollgate key revoke`: takes a key back.
+//! `tollgate key revoke`: ends a key before its time.
 
 use std::process::ExitCode;
 
 use super::places::Keys;
-use crate::Failure;
+use crate::{Failure, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Revoke {
@@ -21,21 +21,25 @@ impl Revoke {
             && store.find(&self.id)?.is_some()
         {
             store.revoke(&self.id)?;
-            eprintln!("{} was revoked in {}: gates refuse it within 3 s.", self.id, store.name());
+            tell(format_args!(
+                "{} was revoked in {}: gates refuse it within 3 s.",
+                self.id,
+                store.name()
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         let open = places.open(&self.id)?;
         let document = &open.document;
         let place = document.path.display();
         if document.find(&self.id).is_some_and(|key| key.is_revoked()) {
-            eprintln!("{} was revoked already in {place}.", self.id);
+            tell(format_args!("{} was revoked already in {place}.", self.id));
             return Ok(ExitCode::SUCCESS);
         }
         open.replace(&document.with_set(&self.id, "revoked", "true")?)?;
-        eprintln!(
+        tell(format_args!(
             "{} was revoked in {place}: a gate that follows the file refuses it within 3 s.",
             self.id
-        );
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }

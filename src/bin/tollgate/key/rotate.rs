@@ -7,9 +7,10 @@ use serde_json::json;
 use tollgate::NewApiKey;
 use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text, successor_of};
 
+use super::lifetime;
 use super::places::{Keys, Places};
 use super::store::Store;
-use crate::{Failure, say};
+use crate::{Failure, say, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Rotate {
@@ -18,13 +19,13 @@ pub(crate) struct Rotate {
     #[command(flatten)]
     keys: Keys,
     /// How long both keys are valid
-    #[arg(long, value_parser = duration, default_value = "7d")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "7d")]
     overlap: Duration,
     /// The public name of the new key [default: that of the old one with a number]
     #[arg(long, value_name = "ID")]
     new_id: Option<String>,
     /// When the new key expires, from now, such as `90d` [default: when the old one was to expire]
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires: Option<Duration>,
     /// Print JSON
     #[arg(long)]
@@ -64,12 +65,12 @@ impl Rotate {
             say(format_args!("{shown:#}\n"))?;
         } else {
             say(format_args!("{}\n", key.reveal()))?;
-            eprintln!(
+            tell(format_args!(
                 "{} was added to {place}. The key above is not shown again.\n{} is valid until {}.",
                 new.id,
                 old.id,
                 moment_text(ends)
-            );
+            ));
         }
         Ok(ExitCode::SUCCESS)
     }
