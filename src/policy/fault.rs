@@ -50,37 +50,18 @@ impl Fault {
     pub(crate) fn of<P: Problem>(place: &Place, problem: &P) -> Self {
         Self {
             severity: P::SEVERITY,
+            place: place.clone(),
             name: Some(problem.name()),
-            ..Self::at(place, problem.message()).label(problem.label()).with_help(problem.help())
+            message: problem.message(),
+            label: problem.label(),
+            help: problem.help(),
+            masked: None,
         }
     }
 
     /// A warning at this place.
     pub(crate) fn warning(place: &Place, warning: &Warning) -> Self {
         Self::of(place, warning)
-    }
-
-    /// A fault without a type of its own; [`of`](Self::of) is better.
-    pub(crate) fn at(place: &Place, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Fault,
-            place: place.clone(),
-            name: None,
-            message: message.into(),
-            label: String::new(),
-            help: String::new(),
-            masked: None,
-        }
-    }
-
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
-        self
-    }
-
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = help.into();
-        self
     }
 
     /// Hides a part of the file wherever the fault is shown.
@@ -192,7 +173,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::place::Source;
+    use super::super::problem::problems;
     use super::*;
+
+    problems! {
+        /// One row.
+        enum Sample: Fault {
+            /// An example.
+            NoSuchKind => { message: "no such kind", label: "here", help: "write another" }
+        }
+    }
 
     #[test]
     fn a_fault_shows_its_line_and_a_caret() {
@@ -203,10 +193,7 @@ mod tests {
             span: at..at + 4,
         };
         let secret = text.find("secret").unwrap();
-        let fault = Fault::at(&place, "no such kind")
-            .label("here")
-            .with_help("write another")
-            .mask(secret..text.len());
+        let fault = Fault::of(&place, &Sample::NoSuchKind).mask(secret..text.len());
         assert_eq!(
             fault.to_string(),
             "p.toml:2:8: no such kind\n  |\n2 | kind = \"ä\" # ************\n  |        ^^^ here\nhelp: write another"
