@@ -74,6 +74,10 @@
 //! | `tollgate_ended_total` | `code` | open streams whose credential ended ([`Admission::ended`]) |
 //! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
 //! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
+//! | `tollgate_key_refreshes_total` | `issuer`, `outcome` | refreshes of key sets over the network: `changed`, `unchanged`, `failed` |
+//! | `tollgate_store_…` | | six of shared limits: see `docs/shared-limits.md` |
+//!
+//! Install the recorder before the gate is opened: one that comes later misses what was counted before.
 //!
 //! # Reading the code
 //!

@@ -7,7 +7,6 @@ use crate::ask::Ask;
 use crate::limit::{Failures, MustWait};
 use crate::policy::Mode;
 use crate::principal::CredentialKind;
-use crate::verify::FoundKey;
 use crate::verify::key_store::KeyDigest;
 
 /// The failed attempts of the address that a request comes from.
@@ -43,12 +42,12 @@ impl Attempts<'_, '_> {
     /// while the address waits, one that was not proven in the last hour is answered only where
     /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
     /// fills the table could guess as often as they like.
-    pub(super) fn check_guess(&self, found: Option<&FoundKey>) -> Result<(), Refused> {
+    pub(super) fn check_guess(&self, presented: &KeyDigest) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
         let now = self.ask.moment.steady();
-        match found {
-            Some(key) if failures.remembers(key.digest(), now) => Ok(()),
-            _ => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
+        match failures.remembers(presented.as_bytes(), now) {
+            true => Ok(()),
+            false => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }
 

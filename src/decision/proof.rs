@@ -26,7 +26,7 @@ impl Judge<'_> {
                 return self.prove_other(digest, attempts);
             };
             if keys.is_guessable() {
-                attempts.check_guess(Some(&found))?;
+                attempts.check_guess(&digest)?;
             }
             let principal = found.prove(attempts.address, revoked, || moment.wall())?;
             if keys.is_guessable() {
@@ -85,13 +85,13 @@ impl Judge<'_> {
             Known::Absent => {
                 // Before it was looked up, the request was checked.
                 if is_guessable && looked_up.is_none() {
-                    attempts.check_guess(None)?;
+                    attempts.check_guess(&digest)?;
                 }
                 return Err(KeyError::Unknown.into());
             }
             Known::Ask(why) => {
-                if why == Why::Unknown && is_guessable {
-                    attempts.check_guess(None)?;
+                if is_guessable {
+                    attempts.check_guess(&digest)?;
                 } else if why == Why::Unknown {
                     attempts.check(CredentialKind::ApiKey)?;
                 }
@@ -101,7 +101,7 @@ impl Judge<'_> {
         };
         let found = FoundKey::new(held.key(hierarchy));
         if is_guessable && looked_up.is_none() {
-            attempts.check_guess(Some(&found))?;
+            attempts.check_guess(&digest)?;
         }
         let principal = found.prove(attempts.address, self.grounds.revoked(), || moment.wall())?;
         if is_guessable {

@@ -202,6 +202,27 @@ impl Keys {
         }
     }
 
+    /// Tells the store now when keys were last used. It is told once a minute by itself: call this before
+    /// the process ends, once the server has stopped, so that the last minute is not lost.
+    ///
+    /// ```
+    /// # async fn end(gate: tollgate::Tollgate, listener: tokio::net::TcpListener, app: axum::Router) {
+    /// # let stop = std::future::ready(());
+    /// # #[cfg(any())]
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await;
+    /// if let Err(error) = gate.keys().flush().await {
+    ///     eprintln!("{error}");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached. What it was not told of is kept.
+    pub async fn flush(&self) -> Result<(), KeyStoreError> {
+        self.keys().flush().await
+    }
+
     fn new_key(&self) -> Result<NewApiKey, KeyStoreError> {
         Ok(NewApiKey::generate(&self.gate.snapshot().policy().credential.prefix)?)
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{SharedString, gauge};
 
+use super::counters;
 use super::ends::Ends;
 use super::observe::Observer;
 use super::status::StoreStatus;
@@ -151,6 +152,7 @@ impl Lasting {
     /// Tells the metrics how many buckets, snapshots and revocations there are; `listed` are those of the
     /// policy in force.
     pub(super) fn gauge(&self, listed: usize) {
+        counters::describe();
         let snapshots = self.snapshots.0.load(Ordering::Relaxed);
         gauge!("tollgate_snapshots").set(snapshots as f64);
         for (limit, count) in self.store.counts() {

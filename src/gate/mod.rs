@@ -87,7 +87,7 @@ use crate::verify::Revocations;
 ///
 /// # Bound on memory
 ///
-/// Buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
+/// Unless `[store]` names a server of Redis, buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
 /// them (`[store]` of the policy; one million when it is not set; a `[[limit]]` may set its own), and
 /// neither have the failures of addresses. A bucket takes about 37 bytes. A bucket that is full says
 /// nothing and may be dropped; one that is not full is never dropped to make room. So when the
@@ -105,8 +105,9 @@ use crate::verify::Revocations;
 ///
 /// # What it does not do
 ///
-/// Buckets are lost when the process ends: a restart gives every client a full bucket. A change of the
-/// policy needs none: see [`reload`](Self::reload). Several processes do not share buckets.
+/// Buckets in memory are lost when the process ends: a restart gives every client a full bucket. A change
+/// of the policy needs none: see [`reload`](Self::reload). Several processes share buckets only where
+/// `[store] kind = "redis"`, and failures of addresses never.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 

@@ -173,10 +173,6 @@ impl FoundKey {
         Self(record)
     }
 
-    pub(crate) fn digest(&self) -> &[u8; 32] {
-        &self.0.digest
-    }
-
     /// Proves its client, from `address` at `now`.
     ///
     /// # Errors

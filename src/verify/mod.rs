@@ -39,5 +39,11 @@ pub(crate) use revoked::{Revoked, RevokedSet};
 pub(crate) use token_error::{ChosenBy, ClaimFault, TokenError};
 pub(crate) use verifying_key::KeyTrouble;
 
+/// Tells the recorder of the application what each metric of this room is.
+pub(crate) fn describe_metrics() {
+    key_store::describe_metrics();
+    key_set::describe_metrics();
+}
+
 pub use new_api_key::{NewApiKey, NewApiKeyError};
 pub use revoked::{Revocation, Revocations};
