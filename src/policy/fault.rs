@@ -50,37 +50,18 @@ impl Fault {
     pub(crate) fn of<P: Problem>(place: &Place, problem: &P) -> Self {
         Self {
             severity: P::SEVERITY,
+            place: place.clone(),
             name: Some(problem.name()),
-            ..Self::at(place, problem.message()).label(problem.label()).with_help(problem.help())
+            message: problem.message(),
+            label: problem.label(),
+            help: problem.help(),
+            masked: None,
         }
     }
 
     /// A warning at this place.
     pub(crate) fn warning(place: &Place, warning: &Warning) -> Self {
         Self::of(place, warning)
-    }
-
-    /// A fault without a type of its own; [`of`](Self::of) is better.
-    pub(crate) fn at(place: &Place, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Fault,
-            place: place.clone(),
-            name: None,
-            message: message.into(),
-            label: String::new(),
-            help: String::new(),
-            masked: None,
-        }
-    }
-
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
-        self
-    }
-
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = help.into();
-        self
     }
 
     /// Hides a part of the file wherever the fault is shown.
@@ -211,7 +192,18 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::place::Source;
+    use super::super::problem::problems;
     use super::*;
+
+    problems! {
+        /// One row.
+        enum Sample: Fault {
+            /// An example.
+            NoSuchKind => { message: "no such kind", label: "here", help: "write another" }
+            /// A long message.
+            Long { text: String } => { message: "{text}", label: "here", help: "write less" }
+        }
+    }
 
     #[test]
     fn of_a_long_line_the_part_around_the_place_is_shown() {
@@ -219,7 +211,10 @@ mod tests {
             let text = format!("{}KEY{}\n", "ä".repeat(before), "ö".repeat(after));
             let at = text.find("KEY").unwrap();
             let source = Arc::new(Source { name: "p.toml".into(), text });
-            let fault = Fault::at(&Place { source, span: at..at + 3 }, "x".repeat(5_000));
+            let fault = Fault::of(
+                &Place { source, span: at..at + 3 },
+                &Sample::Long { text: "x".repeat(5_000) },
+            );
             let shown = fault.to_string();
             let lines: Vec<&str> = shown.lines().collect();
             let (line, under) = (lines[2], lines[3]);
@@ -234,7 +229,7 @@ mod tests {
     fn a_file_cannot_move_the_cursor() {
         let text = "kind = 1 # \u{1b}[2J\u{7}\u{9b}\n".to_owned();
         let source = Arc::new(Source { name: "p.toml".into(), text });
-        let fault = Fault::at(&Place { source, span: 7..8 }, "no such kind");
+        let fault = Fault::of(&Place { source, span: 7..8 }, &Sample::NoSuchKind);
         assert!(
             fault.to_string().contains("1 | kind = 1 # \u{fffd}[2J\u{fffd}\u{fffd}\n"),
             "{fault}"
@@ -250,10 +245,7 @@ mod tests {
             span: at..at + 4,
         };
         let secret = text.find("secret").unwrap();
-        let fault = Fault::at(&place, "no such kind")
-            .label("here")
-            .with_help("write another")
-            .mask(secret..text.len());
+        let fault = Fault::of(&place, &Sample::NoSuchKind).mask(secret..text.len());
         assert_eq!(
             fault.to_string(),
             "p.toml:2:8: no such kind\n  |\n2 | kind = \"ä\" # ************\n  |        ^^^ here\nhelp: write another"

@@ -6,6 +6,7 @@ use super::checks::check_word;
 use super::rule_faults::RuleFault;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern, Template, TemplateError, Wanted};
 use crate::policy::fault::Fault;
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::warning::Warning;
 use crate::verify::ClaimNames;
@@ -20,11 +21,7 @@ pub(super) fn parse_claim(text: &str) -> Result<ClaimPath, String> {
 pub(super) fn load_claim(section: &Section<'_>, name: &'static str) -> Option<ClaimNames> {
     let paths = section.one_or_more(name, "name of a claim", parse_claim)?;
     if paths.is_empty() && section.is_empty(name) {
-        section.push(
-            Fault::at(&section.key_place(name), format!("`{name}` is empty"))
-                .label("names no claim")
-                .with_help("leave it out for the default"),
-        );
+        section.push(Fault::of(&section.key_place(name), &NamedClaimFault::NoName { key: name }));
     }
     report_dotted(section, &paths);
     ClaimNames::new(paths.into_iter().map(|path| path.value).collect())
@@ -66,12 +63,8 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
         let claim = match parse_claim(name.value) {
             Ok(claim) => claim,
             Err(help) => {
-                let shown = name.value.escape_debug();
-                section.push(
-                    Fault::at(&name.place, format!("`{shown}` is no name of a claim"))
-                        .label("is no name of a claim")
-                        .with_help(help),
-                );
+                let fault = NamedClaimFault::NotAName { name: name.value.to_owned(), help };
+                section.push(Fault::of(&name.place, &fault));
                 continue;
             }
         };
@@ -80,14 +73,8 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
             _ => vec![value],
         };
         if items.is_empty() {
-            section.push(
-                Fault::at(
-                    &section.at_span(value.span()),
-                    format!("the claim `{}` can have no value", name.value.escape_debug()),
-                )
-                .label("holds no value")
-                .with_help("list the values that the claim may have"),
-            );
+            let none = NamedClaimFault::NoValue { claim: name.value.to_owned() };
+            section.push(Fault::of(&section.at_span(value.span()), &none));
             continue;
         }
         let mut wanted = Vec::new();
@@ -97,20 +84,11 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
                 _ => Ok(None),
             };
             if let Err(error) = bound {
-                let (message, label, help) = match error {
-                    TemplateError::Unclosed => (
-                        "a brace does not close",
-                        "names no parameter of the path",
-                        "`{id}` is the path's parameter; a brace itself is written `\\{`",
-                    ),
-                    TemplateError::Adjacent => (
-                        "a parameter of the path follows another",
-                        "does not say where the first one ends",
-                        "put text between them that the first one never holds: `{org}/{repo}`",
-                    ),
+                let fault = match error {
+                    TemplateError::Unclosed => NamedClaimFault::UnclosedBrace,
+                    TemplateError::Adjacent => NamedClaimFault::AdjacentParameters,
                 };
-                let place = section.at_span(item.span());
-                section.push(Fault::at(&place, message).label(label).with_help(help));
+                section.push(Fault::of(&section.at_span(item.span()), &fault));
                 continue;
             }
             let bound = bound.ok().flatten().map(Wanted::Bound);
@@ -139,5 +117,41 @@ fn wanted_value(value: &DeValue<'_>) -> Option<Wanted> {
             is_in_range.then(|| Wanted::Whole(number.to_string().into()))
         }
         _ => None,
+    }
+}
+
+problems! {
+    /// What may be wrong with claims that are named in a policy.
+    enum NamedClaimFault: Fault {
+        /// `*_claim = []`.
+        NoName { key: &'static str } => {
+            message: "`{key}` is empty",
+            label: "names no claim",
+            help: "leave it out for the default",
+        }
+        /// A key of `claims` that names no claim.
+        NotAName { name: String, help: String } => {
+            message: ("`{}` is no name of a claim", name.escape_debug()),
+            label: "is no name of a claim",
+            help: "{help}",
+        }
+        /// A claim with an empty list of values.
+        NoValue { claim: String } => {
+            message: ("the claim `{}` can have no value", claim.escape_debug()),
+            label: "holds no value",
+            help: "list the values that the claim may have",
+        }
+        /// A value with a brace that does not close.
+        UnclosedBrace => {
+            message: "a brace does not close",
+            label: "names no parameter of the path",
+            help: "`{{id}}` is the path's parameter; a brace itself is written `\\{{`",
+        }
+        /// A value with two parameters and nothing between.
+        AdjacentParameters => {
+            message: "a parameter of the path follows another",
+            label: "does not say where the first one ends",
+            help: "put text between them that the first one never holds: `{{org}}/{{repo}}`",
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::credential::Secret;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
 use crate::policy::place::Place;
+use crate::policy::problem::problems;
 use crate::policy::secret_part::is_variable;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
@@ -100,17 +101,7 @@ pub(super) fn load_issuer_keys(
         }
     }?;
     if let Some(algorithm) = keys.overfull(algorithms) {
-        faults.push(
-            Fault::at(
-                &place,
-                format!(
-                    "more than {MAX_TRIED_KEYS} keys fit the algorithm {}",
-                    algorithm_name(algorithm)
-                ),
-            )
-            .label("names too many keys")
-            .with_help("each of them is tried for each token: remove those that no longer sign"),
-        );
+        faults.push(Fault::of(&place, &IssuerKeyFault::TooManyKeys { algorithm }));
     }
     Some(keys.into())
 }
@@ -145,30 +136,18 @@ fn load_key_source(keys: Section<'_>) -> Option<(KeySource, Encoding)> {
     // An unknown key may be a misspelt source: then it is reported as that alone.
     let misspelt = named == 0 && keys.entries().iter().any(|(key, _)| !is_known(key.value));
     if named != 1 && !misspelt {
-        keys.push(
-            Fault::at(keys.place(), "`keys` names one source of keys")
-                .label(if named == 0 { "names none" } else { "names several" })
-                .with_help(KEY_SOURCES),
-        );
+        keys.push(Fault::of(keys.place(), &IssuerKeyFault::NotOneSource { named }));
     }
     let remote = RemoteSource::read(&keys);
     let encodings = [("base64", Encoding::Base64), ("text", Encoding::Text)];
     let encoding = keys.one_of("encoding", &encodings);
     if encoding.is_some() && !keys.has("secret_env") && !keys.has("secret_file") {
-        keys.push(
-            Fault::at(&keys.key_place("encoding"), "`encoding` belongs to `secret_env`")
-                .label("has no effect here")
-                .with_help("leave it out"),
-        );
+        keys.push(Fault::of(&keys.key_place("encoding"), &IssuerKeyFault::EncodingWithoutSecret));
     }
     let several = |name: &'static str| {
         let list = keys.one_or_more(name, "source of keys", |text| Ok(text.to_owned()))?;
         if list.is_empty() && keys.is_empty(name) {
-            keys.push(
-                Fault::at(&keys.key_place(name), format!("`{name}` is empty"))
-                    .label("names no key")
-                    .with_help(KEY_SOURCES),
-            );
+            keys.push(Fault::of(&keys.key_place(name), &IssuerKeyFault::NoKey { key: name }));
         }
         (!list.is_empty()).then_some(list)
     };
@@ -194,27 +173,13 @@ fn check_family(
 ) -> bool {
     let odd = algorithms.iter().find(|algorithm| is_symmetric(**algorithm) != secret);
     if let Some(odd) = odd {
-        let (message, help) = if secret {
-            (
-                "needs a public key, not a secret",
-                "name a `jwks_file` or `pem_file`, or list HS256, HS384 or HS512",
-            )
-        } else {
-            (
-                "needs a secret, not a public key",
-                "name a `secret_env`, or list the algorithm of the key",
-            )
+        let fault = match secret {
+            true => IssuerKeyFault::NeedsPublicKey { algorithm: *odd },
+            false => IssuerKeyFault::NeedsSecret { algorithm: *odd },
         };
         let written = issuer.texts("algorithms").unwrap_or_default();
         let place = written.iter().find(|text| algorithm(text.value) == Some(*odd));
-        issuer.push(
-            Fault::at(
-                place.map_or(keys, |text| &text.place),
-                format!("{} {message}", algorithm_name(*odd)),
-            )
-            .label("does not go with `keys`")
-            .with_help(help),
-        );
+        issuer.push(Fault::of(place.map_or(keys, |text| &text.place), &fault));
     }
     odd.is_none()
 }
@@ -248,15 +213,9 @@ fn load_variable(
             SystemRandom::new().fill(&mut unknown).ok()?;
             return Some(Secret::new(unknown));
         }
-        faults.push(
-            Fault::at(&variable.place, format!("the environment has no variable `{shown}`"))
-                .label("is not set")
-                .with_help(if is_variable(name) {
-                    "set it to the secret before the gate starts; `tollgate check --without-secrets` does without"
-                } else {
-                    "name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"
-                }),
-        );
+        let is_name = is_variable(name);
+        let unset = IssuerKeyFault::VariableNotSet { shown: shown.to_owned(), is_name };
+        faults.push(Fault::of(&variable.place, &unset));
         return None;
     };
     let shown = format!("the variable `{shown}`");
@@ -288,11 +247,8 @@ fn read_secret(
             let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
             let text = text.expose().trim_ascii();
             let Some(secret) = engines.iter().find_map(|engine| engine.decode(text).ok()) else {
-                faults.push(
-                    Fault::at(place, format!("{shown} is not base64"))
-                        .label("does not hold base64")
-                        .with_help("leave out `encoding` if the secret is plain text"),
-                );
+                let fault = IssuerKeyFault::NotBase64 { shown: shown.to_owned() };
+                faults.push(Fault::of(place, &fault));
                 return None;
             };
             Secret::new(secret)
@@ -300,14 +256,7 @@ fn read_secret(
     };
     let needed = algorithms.iter().copied().max_by_key(|algorithm| hash_length(*algorithm))?;
     if secret.expose().len() < hash_length(needed) {
-        faults.push(
-            Fault::at(place, format!("the secret is shorter than the hash of {}", algorithm_name(needed)))
-                .label(format!("holds fewer than {} bytes", hash_length(needed)))
-                .with_help(format!(
-                    "use {} random bytes or more (RFC 7518 section 3.2): `openssl rand -base64 {}`, with `encoding = \"base64\"`",
-                    hash_length(needed), hash_length(needed)
-                )),
-        );
+        faults.push(Fault::of(place, &IssuerKeyFault::ShortSecret { algorithm: needed }));
         return None;
     }
     Some(secret)
@@ -315,11 +264,86 @@ fn read_secret(
 
 fn report_trouble(trouble: &KeyTrouble, place: &Place, faults: &Faults) {
     faults.push(match trouble {
-        KeyTrouble::Refused(message, help) => {
-            Fault::at(place, message).label("cannot be used").with_help(*help)
+        KeyTrouble::Refused(trouble, help) => {
+            Fault::of(place, &IssuerKeyFault::Unusable { trouble: trouble.clone(), help })
         }
         KeyTrouble::Skipped(message) => {
             Fault::warning(place, &Warning::SkippedKey { trouble: message.to_string() })
         }
     });
+}
+
+problems! {
+    /// What may be wrong with the keys of an issuer.
+    enum IssuerKeyFault: Fault {
+        /// More keys without ids than are tried for a token.
+        TooManyKeys { algorithm: Algorithm } => {
+            message: ("more than {MAX_TRIED_KEYS} keys fit the algorithm {}", algorithm_name(*algorithm)),
+            label: "names too many keys",
+            help: "each of them is tried for each token: remove those that no longer sign",
+        }
+        /// No source of keys, or several.
+        NotOneSource { named: usize } => {
+            message: "`keys` names one source of keys",
+            label: { if *named == 0 { "names none" } else { "names several" } },
+            help: { KEY_SOURCES },
+        }
+        /// `encoding` beside keys that are no secrets.
+        EncodingWithoutSecret => {
+            message: "`encoding` belongs to `secret_env`",
+            label: "has no effect here",
+            help: "leave it out",
+        }
+        /// An empty list of secrets or files.
+        NoKey { key: &'static str } => {
+            message: "`{key}` is empty",
+            label: "names no key",
+            help: { KEY_SOURCES },
+        }
+        /// A secret, and an algorithm of public keys.
+        NeedsPublicKey { algorithm: Algorithm } => {
+            message: ("{} needs a public key, not a secret", algorithm_name(*algorithm)),
+            label: "does not go with `keys`",
+            help: "name a `jwks_file` or `pem_file`, or list HS256, HS384 or HS512",
+        }
+        /// Public keys, and an algorithm of secrets.
+        NeedsSecret { algorithm: Algorithm } => {
+            message: ("{} needs a secret, not a public key", algorithm_name(*algorithm)),
+            label: "does not go with `keys`",
+            help: "name a `secret_env`, or list the algorithm of the key",
+        }
+        /// A variable that the environment lacks. What does not look like a name is not repeated.
+        VariableNotSet { shown: String, is_name: bool } => {
+            message: "the environment has no variable `{shown}`",
+            label: "is not set",
+            help: {
+                if *is_name {
+                    "set it to the secret before the gate starts; `tollgate check --without-secrets` does without"
+                } else {
+                    "name a variable, `secret_env = \"JWT_SECRET\"`, and set it to the secret before the gate starts"
+                }
+            },
+        }
+        /// `encoding = "base64"`, and a secret that is not.
+        NotBase64 { shown: String } => {
+            message: "{shown} is not base64",
+            label: "does not hold base64",
+            help: "leave out `encoding` if the secret is plain text",
+        }
+        /// A secret that is shorter than its hash.
+        ShortSecret { algorithm: Algorithm } => {
+            message: ("the secret is shorter than the hash of {}", algorithm_name(*algorithm)),
+            label: ("holds fewer than {} bytes", hash_length(*algorithm)),
+            help: (
+                "use {0} random bytes or more (RFC 7518 section 3.2): `openssl rand -base64 {0}`, with `encoding = \"base64\"`",
+                hash_length(*algorithm)
+            ),
+        }
+        /// Keys, or a file of them, that cannot be used at all.
+        Unusable { trouble: String, help: &'static str } => {
+            message: "{trouble}",
+            label: "cannot be used",
+            help: "{help}",
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::claims::{ClaimMatch, ClaimPath, Pattern};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
 use crate::policy::place::Place;
+use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::suggest::{list, nearest};
@@ -43,11 +44,7 @@ pub(super) fn load_issuers(
     let load = |section| load_issuer(section, &mut context);
     let issuers = sections.into_iter().filter_map(load).collect();
     if let Some((place, faults)) = context.any.filter(|_| count > 1) {
-        faults.push(
-            Fault::at(&place, "`iss = \"any\"` is for a sole issuer")
-                .label("takes the tokens of every issuer")
-                .with_help("name this issuer as its tokens do, or remove the other [[issuer]]"),
-        );
+        faults.push(Fault::of(&place, &IssuerFault::AnyBesideOthers));
     }
     issuers
 }
@@ -87,20 +84,12 @@ fn load_issuer<'a>(section: Section<'a>, context: &mut Context<'a>) -> Option<Is
     }
     let max_lifetime = section.duration("max_lifetime");
     if let Some(none) = max_lifetime.as_ref().filter(|lifetime| lifetime.value.is_zero()) {
-        section.push(
-            Fault::at(&none.place, "`max_lifetime` is zero")
-                .label("accepts no token")
-                .with_help("leave it out for tokens of any lifetime"),
-        );
+        section.push(Fault::of(&none.place, &IssuerFault::NoLifetime));
     }
     let obtain = section.parse("obtain", "URI", |text| check_link(text, &["https", "http"], false));
     let types = section.list("types", "type", check_word);
     if types.as_ref().is_some_and(Vec::is_empty) {
-        section.push(
-            Fault::at(&section.key_place("types"), "`types` is empty")
-                .label("accepts no token")
-                .with_help("leave it out for `[\"at+jwt\", \"JWT\"]`"),
-        );
+        section.push(Fault::of(&section.key_place("types"), &IssuerFault::NoType));
     }
     let bound_tokens = section.one_of(
         "bound_tokens",
@@ -158,11 +147,7 @@ fn load_header(section: &Section<'_>, context: &mut Context<'_>) -> Option<Heade
     }
     context.headers.insert(header.value.clone());
     if context.headers.len() > MAX_HEADERS {
-        section.push(
-            Fault::at(&header.place, format!("at most {MAX_HEADERS} headers hold tokens"))
-                .label("is one too many")
-                .with_help("have the proxies send their tokens in one header"),
-        );
+        section.push(Fault::of(&header.place, &IssuerFault::TooManyHeaders));
     }
     Some(header.value)
 }
@@ -186,11 +171,8 @@ fn load_iss<'a>(
     }
     let written = section.one_or_more("iss", "issuer", check_word)?;
     if written.is_empty() && section.is_empty("iss") {
-        section.push(
-            Fault::at(&section.key_place("iss"), "`iss` is empty")
-                .label("accepts no token")
-                .with_help(HELP),
-        );
+        let empty = IssuerFault::Empty { key: "iss", help: HELP };
+        section.push(Fault::of(&section.key_place("iss"), &empty));
     }
     let mut names = Vec::new();
     for iss in written {
@@ -216,21 +198,14 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
         return exactly();
     };
     if after.contains(['{', '}']) {
-        section.push(
-            Fault::at(&iss.place, "`iss` holds more than one claim")
-                .label("names its issuer by several claims")
-                .with_help("put one claim into it, and bind others with `claims`"),
-        );
+        section.push(Fault::of(&iss.place, &IssuerFault::SeveralClaimsInIss));
         return None;
     }
     let path = match ClaimPath::parse(claim) {
         Ok(path) => path,
         Err(help) => {
-            section.push(
-                Fault::at(&iss.place, format!("`{}` is no name of a claim", claim.escape_debug()))
-                    .label("holds no name of a claim")
-                    .with_help(help),
-            );
+            let fault = IssuerFault::NoClaimInIss { claim: claim.to_owned(), help };
+            section.push(Fault::of(&iss.place, &fault));
             return None;
         }
     };
@@ -257,11 +232,10 @@ fn load_audiences(section: &Section<'_>) -> Option<Audiences> {
     let list = section.list("audiences", "audience", check_word);
     match &list {
         None => section.require("audiences", HELP),
-        Some(list) if list.is_empty() => section.push(
-            Fault::at(&section.key_place("audiences"), "`audiences` is empty")
-                .label("accepts no token")
-                .with_help(HELP),
-        ),
+        Some(list) if list.is_empty() => {
+            let empty = IssuerFault::Empty { key: "audiences", help: HELP };
+            section.push(Fault::of(&section.key_place("audiences"), &empty));
+        }
         _ => {}
     }
     Some(Audiences::Named(list?.into_iter().map(|item| item.value.into()).collect()))
@@ -298,11 +272,7 @@ fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
         })
     });
     if !section.has("algorithms") || section.is_empty("algorithms") {
-        section.push(
-            Fault::at(&section.key_place("algorithms"), "[[issuer]] needs `algorithms`")
-                .label("accepts no token")
-                .with_help("list what the issuer signs with: `algorithms = [\"RS256\"]`"),
-        );
+        section.push(Fault::of(&section.key_place("algorithms"), &IssuerFault::NoAlgorithm));
     }
     // What could not be read would give rise to faults of keys that are none.
     if list.as_ref().map(Vec::len) != written.as_ref().map(Vec::len) || written?.is_empty() {
@@ -317,4 +287,58 @@ fn load_algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
         is_new
     });
     Some(algorithms)
+}
+
+problems! {
+    /// What may be wrong with an [[issuer]], its keys aside.
+    enum IssuerFault: Fault {
+        /// `iss = "any"` beside another issuer.
+        AnyBesideOthers => {
+            message: "`iss = \"any\"` is for a sole issuer",
+            label: "takes the tokens of every issuer",
+            help: "name this issuer as its tokens do, or remove the other [[issuer]]",
+        }
+        /// `types = []`.
+        NoType => {
+            message: "`types` is empty",
+            label: "accepts no token",
+            help: "leave it out for `[\"at+jwt\", \"JWT\"]`",
+        }
+        /// `max_lifetime = "0s"`.
+        NoLifetime => {
+            message: "`max_lifetime` is zero",
+            label: "accepts no token",
+            help: "leave it out for tokens of any lifetime",
+        }
+        /// More headers with bare tokens than are counted.
+        TooManyHeaders => {
+            message: "at most {MAX_HEADERS} headers hold tokens",
+            label: "is one too many",
+            help: "have the proxies send their tokens in one header",
+        }
+        /// `iss = []`, or `audiences = []`.
+        Empty { key: &'static str, help: &'static str } => {
+            message: "`{key}` is empty",
+            label: "accepts no token",
+            help: "{help}",
+        }
+        /// Two claims in `iss`.
+        SeveralClaimsInIss => {
+            message: "`iss` holds more than one claim",
+            label: "names its issuer by several claims",
+            help: "put one claim into it, and bind others with `claims`",
+        }
+        /// What is in braces in `iss` is not the name of a claim.
+        NoClaimInIss { claim: String, help: String } => {
+            message: ("`{}` is no name of a claim", claim.escape_debug()),
+            label: "holds no name of a claim",
+            help: "{help}",
+        }
+        /// No `algorithms`, or an empty list.
+        NoAlgorithm => {
+            message: "[[issuer]] needs `algorithms`",
+            label: "accepts no token",
+            help: "list what the issuer signs with: `algorithms = [\"RS256\"]`",
+        }
+    }
 }

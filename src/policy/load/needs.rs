@@ -158,15 +158,8 @@ impl Asked<'_> {
     fn report_parameters(&self, section: &Section<'_>, claims: &[ClaimMatch]) {
         let holds = |name: &str| parameters(self.path).any(|held| held == name);
         for name in claims.iter().flat_map(ClaimMatch::parameters).filter(|name| !holds(name)) {
-            let shown = name.escape_debug();
-            section.push(
-                Fault::at(
-                    &section.key_place("claims"),
-                    format!("the path has no parameter `{shown}`"),
-                )
-                .label("names no parameter of the path")
-                .with_help("a brace itself is written `\\{`"),
-            );
+            let unknown = RuleFault::NoSuchParameter { name: name.to_owned() };
+            section.push(Fault::of(&section.key_place("claims"), &unknown));
         }
     }
 }

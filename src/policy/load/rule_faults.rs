@@ -98,6 +98,12 @@ problems! {
             label: "is met by every caller",
             help: "write into it what is asked for: `{{ scopes = [\"orders:read\"] }}`, or remove `any`",
         }
+        /// A claim that is bound to a parameter which the path does not have.
+        NoSuchParameter { name: String } => {
+            message: ("the path has no parameter `{}`", name.escape_debug()),
+            label: "names no parameter of the path",
+            help: "a brace itself is written `\\{{`",
+        }
         /// An issuer that is not declared.
         UnknownIssuer { issuer: String, help: String } => {
             message: ("unknown issuer `{}`", issuer.escape_debug()),
