@@ -89,7 +89,7 @@ impl Orders {
             };
             match recovery.next(&denial) {
                 Next::Wait(delay) => tokio::time::sleep(delay).await,
-                // Tokens have the scopes of the key: more are not to be had.
+                // Tokens have the scopes of the key: more are not available.
                 Next::Obtain(scopes) if scopes.is_empty() => self.token = None,
                 _ => return Err(Failure::Denied(denial)),
             }

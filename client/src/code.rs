@@ -157,7 +157,7 @@ words! {
         LimiterUnavailable => "limiter_unavailable",
         /// The server could not decide about the request, by a fault of its own.
         DecisionFailed => "decision_failed",
-        /// The credential is no good. What is wrong with it is not told here.
+        /// The credential is invalid. What is wrong with it is not told here.
         InvalidCredentials => "invalid_credentials",
         /// The request is not allowed. Which rule it fails is not told here.
         AccessDenied => "access_denied",
@@ -177,9 +177,9 @@ words! {
     /// assert_eq!(Category::from("limit"), Category::Limit);
     /// ```
     pub enum Category {
-        /// No credential, several, or an API key that is no good.
+        /// No credential, several, or an invalid API key.
         Credentials => "credentials",
-        /// A bearer token that is no good.
+        /// An invalid bearer token.
         Token => "token",
         /// The caller is known and may not do this.
         Authorization => "authorization",

@@ -82,7 +82,7 @@ export interface PresentedCredential {
 export interface AcceptedIssuer {
   /** What `iss` of the token is, byte by byte. */
   readonly iss: string;
-  /** Where tokens are to be had. */
+  /** Where tokens are available. */
   readonly obtain?: string;
 }
 
@@ -847,7 +847,7 @@ export interface DecisionFailedDenial extends DenialBase {
 /**
  * `invalid_credentials`: Invalid credentials.
  *
- * The credential is no good, and this API does not tell what is wrong with it. This code stands
+ * The credential is invalid, and this API does not tell what is wrong with it. This code stands
  * for `credentials_multiple`, `credentials_unsupported`, `too_many_failures`, all that begin with
  * `token_`, and those that begin with `api_key_` except `api_key_address_not_allowed`.
  *
@@ -1110,7 +1110,7 @@ export function advice(denial: DenialBase, attempt = 1): Advice {
 /** What {@link recover} works with. */
 export interface RecoverOptions {
   /**
-   * Gets a new token with these scopes; `undefined` where there is none to be had. No scopes mean
+   * Gets a new token with these scopes; `undefined` where none is available. No scopes mean
    * those of the old token.
    */
   readonly obtain: (scopes: readonly string[]) => Promise<string | undefined>;

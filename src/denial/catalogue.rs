@@ -427,7 +427,7 @@ denial_codes! {
         detail: "The server could not decide about this request.",
         remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting `instance`.";
 
-    /// The credential is no good. What is wrong with it is not told here.
+    /// The credential is invalid. What is wrong with it is not told here.
     InvalidCredentials => "invalid_credentials", Credentials, 401, Challenge::Accepted,
         group: InvalidCredentials, occurs: Groups, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,

@@ -237,7 +237,7 @@ pub(crate) static ITEMS: &[Item] = &[
             "type": "object",
             "properties": {
                 "iss": {"description": "What `iss` of the token is, byte by byte.", "type": "string", "minLength": 1},
-                "obtain": {"description": "Where tokens are to be had.", "type": "string", "format": "uri", "minLength": 1}
+                "obtain": {"description": "Where tokens are available.", "type": "string", "format": "uri", "minLength": 1}
             },
             "required": ["iss"]
         }"#,

@@ -37,6 +37,7 @@ mod memory;
 mod quota;
 #[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
+mod settlement;
 #[cfg(test)]
 mod shared_model;
 mod slots;
@@ -52,8 +53,9 @@ pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
 pub(crate) use redis::{RedisStore, Settling, adopt_shared, describe_metrics};
+pub(crate) use settlement::{Settlement, Taken, Unavailable};
 pub(crate) use slots::scripts_in_cluster;
-pub(crate) use store::{Buckets, Settlement, Taken, Unavailable};
+pub(crate) use store::Buckets;
 pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};
 
 use std::num::NonZeroU32;

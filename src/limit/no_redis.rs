@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::charge::{Balance, Charges, Settle};
-use super::store::{Settlement, Taken};
+use super::settlement::{Settlement, Taken};
 use super::{BucketName, Limit, RedisSettings};
 
 /// There is none.
@@ -65,7 +65,7 @@ impl SharedLimits {
         match *self {}
     }
 
-    pub(crate) fn take(&self, _charges: &mut Charges) -> Taken {
+    pub(crate) fn take(&self, _charges: &mut Charges) -> Taken<Settling> {
         match *self {}
     }
 

@@ -116,7 +116,7 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Why a text is no rate or duration.
+/// Why a text is not a valid rate or duration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum RateError {
     /// There is no `/`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::memory::{MemoryStore, Tables};
 use super::redis::{Settling, SharedLimits};
+use super::settlement::Taken;
 use super::{Balance, BucketName, Charge, Charges, Settle, Settled};
 use crate::time::Steady;
 
@@ -12,35 +13,6 @@ use crate::time::Steady;
 pub(crate) enum Buckets {
     Memory(Arc<MemoryStore>, Tables),
     Shared(SharedLimits),
-}
-
-/// How the charges of a request went.
-#[derive(Debug)]
-#[must_use]
-pub(crate) enum Taken {
-    Granted,
-    /// One of them is not there, and nothing was taken.
-    Refused,
-    /// That is not known, and a limit is closed meanwhile.
-    Unavailable(Unavailable),
-    /// The store is asked. The charges are in what waits.
-    Later(Box<Settling>),
-}
-
-/// The store does not answer, and a limit of the rule says `on_store_failure = "closed"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Unavailable;
-
-impl Unavailable {
-    /// Seconds after which it is worth another try.
-    pub(crate) const RETRY_AFTER: u64 = 1;
-}
-
-/// How a decision was settled that had waited.
-#[derive(Debug)]
-pub(crate) struct Settlement {
-    pub(crate) charges: Charges,
-    pub(crate) settled: Result<Settled, Unavailable>,
 }
 
 impl Buckets {
@@ -64,7 +36,7 @@ impl Buckets {
 
     /// Takes every charge, or none.
     #[inline]
-    pub(crate) fn take(&self, charges: &mut Charges, now: Steady) -> Taken {
+    pub(crate) fn take(&self, charges: &mut Charges, now: Steady) -> Taken<Settling> {
         match self {
             Self::Memory(store, tables) => match store.settle(tables, charges, Settle::Take, now) {
                 Settled::Granted => Taken::Granted,

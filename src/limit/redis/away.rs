@@ -124,6 +124,24 @@ fn code_within_script(text: &str) -> Option<&str> {
     error.split(' ').next()
 }
 
+/// Why there is no connection.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) away: Away,
+    /// In the words of the client or the server; no secret is in them.
+    pub(super) detail: String,
+}
+
+impl Failure {
+    pub(super) fn of(error: &RedisError) -> Self {
+        Self { away: Away::of(error), detail: error.to_string() }
+    }
+
+    pub(super) fn new(away: Away, detail: &str) -> Self {
+        Self { away, detail: detail.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

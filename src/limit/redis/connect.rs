@@ -6,6 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value};
 
 use super::away::Away;
+pub(super) use super::away::Failure;
 use super::dial::Client;
 use super::key::Key;
 use super::script::{Operation, Record, Reply, SCRIPT, Terms, read_replies};
@@ -19,24 +20,6 @@ pub(super) struct Connected {
     pub(super) connection: MultiplexedConnection,
     /// Name and version, where the user may ask for them.
     pub(super) version: Option<String>,
-}
-
-/// Why there is none.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) away: Away,
-    /// In the words of the client or the server; no secret is in them.
-    pub(super) detail: String,
-}
-
-impl Failure {
-    pub(super) fn of(error: &RedisError) -> Self {
-        Self { away: Away::of(error), detail: error.to_string() }
-    }
-
-    pub(super) fn new(away: Away, detail: &str) -> Self {
-        Self { away, detail: detail.into() }
-    }
 }
 
 /// Connects, puts the script on the server, and takes a token from a bucket that nobody has: within

@@ -15,8 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::away::Away;
-use super::connect::Failure;
+use super::away::{Away, Failure};
 
 /// What servers are trusted.
 pub(super) type Trust = Option<Arc<ClientConfig>>;

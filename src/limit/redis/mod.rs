@@ -31,6 +31,7 @@ mod away;
 mod breaker;
 mod connect;
 mod dial;
+mod far;
 mod heard;
 mod key;
 mod ledger;
@@ -44,9 +45,10 @@ mod shard;
 #[cfg(test)]
 mod test_server;
 
+pub(crate) use far::Far;
 pub(crate) use limits::SharedLimits;
 pub(crate) use meters::describe_metrics;
-pub(crate) use settling::{Far, Settling};
+pub(crate) use settling::Settling;
 
 use std::fmt;
 use std::sync::Arc;

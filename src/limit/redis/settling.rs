@@ -1,7 +1,6 @@
 //! A decision that waits for the store, and what decides where the store does not.
 
 use std::fmt;
-use std::ops::{Index, IndexMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,79 +10,22 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use super::away::Away;
+use super::far::{FarCharge, Side};
 use super::heard::Said;
-use super::key::Key;
 use super::limits::SharedLimits;
 use super::link::Way;
 use super::meters::{self, Mode};
 use super::script::{Operation, Record, Reply};
 use super::shard::{Answer, Job, Shard, State};
 use crate::limit::bucket::{Standing, Wait};
-use crate::limit::bucket_id::{BucketId, BucketName};
+use crate::limit::bucket_id::BucketName;
 use crate::limit::charge::{Charge, Charges, Settle, Settled};
-use crate::limit::store::{Settlement, Taken, Unavailable};
+use crate::limit::settlement::{Settlement, Taken, Unavailable};
 use crate::limit::{OnStoreFailure, Quota};
 use crate::time::Steady;
 
 /// The script counts the charges of a decision in a byte.
 const MOST_IN_DECISION: usize = 200;
-
-/// Where the buckets of charges are, in the order of the charges.
-///
-/// One word: charges of memory carry it too, and it is nothing there.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Far(Option<Box<FarCharges>>);
-
-#[derive(Clone, Debug, Default)]
-struct FarCharges(SmallVec<[FarCharge; 2]>);
-
-#[derive(Clone, Debug)]
-pub(crate) struct FarCharge {
-    key: Key,
-    side: Side,
-}
-
-/// Where a charge was taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Side {
-    Store,
-    /// From this process's share, in this bucket.
-    Local(BucketId),
-    /// Nowhere: the limit is open while the store is away.
-    Nowhere,
-}
-
-impl Far {
-    /// Where those charges are whose index is kept.
-    pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
-        let Some(far) = &self.0 else { return Self(None) };
-        let kept = far.0.iter().enumerate().filter(|(index, _)| is_kept(*index));
-        Self(Some(Box::new(FarCharges(kept.map(|(_, charge)| charge.clone()).collect()))))
-    }
-
-    fn push(&mut self, charge: FarCharge) {
-        self.0.get_or_insert_default().0.push(charge);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &FarCharge> {
-        self.0.iter().flat_map(|far| far.0.iter())
-    }
-}
-
-impl Index<usize> for Far {
-    type Output = FarCharge;
-
-    /// INVARIANT: a charge of a shared limit is pushed with its place.
-    fn index(&self, index: usize) -> &FarCharge {
-        &self.0.as_deref().map_or(&[][..], |far| &far.0)[index]
-    }
-}
-
-impl IndexMut<usize> for Far {
-    fn index_mut(&mut self, index: usize) -> &mut FarCharge {
-        &mut self.0.as_deref_mut().map_or(&mut [][..], |far| &mut far.0)[index]
-    }
-}
 
 /// A decision whose charges the store is asked for. Dropped, it is charged if it was sent.
 pub(crate) struct Settling {
@@ -124,7 +66,7 @@ impl SharedLimits {
     }
 
     /// Takes every charge, or none. Where that is not known at once, the charges go with what waits.
-    pub(crate) fn take(&self, charges: &mut Charges) -> Taken {
+    pub(crate) fn take(&self, charges: &mut Charges) -> Taken<Settling> {
         if charges.is_empty() {
             return Taken::Granted;
         }
