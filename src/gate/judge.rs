@@ -9,14 +9,12 @@ use http::{Extensions, Request};
 use super::gate::{Unsettled, Verdict};
 use super::snapshot::Snapshot;
 use crate::ask::{Ask, Came};
-use crate::denial::Media;
 use crate::limit::Settlement;
 use crate::time::Moment;
 
 /// Judges a request, with what `came` while it waited.
-pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> (Verdict, Media) {
-    let (ask, media) = ask(snapshot, request, came);
-    (snapshot.judge(&ask, media), media)
+pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> Verdict {
+    snapshot.judge(&ask(snapshot, request, came))
 }
 
 /// Goes on with a request whose charges were settled.
@@ -25,17 +23,17 @@ pub(super) fn settled<B>(
     request: &Request<B>,
     unsettled: &mut Unsettled,
     settlement: Settlement,
-) -> (Verdict, Media) {
-    let (ask, media) = ask(snapshot, request, Came::NOTHING);
+) -> Verdict {
+    let ask = ask(snapshot, request, Came::NOTHING);
     let (caller, rule) = (std::mem::take(&mut unsettled.caller), unsettled.rule.clone());
-    (snapshot.settled(caller, rule, settlement, &ask, media), media)
+    snapshot.settled(caller, rule, settlement, &ask)
 }
 
-fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -> (Ask<'r>, Media) {
+fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -> Ask<'r> {
     let extensions = request.extensions();
     // Under `nest` the URI is cut; the original one is what rules are about.
     let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
-    let ask = Ask {
+    Ask {
         method: request.method(),
         path: uri.path(),
         headers: request.headers(),
@@ -43,9 +41,7 @@ fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -
         peer: peer(extensions).map(|peer| peer.ip().into()),
         moment: Moment::of(&*snapshot.voice.clock),
         came,
-    };
-    let media = Media::of(&ask.fields.accept);
-    (ask, media)
+    }
 }
 
 /// The other end of the connection, where the server knows it.
