@@ -25,6 +25,7 @@ pub(crate) struct Fields<'r> {
 impl<'r> Fields<'r> {
     /// Collects the fields of a request: of `key_header` for API keys, and of `token_headers` for
     /// tokens outside of `Authorization`.
+    #[inline]
     pub(crate) fn of(
         headers: &'r HeaderMap,
         key_header: &HeaderName,
@@ -95,6 +96,7 @@ const FORWARDING_LENGTHS: u32 = {
 };
 
 /// Whether a header of this name tells that a request came by a proxy.
+#[inline]
 pub(crate) fn is_forwarding(name: &str) -> bool {
     // Every field of every request is asked: most names are passed by with one comparison.
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);

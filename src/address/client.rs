@@ -36,6 +36,9 @@ impl ClientAddress {
     /// # Errors
     ///
     /// The evidence, where it is elsewhere or its address could not be read.
+    // Out of line, since few policies have ranges: in line its arithmetic is done before it is known
+    // whether there are any.
+    #[inline(never)]
     pub(crate) fn check(self, ranges: &[IpNet]) -> Result<(), Outside> {
         match self {
             Self::Proven(address) if is_within(ranges, address.ip()) => Ok(()),

@@ -66,6 +66,7 @@ impl<'r> Credential<'r> {
     /// # Errors
     ///
     /// When there is none, more than asked for, or one in a form that is not read here.
+    #[inline]
     pub(crate) fn from_fields(
         fields: &Fields<'r>,
         policy: &CredentialPolicy,
@@ -88,6 +89,7 @@ impl<'r> Credential<'r> {
         }
     }
 
+    #[cold]
     fn from_places(
         fields: &Fields<'r>,
         policy: &CredentialPolicy,

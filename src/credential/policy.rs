@@ -56,6 +56,7 @@ pub(crate) enum Scheme {
 
 impl CredentialPolicy {
     /// Collects the fields of a request that credentials are read from.
+    #[inline]
     pub(crate) fn fields<'r>(&self, headers: &'r HeaderMap) -> Fields<'r> {
         Fields::of(headers, &self.key_header, &self.token_headers)
     }

@@ -1,5 +1,7 @@
 //! What a bucket is kept for: the parts of the limit's key, as they are in this request.
 
+use http::HeaderName;
+
 use super::caller::Caller;
 use crate::ask::Ask;
 use crate::claims::{self, ClaimPath};
@@ -25,19 +27,8 @@ impl BucketName for BucketKey<'_, '_> {
                 KeyPart::Rule => parts.rule(&self.rule.name),
                 KeyPart::Global => {}
                 KeyPart::Claim(claim) => self.claim(claim, parts),
-                KeyPart::Path(name) => match self.rule.parameter(self.ask.path, name) {
-                    Some(value) => parts.path(&value),
-                    None => self.caller(parts),
-                },
-                KeyPart::Header(name) => {
-                    let mut values = self.ask.headers.get_all(name).iter();
-                    match values.next() {
-                        Some(first) => {
-                            parts.header(first.as_bytes(), values.map(|value| value.as_bytes()));
-                        }
-                        None => self.caller(parts),
-                    }
-                }
+                KeyPart::Path(name) => self.path(name, parts),
+                KeyPart::Header(name) => self.header(name, parts),
             }
         }
     }
@@ -64,7 +55,27 @@ impl BucketKey<'_, '_> {
         }
     }
 
+    // What follows is out of line, so that limits by client and address do not carry it.
+
+    #[inline(never)]
+    fn path(&self, name: &str, parts: &mut impl Parts) {
+        match self.rule.parameter(self.ask.path, name) {
+            Some(value) => parts.path(&value),
+            None => self.caller(parts),
+        }
+    }
+
+    #[inline(never)]
+    fn header(&self, name: &HeaderName, parts: &mut impl Parts) {
+        let mut values = self.ask.headers.get_all(name).iter();
+        match values.next() {
+            Some(first) => parts.header(first.as_bytes(), values.map(|value| value.as_bytes())),
+            None => self.caller(parts),
+        }
+    }
+
     /// A claim of the caller's token. A caller without it has a bucket of its own.
+    #[inline(never)]
     fn claim(&self, path: &ClaimPath, parts: &mut impl Parts) {
         let principal = self.caller.principal.as_ref();
         let claim = principal.and_then(Principal::claims).and_then(|claims| path.find(claims));

@@ -80,6 +80,7 @@ impl Judge<'_> {
         Ok(Outcome::Admitted(Permit { rule: rule.clone(), charges }))
     }
 
+    #[inline]
     fn find_address(&self, rule: &Rule, ask: &Ask<'_>) -> Result<Option<ClientAddress>, Refused> {
         let address = self.grounds.policy.address.client(ask.peer, ask.headers);
         if address.is_none() && rule.needs_address {

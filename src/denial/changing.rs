@@ -1,7 +1,6 @@
 //! What changes from one denial of a form to the next.
 
-use std::borrow::Cow;
-
+use bytes::{BufMut as _, BytesMut};
 use http::HeaderValue;
 
 use super::compose::{as_fragment, should_retry};
@@ -15,48 +14,41 @@ pub(super) struct Changing<'d> {
     pub(super) rate_limit: &'d RateLimitWriter,
     pub(super) draft: &'d Draft,
     pub(super) instance: &'d str,
+    /// How long to wait, in milliseconds.
+    pub(super) wait: Option<u64>,
     /// Whether the form says that the request may be repeated.
     pub(super) is_retryable: bool,
 }
 
 impl Values for Changing<'_> {
-    fn instance(&self) -> &str {
-        self.instance
-    }
-
-    fn number(&self, hole: Hole) -> u64 {
+    fn write(&self, hole: Hole, page: &mut BytesMut) {
         let standing = |index| self.draft.balance().get(index);
-        match hole {
-            // Text, which is filled in by itself.
-            Hole::Instance | Hole::KeyId | Hole::Address | Hole::Rule => 0,
-            Hole::RetryAfter => self.draft.wait().map_or(0, seconds_of),
+        let number = match hole {
+            Hole::Instance => return page.put_slice(self.instance.as_bytes()),
+            Hole::KeyId => return page.put_slice(self.draft.key_id().as_bytes()),
+            Hole::Address => {
+                let address = self.draft.address.map(|address| address.to_string());
+                return page.put_slice(address.unwrap_or_default().as_bytes());
+            }
+            Hole::Rule => {
+                let name = self.draft.rule.as_deref().map_or("", |rule| &rule.name);
+                return page.put_slice(as_fragment(name).as_bytes());
+            }
+            Hole::RetryAfter => self.wait.map_or(0, seconds_of),
             Hole::Remaining(index) => standing(index).map_or(0, |held| held.remaining.into()),
             Hole::Reset(index) => standing(index).and_then(|held| held.wait.seconds()).unwrap_or(0),
-        }
+        };
+        page.put_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    fn text(&self, hole: Hole) -> Option<Cow<'_, str>> {
-        match hole {
-            Hole::KeyId => Some(self.draft.key_id().into()),
-            Hole::Address => Some(
-                self.draft.address.map(|address| address.to_string()).unwrap_or_default().into(),
-            ),
-            Hole::Rule => {
-                Some(as_fragment(self.draft.rule.as_deref().map_or("", |rule| &rule.name)))
-            }
-            Hole::Instance | Hole::RetryAfter | Hole::Remaining(_) | Hole::Reset(_) => None,
-        }
-    }
-
-    fn field(&self, field: Field) -> Option<HeaderValue> {
-        let wait = || self.draft.wait();
+    fn field(&self, field: Field, length: usize, page: &mut BytesMut) -> HeaderValue {
         match field {
-            Field::RetryAfter => wait().map(seconds_of).map(decimal),
-            Field::RetryAfterMs => wait().map(decimal),
-            Field::ShouldRetry => Some(should_retry(self.is_retryable, wait())),
-            Field::Limits(field) => Some(self.rate_limit.field(field, self.draft.balance())),
-            // The form knows it.
-            Field::Length => None,
+            // A form has these fields where its denials have a wait.
+            Field::RetryAfter => decimal(self.wait.map_or(0, seconds_of), page),
+            Field::RetryAfterMs => decimal(self.wait.unwrap_or(0), page),
+            Field::ShouldRetry => should_retry(self.is_retryable, self.wait),
+            Field::Limits(field) => self.rate_limit.field(field, self.draft.balance(), page),
+            Field::Length => decimal(length as u64, page),
         }
     }
 }

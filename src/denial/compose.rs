@@ -15,7 +15,6 @@ use super::facts::Facts;
 use super::json::Json;
 use super::own::Fact;
 use super::properties::Challenge;
-use super::rate_limit::decimal;
 use super::response::{Composed, RETRY_AFTER_MS, SHOULD_RETRY};
 use super::settings::Settings;
 use super::template::Text;
@@ -57,8 +56,8 @@ impl Document<'_> {
         headers.insert(VARY, HeaderValue::from_static("accept"));
         self.challenge(&written, &mut headers);
         if let Some(millis) = self.facts.wait {
-            headers.insert(RETRY_AFTER, decimal(seconds_of(millis)));
-            headers.insert(RETRY_AFTER_MS, decimal(millis));
+            headers.insert(RETRY_AFTER, seconds_of(millis).into());
+            headers.insert(RETRY_AFTER_MS, millis.into());
         }
         headers.insert(SHOULD_RETRY, should_retry(self.is_retryable(), self.facts.wait));
         if !self.minimal {

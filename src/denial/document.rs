@@ -50,7 +50,7 @@ pub(crate) struct Draft {
     pub(crate) kind: Option<CredentialKind>,
     /// Where the request came from, where that was proven.
     pub(crate) address: Option<Address>,
-    /// When it was decided; 1970 where no gate placed the denial.
+    /// When it was decided; 1970 where no gate placed the denial, and where that made no difference.
     pub(crate) now: Wall,
     /// How the limits stood when the request was admitted, where a handler refused it.
     pub(crate) balance: Balance,

@@ -4,17 +4,18 @@
 //! rest is their [`Shape`]. A form is made from a shape and the policy, and from nothing that a
 //! request brought: so what one client sent can never be shown to another.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::BytesMut;
 use dashmap::DashMap;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
+use uuid::fmt::Urn;
 
 use super::document::Denial;
 use super::known::Known;
-use super::rate_limit::{LimitField, decimal};
+use super::rate_limit::LimitField;
 use super::response::{Composed, RETRY_AFTER_MS, SHOULD_RETRY, respond};
 use super::shape::Shape;
 use super::written::Hole;
@@ -73,12 +74,11 @@ impl Forms {
 
 /// What is filled in.
 pub(super) trait Values {
-    fn instance(&self) -> &str;
-    fn number(&self, hole: Hole) -> u64;
-    /// Text that needs no escapes; `None` where the hole is for a number.
-    fn text(&self, hole: Hole) -> Option<Cow<'_, str>>;
-    /// The value of a header field that changes; `None` where it stays as it is.
-    fn field(&self, field: Field) -> Option<HeaderValue>;
+    /// Writes what stands in a hole of the document: text that needs no escapes.
+    fn write(&self, hole: Hole, page: &mut BytesMut);
+    /// The value of a header field that changes, in a piece of the `page`. The document has this
+    /// `length`.
+    fn field(&self, field: Field, length: usize, page: &mut BytesMut) -> HeaderValue;
 }
 
 /// A header field that changes from one response of a form to the next.
@@ -110,12 +110,17 @@ impl Field {
 pub(super) struct Form {
     status: StatusCode,
     headers: HeaderMap,
-    /// Which of them change, in their order.
-    fields: Box<[Option<Field>]>,
+    /// Those of them that change, by their places.
+    fields: Box<[(usize, Field)]>,
+    /// Whether clients are told to repeat the request by themselves, where the wait is short.
+    is_retryable: bool,
     /// The document without what was in the holes.
     text: Box<[u8]>,
     /// Where they are.
     holes: Box<[(usize, Hole)]>,
+    /// How many bytes are filled in, in the document and in the fields. Where only `instance` is, these
+    /// are exactly so many, so that the document takes one piece of memory and no more.
+    room: usize,
 }
 
 impl Form {
@@ -129,55 +134,67 @@ impl Form {
         }
         text.extend_from_slice(&written.bytes[from..]);
         // Its place: in a copy of these headers there is no room for another one.
-        headers.insert(CONTENT_LENGTH, decimal(written.bytes.len() as u64));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(written.bytes.len()));
         // Names of denials are of one length.
         let is_of_one_length = holes.iter().all(|(_, hole)| *hole == Hole::Instance);
-        let changes = |name| {
-            Field::named(name).filter(|field| !is_of_one_length || !matches!(field, Field::Length))
+        let waits = headers.contains_key(RETRY_AFTER);
+        let changes = |(at, name)| match Field::named(name)? {
+            Field::Length if is_of_one_length => None,
+            Field::ShouldRetry if !waits => None,
+            field => Some((at, field)),
         };
-        let fields = headers.iter().map(|(name, _)| changes(name)).collect();
-        Self { status, headers, fields, text: text.into(), holes: holes.into() }
+        let fields: Box<[_]> =
+            headers.iter().map(|(name, _)| name).enumerate().filter_map(changes).collect();
+        let of_hole = |(_, hole): &(usize, Hole)| match hole {
+            Hole::Instance => Urn::LENGTH,
+            _ => USUAL_LENGTH,
+        };
+        let room = holes.iter().map(of_hole).sum::<usize>() + fields.len() * USUAL_LENGTH;
+        let is_retryable = headers.get(SHOULD_RETRY).is_some_and(|value| value == "true");
+        // What is filled in need not be copied first.
+        for (at, _) in &fields {
+            if let Some(value) = headers.values_mut().nth(*at) {
+                *value = HeaderValue::from_static("");
+            }
+        }
+        Self { status, headers, fields, is_retryable, text: text.into(), holes: holes.into(), room }
     }
 
     /// Whether clients are told to repeat the request by themselves, where the wait is short.
     pub(super) fn is_retryable(&self) -> bool {
-        self.headers.get(SHOULD_RETRY).is_some_and(|value| value == "true")
+        self.is_retryable
     }
 
     pub(super) fn fill(&self, values: &impl Values) -> Response<Body> {
-        // In a hole is `instance`, or a number of at most twenty digits.
-        let room = values.instance().len() + 20 * self.holes.len();
-        let mut body = Vec::with_capacity(self.text.len() + room);
+        // One piece of memory for all that is filled in.
+        let mut page = BytesMut::with_capacity(self.text.len() + self.room);
         let mut from = 0;
         for (at, hole) in &self.holes {
-            body.extend_from_slice(&self.text[from..*at]);
+            page.extend_from_slice(&self.text[from..*at]);
+            values.write(*hole, &mut page);
             from = *at;
-            match (hole, values.text(*hole)) {
-                (Hole::Instance, _) => body.extend_from_slice(values.instance().as_bytes()),
-                (_, Some(text)) => body.extend_from_slice(text.as_bytes()),
-                (hole, None) => {
-                    let number = values.number(*hole);
-                    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-                }
-            }
         }
-        body.extend_from_slice(&self.text[from..]);
+        page.extend_from_slice(&self.text[from..]);
 
-        // INVARIANT: a copy has its fields in the same order.
         let mut headers = self.headers.clone();
-        for (value, field) in headers.values_mut().zip(&self.fields) {
-            let changed = match *field {
-                None => None,
-                Some(Field::Length) => Some(decimal(body.len() as u64)),
-                Some(field) => values.field(field),
-            };
-            if let Some(changed) = changed {
-                *value = changed;
+        if self.fields.is_empty() {
+            return respond(self.status, headers, page.freeze());
+        }
+        let body = page.split().freeze();
+        // INVARIANT: a copy has its fields in the same order.
+        let (mut lines, mut next) = (headers.values_mut(), 0);
+        for (at, field) in &self.fields {
+            if let Some(line) = lines.nth(at - next) {
+                *line = values.field(*field, body.len(), &mut page);
             }
+            next = at + 1;
         }
         respond(self.status, headers, body)
     }
 }
+
+/// Most numbers and names that are filled in are not longer.
+const USUAL_LENGTH: usize = 20;
 
 #[cfg(test)]
 mod tests;

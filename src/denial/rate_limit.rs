@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use bytes::{BufMut as _, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use smallvec::SmallVec;
@@ -164,17 +165,22 @@ impl RateLimitWriter {
         if self.headers.legacy {
             let numbers = self.legacy(balance);
             for (name, number) in LEGACY.into_iter().zip(numbers) {
-                headers.insert(name, decimal(number));
+                headers.insert(name, number.into());
             }
         }
     }
 
-    /// The value of a field that changes from one response to the next.
-    pub(super) fn field(&self, field: LimitField, balance: &Balance) -> HeaderValue {
+    /// The value of a field that changes from one response to the next, in a piece of the `page`.
+    pub(super) fn field(
+        &self,
+        field: LimitField,
+        balance: &Balance,
+        page: &mut BytesMut,
+    ) -> HeaderValue {
         let balance = self.shown(balance);
         match field {
             LimitField::State => self.state(&balance),
-            LimitField::Legacy(at) => decimal(self.legacy(&balance)[at]),
+            LimitField::Legacy(at) => decimal(self.legacy(&balance)[at], page),
         }
     }
 
@@ -338,12 +344,12 @@ fn field(line: Vec<u8>) -> HeaderValue {
     HeaderValue::try_from(line).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// A number in a header, in one piece of memory of its length.
+/// A number in a header, in a piece of the `page`.
 ///
 /// INVARIANT: digits are valid in a header.
-pub(super) fn decimal(number: u64) -> HeaderValue {
-    HeaderValue::from_str(itoa::Buffer::new().format(number))
-        .unwrap_or(HeaderValue::from_static(""))
+pub(super) fn decimal(number: u64, page: &mut BytesMut) -> HeaderValue {
+    page.put_slice(itoa::Buffer::new().format(number).as_bytes());
+    HeaderValue::from_maybe_shared(page.split().freeze()).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// INVARIANT: text is always serializable.

@@ -100,7 +100,8 @@ impl Renderer {
         let mut buffer = [0; Urn::LENGTH];
         let instance = draft.instance.urn().encode_lower(&mut buffer);
         let (is_retryable, rate_limit) = (form.is_retryable(), self.rate_limit());
-        Some(form.fill(&Changing { rate_limit, draft, instance, is_retryable }))
+        let wait = draft.wait();
+        Some(form.fill(&Changing { rate_limit, draft, instance, wait, is_retryable }))
     }
 
     /// Writes the document member by member.

@@ -1,6 +1,6 @@
 //! A response on its way out.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::header::HeaderName;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -21,11 +21,11 @@ pub(super) struct Composed {
 
 impl Composed {
     pub(super) fn into_response(self) -> Response<Body> {
-        respond(self.status, self.headers, self.written.bytes)
+        respond(self.status, self.headers, self.written.bytes.into())
     }
 }
 
-pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response<Body> {
+pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -38,6 +38,8 @@ struct Passage {
     rule: Arc<Rule>,
     method: Method,
     request_id: Option<String>,
+    /// The form in which the client would rather have a denial.
+    media: Media,
     caller: Caller,
     charges: Charges,
     /// Whether more was taken after the request was admitted.
@@ -71,10 +73,12 @@ pub struct LimitBalance<'a> {
 }
 
 impl Admission {
+    #[inline]
     pub(super) fn new(
         voice: Arc<Voice>,
         rule: Arc<Rule>,
-        request: &Request<'_>,
+        request: Request<'_>,
+        media: Media,
         caller: Caller,
         charges: Charges,
         shadow: Option<Denial>,
@@ -83,7 +87,8 @@ impl Admission {
             voice,
             rule,
             method: request.method.clone(),
-            request_id: request.id.clone(),
+            request_id: request.id,
+            media,
             caller,
             charges,
             charged_late: AtomicBool::new(false),
@@ -208,7 +213,7 @@ impl Admission {
     }
 
     /// Answers with a denial of the handler, as the gate answers with its own.
-    pub(super) fn deny(&self, denial: Denial, media: Media) -> Response<Body> {
+    pub(super) fn deny(&self, denial: Denial) -> Response<Body> {
         let mut denial = self.place(denial);
         let Passage { voice, caller, charges, charged_late, .. } = &*self.0;
         if denial.draft().own.counts_as_failure
@@ -223,7 +228,7 @@ impl Admission {
             charged_late.store(true, Ordering::Release);
         }
         denial.draft_mut().balance = self.balance();
-        self.0.voice.deny(&denial, &self.0.caller, &self.request(), media)
+        self.0.voice.deny(&denial, &self.0.caller, &self.request(), self.0.media)
     }
 
     /// The balance when the request was admitted, with what was charged late.
@@ -278,9 +283,14 @@ pub(super) struct PassedPreflight {
 
 impl PassedPreflight {
     /// `rule` covers the request that the preflight asks for.
-    pub(super) fn new(voice: Arc<Voice>, rule: Arc<Rule>, request: &Request<'_>) -> Self {
+    pub(super) fn new(
+        voice: Arc<Voice>,
+        rule: Arc<Rule>,
+        request: Request<'_>,
+        media: Media,
+    ) -> Self {
         let (caller, charges) = Default::default();
-        Self { admission: Admission::new(voice, rule, request, caller, charges, None) }
+        Self { admission: Admission::new(voice, rule, request, media, caller, charges, None) }
     }
 
     /// What a handler learns that is reached nevertheless, because no CORS layer answered before it:
@@ -297,7 +307,7 @@ impl PassedPreflight {
         ))
     }
 
-    pub(super) fn deny(&self, denial: Denial, media: Media) -> Response<Body> {
-        self.admission.deny(denial, media)
+    pub(super) fn deny(&self, denial: Denial) -> Response<Body> {
+        self.admission.deny(denial)
     }
 }

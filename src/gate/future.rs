@@ -16,7 +16,6 @@ use super::judge::{Unsettled, Verdict, judge, settled};
 use super::replace::{replace, taken};
 use super::snapshot::Snapshot;
 use crate::ask::{Came, Wait};
-use crate::denial::Media;
 
 pin_project! {
     /// The response of a [`TollgateService`](crate::TollgateService).
@@ -34,8 +33,8 @@ pin_project! {
     enum State<F, W> {
         Waits { waiting: Option<Box<W>> },
         Denied { response: Option<Response> },
-        Passed { #[pin] inner: F, media: Media, passed: PassedPreflight },
-        Admitted { #[pin] inner: F, media: Media, admission: Admission },
+        Passed { #[pin] inner: F, passed: PassedPreflight },
+        Admitted { #[pin] inner: F, admission: Admission },
     }
 }
 
@@ -60,9 +59,9 @@ enum WaitsFor {
 
 impl<S, B> Waiting<S, B> {
     /// What becomes of the request, once it need not wait any more.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Verdict, Media)> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Verdict> {
         loop {
-            let (verdict, media) = match &mut self.wait {
+            let verdict = match &mut self.wait {
                 WaitsFor::Arrival(wait) => {
                     self.came.add(ready!(wait.as_mut().poll(context)));
                     judge(&self.snapshot, &self.request, &self.came)
@@ -76,7 +75,7 @@ impl<S, B> Waiting<S, B> {
             match verdict {
                 Verdict::Waits(wait) => self.wait = WaitsFor::Arrival(wait),
                 Verdict::Settles(unsettled) => self.wait = WaitsFor::Settlement(unsettled),
-                verdict => return Poll::Ready((verdict, media)),
+                verdict => return Poll::Ready(verdict),
             }
         }
     }
@@ -104,13 +103,13 @@ where
     }
 
     /// What comes of a request that was judged.
-    pub(super) fn of(verdict: Verdict, media: Media, inner: &mut S, request: Request<B>) -> Self {
-        Self { state: State::of(verdict, media, inner, request) }
+    pub(super) fn of(verdict: Verdict, inner: &mut S, request: Request<B>) -> Self {
+        Self { state: State::of(verdict, inner, request) }
     }
 }
 
 impl<F, W> State<F, W> {
-    fn of<S, B>(verdict: Verdict, media: Media, inner: &mut S, mut request: Request<B>) -> Self
+    fn of<S, B>(verdict: Verdict, inner: &mut S, mut request: Request<B>) -> Self
     where
         S: Service<Request<B>, Future = F>,
     {
@@ -118,11 +117,11 @@ impl<F, W> State<F, W> {
             Verdict::Denied(response) => Self::Denied { response: Some(response) },
             Verdict::Preflight(passed) => {
                 request.extensions_mut().insert(passed.clone());
-                Self::Passed { inner: inner.call(request), media, passed }
+                Self::Passed { inner: inner.call(request), passed }
             }
             Verdict::Admitted(admission) => {
                 request.extensions_mut().insert(admission.clone());
-                Self::Admitted { inner: inner.call(request), media, admission }
+                Self::Admitted { inner: inner.call(request), admission }
             }
             // INVARIANT: whoever judges keeps those that wait.
             Verdict::Waits(_) | Verdict::Settles(_) => Self::Waits { waiting: None },
@@ -142,10 +141,10 @@ where
         if let StateProjection::Waits { waiting } = state.as_mut().project() {
             // INVARIANT: as for `Denied` below.
             let Some(held) = waiting else { return Poll::Pending };
-            let (verdict, media) = ready!(held.poll(context));
+            let verdict = ready!(held.poll(context));
             let Some(held) = waiting.take() else { return Poll::Pending };
             let Waiting { request, mut inner, .. } = *held;
-            state.set(State::of(verdict, media, &mut inner, request));
+            state.set(State::of(verdict, &mut inner, request));
         }
         match state.project() {
             StateProjection::Waits { .. } => Poll::Pending,
@@ -153,21 +152,21 @@ where
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Passed { inner, media, passed } => {
+            StateProjection::Passed { inner, passed } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 if let Some(denial) = taken(&mut response) {
-                    replace(&mut response, passed.deny(denial, *media));
+                    replace(&mut response, passed.deny(denial));
                 }
                 Poll::Ready(Ok(response))
             }
-            StateProjection::Admitted { inner, media, admission } => {
+            StateProjection::Admitted { inner, admission } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 match taken(&mut response) {
                     None => {
                         admission.complete(&mut response);
                         end_with_credential(&mut response, admission);
                     }
-                    Some(denial) => replace(&mut response, admission.deny(denial, *media)),
+                    Some(denial) => replace(&mut response, admission.deny(denial)),
                 }
                 Poll::Ready(Ok(response))
             }
@@ -197,7 +196,7 @@ mod tests {
         let inner = size_of::<<Route as Service<Request<Body>>>::Future>();
         let ours = size_of::<TollgateFuture<Route, Body>>();
         println!("the future of a route: {inner} bytes; behind the gate: {ours} bytes");
-        let beside = size_of::<Admission>() + size_of::<Media>() + size_of::<usize>();
+        let beside = size_of::<Admission>() + size_of::<usize>();
         let most = inner.max(size_of::<Response>()) + beside.next_multiple_of(size_of::<usize>());
         assert!(ours <= most, "{ours} bytes for {inner}");
     }

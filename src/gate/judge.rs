@@ -13,11 +13,11 @@ use super::admission::{Admission, PassedPreflight};
 use super::snapshot::Snapshot;
 use crate::address::ClientAddress;
 use crate::ask::{Ask, Came, Wait};
-use crate::decision::{Caller, Decision, Outcome, Permit};
+use crate::decision::{Caller, Decision, Outcome, Permit, Refused};
 use crate::denial::{Denial, Media};
 use crate::limit::{Charges, Settlement, Settling};
 use crate::policy::{Rule, requested_method};
-use crate::time::Moment;
+use crate::time::{Moment, Wall};
 use crate::verify::Asked;
 
 /// What the gate does with a request.
@@ -40,9 +40,8 @@ pub(super) struct Unsettled {
 }
 
 /// Judges a request, with what `came` while it waited.
-pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> (Verdict, Media) {
-    let (ask, media) = ask(snapshot, request, came);
-    (snapshot.judge(&ask, media), media)
+pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> Verdict {
+    snapshot.judge(&ask(snapshot, request, came))
 }
 
 /// Goes on with a request whose charges were settled.
@@ -51,17 +50,17 @@ pub(super) fn settled<B>(
     request: &Request<B>,
     unsettled: &mut Unsettled,
     settlement: Settlement,
-) -> (Verdict, Media) {
-    let (ask, media) = ask(snapshot, request, Came::NOTHING);
+) -> Verdict {
+    let ask = ask(snapshot, request, Came::NOTHING);
     let (caller, rule) = (std::mem::take(&mut unsettled.caller), unsettled.rule.clone());
-    (snapshot.settled(caller, rule, settlement, &ask, media), media)
+    snapshot.settled(caller, rule, settlement, &ask)
 }
 
-fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -> (Ask<'r>, Media) {
+fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -> Ask<'r> {
     let extensions = request.extensions();
     // Under `nest` the URI is cut; the original one is what rules are about.
     let uri = extensions.get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
-    let ask = Ask {
+    Ask {
         method: request.method(),
         path: uri.path(),
         headers: request.headers(),
@@ -69,9 +68,7 @@ fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -
         peer: peer(extensions).map(|peer| peer.ip().into()),
         moment: Moment::of(&*snapshot.voice.clock),
         came,
-    };
-    let media = Media::of(&ask.fields.accept);
-    (ask, media)
+    }
 }
 
 /// The other end of the connection, where the server knows it.
@@ -82,16 +79,11 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
 
 impl Snapshot {
     /// Decides about a request, observes the decision, and answers.
-    pub(super) fn judge(&self, ask: &Ask<'_>, media: Media) -> Verdict {
+    pub(super) fn judge(&self, ask: &Ask<'_>) -> Verdict {
         let voice = &self.voice;
         let mut decision = match voice.observer.wants_steps() {
             false => self.decide(ask, &mut ()),
-            true => {
-                let mut steps = Vec::new();
-                let decision = self.decide(ask, &mut steps);
-                voice.observer.steps(&steps);
-                decision
-            }
+            true => self.decide_in_steps(ask),
         };
         if let Some(refused) = decision.refused() {
             let counted = decision.caller.address.map(ClientAddress::counted);
@@ -103,11 +95,16 @@ impl Snapshot {
                 None => {}
             }
         }
-        if let Outcome::Unsettled(rule, settling) = decision.outcome {
-            let caller = decision.caller;
-            return Verdict::Settles(Box::new(Unsettled { caller, rule, settling }));
-        }
-        self.act(decision, ask, media)
+        self.act(decision, ask)
+    }
+
+    /// Decides, and logs each step.
+    #[cold]
+    fn decide_in_steps(&self, ask: &Ask<'_>) -> Decision {
+        let mut steps = Vec::new();
+        let decision = self.decide(ask, &mut steps);
+        self.voice.observer.steps(&steps);
+        decision
     }
 
     /// Goes on with a request whose charges were settled.
@@ -118,54 +115,89 @@ impl Snapshot {
         rule: Arc<Rule>,
         settlement: Settlement,
         ask: &Ask<'_>,
-        media: Media,
     ) -> Verdict {
         let decision = Decision::settled(caller, rule, settlement, &self.voice.buckets);
-        self.act(decision, ask, media)
+        self.act(decision, ask)
     }
 
     /// Observes a decision, and answers.
     #[inline]
-    fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
+    fn act(&self, decision: Decision, ask: &Ask<'_>) -> Verdict {
         let voice = &self.voice;
-        voice.observer.decided(&decision);
-        if self.policy().address.hides_clients(ask.fields.is_forwarded) {
-            voice.observer.forwarded_ignored();
+        // What is not settled yet is observed when it is.
+        if !matches!(decision.outcome, Outcome::Unsettled(..)) {
+            voice.observer.decided(&decision);
+            if self.policy().address.hides_clients(ask.fields.is_forwarded) {
+                voice.observer.forwarded_ignored();
+            }
         }
         let Decision { caller, outcome } = decision;
-        let denial = |rule, refused| Denial::of(refused, rule, &caller, ask.moment.wall());
         match outcome {
             Outcome::Preflight(rule) => {
                 let request = voice.observer.request(ask);
-                Verdict::Preflight(PassedPreflight::new(voice.clone(), rule, &request))
+                let passed = PassedPreflight::new(voice.clone(), rule, request, media(ask));
+                Verdict::Preflight(passed)
             }
             Outcome::Admitted(Permit { rule, charges }) => {
                 voice.observer.admitted(&rule);
-                let request = voice.observer.request(ask);
+                let (request, media) = (voice.observer.request(ask), media(ask));
                 let voice = voice.clone();
-                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, None))
+                let admission = Admission::new(voice, rule, request, media, caller, charges, None);
+                Verdict::Admitted(admission)
             }
-            Outcome::Shadowed(rule, refused) => {
-                let denial = denial(Some(rule.clone()), refused);
-                let request = voice.observer.request(ask);
-                voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
-                let (voice, charges) = (voice.clone(), Charges::default());
-                let shadow = Some(denial);
-                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, shadow))
-            }
-            Outcome::Refused(rule, refused) => {
-                let denial = denial(rule, refused);
-                let request = voice.observer.request(ask);
-                if requested_method(ask.method, ask.headers).is_some() {
-                    voice.observer.preflight_denied();
-                }
-                Verdict::Denied(voice.deny(&denial, &caller, &request, media))
-            }
+            Outcome::Shadowed(rule, refused) => self.admit_in_shadow(caller, rule, refused, ask),
+            Outcome::Refused(rule, refused) => self.deny(&caller, rule, refused, ask),
             Outcome::Unsettled(rule, settling) => {
                 Verdict::Settles(Box::new(Unsettled { caller, rule, settling }))
             }
         }
     }
+
+    /// Lets a request pass that its rule would refuse.
+    #[cold]
+    fn admit_in_shadow(
+        &self,
+        caller: Caller,
+        rule: Arc<Rule>,
+        refused: Refused,
+        ask: &Ask<'_>,
+    ) -> Verdict {
+        let voice = &self.voice;
+        let denial = denial(&caller, Some(rule.clone()), refused, ask);
+        let request = voice.observer.request(ask);
+        voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
+        let (voice, media, shadow) = (voice.clone(), media(ask), Some(denial));
+        let charges = Charges::default();
+        Verdict::Admitted(Admission::new(voice, rule, request, media, caller, charges, shadow))
+    }
+
+    fn deny(
+        &self,
+        caller: &Caller,
+        rule: Option<Arc<Rule>>,
+        refused: Refused,
+        ask: &Ask<'_>,
+    ) -> Verdict {
+        let voice = &self.voice;
+        let denial = denial(caller, rule, refused, ask);
+        let request = voice.observer.request(ask);
+        if requested_method(ask.method, ask.headers).is_some() {
+            voice.observer.preflight_denied();
+        }
+        Verdict::Denied(voice.deny(&denial, caller, &request, media(ask)))
+    }
+}
+
+/// The form in which the client would rather have a denial.
+fn media(ask: &Ask<'_>) -> Media {
+    Media::of(&ask.fields.accept)
+}
+
+/// The denial of a request that is refused, or would be.
+fn denial(caller: &Caller, rule: Option<Arc<Rule>>, refused: Refused, ask: &Ask<'_>) -> Denial {
+    // A refusal that depends on the time of day was found by looking at it.
+    let now = ask.moment.wall_seen().unwrap_or(Wall::from_micros(0));
+    Denial::of(refused, rule, caller, now)
 }
 
 #[cfg(test)]

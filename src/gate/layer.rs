@@ -56,18 +56,19 @@ where
         self.inner.poll_ready(context)
     }
 
+    // Out of line, so that the future is written where the caller wants it, and not moved there.
+    #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.snapshot();
-        match judge(&snapshot, &request, Came::NOTHING) {
-            (verdict @ (Verdict::Waits(_) | Verdict::Settles(_)), _) => {
-                // The service that was ready is the one that is called.
-                let next = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, next);
-                let snapshot = Guard::into_inner(snapshot);
-                TollgateFuture::waits(verdict, snapshot, request, inner)
-            }
-            (verdict, media) => TollgateFuture::of(verdict, media, &mut self.inner, request),
+        let verdict = judge(&snapshot, &request, Came::NOTHING);
+        if !matches!(verdict, Verdict::Waits(_) | Verdict::Settles(_)) {
+            return TollgateFuture::of(verdict, &mut self.inner, request);
         }
+        // The service that was ready is the one that is called.
+        let next = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, next);
+        let snapshot = Guard::into_inner(snapshot);
+        TollgateFuture::waits(verdict, snapshot, request, inner)
     }
 }
 

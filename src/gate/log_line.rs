@@ -26,6 +26,7 @@ pub(crate) struct Request<'r> {
 }
 
 /// Whether anybody may read what is said of a request.
+#[inline]
 pub(super) fn is_heard() -> bool {
     LevelFilter::current() >= LevelFilter::ERROR
 }

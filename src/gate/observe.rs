@@ -56,14 +56,18 @@ impl Observer {
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
+    #[inline]
     pub(super) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
-        if !is_heard() {
-            return None;
-        }
+        if is_heard() { self.find_request_id(headers) } else { None }
+    }
+
+    #[inline(never)]
+    fn find_request_id(&self, headers: &HeaderMap) -> Option<String> {
         let id = headers.get(&self.request_id)?.to_str().ok()?;
         Some(bounded(id))
     }
 
+    #[inline]
     pub(super) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
         Request { method: ask.method, path: ask.path, id: self.request_id(ask.headers) }
     }
@@ -80,29 +84,27 @@ impl Observer {
     }
 
     /// What every decision is observed for.
+    #[inline]
     pub(super) fn decided(&self, decision: &Decision) {
         let rule = decision.rule();
         let is_judged = !matches!(decision.outcome, Outcome::Preflight(_));
-        if is_judged
-            && rule.is_some()
-            && decision.caller.address.is_none()
-            && self.missing_peer.is_first()
-        {
+        if is_judged && rule.is_some() && decision.caller.address.is_none() {
+            self.peer_is_missing();
+        }
+        if is_heard() {
+            record(rule, decision.caller.principal.as_ref());
+        }
+    }
+
+    #[cold]
+    fn peer_is_missing(&self) {
+        if self.missing_peer.is_first() {
             tracing::error!(
                 target: "tollgate",
                 "the address of the peer is not known: serve the app with \
                  `into_make_service_with_connect_info::<SocketAddr>()`. Until then rules that need \
                  the address answer `decision_failed`, and failed attempts are not counted"
             );
-        }
-        if is_heard() {
-            let span = Span::current();
-            if let Some(principal) = &decision.caller.principal {
-                span.record("client", principal.client());
-            }
-            if let Some(rule) = rule {
-                span.record("rule", &*rule.name);
-            }
         }
     }
 
@@ -170,6 +172,7 @@ impl Observer {
     }
 
     /// A request came by a proxy, and the policy reads the peer's address alone.
+    #[cold]
     pub(super) fn forwarded_ignored(&self) {
         if self.forwarded.is_first() {
             tracing::error!(
@@ -244,6 +247,17 @@ impl Observer {
             ),
             _ => {}
         }
+    }
+}
+
+/// Tells the span of the request what was decided.
+fn record(rule: Option<&Arc<Rule>>, principal: Option<&Principal>) {
+    let span = Span::current();
+    if let Some(principal) = principal {
+        span.record("client", principal.client());
+    }
+    if let Some(rule) = rule {
+        span.record("rule", &*rule.name);
     }
 }
 

@@ -162,9 +162,13 @@ impl Limit {
     /// (`is_forwarded`: the request names another one, which the policy does not look at).
     #[inline]
     pub(crate) fn exempts(&self, address: Option<ClientAddress>, is_forwarded: bool) -> bool {
-        !self.exempt.is_empty()
-            && !is_forwarded
-            && address.is_some_and(|address| address.check(&self.exempt).is_ok())
+        !self.exempt.is_empty() && !is_forwarded && self.spares(address)
+    }
+
+    /// Out of line, since few limits exempt anybody.
+    #[cold]
+    fn spares(&self, address: Option<ClientAddress>) -> bool {
+        address.is_some_and(|address| address.check(&self.exempt).is_ok())
     }
 
     /// What its tokens are, where they are not requests.

@@ -31,6 +31,7 @@ impl Needs {
     }
 
     /// Scopes, then roles, then claims: the first that is not met is the answer.
+    #[inline]
     pub(super) fn check(
         &self,
         principal: &Principal,
@@ -45,6 +46,14 @@ impl Needs {
         {
             return Err(Refusal::Role(self.roles.clone()));
         }
+        if self.claims.is_empty() { Ok(()) } else { self.check_claims(principal, parameter) }
+    }
+
+    fn check_claims(
+        &self,
+        principal: &Principal,
+        parameter: &Parameters<'_>,
+    ) -> Result<(), Refusal> {
         for demand in &self.claims {
             let met = principal.claims().ok_or(Mismatch::ApiKey);
             met.and_then(|claims| demand.check_with(claims, parameter)).map_err(|mismatch| {

@@ -32,6 +32,7 @@ impl PathTables {
     }
 
     /// The index of the rule that a path falls to in one of the tables.
+    #[inline]
     pub(super) fn find(&self, table: usize, path: &str) -> Option<usize> {
         let found = |tier: &Router<usize>| tier.at(path).ok().map(|found| *found.value);
         match &self.tables.get(table)?.tiers[..] {

@@ -52,14 +52,24 @@ impl ScopeGap {
         if !lacks_any && required.iter().all(&held) {
             return None;
         }
+        Some(Self::new(required, any, lacks_any, held))
+    }
+
+    #[cold]
+    fn new(
+        required: &Arc<[Scope]>,
+        any: &Arc<[Scope]>,
+        lacks_any: bool,
+        held: impl Fn(&Scope) -> bool,
+    ) -> Self {
         let lacking = required.iter().enumerate().filter(|(_, scope)| !held(scope));
-        Some(Self {
+        Self {
             required: required.clone(),
             any: any.clone(),
             // Lossless: a rule has far fewer scopes.
             missing: lacking.map(|(at, _)| at as u16).collect(),
             lacks_any,
-        })
+        }
     }
 
     /// The required scopes that the caller lacks.

@@ -136,12 +136,17 @@ impl RuleTable {
 
     #[inline]
     fn find_raw(&self, method: &Method, path: &str) -> Result<usize, NoRule> {
-        self.table(method).and_then(|table| self.raw.find(table, path)).ok_or_else(|| {
-            let covers = |(_, table): &&(Method, usize)| self.raw.find(*table, path).is_some();
-            let allowed: Vec<Method> =
-                self.by_method.iter().filter(covers).map(|(method, _)| method.clone()).collect();
-            if allowed.is_empty() { NoRule::Path } else { NoRule::Method(allowed) }
-        })
+        let found = self.table(method).and_then(|table| self.raw.find(table, path));
+        found.ok_or_else(|| self.no_rule(path))
+    }
+
+    /// Why no rule covers a path with one method: whether rules cover it with others.
+    #[cold]
+    fn no_rule(&self, path: &str) -> NoRule {
+        let covers = |(_, table): &&(Method, usize)| self.raw.find(*table, path).is_some();
+        let allowed: Vec<Method> =
+            self.by_method.iter().filter(covers).map(|(method, _)| method.clone()).collect();
+        if allowed.is_empty() { NoRule::Path } else { NoRule::Method(allowed) }
     }
 
     /// The table of a method; `None` for the one that is not for an application to answer (RFC 9110

@@ -57,6 +57,11 @@ impl<'c> Moment<'c> {
         *self.wall.get_or_init(|| self.clock.wall())
     }
 
+    /// The time of day, where somebody has asked for it.
+    pub(crate) fn wall_seen(&self) -> Option<Wall> {
+        self.wall.get().copied()
+    }
+
     pub(crate) fn steady(&self) -> Steady {
         *self.steady.get_or_init(|| self.clock.steady())
     }

@@ -207,6 +207,7 @@ impl FoundKey {
 }
 
 /// Whether a key that was found is not revoked, by its record or by a list.
+#[inline]
 fn check_revoked(record: &Arc<KeyRecord>, revoked: Revoked<'_>) -> Result<(), KeyError> {
     match record.revoked || revoked.has_key(record) {
         true => Err(KeyError::Revoked(record.clone())),

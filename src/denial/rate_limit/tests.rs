@@ -52,7 +52,7 @@ fn each_limit_has_an_item_in_the_order_of_the_charges() {
 fn the_time_is_left_out_where_waiting_changes_nothing() {
     let state = |wait, full_in| {
         let balance: Balance = [standing(0, 5, wait, full_in)].into_iter().collect();
-        let value = writer(true, false).field(LimitField::State, &balance);
+        let value = writer(true, false).field(LimitField::State, &balance, &mut BytesMut::new());
         value.to_str().unwrap().to_owned()
     };
     assert_eq!(state(Wait::None, 0), "\"small\";r=5", "it is full");

@@ -42,7 +42,7 @@ impl Process {
             moment: Moment::of(&self.clock),
             came: Came::NOTHING,
         };
-        snapshot.judge(&ask, Media::Document)
+        snapshot.judge(&ask)
     }
 
     fn admits(&self, snapshot: &Snapshot, path: &str) -> bool {

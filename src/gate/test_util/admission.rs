@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use super::NAME;
 use crate::ask::{Ask, Came};
 use crate::decision::{Caller, Outcome, Permit};
-use crate::denial::DenialCode;
+use crate::denial::{DenialCode, Media};
 use crate::gate::admission::Admission;
 use crate::gate::lasting::Lasting;
 use crate::gate::log_line::Request;
@@ -102,7 +102,7 @@ impl TestAdmission {
     /// another, or the policy of the codes is refused.
     #[must_use]
     pub fn build(self) -> Admission {
-        Prepared::new(self).admit(&Method::GET)
+        Prepared::new(self).admit(&Method::GET, Media::Document)
     }
 }
 
@@ -179,12 +179,13 @@ impl Prepared {
         }
     }
 
-    pub(super) fn admit(&self, method: &Method) -> Admission {
+    pub(super) fn admit(&self, method: &Method, media: Media) -> Admission {
         let Self { voice, rule, caller, charges } = self;
         let mut charges = charges.clone();
         voice.settle(&mut charges, Settle::Look);
         let request = Request { method, path: "/", id: None };
-        Admission::new(voice.clone(), rule.clone(), &request, caller.clone(), charges, None)
+        let (rule, caller) = (rule.clone(), caller.clone());
+        Admission::new(voice.clone(), rule, request, media, caller, charges, None)
     }
 }
 

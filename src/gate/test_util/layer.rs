@@ -68,7 +68,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let media = Media::of(&request.headers().get_all(ACCEPT).iter().collect());
-        let verdict = Verdict::Admitted(self.prepared.admit(request.method()));
-        TollgateFuture::of(verdict, media, &mut self.inner, request)
+        let verdict = Verdict::Admitted(self.prepared.admit(request.method(), media));
+        TollgateFuture::of(verdict, &mut self.inner, request)
     }
 }

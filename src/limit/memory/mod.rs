@@ -93,6 +93,7 @@ impl MemoryStore {
 
     /// The bucket that is kept for `name`: a keyed hash of its parts, moved past the two reserved
     /// keys.
+    #[inline]
     pub(crate) fn bucket(&self, name: &impl BucketName) -> BucketId {
         let mut parts = HashedParts(self.hasher.build_hasher());
         name.write(&mut parts);

@@ -250,6 +250,7 @@ fn is_changed(charge: &Charge, settled: Settled, kept: Option<&Kept>, quota: Quo
     is_taken || kept.is_some_and(|kept| kept.quota != quota)
 }
 
+#[inline]
 fn apply(bucket: &mut Bucket<'_>, how: Settle, cost: u32) -> Settled {
     match how {
         Settle::Take if !bucket.take(cost) => return Settled::Refused,

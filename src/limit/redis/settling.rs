@@ -50,6 +50,8 @@ enum PartState {
 
 impl SharedLimits {
     /// Adds a charge of the bucket that is kept for `name`.
+    // Out of line, so that what limits in memory take stays short.
+    #[inline(never)]
     pub(crate) fn charge(
         &self,
         charges: &mut Charges,
