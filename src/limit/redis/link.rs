@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use super::away::Away;
 use super::connect::Failure;
 use super::key::{Namer, SLOTS};
-use super::shard::{Common, Job, Shard, State};
+use super::queue::Job;
+use super::shard::{Common, Shard, State};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers};
 use crate::time::SystemClock;
@@ -74,7 +75,8 @@ impl Link {
     /// Begins to connect. Nothing waits for that.
     pub(super) fn open(settings: &RedisSettings, namer: &Arc<Namer>, sha: String) -> Self {
         let (strays, received) = mpsc::unbounded_channel();
-        let common = Arc::new(Common::new(SystemClock::new(), sha, strays));
+        let is_cluster = matches!(settings.servers, Servers::Cluster(_));
+        let common = Arc::new(Common::new(SystemClock::new(), sha, is_cluster, strays));
         common.set_deadline(settings.deadline);
         let topology = Arc::new(ArcSwap::default());
         let link = Self { topology: topology.clone(), common: common.clone() };
