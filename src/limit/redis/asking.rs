@@ -5,8 +5,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError};
 use smallvec::SmallVec;
 use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
@@ -14,9 +14,11 @@ use tokio::time::sleep_until;
 use super::away::Away;
 use super::breaker::{Breaker, Pauses};
 use super::connect::{Connected, Failure, call, connect, settle};
+use super::dial::Client;
 use super::key::Key;
 use super::meters;
 use super::queue::{Answered, Job, MOST_IN_CALL, Queue};
+use super::redirect::{Redirect, Way};
 use super::script::Reply;
 use super::shard::{Common, Health, Shard, State};
 use crate::time::{Clock as _, Steady};
@@ -151,8 +153,9 @@ impl Asking {
             let mut connection = connection.clone();
             connection.set_response_timeout(self.common.deadline());
             let (asked, begun) = (self.common.clock.steady(), Instant::now());
+            let is_asking = jobs.iter().any(|job| job.way.is_asking());
             // A task of its own: what panics in a library is a call that failed.
-            let call = async move { settle(&mut connection, call, count).await };
+            let call = async move { settle(&mut connection, call, count, is_asking).await };
             let call = self.calls.spawn(call).id();
             self.flights.push(Flight { call, jobs, asked, begun, is_lost: false });
         }
@@ -169,6 +172,7 @@ impl Asking {
         let Flight { jobs, asked, begun, is_lost, .. } = self.flights.swap_remove(at);
         let (now, heard) = (Instant::now(), self.common.clock.steady());
         let took = now.saturating_duration_since(begun);
+        let mut redirect = None;
         let failure = match reply {
             Ok(Ok(Some(replies))) if took <= self.common.deadline() => {
                 meters::called("answered", took);
@@ -185,22 +189,20 @@ impl Asking {
             }
             Ok(Ok(Some(_))) => Failure::new(Away::Late, "a decision took longer than the deadline"),
             Ok(Ok(None)) => Failure::new(Away::Unintelligible, "no reply of the script"),
-            Ok(Err(error)) => Failure::of(&error),
+            Ok(Err(error)) => {
+                redirect = self.shard.upgrade().and_then(|shard| {
+                    let host = shard.address.rsplit_once(':').map_or("", |(host, _)| host);
+                    Redirect::of(&error, host)
+                });
+                Failure::of(&error)
+            }
             Err(_) => Failure::new(Away::Unreachable, "the client of the store failed inside"),
         };
         meters::called(failure.away.label(), took);
-        if failure.away == Away::Moving {
-            // Nothing was done: another server has the slot.
-            for mut job in jobs {
-                let _told = match std::mem::replace(&mut job.is_moved, true) {
-                    true => {
-                        job.answer(Err(Away::Moving));
-                        Ok(())
-                    }
-                    false => self.common.strays.send(Some(job)),
-                };
-            }
-            return;
+        if matches!(failure.away, Away::Moving | Away::HalfMoved) {
+            // Nothing was done.
+            self.breaker.succeeded(now);
+            return self.ask_elsewhere(jobs, failure.away, redirect);
         }
         jobs.into_iter().for_each(|mut job| job.answer(Err(failure.away)));
         if is_lost {
@@ -211,6 +213,28 @@ impl Asking {
             // After a break the next connection is tried at once: most of them are restarts.
             let pause = if is_broken_off { Duration::ZERO } else { self.pause() };
             self.leave_alone(failure, now + pause);
+        }
+    }
+
+    /// Sends decisions on whose slot has moved, or is moving.
+    fn ask_elsewhere(&mut self, jobs: Vec<Job>, away: Away, redirect: Option<Redirect>) {
+        let is_half = away == Away::HalfMoved;
+        let is_asking = redirect.as_ref().is_some_and(|redirect| redirect.is_asking);
+        if jobs.len() > 1 && (is_half || is_asking) {
+            // One by one: what holds for all of them together may hold for none.
+            return self.queue.put_back(jobs.into_iter().map(|mut job| {
+                job.way.go_alone();
+                job
+            }));
+        }
+        for mut job in jobs {
+            if is_half || !job.way.go_on(redirect.clone()) {
+                job.answer(Err(away));
+            } else if let Err(unsent) = self.common.strays.send(Some(job))
+                && let Some(mut job) = unsent.0
+            {
+                job.answer(Err(away));
+            }
         }
     }
 
@@ -292,7 +316,7 @@ impl Asking {
             asked: now,
             answer: None,
             is_debt: true,
-            is_moved: false,
+            way: Way::default(),
         }));
     }
 }

@@ -34,6 +34,7 @@ mod asking;
 mod away;
 mod breaker;
 mod connect;
+mod dial;
 mod far;
 mod heard;
 mod key;
@@ -43,6 +44,7 @@ mod limits;
 mod link;
 mod meters;
 mod queue;
+mod redirect;
 mod script;
 mod settling;
 mod shard;
@@ -52,6 +54,7 @@ mod without;
 
 pub(crate) use far::Far;
 pub(crate) use limits::SharedLimits;
+pub(crate) use meters::describe_metrics;
 pub(crate) use settling::Settling;
 
 use std::fmt;
@@ -112,7 +115,6 @@ impl RedisStore {
     /// Begins to connect. Nothing waits for that: until the store answers, each limit does what its
     /// `on_store_failure` says.
     fn open(settings: &RedisSettings) -> Arc<Self> {
-        meters::describe();
         let is_cluster = matches!(settings.servers, Servers::Cluster(_));
         let namer = Namer::new(&settings.prefix, settings.hash_key.as_ref(), is_cluster);
         let namer = Arc::new(namer);

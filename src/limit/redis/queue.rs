@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::away::Away;
 use super::key::Key;
 use super::meters;
+use super::redirect::Way;
 use super::script::{Record, Reply};
 use crate::time::Steady;
 
@@ -30,8 +31,8 @@ pub(super) struct Job {
     pub(super) answer: Option<oneshot::Sender<Answer>>,
     /// Charges that nobody waits for, from the beginning.
     pub(super) is_debt: bool,
-    /// Whether another server sent it here.
-    pub(super) is_moved: bool,
+    /// How it came here.
+    pub(super) way: Way,
 }
 
 pub(super) type Answer = Result<Answered, Away>;
@@ -123,6 +124,12 @@ impl Queue {
         self.waiting().jobs.extend(debts);
     }
 
+    /// Puts jobs back whose call did nothing, before all that wait.
+    pub(super) fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Job>) {
+        let mut waiting = self.waiting();
+        jobs.rev().for_each(|job| waiting.jobs.push_front(job));
+    }
+
     /// Nobody asks any more.
     pub(super) fn close(&self) {
         self.waiting().is_closed = true;
@@ -191,18 +198,21 @@ fn next_call(waiting: &mut VecDeque<Job>) -> Vec<Job> {
         let job = &waiting[at];
         let is_gone = job.is_given_up();
         let job_slot = job.charges.first().map(|(key, _)| key.slot);
-        let fits = charges == 0 || slot == job_slot && charges + job.charges.len() <= MOST_IN_CALL;
+        let is_together = slot == job_slot && !job.way.is_alone();
+        let fits = charges == 0 || is_together && charges + job.charges.len() <= MOST_IN_CALL;
         if !is_gone && !fits {
             at += 1;
             continue;
         }
         let Some(job) = waiting.remove(at) else { break };
+        let mut is_alone = false;
         if !is_gone {
             charges += job.charges.len();
             slot = job_slot;
+            is_alone = job.way.is_alone();
             jobs.push(job);
         }
-        if charges >= MOST_IN_CALL {
+        if is_alone || charges >= MOST_IN_CALL {
             break;
         }
     }
@@ -224,7 +234,7 @@ mod tests {
         let key = Key { name: slot.to_le_bytes().into(), slot };
         let charges = std::iter::repeat_n((key, record), charges).collect();
         let (asked, answer) = (Instant::now(), Some(sender));
-        (Job { charges, asked, answer, is_debt: false, is_moved: false }, receiver)
+        (Job { charges, asked, answer, is_debt: false, way: Way::default() }, receiver)
     }
 
     fn push(queue: &Queue, slot: u16, charges: usize) -> oneshot::Receiver<Answer> {

@@ -16,6 +16,7 @@ use super::limits::SharedLimits;
 use super::link::Way;
 use super::meters::{self, Decided};
 use super::queue::{Answer, Job};
+use super::redirect;
 use super::script::{Operation, Record, Reply};
 use super::shard::{Shard, State};
 use crate::limit::bucket::{Standing, Wait};
@@ -31,6 +32,7 @@ const MOST_IN_DECISION: usize = 200;
 pub(crate) struct Settling {
     limits: SharedLimits,
     charges: Charges,
+    asked: Instant,
     parts: SmallVec<[Part; 1]>,
 }
 
@@ -73,8 +75,10 @@ impl SharedLimits {
             meters::decided(Decided::Spared);
             return Taken::Refused;
         }
-        let parts = self.parts(charges, Operation::Take);
-        let settling = Settling { limits: self.clone(), charges: std::mem::take(charges), parts };
+        let asked = Instant::now();
+        let parts = self.parts(charges, asked);
+        let charges_of = std::mem::take(charges);
+        let settling = Settling { limits: self.clone(), charges: charges_of, asked, parts };
         if settling.parts.iter().any(|part| matches!(part.state, PartState::Asked(_))) {
             return Taken::Later(Box::new(settling));
         }
@@ -112,8 +116,7 @@ impl SharedLimits {
     }
 
     /// Asks for all charges: with one script, and in a cluster with one for each slot.
-    fn parts(&self, charges: &Charges, operation: Operation) -> SmallVec<[Part; 1]> {
-        let store = &self.0.store;
+    fn parts(&self, charges: &Charges, asked: Instant) -> SmallVec<[Part; 1]> {
         let mut parts: SmallVec<[(u16, SmallVec<[usize; 4]>); 1]> = SmallVec::new();
         for (index, far) in charges.far.iter().enumerate() {
             let slot = far.key.slot;
@@ -125,25 +128,30 @@ impl SharedLimits {
                 None => parts.push((slot, smallvec![index])),
             }
         }
-        let ask = |(slot, indices): (u16, SmallVec<[usize; 4]>)| {
-            let (sender, receiver) = oneshot::channel();
-            let job = self.job(charges, &indices, operation, Some(sender));
-            let asked = PartState::Asked(receiver);
-            let failed = |away| PartState::Answered(Err(away));
-            let (shard, state) = match store.link.way(slot) {
-                Way::To(shard) => {
-                    let state = shard.ask(job).map_or_else(|(_, away)| failed(away), |()| asked);
-                    (Some(shard), state)
-                }
-                Way::Unknown => match store.link.common.strays.send(Some(job)) {
-                    Ok(()) => (None, asked),
-                    Err(_) => (None, failed(Away::Unreachable)),
-                },
-                Way::None(away) => (None, failed(away)),
-            };
-            Part { charges: indices, shard, state }
-        };
+        let ask = |(_, indices)| self.part(charges, indices, asked);
         parts.into_iter().map(ask).collect()
+    }
+
+    /// Asks for these charges, which lie in one slot, with one script.
+    fn part(&self, charges: &Charges, indices: SmallVec<[usize; 4]>, asked: Instant) -> Part {
+        let (sender, receiver) = oneshot::channel();
+        let slot = charges.far[indices[0]].key.slot;
+        let job = Job { asked, ..self.job(charges, &indices, Operation::Take, Some(sender)) };
+        let asked = PartState::Asked(receiver);
+        let failed = |away| PartState::Answered(Err(away));
+        let link = &self.0.store.link;
+        let (shard, state) = match link.way(slot) {
+            Way::To(shard) => {
+                let state = shard.ask(job).map_or_else(|(_, away)| failed(away), |()| asked);
+                (Some(shard), state)
+            }
+            Way::Unknown => match link.common.strays.send(Some(job)) {
+                Ok(()) => (None, asked),
+                Err(_) => (None, failed(Away::Unreachable)),
+            },
+            Way::None(away) => (None, failed(away)),
+        };
+        Part { charges: indices, shard, state }
     }
 
     pub(super) fn job(
@@ -166,7 +174,7 @@ impl SharedLimits {
             asked: Instant::now(),
             is_debt: answer.is_none(),
             answer,
-            is_moved: false,
+            way: redirect::Way::default(),
         }
     }
 
@@ -180,16 +188,25 @@ impl Future for Settling {
     type Output = Settlement;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settlement> {
-        let mut waits = false;
-        for part in &mut self.parts {
-            if let PartState::Asked(receiver) = &mut part.state {
-                match Pin::new(receiver).poll(context) {
-                    Poll::Pending => waits = true,
-                    Poll::Ready(answer) => {
-                        // Nobody is left to answer where the store is being closed.
-                        let answer = answer.unwrap_or(Err(Away::Unreachable));
-                        part.state = PartState::Answered(answer);
-                    }
+        let this = &mut *self;
+        let (mut waits, mut at) = (false, 0);
+        while let Some(part) = this.parts.get_mut(at) {
+            at += 1;
+            let PartState::Asked(receiver) = &mut part.state else { continue };
+            let Poll::Ready(answer) = Pin::new(receiver).poll(context) else {
+                waits = true;
+                continue;
+            };
+            // Nobody is left to answer where the store is being closed.
+            let answer = answer.unwrap_or(Err(Away::Unreachable));
+            let is_half_moved = matches!(answer, Err(Away::HalfMoved));
+            part.state = PartState::Answered(answer);
+            if is_half_moved && part.charges.len() > 1 {
+                // Nothing was done: each key is asked for where it is.
+                let charges = std::mem::take(&mut part.charges);
+                for index in charges {
+                    let part = this.limits.part(&this.charges, smallvec![index], this.asked);
+                    this.parts.push(part);
                 }
             }
         }
@@ -200,12 +217,12 @@ impl Future for Settling {
 impl Settling {
     fn take_out(&mut self) -> Self {
         let (charges, parts) = (std::mem::take(&mut self.charges), std::mem::take(&mut self.parts));
-        Self { limits: self.limits.clone(), charges, parts }
+        Self { limits: self.limits.clone(), charges, asked: self.asked, parts }
     }
 
     /// Decides, now that all parts are answered.
     fn end(self) -> Settlement {
-        let Self { limits, mut charges, parts } = self;
+        let Self { limits, mut charges, parts, .. } = self;
         let (mut granted, mut away) = (SmallVec::<[usize; 4]>::new(), SmallVec::<[_; 4]>::new());
         let (mut is_refused, now) = (false, limits.0.store.now());
         for part in parts {

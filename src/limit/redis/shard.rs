@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::Client;
 use tokio::sync::mpsc;
 
 use super::asking::Asking;
 use super::away::Away;
 use super::connect::Failure;
+use super::dial::Client;
 use super::key::Key;
 use super::ledger::Ledger;
 use super::meters;

@@ -51,6 +51,9 @@ impl SharedLimits {
             }
         }
         let store = &self.0.store;
+        if empty_for.is_none() {
+            local.iter().for_each(|charge| self.lower_share(charge, now));
+        }
         let settled = match empty_for {
             Some(_) => Settled::Refused,
             None => store.local.settle(&self.0.shares, &mut local, Settle::Take, now),
@@ -77,6 +80,20 @@ impl SharedLimits {
         if let Way::To(shard) = store.link.way(key.slot) {
             let (terms, share) = (self.terms(charge), self.share(charge));
             shard.ledger.note(key, terms, &share.quota, charge.cost, store.now());
+        }
+    }
+
+    /// A share never holds more than the store last said of the whole bucket, with what that gained since:
+    /// a client that was refused gets no burst when the store goes away.
+    fn lower_share(&self, charge: &Charge, now: Steady) {
+        let Some(said) = self.said(charge) else { return };
+        let (quota, share) = (self.terms(charge).quota(), &self.share(charge).quota);
+        let left = quota.capacity().saturating_sub(said.likely(quota, now));
+        let left = u128::from(left) * u128::from(share.period()) / u128::from(quota.period());
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        let missing = share.capacity().saturating_sub(left);
+        if missing > 0 {
+            self.0.shares.lower(charge, missing, now);
         }
     }
 
