@@ -19,6 +19,8 @@ SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 SCRIPT = Path(os.environ.get("SCRIPT") or Path(__file__).resolve().parent.parent / "src/limit/redis/script.lua")
 # Charges that one call settles at most, as `queue.rs` has it.
 IN_CALL = 32
+# How often each row of `speed` is measured.
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 # A request that has no answer after this is hung.
 HUNG = 5.0
 
@@ -524,7 +526,7 @@ def speed(folder: Path, requests: int) -> bool:
         return [float(number) for number in re.findall(r'"([\d.]+)"', output.strip().splitlines()[-1])]
 
     many, one_by_one, server, latency = ({name: [] for name in rows} for _ in range(4))
-    for _ in range(7):
+    for _ in range(ROUNDS):
         for name, words in rows.items():
             calls = requests // 8 if "decisions" in name else requests
             before = cpu()
@@ -540,7 +542,7 @@ def speed(folder: Path, requests: int) -> bool:
 
     ours_many, get = median(many["this script, one limit"]), median(latency["GET"])
     where = "the server on one core, redis-benchmark on another" if apart else "all on the same cores"
-    print(f"{where}; seven rounds in turn, medians; 10,000 keys\n")
+    print(f"{where}; {ROUNDS} rounds in turn, medians; 10,000 keys\n")
     print("| call | calls/s, 50 clients, 16 in a pipeline | this script ÷ it | CPU of the server, µs/call | calls/s, 1 client | latency of 1 client, ms | of GET |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in rows:
@@ -562,7 +564,7 @@ def in_process(redis: Redis, pin: list[str], cpu, one_by_one: float, together: f
         return
     names = {"decision": "a decision of the gate", "memory": "the same gate, buckets in memory", "plain": "plain GCRA script", "get": "GET"}
     found: dict[str, dict[str, list[float]]] = {row: {} for row in names}
-    for _ in range(5):
+    for _ in range(ROUNDS):
         for row in names:
             for at_once in (512, 1):
                 calls, busy = redis.calls(), cpu()
@@ -578,7 +580,7 @@ def in_process(redis: Redis, pin: list[str], cpu, one_by_one: float, together: f
         values = found[row][name]
         return sorted(values)[len(values) // 2]
 
-    print("\nin process, one thread that makes requests, 512 at once or one alone; five rounds in turn, medians\n")
+    print(f"\nin process, one thread that makes requests, 512 at once or one alone; {ROUNDS} rounds in turn, medians\n")
     print(f"| call | a second | of this script in redis-benchmark | of the same, {IN_CALL} decisions in a call | calls of scripts each | CPU of the process, µs | CPU of the server, µs | server busy | one alone, µs | of GET |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for row, shown in names.items():
