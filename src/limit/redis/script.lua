@@ -18,10 +18,10 @@
 -- so doubles are exact.
 --
 -- The common case comes first, and makes no function: charges that are taken, each under the quota
--- that its bucket was last used under. Most of the time is the server's, for TIME, GET and SET; what
--- is packed is one string, and a number is written here, since the server writes all 17 digits.
+-- that its bucket was last used under. Most of the time is the server's, for TIME, GET and SET; of the
+-- rest tables cost the most, and so a charge that is alone makes none.
 
-local call, decode, encode, format = redis.call, struct.unpack, struct.pack, string.format
+local call, decode, encode = redis.call, struct.unpack, struct.pack
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local keys, records, count = KEYS, ARGV[1], #KEYS
@@ -177,7 +177,7 @@ while at <= count do
         -- Until it is full, when it equals one that is not there; the server's clock of
         -- milliseconds may be one behind.
         call('SET', keys[at], encode('<ddc20', now, spent, quota), 'PX',
-          format('%d', math.ceil(spent / (tokens * 1000)) + 1))
+          math.ceil(spent / (tokens * 1000)) + 1)
       end
       if not replies then return encode('<d', spent) end
       replies[at] = spent
@@ -191,7 +191,7 @@ while at <= count do
         elseif taken > 0 then
           spent = spent + taken
           call('SET', keys[index], encode('<ddc20', now, spent, quota), 'PX',
-            format('%d', math.ceil(spent / (tokens * 1000)) + 1))
+            math.ceil(spent / (tokens * 1000)) + 1)
         end
         replies[index] = spent
       end

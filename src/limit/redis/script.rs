@@ -140,11 +140,11 @@ mod tests {
     fn script_on_a_clock() -> String {
         let replaced = [
             (
-                "local call, decode, encode, format = redis.call,",
+                "local call, decode, encode = redis.call,",
                 "local function call(name, key, value)\n\
                  if name == 'SET' then return redis.call('SET', key, value) end\n\
                  return redis.call(name, key)\nend\n\
-                 local _, decode, encode, format = nil,",
+                 local _, decode, encode = nil,",
             ),
             ("local time = call('TIME')\n", ""),
             ("time[1] * 1000000 + time[2]", "tonumber(ARGV[2])"),
