@@ -8,10 +8,12 @@
 //! 3. Otherwise all charges go to the server that has them ([`link`], [`shard`]), in one [`script`], with
 //!    those of other requests that wait. The arithmetic is that of memory, by the server's clock.
 //! 4. [`settling`] waits for the answer. In a cluster, charges whose keys lie in different slots are several
-//!    scripts at the same time; where one refuses, what the others took is given back.
+//!    scripts at the same time; where one refuses, what the others took is given back. A slot that moves is
+//!    followed ([`redirect`]).
 //! 5. A server that fails or is late is left alone for a while ([`breaker`]); nobody waits for it then.
 //!    Each limit does what its `on_store_failure` says: this process's share of the quota, in buckets of
-//!    its own; a refusal with `limiter_unavailable`; or nothing.
+//!    its own; a refusal with `limiter_unavailable`; or nothing. A share never holds more than the store last said of the
+//!    bucket.
 //! 6. When it answers again it is debited with what was spent meanwhile ([`ledger`]).
 //!
 //! # What is promised
