@@ -17,6 +17,10 @@ from pathlib import Path
 TOLLGATE = os.environ["TOLLGATE"]
 SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 SCRIPT = Path(os.environ.get("SCRIPT") or Path(__file__).resolve().parent.parent / "src/limit/redis/script.lua")
+# Charges that one call settles at most, as `queue.rs` has it.
+IN_CALL = 32
+# How often each row of `speed` is measured.
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 # A request that has no answer after this is hung.
 HUNG = 5.0
 
@@ -474,12 +478,17 @@ return count
 
 def speed(folder: Path, requests: int) -> bool:
     """What one core of the server does, in turns."""
+    # The server has a core, and who asks it another one.
     redis = Redis(folder)
+    apart = (os.cpu_count() or 1) > 1 and shutil.which("taskset") is not None
+    pin = ["taskset", "-c", "1"] if apart else []
+    if apart:
+        subprocess.run(["taskset", "-acp", "0", str(redis.process.pid)], check=True, stdout=subprocess.DEVNULL)
     import struct
 
     # One charge of a quota of a million a second and a burst as large, as `script.rs` writes it.
     quota = struct.pack("<IdII", 1, 1.0, 1_000_000, 0)
-    terms = struct.pack("<Iddd", 1, 1.0, 1.0, 1_000_000.0) + quota
+    terms = struct.pack("<Idd", 1, 1.0, 1_000_000.0) + quota
     one = bytes([1, 0]) + terms
 
     def load(text: str) -> str:
@@ -489,39 +498,41 @@ def speed(folder: Path, requests: int) -> bool:
         # redis-benchmark sends no zero bytes, so the record stands in the script.
         literal = '"' + "".join(f"\\{byte:03d}" for byte in records) + '"'
         text = SCRIPT.read_text()
-        assert text.count("= ARGV[1],") == 1
-        return load(text.replace("= ARGV[1],", f"= {literal},"))
+        assert text.count("ARGV[1],") == 1
+        return load(text.replace("ARGV[1],", f"{literal},"))
 
     key = "key:__rand_int__"
     three = b"".join(bytes([1, 2 - index]) + terms for index in range(3))
     same_tag = [f"{name}:{{__rand_int__}}" for name in "abc"]
-    sixteen = [f"{index}:__rand_int__" for index in range(16)]
+    sixteen, many_keys = ([f"{index}:__rand_int__" for index in range(count)] for count in (16, IN_CALL))
     rows: dict[str, list[str]] = {
         "GET": ["GET", key],
         "empty script": ["EVALSHA", load("return 1"), "1", key],
         "this script, one limit": ["EVALSHA", ours(one), "1", key],
         "this script, three limits of one decision": ["EVALSHA", ours(three), "3", *same_tag],
         "this script, 16 decisions": ["EVALSHA", ours(one * 16), "16", *sixteen],
+        f"this script, {IN_CALL} decisions": ["EVALSHA", ours(one * IN_CALL), str(IN_CALL), *many_keys],
         "plain GCRA script": ["EVALSHA", load(PLAIN), "1", "plain:__rand_int__", "1", "1000000", "1"],
         "redis_rate's way": ["EVALSHA", load(FLOATS), "1", "float:__rand_int__", "1000000", "1000000", "1", "1"],
         "a counter's way (limitador)": ["EVALSHA", load(COUNTER), "1", "counter:__rand_int__", "1", "1"],
     }
+
     def cpu() -> float:
-        fields = Path(f"/proc/{redis.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return int(Path(f"/proc/{redis.process.pid}/schedstat").read_text().split()[0]) / 1e9
 
     def drive(words: list[str], clients: int, pipeline: int, calls: int) -> list[float]:
-        command = ["redis-benchmark", "-p", str(redis.port), "-c", str(clients), "-P", str(pipeline)]
+        command = [*pin, "redis-benchmark", "-p", str(redis.port), "-c", str(clients), "-P", str(pipeline)]
         command += ["-n", str(calls), "-r", "10000", "--csv", *words]
         output = subprocess.run(command, capture_output=True, check=True).stdout.decode()
         return [float(number) for number in re.findall(r'"([\d.]+)"', output.strip().splitlines()[-1])]
 
     many, one_by_one, server, latency = ({name: [] for name in rows} for _ in range(4))
-    for _ in range(7):
+    for _ in range(ROUNDS):
         for name, words in rows.items():
+            calls = requests // 8 if "decisions" in name else requests
             before = cpu()
-            many[name].append(drive(words, 50, 16, requests)[0])
-            server[name].append((cpu() - before) / requests * 1e6)
+            many[name].append(drive(words, 50, 16, calls)[0])
+            server[name].append((cpu() - before) / calls * 1e6)
             numbers = drive(words, 1, 1, requests // 10)
             one_by_one[name].append(numbers[0])
             latency[name].append(numbers[1])
@@ -531,7 +542,8 @@ def speed(folder: Path, requests: int) -> bool:
         return sorted(values)[len(values) // 2]
 
     ours_many, get = median(many["this script, one limit"]), median(latency["GET"])
-    print("redis-benchmark on the same cores, seven rounds in turn, medians; 10,000 keys\n")
+    where = "the server on one core, redis-benchmark on another" if apart else "all on the same cores"
+    print(f"{where}; {ROUNDS} rounds in turn, medians; 10,000 keys\n")
     print("| call | calls/s, 50 clients, 16 in a pipeline | this script ÷ it | CPU of the server, µs/call | calls/s, 1 client | latency of 1 client, ms | of GET |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in rows:
@@ -540,26 +552,45 @@ def speed(folder: Path, requests: int) -> bool:
             f"| {name} | {median(many[name]):.0f} | {ours_many / median(many[name]):.2f} | {median(server[name]):.1f} "
             f"| {median(one_by_one[name]):.0f} | {alone:.3f} | {alone / get:.2f} |"
         )
-    in_process(redis, ours_many)
+    in_process(redis, pin, cpu, ours_many, median(many[f"this script, {IN_CALL} decisions"]) * IN_CALL)
     print(f"\nerrors of the server: {' '.join(errors) or 'none'}")
     redis.end()
     return True
 
 
-def in_process(redis: Redis, ceiling: float) -> None:
+def in_process(redis: Redis, pin: list[str], cpu, one_by_one: float, together: float) -> None:
     """The gate itself, in a process of its own, beside a client that pipelines on one connection."""
     program = os.environ.get("SHARED")
     if not program:
         return
-    before = redis.calls()
-    output = subprocess.run([program, f"redis://127.0.0.1:{redis.port}"], capture_output=True, text=True, check=True)
-    found = json.loads(output.stdout)
-    print("\nin process, 512 requests at once, or one alone; the client pipelines on one connection; five rounds in turn, medians\n")
-    print("| call | a second | of this script in redis-benchmark | one alone, µs | of GET |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, many, one in (("a decision of the gate", "decisions", "decision_us"), ("plain GCRA script", "plain_scripts", "plain_us"), ("GET", "gets", "get_us")):
-        print(f"| {name} | {found[many]} | {found[many] / ceiling:.2f} | {found[one]} | {found[one] / found['get_us']:.2f} |")
-    print(f"\nnot admitted: {found['not_admitted']}; script calls meanwhile: {redis.calls() - before}")
+    names = {"decision": "a decision of the gate", "memory": "the same gate, buckets in memory", "plain": "plain GCRA script", "get": "GET"}
+    found: dict[str, dict[str, list[float]]] = {row: {} for row in names}
+    for _ in range(ROUNDS):
+        for row in names:
+            for at_once in (512, 1):
+                calls, busy = redis.calls(), cpu()
+                command = [*pin, program, f"redis://127.0.0.1:{redis.port}", row, str(at_once)]
+                numbers = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                if at_once > 1:
+                    made = numbers["a_second"] * 2
+                    numbers |= {"server_us": (cpu() - busy) / made * 1e6, "calls": (redis.calls() - calls) / made}
+                for name, number in numbers.items():
+                    found[row].setdefault(name, []).append(number)
+
+    def median(row: str, name: str) -> float:
+        values = found[row][name]
+        return sorted(values)[len(values) // 2]
+
+    print(f"\nin process, one thread that makes requests, 512 at once or one alone; {ROUNDS} rounds in turn, medians\n")
+    print(f"| call | a second | of this script in redis-benchmark | of the same, {IN_CALL} decisions in a call | calls of scripts each | CPU of the process, µs | CPU of the server, µs | server busy | one alone, µs | of GET |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row, shown in names.items():
+        a_second, server, alone = median(row, "a_second"), median(row, "server_us"), median(row, "alone_us")
+        print(
+            f"| {shown} | {a_second:.0f} | {a_second / one_by_one:.2f} | {a_second / together:.2f} | {median(row, 'calls'):.3f} | {median(row, 'cpu_us'):.2f} "
+            f"| {server:.2f} | {a_second * server / 1e6:.2f} | {alone:.1f} | {alone / median('get', 'alone_us'):.2f} |"
+        )
+    print(f"\nnot admitted: {sum(sum(row['not_admitted']) for row in found.values()):.0f}")
 
 
 def main() -> int:

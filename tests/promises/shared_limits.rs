@@ -38,6 +38,33 @@ async fn who_has_to_wait_is_refused_without_a_call() {
     assert_eq!(other.admits("/a", 1).await, 1);
 }
 
+/// While a server is slow, what comes rides together, whose it may be.
+#[tokio::test]
+async fn decisions_of_many_clients_ride_in_few_calls() {
+    let redis = Redis::start();
+    let (policy, key) = policy(&format!("url = \"{}\"", redis.url()), "");
+    let by_header = "allow = [{ warning = \"unproven-limit-key\", reason = \"a test\" }]\n";
+    let policy = policy.replace("per = [\"client\"]", "per = [\"header:x-client\"]");
+    let policy = policy.replacen('\n', &format!("\n{by_header}"), 1);
+    let node = std::sync::Arc::new(Node::open(&policy, &key).await);
+    let calls = redis.scripts();
+    redis.signal("STOP");
+    let requests = (0..64).map(|client| {
+        let node = node.clone();
+        tokio::spawn(async move { node.status_of("/a", &client.to_string()).await })
+    });
+    let requests: Vec<_> = requests.collect();
+    // All of them have asked then.
+    tokio::task::yield_now().await;
+    redis.signal("CONT");
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    let calls = redis.scripts() - calls;
+    assert!((2..=8).contains(&calls), "{calls}");
+    assert_eq!(redis.keys().len(), 64);
+}
+
 #[tokio::test]
 async fn what_is_charged_later_and_given_back_is_seen_by_all() {
     let redis = Redis::start();

@@ -1,10 +1,12 @@
 //! Decisions under a shared limit, in process, beside what a client of Redis does on the same runtime.
 //!
 //! ```text
-//! shared URL [SECONDS]      # one JSON object
+//! shared URL ROW [AT_ONCE [SECONDS]]      # one JSON object
 //! ```
 //!
-//! Started by `benches/shared speed`, which has the server and redis-benchmark beside it.
+//! `ROW` is `decision`, `memory` (the same gate with its buckets in memory), `plain` (a plain GCRA script) or
+//! `get`. With one at once the time of each is measured. One thread makes the requests. Started by
+//! `benches/shared speed`, which has the server and redis-benchmark beside it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,9 +20,6 @@ use tollgate::{Tollgate, TollgateService};
 use tower::{Service, ServiceExt as _, service_fn};
 
 const CLIENTS: u64 = 10_000;
-
-/// As many requests wait at once as the server of a busy API has.
-const MANY: usize = 512;
 
 /// As `shared.py` has it: one bucket, its theoretical arrival time as text.
 const PLAIN: &str = "
@@ -53,6 +52,8 @@ where
         if answer.status() != StatusCode::OK {
             self.1.fetch_add(1, Ordering::Relaxed);
         }
+        // A gate in memory never waits, and a task that never does would leave others no turn.
+        tokio::task::consume_budget().await;
     }
 }
 
@@ -116,48 +117,81 @@ async fn latency(call: &impl Call, calls: u64) -> f64 {
     taken[taken.len() / 2].as_nanos() as f64 / 1000.0
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    let words: Vec<String> = std::env::args().collect();
-    let url = words.get(1).expect("the address of a server");
-    let lasts = Duration::from_secs(words.get(2).map_or(2, |text| text.parse().expect("seconds")));
+/// A gate with one limit that nobody reaches, whose buckets are in this store.
+async fn gate(
+    store: &str,
+    limit: &str,
+    others: Arc<AtomicU64>,
+) -> Gate<impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static>
+{
     let policy = format!(
         "version = 1\nallow = [{{ warning = \"unproven-limit-key\", reason = \"measured\" }}]\n\
-         [store]\nkind = \"redis\"\nurl = \"{url}\"\ndeadline = \"250ms\"\n[[limit]]\nname = \"plenty\"\n\
-         rate = \"1000000/second\"\nper = [\"header:x-client\"]\non_store_failure = \"closed\"\n\
+         {store}\n[[limit]]\nname = \"plenty\"\nrate = \"1000000/second\"\nper = [\"header:x-client\"]\n{limit}\n\
          [[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\nlimits = [\"plenty\"]\n"
     );
     let tollgate = Tollgate::builder().policy(policy).watch(false).build().await.expect("a gate");
     let ok = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let others = Arc::new(AtomicU64::new(0));
-    let gate = Gate(tower::Layer::layer(&tollgate.layer(), ok), others.clone());
-    while gate.clone().0.oneshot(Request::get("/").body(Body::empty()).expect("a request")).await.map_or(true, |answer| answer.status() != StatusCode::OK) {
+    let gate = Gate(tower::Layer::layer(&tollgate.layer(), ok), others);
+    let ask = || Request::get("/").body(Body::empty()).expect("a request");
+    while gate.clone().0.oneshot(ask()).await.map_or(true, |answer| answer.status() != StatusCode::OK) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let client = redis::Client::open(url.as_str()).expect("an address");
-    let connection = client.get_multiplexed_async_connection().await.expect("a connection");
-    let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(PLAIN).query_async(&mut connection.clone()).await.expect("a script");
-    let (get, plain) = (Get(connection.clone()), Plain(connection, sha));
+    gate
+}
 
-    let (mut many, mut one) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
-    others.store(0, Ordering::Relaxed);
-    for _ in 0..5 {
-        many[0].push(rate(&gate, MANY, lasts).await);
-        many[1].push(rate(&plain, MANY, lasts).await);
-        many[2].push(rate(&get, MANY, lasts).await);
-        one[0].push(latency(&gate, 4000).await);
-        one[1].push(latency(&plain, 4000).await);
-        one[2].push(latency(&get, 4000).await);
+/// Seconds of this process on a CPU.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    // In hundredths, as Linux shows them.
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// One row: calls a second, what they take of this process, and how long one takes that is alone.
+async fn row(call: &impl Call, at_once: usize, lasts: Duration) -> String {
+    if at_once == 1 {
+        return format!("\"alone_us\":{:.1}", latency(call, 10_000).await);
     }
-    let ([decisions, plains, gets], [decision, plain, get]) = (many.map(median), one.map(median));
-    println!(
-        "{{\"decisions\":{decisions:.0},\"plain_scripts\":{plains:.0},\"gets\":{gets:.0},\"decision_us\":{decision:.1},\
-         \"plain_us\":{plain:.1},\"get_us\":{get:.1},\"not_admitted\":{}}}",
-        others.load(Ordering::Relaxed)
-    );
+    let before = cpu();
+    let found = rate(call, at_once, lasts).await;
+    let micros = (cpu() - before) / (found * lasts.as_secs_f64()) * 1e6;
+    format!("\"a_second\":{found:.0},\"cpu_us\":{micros:.2}")
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let (Some(url), Some(name)) = (words.get(1), words.get(2)) else {
+        panic!("shared URL ROW [AT_ONCE [SECONDS]]");
+    };
+    let number = |index: usize, otherwise: u64| {
+        words.get(index).map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let (at_once, lasts) = (number(3, 512) as usize, Duration::from_secs(number(4, 2)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(measure(url, name, at_once, lasts));
+}
+
+async fn measure(url: &str, name: &str, at_once: usize, lasts: Duration) {
+    let others = Arc::new(AtomicU64::new(0));
+    let found = match name {
+        "decision" => {
+            let store = format!("[store]\nkind = \"redis\"\nurl = \"{url}\"\ndeadline = \"250ms\"");
+            let gate = gate(&store, "on_store_failure = \"closed\"", others.clone()).await;
+            others.store(0, Ordering::Relaxed);
+            row(&gate, at_once, lasts).await
+        }
+        "memory" => row(&gate("", "", others.clone()).await, at_once, lasts).await,
+        _ => {
+            let client = redis::Client::open(url).expect("an address");
+            let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+            let mut load = redis::cmd("SCRIPT");
+            load.arg("LOAD").arg(PLAIN);
+            let sha = load.query_async(&mut connection).await.expect("a script");
+            match name {
+                "plain" => row(&Plain(connection, sha), at_once, lasts).await,
+                _ => row(&Get(connection), at_once, lasts).await,
+            }
+        }
+    };
+    println!("{{{found},\"not_admitted\":{}}}", others.load(Ordering::Relaxed));
 }

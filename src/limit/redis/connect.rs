@@ -57,13 +57,12 @@ pub(super) async fn connect(
         return Err(Failure::of(error));
     }
     let version = version(&mut connection).await;
-    let mut records = Vec::new();
-    probing().write(&mut records);
+    let probes = [(probe.clone(), probing())];
     // Twice: the first call may pay for what is loaded lazily.
     let mut took = Duration::ZERO;
     for _ in 0..2 {
         let begun = Instant::now();
-        let reply = settle(&mut connection, sha, &[&probe.name], &records, false).await;
+        let reply = settle(&mut connection, call(sha, probes.iter()), 1, false).await;
         took = begun.elapsed();
         let reply = match reply {
             Err(error) if Away::of(&error) == Away::Moving => {
@@ -88,23 +87,45 @@ pub(super) async fn connect(
     Ok(Connected { connection, version })
 }
 
-/// Settles the charges of these records; `None` where the reply is not one to them.
+/// The call of the script, by its digest, that settles these charges.
+pub(super) fn call<'c>(sha: &str, charges: impl Iterator<Item = &'c (Key, Record)> + Clone) -> Cmd {
+    let count = charges.clone().count();
+    let mut records = Vec::with_capacity(count * Record::LENGTH);
+    // Names of keys have fewer than 100 bytes, where a limit has no long name.
+    let mut call = Cmd::with_capacity(count + 4, 100 * count + records.capacity() + 60);
+    call.arg("EVALSHA").arg(sha).arg(count);
+    for (key, record) in charges {
+        call.arg(&*key.name);
+        record.write(&mut records);
+    }
+    call.arg(records);
+    call
+}
+
+/// Settles the charges of a call; `None` where the reply is not one to so many.
 ///
 /// A server that has lost the script is sent it, once: it has done nothing then. Nothing else is
 /// tried again, since it may have been done. `is_asking` where the slot is on its way to the server.
 pub(super) async fn settle(
     connection: &mut MultiplexedConnection,
-    sha: &str,
-    keys: &[&[u8]],
-    records: &[u8],
+    call: Cmd,
+    charges: usize,
     is_asking: bool,
 ) -> Result<Option<Vec<Reply>>, RedisError> {
-    let mut reply = ask(connection, command("EVALSHA", sha, keys, records), is_asking).await;
+    let mut reply = ask(connection, &call, is_asking).await;
     if reply.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
-        reply = ask(connection, command("EVAL", SCRIPT, keys, records), is_asking).await;
+        let mut whole = redis::cmd("EVAL");
+        whole.arg(SCRIPT);
+        // Behind the name and the digest.
+        for argument in call.args_iter().skip(2) {
+            if let redis::Arg::Simple(argument) = argument {
+                whole.arg(argument);
+            }
+        }
+        reply = ask(connection, &whole, is_asking).await;
     }
     Ok(match reply? {
-        Value::BulkString(bytes) => read_replies(&bytes, keys.len()),
+        Value::BulkString(bytes) => read_replies(&bytes, charges),
         _ => None,
     })
 }
@@ -112,14 +133,14 @@ pub(super) async fn settle(
 /// `ASKING` holds for the command that follows it, so both are sent in one piece.
 async fn ask(
     connection: &mut MultiplexedConnection,
-    command: Cmd,
+    command: &Cmd,
     is_asking: bool,
 ) -> Result<Value, RedisError> {
     if !is_asking {
-        return send(connection, &command).await;
+        return send(connection, command).await;
     }
     let mut both = redis::pipe();
-    both.cmd("ASKING").add_command(command);
+    both.cmd("ASKING").add_command(command.clone());
     let mut last = Value::Nil;
     for reply in connection.send_packed_commands(&both, 0, 2).await? {
         last = reply.extract_error()?;
@@ -129,16 +150,6 @@ async fn ask(
 
 async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, RedisError> {
     connection.send_packed_command(command).await?.extract_error()
-}
-
-fn command(name: &str, script: &str, keys: &[&[u8]], records: &[u8]) -> Cmd {
-    let mut command = redis::cmd(name);
-    command.arg(script).arg(keys.len());
-    for key in keys {
-        command.arg(*key);
-    }
-    command.arg(records);
-    command
 }
 
 /// A million tokens a second: the key is gone after a few milliseconds.

@@ -23,7 +23,7 @@ use crate::principal::Principal;
 /// Slots of a cluster.
 pub(super) const SLOTS: u16 = 16_384;
 
-/// A key on the server, and its slot in a cluster.
+/// A key on the server, and its slot in a cluster: 0 where there is one server.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub(super) name: Arc<[u8]>,
@@ -34,6 +34,8 @@ pub(super) struct Key {
 pub(super) struct Namer {
     prefix: Box<str>,
     key: Option<hmac::Key>,
+    /// Whether slots matter.
+    is_cluster: bool,
 }
 
 /// What the keys of a limit have in common, behind the tag.
@@ -49,9 +51,9 @@ impl LimitName {
 }
 
 impl Namer {
-    pub(super) fn new(prefix: &str, key: Option<&Secret>) -> Self {
+    pub(super) fn new(prefix: &str, key: Option<&Secret>, is_cluster: bool) -> Self {
         let key = key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
-        Self { prefix: prefix.into(), key }
+        Self { prefix: prefix.into(), key, is_cluster }
     }
 
     pub(super) fn key(&self, limit: &LimitName, name: &impl BucketName) -> Key {
@@ -72,7 +74,8 @@ impl Namer {
             name.push(b':');
             name.extend(rest.as_bytes());
         }
-        Key { name: name.into(), slot: slot_of(tag.as_bytes()) }
+        let slot = if self.is_cluster { slot_of(tag.as_bytes()) } else { 0 };
+        Key { name: name.into(), slot }
     }
 
     /// A key that no bucket has, in one of the slots for which `is_good` holds.
@@ -155,14 +158,27 @@ fn text(bytes: &[u8]) -> String {
 
 /// The slot of a tag: CRC-16 (XMODEM) of it, as the specification of Redis Cluster says.
 fn slot_of(tag: &[u8]) -> u16 {
-    let crc = tag.iter().fold(0_u16, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| match crc & 0x8000 {
-            0 => crc << 1,
-            _ => crc << 1 ^ 0x1021,
-        })
-    });
+    let crc = tag
+        .iter()
+        .fold(0_u16, |crc, byte| crc << 8 ^ REMAINDERS[usize::from((crc >> 8) as u8 ^ byte)]);
     crc % SLOTS
 }
+
+/// Of each byte alone.
+const REMAINDERS: [u16; 256] = {
+    let mut remainders = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = ((byte as u16) << 8, 0);
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+            bit += 1;
+        }
+        remainders[byte] = crc;
+        byte += 1;
+    }
+    remainders
+};
 
 #[cfg(test)]
 mod tests {
@@ -186,7 +202,8 @@ mod tests {
     #[test]
     fn a_slot_is_what_the_server_says() {
         let mut server = TestServer::start_with(&["--cluster-enabled", "yes"]);
-        let (namer, name) = (Namer::new("tollgate", None), LimitName::of(&limit("few", &[1], 10)));
+        let (namer, name) =
+            (Namer::new("tollgate", None, true), LimitName::of(&limit("few", &[1], 10)));
         let long = vec![b'x'; 65_536];
         for value in [&b""[..], b"{a}", b"}{", b"{}", b"a", &long] {
             let key = namer.key(&name, &Header(value));
@@ -201,7 +218,7 @@ mod tests {
     #[test]
     fn a_key_holds_nothing_that_a_client_sent() {
         let name = LimitName::of(&limit("few", &[1], 10));
-        let namer = Namer::new("tollgate", None);
+        let namer = Namer::new("tollgate", None, true);
         let key = namer.key(&name, &Header(b"{mallory}"));
         assert!(shown(&key).starts_with("tollgate:{") && !shown(&key).contains("mallory"));
         assert_eq!(
@@ -210,7 +227,7 @@ mod tests {
             "in every process"
         );
         assert_ne!(shown(&key), shown(&namer.key(&name, &Header(b"{mallory"))));
-        let keyed = Namer::new("tollgate", Some(&Secret::new(b"key".to_vec())));
+        let keyed = Namer::new("tollgate", Some(&Secret::new(b"key".to_vec())), true);
         assert_ne!(shown(&key), shown(&keyed.key(&name, &Header(b"{mallory}"))));
     }
 
@@ -230,7 +247,7 @@ mod tests {
                 }
             }
         }
-        let namer = Namer::new("tollgate", None);
+        let namer = Namer::new("tollgate", None, true);
         let per = [
             vec![KeyPart::Client],
             vec![KeyPart::Client, KeyPart::Rule],
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_probe_lies_in_a_slot_of_its_server() {
-        let namer = Namer::new("tollgate", None);
+        let namer = Namer::new("tollgate", None, true);
         for slots in [0..5461, 5461..10923, 10923..16384, 7..8] {
             assert!(slots.contains(&namer.probe(|slot| slots.contains(&slot)).slot));
         }

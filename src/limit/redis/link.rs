@@ -17,8 +17,9 @@ use super::away::Away;
 use super::connect::Failure;
 use super::dial::{Client, Trust, trust};
 use super::key::{Namer, SLOTS};
+use super::queue::Job;
 use super::redirect::Redirect;
-use super::shard::{Common, Job, Shard, State};
+use super::shard::{Common, Shard, State};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers};
 use crate::time::SystemClock;
@@ -80,7 +81,8 @@ impl Link {
     /// Begins to connect. Nothing waits for that.
     pub(super) fn open(settings: &RedisSettings, namer: &Arc<Namer>, sha: String) -> Self {
         let (strays, received) = mpsc::unbounded_channel();
-        let common = Arc::new(Common::new(SystemClock::new(), sha, strays));
+        let is_cluster = matches!(settings.servers, Servers::Cluster(_));
+        let common = Arc::new(Common::new(SystemClock::new(), sha, is_cluster, strays));
         common.set_deadline(settings.deadline);
         let topology = Arc::new(ArcSwap::default());
         let link = Self { topology: topology.clone(), common: common.clone() };

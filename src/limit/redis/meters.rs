@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::limit::charge::Settled;
+
 /// Tells the recorder what each of them is.
 pub(crate) fn describe_metrics() {
     describe_counter!(
@@ -29,26 +31,35 @@ pub(crate) fn describe_metrics() {
     );
 }
 
-/// What decided.
+/// What decided, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Mode {
-    Store,
-    /// What the store said before.
+pub(super) enum Decided {
+    ByStore(Settled),
+    /// Refused by what the store said before.
     Spared,
-    LocalShare,
+    ByShare(Settled),
     Closed,
     Open,
 }
 
-pub(super) fn decided(mode: Mode, outcome: &'static str) {
-    let mode = match mode {
-        Mode::Store => "store",
-        Mode::Spared => "spared",
-        Mode::LocalShare => "local_share",
-        Mode::Closed => "closed",
-        Mode::Open => "open",
+/// Counts a decision. Names and labels are literals: without a recorder nothing is done, and one that is
+/// installed later finds the counter by a hash that is known already.
+pub(super) fn decided(decided: Decided) {
+    macro_rules! decisions {
+        ($mode:literal, $outcome:literal) => {
+            counter!("tollgate_store_decisions_total", "mode" => $mode, "outcome" => $outcome)
+        };
+    }
+    let decisions = match decided {
+        Decided::ByStore(Settled::Granted) => decisions!("store", "granted"),
+        Decided::ByStore(Settled::Refused) => decisions!("store", "refused"),
+        Decided::Spared => decisions!("spared", "refused"),
+        Decided::ByShare(Settled::Granted) => decisions!("local_share", "granted"),
+        Decided::ByShare(Settled::Refused) => decisions!("local_share", "refused"),
+        Decided::Closed => decisions!("closed", "unavailable"),
+        Decided::Open => decisions!("open", "granted"),
     };
-    counter!("tollgate_store_decisions_total", "mode" => mode, "outcome" => outcome).increment(1);
+    decisions.increment(1);
 }
 
 pub(super) fn called(outcome: &'static str, took: Duration) {

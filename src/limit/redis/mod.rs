@@ -5,16 +5,19 @@
 //! 1. [`key`] names the bucket of each charge.
 //! 2. Where the store has said that a charge cannot be there yet, the request is refused without asking
 //!    ([`heard`]).
-//! 3. Otherwise all charges go to the server that has them ([`link`], [`shard`]), in one [`script`], with
-//!    those of other requests that wait. The arithmetic is that of memory, by the server's clock.
+//! 3. Otherwise all charges go to the server that has them ([`link`], [`shard`]). They wait in its
+//!    [`queue`], and ride in one call with those of other requests: in a cluster with those of the same
+//!    slot. A task on a thread of its own makes the calls ([`asking`]); one call is one run of the
+//!    [`script`], whose arithmetic is that of memory, by the server's clock.
 //! 4. [`settling`] waits for the answer. In a cluster, charges whose keys lie in different slots are several
 //!    scripts at the same time; where one refuses, what the others took is given back. A slot that moves is
 //!    followed ([`redirect`]).
 //! 5. A server that fails or is late is left alone for a while ([`breaker`]); nobody waits for it then.
-//!    Each limit does what its `on_store_failure` says: this process's share of the quota, in buckets of
-//!    its own; a refusal with `limiter_unavailable`; or nothing. A share never holds more than the store last said of the
-//!    bucket.
-//! 6. When it answers again it is debited with what was spent meanwhile ([`ledger`]).
+//!    Each limit does what its `on_store_failure` says ([`without`]): this process's share of the quota,
+//!    in buckets of its own, and never more than the store last said of the whole bucket; a refusal with
+//!    `limiter_unavailable`; or nothing.
+//! 6. What is charged after the work, or given back, is sent without waiting ([`late`]).
+//! 7. When it answers again it is debited with what was spent meanwhile ([`ledger`]).
 //!
 //! # What is promised
 //!
@@ -29,26 +32,32 @@
 //!   and counted. A debt is at most 256 bursts, and at most 2^53 units.
 //! - Failures of addresses are counted in the memory of each process.
 
+mod asking;
 mod away;
 mod breaker;
 mod connect;
 mod dial;
+mod far;
 mod heard;
 mod key;
+mod late;
 mod ledger;
 mod limits;
 mod link;
 mod meters;
+mod queue;
 mod redirect;
 mod script;
 mod settling;
 mod shard;
 #[cfg(test)]
 mod test_server;
+mod without;
 
+pub(crate) use far::Far;
 pub(crate) use limits::SharedLimits;
 pub(crate) use meters::describe_metrics;
-pub(crate) use settling::{Far, Settling};
+pub(crate) use settling::Settling;
 
 use std::fmt;
 use std::sync::Arc;
@@ -70,7 +79,6 @@ pub(crate) struct RedisStore {
     settings: RedisSettings,
     namer: Arc<Namer>,
     link: Link,
-    is_cluster: bool,
     heard: Heard,
     /// The shares of this process, for while the store is away. Their clock is the store's, like all
     /// here.
@@ -109,14 +117,15 @@ impl RedisStore {
     /// Begins to connect. Nothing waits for that: until the store answers, each limit does what its
     /// `on_store_failure` says.
     fn open(settings: &RedisSettings) -> Arc<Self> {
-        let namer = Arc::new(Namer::new(&settings.prefix, settings.hash_key.as_ref()));
+        let is_cluster = matches!(settings.servers, Servers::Cluster(_));
+        let namer = Namer::new(&settings.prefix, settings.hash_key.as_ref(), is_cluster);
+        let namer = Arc::new(namer);
         let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, script::SCRIPT.as_bytes());
         let sha = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Arc::new(Self {
             settings: settings.clone(),
             link: Link::open(settings, &namer, sha),
             namer,
-            is_cluster: matches!(settings.servers, Servers::Cluster(_)),
             heard: Heard::new(),
             local: MemoryStore::default(),
             alarm_at: AtomicSteady::default(),

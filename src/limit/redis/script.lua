@@ -1,12 +1,12 @@
 -- Settles the charges of one or more decisions, each of them all or none.
 --
 -- KEYS     one bucket for each charge.
--- ARGV[1]  one record for each charge, 50 bytes, little-endian:
+-- ARGV[1]  one record for each charge, 42 bytes, little-endian:
 --            operation  1 byte   1 take, 2 owe, 3 give back, 4 debit
 --            following  1 byte   charges of the same decision that follow this one
 --            tokens     4 bytes  units gained in a microsecond
---            needed     8 bytes  a double, as are the next two: units that have to be there,
---            taken      8 bytes  units that are taken,
+--            taken      8 bytes  a double, as is the next one: units that are taken; where that is 0,
+--                                those of one token have to be there, and nothing is taken
 --            capacity   8 bytes  units in a full bucket
 --            quota     20 bytes  kept with the bucket: tokens (4), period (8), burst (4), plan (4)
 -- Reply    one double for each charge: the units that its bucket is short of; for a refusal
@@ -17,25 +17,30 @@
 -- are any, the tokens that a lower burst forgave (4 bytes). All are whole numbers of at most 2^53,
 -- so doubles are exact.
 --
--- The common case comes first, and makes no function: a charge alone, taken under the quota that
--- its bucket was last used under.
+-- The common case comes first, and makes no function: charges that are taken, each under the quota
+-- that its bucket was last used under. Most of the time is the server's, for TIME, GET and SET; what
+-- is packed is one string, and a number is written here, since the server writes all 17 digits.
 
-local call, decode, encode, sub = redis.call, struct.unpack, struct.pack, string.sub
+local call, decode, encode, format = redis.call, struct.unpack, struct.pack, string.format
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local records, count, at, replies, general = ARGV[1], #KEYS, 1, {}, nil
+local keys, records, count = KEYS, ARGV[1], #KEYS
+local replies = count > 1 and {}
+-- Of the decision: its first charge, those that were opened, and whether all can be taken.
+local first, opened, is_granted, general = 1, nil, true, nil
+local at = 1
 while at <= count do
-  local operation, following, tokens, needed, taken, capacity, quota =
-    decode('<BBI4dddc20', records, at * 50 - 49)
+  local operation, following, tokens, taken, capacity, quota =
+    decode('<BBI4ddc20', records, at * 42 - 41)
   local spent
-  if operation == 1 and following == 0 then
-    local kept = redis.pcall('GET', KEYS[at])
+  if operation == 1 then
+    local kept = redis.pcall('GET', keys[at])
     if not kept then
       spent = 0
-    elseif #kept == 36 and sub(kept, 17) == quota then
-      local seen
-      seen, spent = decode('<dd', kept)
-      if seen <= now and spent >= 0 and spent <= 9007199254740992 then
+    elseif #kept == 36 then
+      local seen, under
+      seen, spent, under = decode('<ddc20', kept)
+      if under == quota and seen <= now and spent >= 0 and spent <= 9007199254740992 then
         spent = spent - (now - seen) * tokens
         if spent < 0 then spent = 0 end
       else
@@ -44,6 +49,7 @@ while at <= count do
     end
   end
   if not spent then
+    replies = replies or {}
     general = general or function(first)
       local TAKE, OWE, GIVE_BACK = 1, 2, 3
       local MOST, BURSTS = 9007199254740992, 256
@@ -88,7 +94,7 @@ while at <= count do
         local is_changed = seen > now
         if not is_changed then spent = math.max(spent - (now - seen) * from_tokens, 0) end
         spent, forgiven = forgive(spent, forgiven, from_period)
-        if sub(kept, 17, 36) == quota then return spent, forgiven, is_changed end
+        if string.sub(kept, 17, 36) == quota then return spent, forgiven, is_changed end
 
         local _, period, _, plan = decode('<I4dI4I4', quota)
         local missing = spent - forgiven * from_period
@@ -108,9 +114,9 @@ while at <= count do
       end
 
       -- What a bucket is short of then, and whether the charge is granted.
-      local function settle(operation, missing, needed, taken, capacity)
+      local function settle(operation, missing, taken, period, capacity)
         if operation == TAKE then
-          if missing + needed > capacity then return missing, false end
+          if missing + (taken > 0 and taken or period) > capacity then return missing, false end
           return missing + taken, true
         end
         if operation == GIVE_BACK then return math.max(missing - taken, 0), true end
@@ -118,16 +124,16 @@ while at <= count do
         return math.min(missing + taken, math.max(most, missing)), true
       end
 
-      local _, following = decode('<BB', records, first * 50 - 49)
+      local _, following = decode('<BB', records, first * 42 - 41)
       local opened, is_granted = {}, true
       for index = first, first + following do
-        local operation, _, tokens, needed, taken, capacity, quota =
-          decode('<BBI4dddc20', records, index * 50 - 49)
+        local operation, _, tokens, taken, capacity, quota =
+          decode('<BBI4ddc20', records, index * 42 - 41)
         local spent, forgiven, is_changed = open(KEYS[index], capacity, quota)
         if spent then
           local _, period = decode('<I4d', quota)
           local relief = forgiven * period
-          local after, is_there = settle(operation, spent - relief, needed, taken, capacity)
+          local after, is_there = settle(operation, spent - relief, taken, period, capacity)
           is_granted = is_granted and is_there
           opened[index] = { spent - relief, after, relief, forgiven, is_changed, taken > 0, tokens, quota }
         else
@@ -137,7 +143,7 @@ while at <= count do
       for index = first, first + following do
         if opened[index] then
           local before, after, relief, forgiven, is_changed, takes, tokens, quota =
-            _G.unpack(opened[index])
+            unpack(opened[index])
           local missing = is_granted and after or before
           if is_granted and takes or is_changed then
             local spent = missing + relief
@@ -156,22 +162,43 @@ while at <= count do
       end
       return first + following + 1
     end
-    at = general(at)
+    at = general(first)
+    first, is_granted = at, true
   else
-    if spent + needed > capacity then
-      replies[at] = -1 - spent
-    else
-      spent = spent + taken
-      if taken > 0 then
+    local needed = taken
+    if taken == 0 then needed = decode('<d', quota, 5) end
+    is_granted = is_granted and spent + needed <= capacity
+    if at == first and following == 0 then
+      -- A decision of one charge.
+      if not is_granted then
+        spent = -1 - spent
+      elseif taken > 0 then
+        spent = spent + taken
         -- Until it is full, when it equals one that is not there; the server's clock of
         -- milliseconds may be one behind.
-        call('SET', KEYS[at], encode('<dd', now, spent) .. quota, 'PX',
-          math.ceil(spent / (tokens * 1000)) + 1)
+        call('SET', keys[at], encode('<ddc20', now, spent, quota), 'PX',
+          format('%d', math.ceil(spent / (tokens * 1000)) + 1))
       end
+      if not replies then return encode('<d', spent) end
       replies[at] = spent
+    else
+      opened = opened or {}
+      opened[at] = { spent, taken, tokens, quota }
+      for index = first, following == 0 and at or 0 do
+        local spent, taken, tokens, quota = unpack(opened[index])
+        if not is_granted then
+          spent = -1 - spent
+        elseif taken > 0 then
+          spent = spent + taken
+          call('SET', keys[index], encode('<ddc20', now, spent, quota), 'PX',
+            format('%d', math.ceil(spent / (tokens * 1000)) + 1))
+        end
+        replies[index] = spent
+      end
     end
     at = at + 1
+    if following == 0 then first, is_granted = at, true end
   end
 end
 if count == 1 then return encode('<d', replies[1]) end
-return encode('<' .. string.rep('d', count), _G.unpack(replies))
+return encode('<' .. string.rep('d', count), unpack(replies))

@@ -77,14 +77,16 @@ impl Terms {
 }
 
 impl Record {
-    /// Adds the 50 bytes of the record.
+    /// In bytes.
+    pub(super) const LENGTH: usize = 42;
+
+    /// Adds the bytes of the record.
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         let Terms { quota, kept } = &self.terms;
         let units = |tokens: u32| u64::from(tokens).saturating_mul(quota.period());
         to.extend([self.operation as u8, self.following]);
         to.extend(&kept[..4]);
         // What is beyond exact range is beyond every capacity too, and rounding keeps that.
-        to.extend(double(units(self.cost.max(1))));
         to.extend(double(units(self.cost)));
         to.extend(double(quota.capacity()));
         to.extend(kept);
@@ -138,11 +140,11 @@ mod tests {
     fn script_on_a_clock() -> String {
         let replaced = [
             (
-                "local call, decode, encode, sub = redis.call,",
+                "local call, decode, encode, format = redis.call,",
                 "local function call(name, key, value)\n\
                  if name == 'SET' then return redis.call('SET', key, value) end\n\
                  return redis.call(name, key)\nend\n\
-                 local _, decode, encode, sub = nil,",
+                 local _, decode, encode, format = nil,",
             ),
             ("local time = call('TIME')\n", ""),
             ("time[1] * 1000000 + time[2]", "tonumber(ARGV[2])"),

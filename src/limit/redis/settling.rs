@@ -1,7 +1,6 @@
-//! A decision that waits for the store, and what decides where the store does not.
+//! A decision that waits for the store.
 
 use std::fmt;
-use std::ops::{Index, IndexMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,79 +10,23 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use super::away::Away;
+use super::far::{FarCharge, Side};
 use super::heard::Said;
-use super::key::Key;
 use super::limits::SharedLimits;
 use super::link::Way;
-use super::meters::{self, Mode};
+use super::meters::{self, Decided};
+use super::queue::{Answer, Job};
+use super::redirect;
 use super::script::{Operation, Record, Reply};
-use super::shard::{Answer, Job, Shard, State};
+use super::shard::{Shard, State};
 use crate::limit::bucket::{Standing, Wait};
-use crate::limit::bucket_id::{BucketId, BucketName};
-use crate::limit::charge::{Charge, Charges, Settle, Settled};
-use crate::limit::store::{Settlement, Taken, Unavailable};
-use crate::limit::{OnStoreFailure, Quota};
+use crate::limit::bucket_id::BucketName;
+use crate::limit::charge::{Charge, Charges, Settled};
+use crate::limit::store::{Settlement, Taken};
 use crate::time::Steady;
 
 /// The script counts the charges of a decision in a byte.
 const MOST_IN_DECISION: usize = 200;
-
-/// Where the buckets of charges are, in the order of the charges.
-///
-/// One word: charges of memory carry it too, and it is nothing there.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Far(Option<Box<FarCharges>>);
-
-#[derive(Clone, Debug, Default)]
-struct FarCharges(SmallVec<[FarCharge; 2]>);
-
-#[derive(Clone, Debug)]
-pub(crate) struct FarCharge {
-    key: Key,
-    side: Side,
-}
-
-/// Where a charge was taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Side {
-    Store,
-    /// From this process's share, in this bucket.
-    Local(BucketId),
-    /// Nowhere: the limit is open while the store is away.
-    Nowhere,
-}
-
-impl Far {
-    /// Where those charges are whose index is kept.
-    pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
-        let Some(far) = &self.0 else { return Self(None) };
-        let kept = far.0.iter().enumerate().filter(|(index, _)| is_kept(*index));
-        Self(Some(Box::new(FarCharges(kept.map(|(_, charge)| charge.clone()).collect()))))
-    }
-
-    fn push(&mut self, charge: FarCharge) {
-        self.0.get_or_insert_default().0.push(charge);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &FarCharge> {
-        self.0.iter().flat_map(|far| far.0.iter())
-    }
-}
-
-impl Index<usize> for Far {
-    type Output = FarCharge;
-
-    /// INVARIANT: a charge of a shared limit is pushed with its place.
-    fn index(&self, index: usize) -> &FarCharge {
-        &self.0.as_deref().map_or(&[][..], |far| &far.0)[index]
-    }
-}
-
-impl IndexMut<usize> for Far {
-    fn index_mut(&mut self, index: usize) -> &mut FarCharge {
-        &mut self.0.as_deref_mut().map_or(&mut [][..], |far| &mut far.0)[index]
-    }
-}
 
 /// A decision whose charges the store is asked for. Dropped, it is charged if it was sent.
 pub(crate) struct Settling {
@@ -129,7 +72,7 @@ impl SharedLimits {
             return Taken::Granted;
         }
         if self.is_spared(charges) {
-            meters::decided(Mode::Spared, "refused");
+            meters::decided(Decided::Spared);
             return Taken::Refused;
         }
         let asked = Instant::now();
@@ -168,16 +111,15 @@ impl SharedLimits {
         is_short
     }
 
-    fn said(&self, charge: &Charge) -> Option<Said> {
+    pub(super) fn said(&self, charge: &Charge) -> Option<Said> {
         self.0.store.heard.of(self.of(charge).id, charge.bucket, charge.quota)
     }
 
     /// Asks for all charges: with one script, and in a cluster with one for each slot.
     fn parts(&self, charges: &Charges, asked: Instant) -> SmallVec<[Part; 1]> {
-        let store = &self.0.store;
         let mut parts: SmallVec<[(u16, SmallVec<[usize; 4]>); 1]> = SmallVec::new();
         for (index, far) in charges.far.iter().enumerate() {
-            let slot = if store.is_cluster { far.key.slot } else { 0 };
+            let slot = far.key.slot;
             let is_room = |(other, part): &&mut (u16, SmallVec<[usize; 4]>)| {
                 *other == slot && part.len() < MOST_IN_DECISION
             };
@@ -212,7 +154,7 @@ impl SharedLimits {
         Part { charges: indices, shard, state }
     }
 
-    fn job(
+    pub(super) fn job(
         &self,
         charges: &Charges,
         indices: &[usize],
@@ -232,94 +174,7 @@ impl SharedLimits {
             asked: Instant::now(),
             is_debt: answer.is_none(),
             answer,
-            way: super::redirect::Way::default(),
-        }
-    }
-
-    /// Settles charges of an admitted request once more, without waiting.
-    pub(crate) fn settle(&self, charges: &mut Charges, how: Settle) {
-        match how {
-            Settle::Owe => self.each(charges, Self::owe),
-            Settle::GiveBack if charges.taken => {
-                self.each(charges, Self::give_back);
-                charges.taken = false;
-            }
-            Settle::GiveBack | Settle::Take => {}
-            Settle::Look => {}
-        }
-        // How the buckets stand now, as last heard and less what was charged since.
-        let now = self.0.store.now();
-        for charge in &mut charges.list {
-            if let Some(said) = self.0.store.heard.of(
-                self.0.limits[charge.limit as usize].id,
-                charge.bucket,
-                charge.quota,
-            ) {
-                charge.missing = said.likely(self.terms(charge).quota(), now);
-            }
-        }
-    }
-
-    fn each(&self, charges: &Charges, settle: impl Fn(&Self, &Charges, usize)) {
-        (0..charges.list.len()).for_each(|index| settle(self, charges, index));
-    }
-
-    fn owe(&self, charges: &Charges, index: usize) {
-        let (store, charge) = (&self.0.store, &charges.list[index]);
-        if let Some(said) = self.said(charge) {
-            let units = u64::from(charge.cost).saturating_mul(self.terms(charge).quota().period());
-            let said = Said { missing: said.missing.saturating_add(units), ..said };
-            store.heard.note(self.of(charge).id, charge.bucket, said);
-        }
-        let Err(away) = self.send(charges, index, Operation::Owe) else { return };
-        if away == Away::Crowded {
-            return meters::lost_debt();
-        }
-        self.note_spent(charges, index);
-        if self.of(charge).on_failure == OnStoreFailure::LocalShare {
-            let mut local = Charges { list: smallvec![*charge], ..Charges::default() };
-            let shares = &self.0.shares;
-            let _settled = store.local.settle(shares, &mut local, Settle::Owe, store.now());
-        }
-    }
-
-    fn give_back(&self, charges: &Charges, index: usize) {
-        let (store, charge) = (&self.0.store, &charges.list[index]);
-        match charges.far[index].side {
-            Side::Nowhere => {}
-            Side::Local(bucket) => {
-                let list = smallvec![Charge { bucket, ..*charge }];
-                let mut local = Charges { list, taken: true, ..Charges::default() };
-                let shares = &self.0.shares;
-                let _given = store.local.settle(shares, &mut local, Settle::GiveBack, store.now());
-            }
-            Side::Store => {
-                store.heard.forget(self.of(charge).id, charge.bucket);
-                if self.send(charges, index, Operation::GiveBack).is_err() {
-                    meters::lost_debt();
-                }
-            }
-        }
-    }
-
-    /// Sends one charge for which nobody waits.
-    fn send(&self, charges: &Charges, index: usize, operation: Operation) -> Result<(), Away> {
-        let slot = charges.far[index].key.slot;
-        let job = self.job(charges, &[index], operation, None);
-        match self.0.store.link.way(slot) {
-            Way::To(shard) => shard.ask(job).map_err(|(_, away)| away),
-            Way::Unknown => Err(Away::Unreachable),
-            Way::None(away) => Err(away),
-        }
-    }
-
-    /// Notes what was spent while the store is away.
-    fn note_spent(&self, charges: &Charges, index: usize) {
-        let (store, charge) = (&self.0.store, &charges.list[index]);
-        let key = &charges.far[index].key;
-        if let Way::To(shard) = store.link.way(key.slot) {
-            let (terms, share) = (self.terms(charge), self.share(charge));
-            shard.ledger.note(key, terms, &share.quota, charge.cost, store.now());
+            way: redirect::Way::default(),
         }
     }
 
@@ -411,13 +266,10 @@ impl Settling {
             true => Ok(Settled::Refused),
             false => limits.decide_without(&mut charges, &away, now),
         };
-        let outcome = match settled {
-            Ok(Settled::Granted) => "granted",
-            Ok(Settled::Refused) => "refused",
-            Err(_) => "unavailable",
-        };
-        if away.is_empty() {
-            meters::decided(Mode::Store, outcome);
+        if away.is_empty()
+            && let Ok(settled) = settled
+        {
+            meters::decided(Decided::ByStore(settled));
         }
         charges.taken = settled == Ok(Settled::Granted);
         if !charges.taken {
@@ -432,118 +284,6 @@ impl Settling {
         }
         Settlement { charges, settled }
     }
-}
-
-impl SharedLimits {
-    /// Decides about the charges that the store did not decide about, each with the moment since when
-    /// its server is away: as the `on_store_failure` of their limits says.
-    fn decide_without(
-        &self,
-        charges: &mut Charges,
-        away: &[(usize, Steady)],
-        now: Steady,
-    ) -> Result<Settled, Unavailable> {
-        if away.is_empty() {
-            return Ok(Settled::Granted);
-        }
-        let of = |index: usize, charges: &Charges| self.of(&charges.list[index]).on_failure;
-        if away.iter().any(|(index, _)| of(*index, charges) == OnStoreFailure::Closed) {
-            meters::decided(Mode::Closed, "unavailable");
-            return Err(Unavailable);
-        }
-        let (mut local, mut indices) = (Charges::default(), SmallVec::<[usize; 4]>::new());
-        let mut empty_for = None;
-        for (index, since) in away {
-            let charge = charges.list[*index];
-            match of(*index, charges) {
-                OnStoreFailure::Open => {
-                    meters::decided(Mode::Open, "granted");
-                    charges.far[*index].side = Side::Nowhere;
-                    charges.list[*index].missing = 0;
-                }
-                OnStoreFailure::LocalShare | OnStoreFailure::Closed => {
-                    if let Some(wait) = self.begins_empty(&charge, *since, now) {
-                        let missing = missing_for(wait, self.terms(&charge).quota(), charge.cost);
-                        charges.list[*index].missing = missing;
-                        empty_for = empty_for.max(Some(wait));
-                    }
-                    local.push(charge);
-                    indices.push(*index);
-                }
-            }
-        }
-        let store = &self.0.store;
-        if empty_for.is_none() {
-            local.iter().for_each(|charge| self.lower_share(charge, now));
-        }
-        let settled = match empty_for {
-            Some(_) => Settled::Refused,
-            None => store.local.settle(&self.0.shares, &mut local, Settle::Take, now),
-        };
-        if empty_for.is_none() {
-            for (index, charge) in indices.iter().zip(&local.list) {
-                charges.far[*index].side = Side::Local(charge.bucket);
-                charges.list[*index].missing = self.estimate(charge);
-            }
-        }
-        if settled == Settled::Granted {
-            away.iter().for_each(|(index, _)| self.note_spent(charges, *index));
-        }
-        if !indices.is_empty() {
-            let outcome = if settled == Settled::Granted { "granted" } else { "refused" };
-            meters::decided(Mode::LocalShare, outcome);
-        }
-        Ok(settled)
-    }
-
-    /// A share never holds more than the store last said of the whole bucket, with what that gained since:
-    /// a client that was refused gets no burst when the store goes away.
-    fn lower_share(&self, charge: &Charge, now: Steady) {
-        let Some(said) = self.said(charge) else { return };
-        let (quota, share) = (self.terms(charge).quota(), &self.share(charge).quota);
-        let left = quota.capacity().saturating_sub(said.likely(quota, now));
-        let left = u128::from(left) * u128::from(share.period()) / u128::from(quota.period());
-        let left = u64::try_from(left).unwrap_or(u64::MAX);
-        let missing = share.capacity().saturating_sub(left);
-        if missing > 0 {
-            self.0.shares.lower(charge, missing, now);
-        }
-    }
-
-    /// How long a share of less than one token still has to gain its first one, where nothing was taken
-    /// from it since the store is away.
-    fn begins_empty(&self, charge: &Charge, since: Steady, now: Steady) -> Option<u64> {
-        let share = self.share(charge);
-        let is_used = self.0.shares.kept(charge.limit as usize, charge.bucket).is_some();
-        if !share.begins_empty || is_used {
-            return None;
-        }
-        let first = share.quota.period().div_ceil(share.quota.tokens());
-        let left = first.saturating_sub(now.micros().saturating_sub(since.micros()));
-        (left > 0).then_some(left)
-    }
-
-    /// What the whole bucket would be short of, to stand as this process's share does.
-    fn estimate(&self, local: &Charge) -> u64 {
-        let (quota, share) = (self.terms(local).quota(), &self.share(local).quota);
-        let standing = Standing::of(local.missing, share, local.cost);
-        match standing.wait {
-            Wait::None => {
-                let left = u64::from(standing.remaining) * quota.period();
-                quota.capacity().saturating_sub(left)
-            }
-            Wait::Micros(wait) => missing_for(wait, quota, local.cost),
-            // Above the share, but the whole bucket may have it: soon, and never by the share.
-            Wait::Never => missing_for(share.capacity() / share.tokens(), quota, local.cost),
-        }
-    }
-}
-
-/// What a bucket is short of from which a cost is to be had in so many microseconds.
-fn missing_for(wait: u64, quota: &Quota, cost: u32) -> u64 {
-    let needed = u64::from(cost.max(1)).saturating_mul(quota.period());
-    let gained = wait.saturating_mul(quota.tokens());
-    quota.capacity().saturating_sub(needed).saturating_add(gained)
 }
 
 impl fmt::Debug for Settling {

@@ -66,6 +66,13 @@ impl Node {
         self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
+    /// Of a request that names a client.
+    pub(crate) async fn status_of(&self, path: &str, client: &str) -> u16 {
+        let request = Request::get(path).header("x-api-key", &self.key).header("x-client", client);
+        let request = request.body(Body::empty()).unwrap();
+        self.app.clone().oneshot(request).await.unwrap().status().as_u16()
+    }
+
     pub(crate) async fn status(&self, path: &str) -> u16 {
         self.call(path).await.status().as_u16()
     }
