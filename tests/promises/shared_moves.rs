@@ -1,10 +1,13 @@
 //! Slots of a cluster that move from one server to another while their buckets are used: no bucket is
 //! made anew beside the one that is there, and no decision is lost.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::shared_rights;
 use super::support::redis::Redis;
+use super::support::root;
 use super::support::shared::{Node, cluster, cluster_node, policy};
 
 /// Two limits of one client, which lie in one slot.
@@ -12,26 +15,18 @@ const TWO: &str = "[[limit]]\nname = \"each-rule\"\nrate = \"1/day\"\nburst = 50
     per = [\"rule\", \"client\"]\n\
     [[rule]]\nname = \"two\"\npath = \"/two\"\nlimits = [\"few\", \"each-rule\"]\n";
 
-/// The rights that the page names for a cluster.
-const RIGHTS: &[&str] = &[
-    "ACL",
-    "SETUSER",
-    "gate",
-    "reset",
-    "on",
-    ">hunter2",
-    "~tollgate:*",
-    "-@all",
-    "+evalsha",
-    "+eval",
-    "+script|load",
-    "+get",
-    "+set",
-    "+del",
-    "+time",
-    "+cluster|slots",
-    "+asking",
-];
+/// The rights that the page names for a cluster, for the user of these tests.
+fn rights() -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/shared-limits.md")).unwrap();
+    let more = page.split("In a cluster it needs `").nth(1).unwrap().split('`').next().unwrap();
+    let word = |word: &str| match word {
+        "tollgate" => "gate".to_owned(),
+        ">example-password" => ">hunter2".to_owned(),
+        other => other.to_owned(),
+    };
+    let words = shared_rights::rights();
+    words.iter().map(|known| word(known)).chain(more.split(' ').map(str::to_owned)).collect()
+}
 
 /// A cluster of three, and a fourth server that has no slot yet.
 struct Cluster {
@@ -54,8 +49,10 @@ impl Cluster {
         while !servers.iter().all(|server| knows_all(server) && is_up(server)) {
             assert!(Instant::now() < end, "the fourth server does not join");
         }
+        let rights = rights();
+        let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
         for server in &servers {
-            let _: () = server.run(RIGHTS);
+            let _: () = server.run(&rights);
         }
         Self { servers }
     }
@@ -268,4 +265,36 @@ async fn a_hot_client_whose_slot_moves_back_and_forth_is_charged_for_what_is_adm
     let left = 50_000 - u32::try_from(admitted + few).unwrap();
     assert_eq!(nodes[0].left("/look").await, left, "each was charged once");
     println!("{} decisions while the slot moved six times", admitted + few);
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_goes_on_with_what_its_primary_had_taken() {
+    let mut cluster = Cluster::start().await;
+    let node = node(&cluster, "burst = 20").await;
+    assert_eq!(node.admits("/a", 8).await, 8);
+    let lost = cluster.servers.iter().position(|server| !server.keys().is_empty()).unwrap();
+    let (primary, replica) = (&cluster.servers[lost], &cluster.servers[3]);
+    let _: () = replica.run(&["CLUSTER", "REPLICATE", &id(primary)]);
+    let end = Instant::now() + Duration::from_secs(60);
+    let has = |server: &Redis, about: &str, line: &str| {
+        server.run::<String>(&["INFO", about]).lines().any(|found| found == line)
+    };
+    while !has(replica, "replication", "master_link_status:up") || replica.keys().is_empty() {
+        assert!(Instant::now() < end, "the replica has no copy");
+    }
+    assert_eq!(node.admits("/a", 2).await, 2);
+    let copied: u64 = primary.run(&["WAIT", "1", "60000"]);
+    assert_eq!(copied, 1);
+
+    cluster.servers[lost].kill();
+    let mut admitted = 10;
+    while admitted == 10 {
+        assert!(Instant::now() < end, "{:?}", node.stores());
+        let status = node.status("/a").await;
+        assert!(status == 200 || status == 503, "{status}");
+        admitted += usize::from(status == 200);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.admits("/a", 30).await, 20 - admitted);
+    assert!(has(&cluster.servers[3], "replication", "role:master"));
 }

@@ -15,7 +15,7 @@ use super::support::redis::Redis;
 use super::support::root;
 
 /// The line of the page, as words.
-fn rights() -> Vec<String> {
+pub(super) fn rights() -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/shared-limits.md")).unwrap();
     let line = page.lines().find(|line| line.starts_with("ACL SETUSER tollgate ")).unwrap();
     line.split_whitespace().map(str::to_owned).collect()

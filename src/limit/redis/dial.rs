@@ -3,6 +3,7 @@
 //! TLS is set up once: the roots are read once and not for each connection, and the provider of its
 //! cryptography is ours, whatever else the application has or has not installed.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::away::{Away, Failure};
+
+/// So many addresses of one host are tried.
+const MOST_ADDRESSES: usize = 8;
 
 /// What servers are trusted.
 pub(super) type Trust = Option<Arc<ClientConfig>>;
@@ -82,8 +87,7 @@ impl Client {
             ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
             _ => return Err(Failure::new(Away::Unreachable, "the address is not of TCP")),
         };
-        let stream =
-            TcpStream::connect((&**host, port)).await.map_err(|error| unreachable(&error))?;
+        let stream = reach(host, port).await.map_err(|error| unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         if !is_encrypted {
             return self.log_in(stream, within).await;
@@ -111,12 +115,29 @@ impl Client {
     }
 }
 
-fn unreachable(error: &std::io::Error) -> Failure {
+/// The first address of the host that answers: one that does not may not use up the time of the others.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut tries = JoinSet::new();
+    for address in lookup_host((host, port)).await?.take(MOST_ADDRESSES) {
+        tries.spawn(TcpStream::connect(address));
+    }
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    while let Some(tried) = tries.join_next().await {
+        match tried {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(_) => {}
+        }
+    }
+    Err(failure)
+}
+
+fn unreachable(error: &io::Error) -> Failure {
     Failure { away: Away::Unreachable, detail: error.to_string() }
 }
 
 /// Tells a certificate that is not trusted from a server that does not speak TLS.
-fn of_tls(error: &std::io::Error) -> Failure {
+fn of_tls(error: &io::Error) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let away = match inner {
         Some(rustls::Error::InvalidCertificate(_)) => Away::NotTrusted,

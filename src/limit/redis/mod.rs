@@ -10,10 +10,12 @@
 //!    slot. A task on a thread of its own makes the calls ([`asking`]); one call is one run of the
 //!    [`script`], whose arithmetic is that of memory, by the server's clock.
 //! 4. [`settling`] waits for the answer. In a cluster, charges whose keys lie in different slots are several
-//!    scripts at the same time; where one refuses, what the others took is given back.
+//!    scripts at the same time; where one refuses, what the others took is given back. A slot that moves is
+//!    followed ([`redirect`]).
 //! 5. A server that fails or is late is left alone for a while ([`breaker`]); nobody waits for it then.
 //!    Each limit does what its `on_store_failure` says ([`without`]): this process's share of the quota,
-//!    in buckets of its own; a refusal with `limiter_unavailable`; or nothing.
+//!    in buckets of its own, and never more than the store last said of the whole bucket; a refusal with
+//!    `limiter_unavailable`; or nothing.
 //! 6. What is charged after the work, or given back, is sent without waiting ([`late`]).
 //! 7. When it answers again it is debited with what was spent meanwhile ([`ledger`]).
 //!
