@@ -12,7 +12,8 @@ use crate::time::{Wall, seconds_up};
 /// | `client` | its client is this ([`Principal::client`](crate::Principal::client)) | its client is this |
 /// | `key_id` | never | its `id` is this |
 ///
-/// The same as one `[[revoked]]` of a policy. An application gives it to [`Revocations`].
+/// The same as one `[[revoked]]` of a policy. An application gives it to
+/// [`Revocations`](crate::Revocations).
 ///
 /// ```
 /// use tollgate::{Revocation, Wall};
