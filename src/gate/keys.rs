@@ -206,13 +206,13 @@ impl Keys {
     /// the process ends, once the server has stopped, so that the last minute is not lost.
     ///
     /// ```
-    /// # async fn end(gate: tollgate::Tollgate, listener: tokio::net::TcpListener, app: axum::Router) {
+    /// # async fn end(
+    /// #     gate: tollgate::Tollgate, listener: tokio::net::TcpListener, app: axum::Router,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// # let stop = std::future::ready(());
-    /// # #[cfg(any())]
-    /// axum::serve(listener, app).with_graceful_shutdown(stop).await;
-    /// if let Err(error) = gate.keys().flush().await {
-    ///     eprintln!("{error}");
-    /// }
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    /// gate.keys().flush().await?;
+    /// # Ok(())
     /// # }
     /// ```
     ///

@@ -59,7 +59,7 @@ pub(super) struct Open {
     of_address: HashMap<Address, u32>,
 }
 
-/// A request that waits. Dropped, it waits no more.
+/// A request that waits, or the look-up that it began. Dropped, it waits no more.
 #[derive(Debug)]
 pub(super) struct Place {
     flights: Arc<Flights>,
@@ -101,7 +101,8 @@ impl Open {
 
     /// Begins one, unless there are too many.
     pub(super) fn begin(&mut self, digest: KeyDigest, why: Why) -> Option<Arc<Flight>> {
-        if why == Why::Refresh && self.flights.len() >= MOST_REFRESHES + MOST_WAITING as usize {
+        let most = MOST_REFRESHES + (MOST_WAITING + MOST_FIRST) as usize;
+        if why == Why::Refresh && self.flights.len() >= most {
             return None;
         }
         let flight = Arc::new(Flight {

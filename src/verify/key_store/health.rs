@@ -82,7 +82,7 @@ impl Health {
     }
 }
 
-/// How many keys that are not in memory are looked up: a rate, and what comes due in a second at once.
+/// How many keys that nothing is known of are looked up: a rate, and what comes due in a second at once.
 ///
 /// Of that, [`SAVED_UP`] may begin now; the rest is begun when it is due.
 #[derive(Debug)]

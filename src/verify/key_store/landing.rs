@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::digest::KeyDigest;
 use super::error::KeySourceError;
-use super::flights::{Flight, Why};
+use super::flights::{Flight, Place, Why};
 use super::held::HeldKey;
 use super::record::ApiKeyRecord;
 use super::shared::Shared;
@@ -28,12 +28,19 @@ pub(super) struct Landing {
     shared: Arc<Shared>,
     digest: KeyDigest,
     flight: Arc<Flight>,
+    /// Of the request that began it.
+    _place: Option<Place>,
     is_over: bool,
 }
 
 impl Landing {
-    pub(super) fn new(shared: Arc<Shared>, digest: KeyDigest, flight: Arc<Flight>) -> Self {
-        Self { shared, digest, flight, is_over: false }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        digest: KeyDigest,
+        flight: Arc<Flight>,
+        place: Option<Place>,
+    ) -> Self {
+        Self { shared, digest, flight, _place: place, is_over: false }
     }
 
     pub(super) async fn fly(mut self, why: Why, address: Option<Address>) {

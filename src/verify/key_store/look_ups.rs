@@ -25,7 +25,7 @@ use super::cache::{Age, Remembered};
 use super::changes::{Hears as _, KeyChanges};
 use super::digest::KeyDigest;
 use super::error::KeySourceError;
-use super::flights::{Flight, Place, Why};
+use super::flights::{Place, Why};
 use super::held::HeldKey;
 use super::landing::{Landing, count};
 use super::record::ApiKeyRecord;
@@ -163,7 +163,7 @@ impl LookUps {
         why: Why,
         place: Place,
         address: Option<Address>,
-    ) -> Option<(Place, tokio::sync::watch::Receiver<Option<LookedUp>>)> {
+    ) -> Option<(Option<Place>, tokio::sync::watch::Receiver<Option<LookedUp>>)> {
         let (outcome, flight) = {
             let mut open = self.shared.flights.open();
             match open.find(&digest) {
@@ -175,10 +175,10 @@ impl LookUps {
                 }
             }
         };
-        if let Some(flight) = flight {
-            self.take_off(digest, why, address, flight);
-        }
-        Some((place, outcome))
+        let Some(flight) = flight else { return Some((Some(place), outcome)) };
+        // It keeps the place until it ends: who does not wait for the answer gains nothing.
+        self.take_off(Landing::new(self.shared.clone(), digest, flight, Some(place)), why, address);
+        Some((None, outcome))
     }
 
     /// Looks a key up for nobody in particular, unless it is looked up already.
@@ -191,7 +191,8 @@ impl LookUps {
             }
         };
         if let Some(flight) = flight {
-            self.take_off(digest, Why::Refresh, None, flight);
+            let landing = Landing::new(self.shared.clone(), digest, flight, None);
+            self.take_off(landing, Why::Refresh, None);
         }
     }
 
@@ -200,9 +201,8 @@ impl LookUps {
     }
 
     /// Begins a look-up. Nothing may be locked: without a runtime it ends here.
-    fn take_off(&self, digest: KeyDigest, why: Why, address: Option<Address>, flight: Arc<Flight>) {
+    fn take_off(&self, landing: Landing, why: Why, address: Option<Address>) {
         self.start();
-        let landing = Landing::new(self.shared.clone(), digest, flight);
         if let Some(runtime) = self.runtime() {
             runtime.spawn(landing.fly(why, address));
         }

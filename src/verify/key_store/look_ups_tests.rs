@@ -283,6 +283,20 @@ async fn an_address_waits_for_one_look_up_of_each_other_address() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_wait_for_the_answer_gains_nothing() {
+    let desk = Desk::new(&KeyCacheSettings::default());
+    desk.takes(100 * MILLISECOND);
+    // Requests that are dropped at once, as those of connections that are closed.
+    let of_one = (0..5000).filter_map(|key| sent(&desk, key, 1)).map(drop).count();
+    assert_eq!(of_one, 100);
+    let of_many = (5000..10_000).filter_map(|key| sent(&desk, key, key)).map(drop).count();
+    assert_eq!(of_many, 1150);
+    sleep(Duration::from_secs(1)).await;
+    assert!(desk.asked() <= 24, "and nothing more is looked up");
+    assert!(sent(&desk, 20_000, 1).is_some(), "their places are free again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_nothing_is_known_of_waits_until_it_is_due() {
     let desk = Desk::new(&KeyCacheSettings { look_ups: 100, ..KeyCacheSettings::default() });
     desk.insert(1).await;

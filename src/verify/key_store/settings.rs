@@ -15,7 +15,7 @@ pub(crate) struct KeyCacheSettings {
     pub(crate) bytes: u64,
     /// How many digests are remembered that are nobody's.
     pub(crate) unknown: usize,
-    /// How many keys that are not in memory are looked up in a second at most.
+    /// How many keys that nothing is known of are looked up in a second at most.
     pub(crate) look_ups: u32,
 }
 
