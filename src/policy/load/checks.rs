@@ -308,6 +308,27 @@ pub(super) fn read_file(
     sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
 }
 
+/// The same for a file of keys, which a command makes.
+pub(super) fn read_key_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    sources
+        .read(&path)
+        .map_err(|trouble| match trouble {
+            Trouble::Missing => {
+                let (path, error) = (path.display().to_string(), trouble.to_string());
+                let help = format!("; `tollgate key new --client NAME --write {path}` makes it");
+                faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help }));
+            }
+            _ => report_unreadable(&path, &trouble, place, faults),
+        })
+        .ok()
+}
+
 /// The same for a file that holds a secret.
 pub(super) fn read_secret_file(
     name: &str,
@@ -322,7 +343,8 @@ pub(super) fn read_secret_file(
 
 fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Faults) {
     let (path, error) = (path.display().to_string(), trouble.to_string());
-    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
+    faults
+        .push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help: String::new() }));
 }
 
 pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
@@ -371,10 +393,10 @@ problems! {
             help: "give each a name of its own",
         }
         /// A file that cannot be read.
-        UnreadableFile { path: String, error: String } => {
+        UnreadableFile { path: String, error: String, help: String } => {
             message: "cannot read `{path}`: {error}",
             label: "cannot be read",
-            help: "paths are relative to the folder of the policy",
+            help: "paths are relative to the folder of the policy{help}",
         }
     }
 }

@@ -68,8 +68,8 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
             Err(help) => {
                 let shown = name.value.escape_debug();
                 section.push(
-                    Fault::at(&name.place, format!("`{shown}` is no name of a claim"))
-                        .label("is no name of a claim")
+                    Fault::at(&name.place, format!("`{shown}` is not the name of a claim"))
+                        .label("is not the name of a claim")
                         .with_help(help),
                 );
                 continue;

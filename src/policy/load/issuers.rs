@@ -219,9 +219,12 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
         Ok(path) => path,
         Err(help) => {
             section.push(
-                Fault::at(&iss.place, format!("`{}` is no name of a claim", claim.escape_debug()))
-                    .label("holds no name of a claim")
-                    .with_help(help),
+                Fault::at(
+                    &iss.place,
+                    format!("`{}` is not the name of a claim", claim.escape_debug()),
+                )
+                .label("holds no name of a claim")
+                .with_help(help),
             );
             return None;
         }

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::checks::{
     check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
-    read_file, report_syntax,
+    read_key_file, report_syntax,
 };
 use super::key_cache::load_key_cache;
 use super::key_place::load_key_place;
@@ -145,7 +145,7 @@ fn load_schemes(section: &Section<'_>, credential: &mut CredentialPolicy) {
 const MAX_SCHEMES: usize = 16;
 
 fn load_key_file(file: &At<&str>, sources: &Sources, faults: &Faults, loaded: &mut Loaded) {
-    let Some(text) = read_file(file.value, &file.place, sources, faults) else { return };
+    let Some(text) = read_key_file(file.value, &file.place, sources, faults) else { return };
     let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
         return;
