@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -57,10 +58,17 @@ impl Serve {
             let address = listener.local_addr().map_err(cannot_listen)?;
             say(format_args!("listening on http://{address}\n"))?;
             listen::serve(listener, app(&gate), stop).await;
+            let flushed = tokio::time::timeout(FLUSH, gate.keys().flush()).await;
+            if !matches!(flushed, Ok(Ok(()))) {
+                tracing::warn!(target: "tollgate", "the store was not told when keys were last used");
+            }
             Ok(ExitCode::SUCCESS)
         })
     }
 }
+
+/// How long the store of keys may take at the end.
+const FLUSH: Duration = Duration::from_secs(1);
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()

@@ -5,11 +5,10 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::{HeaderName, Uri};
+use http::Uri;
 use ipnet::IpNet;
 
 use crate::address::parse_range;
-use crate::fields::is_forwarding;
 use crate::limit::{ONE, Quota, parse_rate};
 use crate::policy::StatusMode;
 use crate::policy::fault::Fault;
@@ -164,105 +163,6 @@ pub(super) fn check_quotable(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn parse_header(name: &str) -> Result<HeaderName, String> {
-    name.parse().map_err(|_| "a header's name is made of letters, digits and `-`".into())
-}
-
-/// A header that can hold a credential: none that means something else to clients, proxies or
-/// browsers.
-pub(super) fn parse_credential_header(name: &str) -> Result<HeaderName, String> {
-    let name = parse_header(name)?;
-    if means_something_else(name.as_str()) {
-        return Err(format!(
-            "`{name}` means something else: name a header that holds a credential and nothing else, such as `x-api-key`"
-        ));
-    }
-    Ok(name)
-}
-
-/// Whether a header is known for another meaning than that of a credential.
-fn means_something_else(name: &str) -> bool {
-    const FAMILIES: [&str; 10] = [
-        "access-control-",
-        "content-",
-        "if-",
-        "proxy-",
-        "ratelimit",
-        "sec-",
-        "x-amzn-trace",
-        "x-b3-",
-        "x-forwarded-",
-        "x-ratelimit-",
-    ];
-    const NAMES: [&str; 62] = [
-        "accept",
-        "accept-charset",
-        "accept-datetime",
-        "accept-encoding",
-        "accept-language",
-        "accept-ranges",
-        "age",
-        "allow",
-        "alt-svc",
-        "alt-used",
-        "baggage",
-        "cache-control",
-        "connection",
-        "cookie",
-        "date",
-        "digest",
-        "dnt",
-        "early-data",
-        "etag",
-        "expect",
-        "expires",
-        "forwarded",
-        "from",
-        "grpc-timeout",
-        "host",
-        "http2-settings",
-        "idempotency-key",
-        "keep-alive",
-        "last-event-id",
-        "last-modified",
-        "link",
-        "location",
-        "max-forwards",
-        "origin",
-        "pragma",
-        "prefer",
-        "priority",
-        "range",
-        "referer",
-        "retry-after",
-        "server",
-        "set-cookie",
-        "signature",
-        "signature-input",
-        "te",
-        "traceparent",
-        "tracestate",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "upgrade-insecure-requests",
-        "user-agent",
-        "vary",
-        "via",
-        "warning",
-        "www-authenticate",
-        "x-correlation-id",
-        "x-http-method-override",
-        "x-original-url",
-        "x-request-id",
-        "x-requested-with",
-        "x-rewrite-url",
-    ];
-    NAMES.contains(&name)
-        || FAMILIES.iter().any(|family| name.starts_with(family))
-        || is_forwarding(name)
-}
-
 pub(crate) fn parse_cidr(text: &str) -> Result<IpNet, String> {
     parse_range(text)
         .ok_or_else(|| "write a range such as `203.0.113.0/24` or `2001:db8::/32`".into())
@@ -305,7 +205,8 @@ pub(super) fn read_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+    let read = sources.read(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, "", place, faults)).ok()
 }
 
 /// The same for a file of keys, which a command makes.
@@ -316,17 +217,9 @@ pub(super) fn read_key_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    sources
-        .read(&path)
-        .map_err(|trouble| match trouble {
-            Trouble::Missing => {
-                let (path, error) = (path.display().to_string(), trouble.to_string());
-                let help = format!("; `tollgate key new --client NAME --write {path}` makes it");
-                faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help }));
-            }
-            _ => report_unreadable(&path, &trouble, place, faults),
-        })
-        .ok()
+    let made_by = format!("; `tollgate key new --client NAME --write {}` makes it", path.display());
+    let read = sources.read(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, &made_by, place, faults)).ok()
 }
 
 /// The same for a file that holds a secret.
@@ -337,14 +230,22 @@ pub(super) fn read_secret_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
+    let without = "; `tollgate check --without-secrets` does without";
     let read = sources.read_secret(&path);
-    read.map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+    read.map_err(|trouble| report_unreadable(&path, &trouble, without, place, faults)).ok()
 }
 
-fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Faults) {
+/// `where_missing` goes on with the help where there is no such file.
+fn report_unreadable(
+    path: &Path,
+    trouble: &Trouble,
+    where_missing: &str,
+    place: &Place,
+    faults: &Faults,
+) {
+    let help = if *trouble == Trouble::Missing { where_missing.to_owned() } else { String::new() };
     let (path, error) = (path.display().to_string(), trouble.to_string());
-    faults
-        .push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help: String::new() }));
+    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help }));
 }
 
 pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
