@@ -33,7 +33,7 @@ enum Failure {
 struct Orders {
     http: reqwest::Client,
     address: String,
-    /// What tokens are had for.
+    /// What tokens are issued for.
     key: String,
     token: Option<String>,
     /// The longest that a request may wait for its turn.
@@ -89,7 +89,7 @@ impl Orders {
             };
             match recovery.next(&denial) {
                 Next::Wait(delay) => tokio::time::sleep(delay).await,
-                // Tokens have the scopes of the key: more are not available.
+                // Tokens have the scopes of the key: there are no more.
                 Next::Obtain(scopes) if scopes.is_empty() => self.token = None,
                 _ => return Err(Failure::Denied(denial)),
             }

@@ -107,7 +107,7 @@ words! {
         ApiKeyNotYetValid => "api_key_not_yet_valid",
         /// The key is genuine, and may not be used from this address.
         ApiKeyAddressNotAllowed => "api_key_address_not_allowed",
-        /// The text that was sent as a bearer token is no signed JWT in compact form.
+        /// The text that was sent as a bearer token is not a signed JWT in compact form.
         TokenMalformed => "token_malformed",
         /// The bearer token is larger than any token needs to be.
         TokenTooLarge => "token_too_large",
@@ -157,7 +157,7 @@ words! {
         LimiterUnavailable => "limiter_unavailable",
         /// The server could not decide about the request, by a fault of its own.
         DecisionFailed => "decision_failed",
-        /// The credential is invalid. What is wrong with it is not told here.
+        /// The credential is not valid. What is wrong with it is not told here.
         InvalidCredentials => "invalid_credentials",
         /// The request is not allowed. Which rule it fails is not told here.
         AccessDenied => "access_denied",
@@ -177,9 +177,9 @@ words! {
     /// assert_eq!(Category::from("limit"), Category::Limit);
     /// ```
     pub enum Category {
-        /// No credential, several, or an invalid API key.
+        /// No credential, several, or an API key that is not valid.
         Credentials => "credentials",
-        /// An invalid bearer token.
+        /// A bearer token that is not valid.
         Token => "token",
         /// The caller is known and may not do this.
         Authorization => "authorization",

@@ -85,7 +85,7 @@ pub struct Denial {
     /// How many characters a key has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_length: Option<u64>,
-    /// The public name of the API key, which was proven. It is no secret.
+    /// The public name of the API key, which was proven. It is not a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// When the credential expired (RFC 3339).

@@ -49,7 +49,7 @@ pub struct PresentedCredential {
 pub struct AcceptedIssuer {
     /// What `iss` of the token is, byte by byte (RFC 7519 section 4.1.1).
     pub iss: String,
-    /// The address where tokens are available; `None` where the API does not tell.
+    /// The address where to get tokens; `None` where the API does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub obtain: Option<String>,
     #[serde(flatten)]

@@ -38,7 +38,7 @@
 //! ```
 //!
 //! The rule that it keeps: what a newer server adds is never lost and never an error. An unknown
-//! code is [`Code::Other`], an unknown member is had with [`Denial::member`]. What it does not do:
+//! code is [`Code::Other`], an unknown member is read with [`Denial::member`]. What it does not do:
 //! it opens no connection, and has no timer. [`Recovery`] is the one loop around a request, with
 //! yours; `examples/client.rs` has it with reqwest and tokio.
 

@@ -144,7 +144,7 @@ impl Recovery {
     /// Sends a request until it is answered, or nothing is left to try.
     ///
     /// - `send` sends it with the credential: the answer, or the denial that came in its place.
-    /// - `obtain` gets a new credential with these scopes; `None` where none is available. The
+    /// - `obtain` gets a new credential with these scopes; `None` where there is none. The
     ///   new one is put in the place of the old.
     /// - `sleep` waits, with the timer of your runtime.
     ///

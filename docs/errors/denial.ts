@@ -82,7 +82,7 @@ export interface PresentedCredential {
 export interface AcceptedIssuer {
   /** What `iss` of the token is, byte by byte. */
   readonly iss: string;
-  /** Where tokens are available. */
+  /** Where to get tokens. */
   readonly obtain?: string;
 }
 
@@ -280,7 +280,7 @@ export interface ApiKeyExpiredDenial extends DenialBase {
   readonly code: "api_key_expired";
   readonly category: "credentials";
   readonly detail: string;
-  /** The public name of the API key, which was proven. It is no secret. */
+  /** The public name of the API key, which was proven. It is not a secret. */
   readonly key_id: string;
   /** When the credential expired. */
   readonly expired_at: string;
@@ -300,7 +300,7 @@ export interface ApiKeyRevokedDenial extends DenialBase {
   readonly code: "api_key_revoked";
   readonly category: "credentials";
   readonly detail: string;
-  /** The public name of the API key, which was proven. It is no secret. */
+  /** The public name of the API key, which was proven. It is not a secret. */
   readonly key_id: string;
 }
 
@@ -321,7 +321,7 @@ export interface ApiKeyNotYetValidDenial extends DenialBase {
    * `Retry-After`.
    */
   readonly retry_after: number;
-  /** The public name of the API key, which was proven. It is no secret. */
+  /** The public name of the API key, which was proven. It is not a secret. */
   readonly key_id: string;
   /** From when on the credential is good. */
   readonly valid_from: string;
@@ -342,7 +342,7 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
   readonly code: "api_key_address_not_allowed";
   readonly category: "authorization";
   readonly detail: string;
-  /** The public name of the API key, which was proven. It is no secret. */
+  /** The public name of the API key, which was proven. It is not a secret. */
   readonly key_id: string;
   /**
    * The address that the server saw the request come from. Behind a proxy or NAT it is the outer
@@ -359,8 +359,8 @@ export interface ApiKeyAddressNotAllowedDenial extends DenialBase {
 /**
  * `token_malformed`: Token malformed.
  *
- * The text that was sent as a bearer token is no signed JWT in compact form. That is three parts
- * of base64url with dots between; encrypted and opaque tokens are not understood.
+ * The text that was sent as a bearer token is not a signed JWT in compact form. That is three
+ * parts of base64url with dots between; encrypted and opaque tokens are not understood.
  *
  * What to do: Send the access token as it was issued: a signed JWT, three parts with dots between.
  * If yours is opaque or encrypted, name this API when you ask for it, or ask the provider at
@@ -629,7 +629,7 @@ export interface InsufficientScopeDenial extends DenialBase {
   readonly code: "insufficient_scope";
   readonly category: "authorization";
   readonly detail: string;
-  /** The public name of the API key, which was proven. It is no secret. */
+  /** The public name of the API key, which was proven. It is not a secret. */
   readonly key_id?: string;
   /** The scopes that are needed here, all of them. */
   readonly required_scopes?: readonly string[];
@@ -847,7 +847,7 @@ export interface DecisionFailedDenial extends DenialBase {
 /**
  * `invalid_credentials`: Invalid credentials.
  *
- * The credential is invalid, and this API does not tell what is wrong with it. This code stands
+ * The credential is not valid, and this API does not tell what is wrong with it. This code stands
  * for `credentials_multiple`, `credentials_unsupported`, `too_many_failures`, all that begin with
  * `token_`, and those that begin with `api_key_` except `api_key_address_not_allowed`.
  *
@@ -1110,7 +1110,7 @@ export function advice(denial: DenialBase, attempt = 1): Advice {
 /** What {@link recover} works with. */
 export interface RecoverOptions {
   /**
-   * Gets a new token with these scopes; `undefined` where none is available. No scopes mean
+   * Gets a new token with these scopes; `undefined` where there is none. No scopes mean
    * those of the old token.
    */
   readonly obtain: (scopes: readonly string[]) => Promise<string | undefined>;

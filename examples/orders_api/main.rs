@@ -25,6 +25,7 @@ mod issuer;
 mod orders;
 
 use std::error::Error;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +73,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "warn,tollgate=info".into()))
         .with_writer(std::io::stderr)
+        // Colours are for terminals, and for those who want them.
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
     let Arguments { listen, policy, store, credentials } = Arguments::parse();
 

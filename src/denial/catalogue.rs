@@ -200,7 +200,7 @@ denial_codes! {
         detail: "The API key {key_id} may not be used from this address[: {address}].",
         remedy: "Call from an address that the key allows, or have yours added to it[: ask at {support}]. Behind a proxy or NAT, the outer address counts.";
 
-    /// The text that was sent as a bearer token is no signed JWT in compact form.
+    /// The text that was sent as a bearer token is not a signed JWT in compact form.
     TokenMalformed => "token_malformed", Token, 401, Challenge::Bearer("invalid_token"),
         group: InvalidCredentials, occurs: Tokens, action: FixRequest, actor: Client, counts_as_failure: true,
         retryable: false,
@@ -427,7 +427,7 @@ denial_codes! {
         detail: "The server could not decide about this request.",
         remedy: "The fault is the server's, and repeating does not help. Report it[ at {support}], quoting `instance`.";
 
-    /// The credential is invalid. What is wrong with it is not told here.
+    /// The credential is not valid. What is wrong with it is not told here.
     InvalidCredentials => "invalid_credentials", Credentials, 401, Challenge::Accepted,
         group: InvalidCredentials, occurs: Groups, action: Renew, actor: Client, counts_as_failure: false,
         retryable: false,

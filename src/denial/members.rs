@@ -152,7 +152,7 @@ members! {
     "expected_length": r#"{"type":"integer","minimum":1}"#,
         "How many characters a key has.";
     "key_id": r#"{"type":"string","minLength":1}"#,
-        "The public name of the API key, which was proven. It is no secret.";
+        "The public name of the API key, which was proven. It is not a secret.";
     "expired_at": r#"{"type":"string","format":"date-time"}"#,
         "When the credential expired.";
     "valid_from": r#"{"type":"string","format":"date-time"}"#,
@@ -237,7 +237,7 @@ pub(crate) static ITEMS: &[Item] = &[
             "type": "object",
             "properties": {
                 "iss": {"description": "What `iss` of the token is, byte by byte.", "type": "string", "minLength": 1},
-                "obtain": {"description": "Where tokens are available.", "type": "string", "format": "uri", "minLength": 1}
+                "obtain": {"description": "Where to get tokens.", "type": "string", "format": "uri", "minLength": 1}
             },
             "required": ["iss"]
         }"#,

@@ -6,9 +6,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Category {
-    /// No credential, several, or an invalid API key.
+    /// No credential, several, or an API key that is not valid.
     Credentials,
-    /// An invalid bearer token.
+    /// A bearer token that is not valid.
     Token,
     /// The caller is known and may not do this.
     Authorization,

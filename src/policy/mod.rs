@@ -133,7 +133,7 @@ pub(crate) enum StatusMode {
 pub(crate) enum Disclosure {
     /// The group of the cause.
     Minimal,
-    /// The cause, and what the client needs to heal it.
+    /// The cause, and the remedy.
     Standard,
     /// What the server knows beside: for staging and internal networks.
     Detailed,

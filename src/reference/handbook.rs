@@ -49,7 +49,7 @@ impl Tokens<'_> {
             [] => String::new(),
             names => format!(", for the audience {}", list(names)),
         };
-        let obtain = self.obtain.map(|obtain| format!(" They are available at <{obtain}>."));
+        let obtain = self.obtain.map(|obtain| format!(" Get them at <{obtain}>."));
         format!("{of}{audience}.{}", obtain.unwrap_or_default())
     }
 }

@@ -288,7 +288,7 @@ fn rule(entry: &Entry<'_>, place: Place) -> String {
             .iter()
             .map(|occurring| format!("[`{0}`]({link}{0})", occurring.code.code));
         let links = links.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "\nWith an invalid credential: {links}.");
+        let _ = writeln!(text, "\nWith a credential that is not valid: {links}.");
     }
     text
 }

@@ -36,7 +36,7 @@ pub(super) fn read(
         members.iter().find(|(name, _)| name == "keys").and_then(|(_, keys)| items(keys.get()))
     });
     let Some(entries) = entries else {
-        let message = "the file is no JWK set: it has no array `keys`".into();
+        let message = "the file is not a JWK set: it has no array `keys`".into();
         return Err(KeyTrouble::Refused(message, FORM));
     };
     let (mut keys, mut troubles) = (Vec::<VerifyingKey>::new(), Vec::new());
@@ -151,13 +151,7 @@ fn read_key(entry: &str, algorithms: &[Algorithm]) -> Result<Option<VerifyingKey
     Ok(Some(VerifyingKey { id, ready, fingerprint: material.fingerprint() }))
 }
 
-/// Members are without padding (RFC 7515 section 2); some issuers write it nevertheless.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-const BROKEN: &str = "is broken: its members are no public key";
+const BROKEN: &str = "is broken: its members are not a public key";
 
 /// The members that make a public key.
 enum Material {

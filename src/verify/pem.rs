@@ -45,7 +45,7 @@ fn read_block(block: &str, algorithms: &[Algorithm]) -> Result<VerifyingKey, Key
         .or_else(|| DecodingKey::from_ed_pem(pem).ok())
     else {
         return refused(
-            "the file is no PEM public key",
+            "the file is not a public key in PEM",
             "it is one `BEGIN PUBLIC KEY` of type RSA, EC (P-256, P-384) or Ed25519",
         );
     };

@@ -20,9 +20,15 @@ pub enum KeyFile {
 ///
 /// # Errors
 ///
-/// When the text is no TOML.
+/// When the text is not TOML: line and column, and why. The line itself is left out, since it may hold
+/// a secret.
 pub fn inspect(text: &str) -> Result<KeyFile, String> {
-    let table = DeTable::parse(text).map_err(|error| error.to_string())?;
+    let table = DeTable::parse(text).map_err(|error| {
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
+        format!("{line}:{column}: not TOML: {}", error.message().replace('\n', ", "))
+    })?;
     let root = table.get_ref();
     let is_policy = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         // In a key file, `[[api_keys.key]]` is another way to write `[[key]]`.

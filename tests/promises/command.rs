@@ -641,3 +641,88 @@ fn nobody_has_to_read_what_is_written() {
         assert_eq!(status.code(), Some(expected), "{arguments}");
     }
 }
+
+/// The policy and the commands that the README begins with, as they are printed there.
+#[tokio::test]
+async fn the_first_steps_of_the_readme_work() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, steps) = readme.split_once("## Say who may, in TOML").unwrap();
+    let block = |language: &str| {
+        let (_, rest) = steps.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    fs::write(folder.path().join("config/tollgate.toml"), block("toml")).unwrap();
+    // Without the file of keys the report says how it is made.
+    let (status, told) = outcome(folder.path(), &["check"]);
+    assert_eq!(status, Some(1), "{told}");
+    assert!(told.contains("key new --client NAME --write config/keys.toml`"), "{told}");
+
+    let mut key = String::new();
+    let mut commands = 0;
+    for step in block("console").split("$ ").skip(1) {
+        let (command, printed) = step.split_once('\n').unwrap();
+        let (command, is_key) = match command.strip_prefix("key=$(") {
+            Some(command) => (command.strip_suffix(')').unwrap(), true),
+            None => (command, false),
+        };
+        let Some(arguments) = command.strip_prefix("tollgate ") else { continue };
+        if arguments.starts_with("serve") {
+            continue;
+        }
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let output = tollgate(folder.path(), &arguments);
+        assert!(output.status.success(), "{command}: {output:?}");
+        let mut told = text(&output.stderr);
+        if is_key {
+            key = text(&output.stdout).trim().to_owned();
+        } else {
+            told += &text(&output.stdout);
+        }
+        // The name of a key ends with digits of its digest.
+        let shown = |text: &str| match text.split_once(' ') {
+            Some((first, rest)) if is_key => {
+                format!("{} {rest}", first.rsplit_once('-').map_or(first, |(name, _)| name))
+            }
+            _ => text.to_owned(),
+        };
+        assert_eq!(shown(&told), shown(printed), "{command}");
+        commands += 1;
+    }
+    assert_eq!(commands, 2);
+    fs::rename(folder.path().join("config/tollgate.toml"), folder.path().join("policy.toml"))
+        .unwrap();
+    fs::rename(folder.path().join("config/keys.toml"), folder.path().join("keys.toml")).unwrap();
+    let serving = Serving::start(folder.path());
+    let answer = serving.server.get("/orders", &[("x-api-key", &key)]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(serving.server.get("/orders", &[]).await.status, 401);
+}
+
+#[test]
+fn no_report_repeats_a_key_that_was_pasted_into_a_file() {
+    let (key, _) = key("a", "c", "");
+    let folder = folder(FINE);
+    for (text, place) in [
+        (format!("[[key]]\nid = \"a\"\nkey = {key}\n"), "keys.toml:3:"),
+        (format!("[[key]]\nid = \"{key}\n"), "keys.toml:2:"),
+        (format!("{key}\n"), "keys.toml:1:"),
+    ] {
+        fs::write(folder.path().join("keys.toml"), text).unwrap();
+        for arguments in [
+            &["key", "list", "--policy", "keys.toml"][..],
+            &["key", "revoke", "a", "--policy", "keys.toml"],
+            &["key", "new", "--client", "c", "--write", "keys.toml"],
+            &["key", "new", "--client", "c", "--policy", "keys.toml"],
+        ] {
+            let (status, told) = outcome(folder.path(), arguments);
+            assert_eq!(status, Some(1), "{arguments:?}: {told}");
+            assert!(
+                told.starts_with(place) && told.contains(": not TOML: "),
+                "{arguments:?}: {told}"
+            );
+            assert!(!told.contains(&key[3..20]), "{arguments:?}: {told}");
+        }
+    }
+}

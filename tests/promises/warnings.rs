@@ -1,12 +1,13 @@
 //! Warnings have names, can be silenced by them, and are all that is left of a policy that is
 //! probably not meant.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
 use tollgate::{ManualClock, OpenError, Severity, Tollgate};
 
-use super::support::NOW;
+use super::support::{NOW, root};
 
 const KEY: &str = "[[api_keys.key]]\nid = \"a\"\nclient = \"a\"\n\
     digest = \"sha256:b907b4ac6522c5ef9da414c092c964437c69bedaf1c06642eaf0c6f039a45c4e\"\n";
@@ -158,6 +159,27 @@ fn the_command_names_warnings_and_refuses_those_that_are_left() {
         audiences = [\"a\"]\nalgorithms = [\"HS256\"]\n\
         keys = { secret_env = \"TOLLGATE_TEST_ABSENT\" }\n\
         [[rule]]\nname = \"a\"\npath = \"/\"\n";
-    assert_eq!(check(policy, &[]).status.code(), Some(1));
-    assert_eq!(check(policy, &["--without-secrets", "--strict"]).status.code(), Some(0));
+    // In a variable, and in a file that is mounted in production alone.
+    let in_a_file = policy.replace("secret_env", "secret_file");
+    let encoded = in_a_file.replace("ABSENT\"", "ABSENT\", encoding = \"base64\"");
+    for policy in [policy, &in_a_file, &encoded] {
+        assert_eq!(check(policy, &[]).status.code(), Some(1), "{policy}");
+        let without = check(policy, &["--without-secrets", "--strict"]);
+        assert_eq!(without.status.code(), Some(0), "{policy}");
+    }
+}
+
+/// The page of warnings names each of them, and nothing else.
+#[test]
+fn every_warning_is_documented() {
+    let page = fs::read_to_string(root().join("docs/warnings.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+    // Where `allow` names none that is like another, the report lists all of them.
+    let report = "tests/faults/allow-unknown-warning-like-no-other.txt";
+    let report = fs::read_to_string(root().join(report)).unwrap();
+    let (_, list) = report.split_once("help: the warnings are ").unwrap();
+    let known: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+    assert_eq!(documented, known);
+    assert!(known.len() > 30);
 }

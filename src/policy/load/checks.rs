@@ -205,7 +205,21 @@ pub(super) fn read_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+    let read = sources.read(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, "", place, faults)).ok()
+}
+
+/// The same for a file of keys, which a command makes.
+pub(super) fn read_key_file(
+    name: &str,
+    place: &Place,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    let made_by = format!("; `tollgate key new --client NAME --write {}` makes it", path.display());
+    let read = sources.read(&path);
+    read.map_err(|trouble| report_unreadable(&path, &trouble, &made_by, place, faults)).ok()
 }
 
 /// The same for a file that holds a secret.
@@ -216,13 +230,22 @@ pub(super) fn read_secret_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
+    let without = "; `tollgate check --without-secrets` does without";
     let read = sources.read_secret(&path);
-    read.map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+    read.map_err(|trouble| report_unreadable(&path, &trouble, without, place, faults)).ok()
 }
 
-fn report_unreadable(path: &Path, trouble: &Trouble, place: &Place, faults: &Faults) {
+/// `where_missing` goes on with the help where there is no such file.
+fn report_unreadable(
+    path: &Path,
+    trouble: &Trouble,
+    where_missing: &str,
+    place: &Place,
+    faults: &Faults,
+) {
+    let help = if *trouble == Trouble::Missing { where_missing.to_owned() } else { String::new() };
     let (path, error) = (path.display().to_string(), trouble.to_string());
-    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error }));
+    faults.push(Fault::of(place, &CommonFault::UnreadableFile { path, error, help }));
 }
 
 pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
@@ -271,10 +294,10 @@ problems! {
             help: "give each a name of its own",
         }
         /// A file that cannot be read.
-        UnreadableFile { path: String, error: String } => {
+        UnreadableFile { path: String, error: String, help: String } => {
             message: "cannot read `{path}`: {error}",
             label: "cannot be read",
-            help: "paths are relative to the folder of the policy",
+            help: "paths are relative to the folder of the policy{help}",
         }
     }
 }

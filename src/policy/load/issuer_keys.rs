@@ -20,6 +20,7 @@ use crate::verify::{
     Iss, IssuerKeys, KeySet, KeyTrouble, MAX_TRIED_KEYS, algorithm, algorithm_name, hash_length,
     is_symmetric,
 };
+use crate::watch::Trouble;
 
 /// Where an issuer's keys come from, as the policy names it.
 enum KeySource {
@@ -73,6 +74,12 @@ pub(super) fn load_issuer_keys(
         }
         KeySource::Secrets(files) => {
             let secret = |file: &At<String>| {
+                let path = sources.path(&file.value);
+                if sources.forgives_absent_secrets()
+                    && matches!(sources.read_secret(&path), Err(Trouble::Missing))
+                {
+                    return unknown_secret();
+                }
                 let text = read_secret_file(&file.value, &file.place, sources, faults)?;
                 let shown = format!("the file `{}`", file.value.escape_debug());
                 read_secret(
@@ -208,10 +215,7 @@ fn load_variable(
     let is_name = !name.is_empty() && !name.contains(['=', '\0']);
     let Some(given) = sources.variable(name) else {
         if is_name && sources.forgives_absent_secrets() {
-            // One that nobody knows stands in for it.
-            let mut unknown = vec![0; 64];
-            SystemRandom::new().fill(&mut unknown).ok()?;
-            return Some(Secret::new(unknown));
+            return unknown_secret();
         }
         let is_name = is_variable(name);
         let unset = IssuerKeyFault::VariableNotSet { shown: shown.to_owned(), is_name };
@@ -220,6 +224,13 @@ fn load_variable(
     };
     let shown = format!("the variable `{shown}`");
     read_secret(given, encoding, algorithms, &variable.place, &shown, faults)
+}
+
+/// One that nobody knows, which takes the place of one that is absent.
+fn unknown_secret() -> Option<Secret> {
+    let mut unknown = vec![0; 64];
+    SystemRandom::new().fill(&mut unknown).ok()?;
+    Some(Secret::new(unknown))
 }
 
 /// Editors and `echo` end a file with a newline, which is no part of the secret.

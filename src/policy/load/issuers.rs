@@ -204,8 +204,14 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
     let path = match ClaimPath::parse(claim) {
         Ok(path) => path,
         Err(help) => {
-            let fault = IssuerFault::NoClaimInIss { claim: claim.to_owned(), help };
-            section.push(Fault::of(&iss.place, &fault));
+            section.push(
+                Fault::at(
+                    &iss.place,
+                    format!("`{}` is not the name of a claim", claim.escape_debug()),
+                )
+                .label("holds no name of a claim")
+                .with_help(help),
+            );
             return None;
         }
     };

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
 use super::checks::{
-    check_name, check_unique, check_word, parse_cidr, parse_scope, read_file, report_syntax,
+    check_name, check_unique, check_word, parse_cidr, parse_scope, read_key_file, report_syntax,
 };
 use super::headers::parse_credential_header;
 use super::key_cache::load_key_cache;
@@ -145,7 +145,7 @@ fn load_schemes(section: &Section<'_>, credential: &mut CredentialPolicy) {
 const MAX_SCHEMES: usize = 16;
 
 fn load_key_file(file: &At<&str>, sources: &Sources, faults: &Faults, loaded: &mut Loaded) {
-    let Some(text) = read_file(file.value, &file.place, sources, faults) else { return };
+    let Some(text) = read_key_file(file.value, &file.place, sources, faults) else { return };
     let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
         return;

@@ -88,7 +88,7 @@ fn load_entry(section: Section<'_>, known: &KnownIssuers<'_>) -> Option<Revocati
     }
     let text = |name: &'static str| {
         let parse = |text: &str| match text {
-            "" => Err(format!("leave `{name}` out where it is no condition")),
+            "" => Err(format!("leave `{name}` out where it does not matter")),
             text => Ok(Box::from(text)),
         };
         section.parse(name, "condition", parse)

@@ -272,9 +272,9 @@ const INTRO: &str = "A request that is denied is answered with one JSON document
 fn titles(category: Category) -> (&'static str, &'static str) {
     match category {
         Category::Credentials => {
-            ("Credentials and API keys", "No credential, several, or an invalid API key.")
+            ("Credentials and API keys", "No credential, several, or an API key that is not valid.")
         }
-        Category::Token => ("Bearer tokens", "The token is invalid."),
+        Category::Token => ("Bearer tokens", "A token came, and it is not valid."),
         Category::Authorization => {
             ("Permission", "The caller is known and may not do this, or not here.")
         }

@@ -165,7 +165,7 @@ export function advice(denial: DenialBase, attempt = 1): Advice {
 /** What {@link recover} works with. */
 export interface RecoverOptions {
   /**
-   * Gets a new token with these scopes; `undefined` where none is available. No scopes mean
+   * Gets a new token with these scopes; `undefined` where there is none. No scopes mean
    * those of the old token.
    */
   readonly obtain: (scopes: readonly string[]) => Promise<string | undefined>;

@@ -28,10 +28,10 @@ pub(super) struct Held<'d> {
 impl KeyDocument {
     /// Reads the document of a file that is locked, or was read otherwise.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
-        let not_toml =
-            |error: String| Failure::Refused(format!("`{}` is not TOML: {error}", path.display()));
-        let kind = inspect(text).map_err(not_toml)?;
-        let toml = Document::parse(text.to_owned()).map_err(|error| not_toml(error.to_string()))?;
+        let refused = |error: &str| Failure::Refused(format!("{}:{error}", path.display()));
+        let kind = inspect(text).map_err(|error| refused(&error))?;
+        let toml = Document::parse(text.to_owned())
+            .map_err(|error| refused(&format!(" not TOML: {}", error.message())))?;
         Ok(Self { path: path.to_owned(), kind, toml })
     }
 

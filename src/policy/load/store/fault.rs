@@ -54,7 +54,7 @@ problems! {
             label: "cannot be read",
             help: "set it to `redis://user:password@host:6379`, or `rediss://...` for TLS, with special characters of the password percent-encoded",
         }
-        /// A text that is no name of a variable.
+        /// A text that is not the name of a variable.
         NotAVariable { key: &'static str } => {
             message: "`{key}` is the name of an environment variable",
             label: "is not a name of capital letters, digits and `_`",
