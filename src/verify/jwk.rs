@@ -151,6 +151,12 @@ fn read_key(entry: &str, algorithms: &[Algorithm]) -> Result<Option<VerifyingKey
     Ok(Some(VerifyingKey { id, ready, fingerprint: material.fingerprint() }))
 }
 
+/// Members are without padding (RFC 7515 section 2); some issuers write it nevertheless.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 const BROKEN: &str = "is broken: its members are not a public key";
 
 /// The members that make a public key.

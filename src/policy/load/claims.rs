@@ -63,12 +63,9 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
         let claim = match parse_claim(name.value) {
             Ok(claim) => claim,
             Err(help) => {
-                let shown = name.value.escape_debug();
-                section.push(
-                    Fault::at(&name.place, format!("`{shown}` is not the name of a claim"))
-                        .label("is not the name of a claim")
-                        .with_help(help),
-                );
+                let name_shown = name.value.escape_debug().to_string();
+                let fault = NamedClaimFault::NotAName { name: name_shown, help };
+                section.push(Fault::of(&name.place, &fault));
                 continue;
             }
         };

@@ -204,14 +204,8 @@ fn read_iss(section: &Section<'_>, iss: &At<String>, claims: &[ClaimMatch]) -> O
     let path = match ClaimPath::parse(claim) {
         Ok(path) => path,
         Err(help) => {
-            section.push(
-                Fault::at(
-                    &iss.place,
-                    format!("`{}` is not the name of a claim", claim.escape_debug()),
-                )
-                .label("holds no name of a claim")
-                .with_help(help),
-            );
+            let claim = claim.escape_debug().to_string();
+            section.push(Fault::of(&iss.place, &IssuerFault::NoClaimInIss { claim, help }));
             return None;
         }
     };
