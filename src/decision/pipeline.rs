@@ -13,7 +13,7 @@ use super::refused::{Refused, TooManyFailures, WaitCause};
 use super::trace::{Step, Trace};
 use crate::address::{Address, AddressSource, ClientAddress};
 use crate::ask::Ask;
-use crate::credential::{Credential, CredentialError, KeyText, TokenPlace, Unsupported};
+use crate::credential::{Credential, CredentialError, KeyText, Kinds, TokenPlace, Unsupported};
 use crate::limit::{Buckets, Charges, Failures, MustWait, Settled, Settlement, Settling, Taken};
 use crate::policy::{
     Anonymous, Demands, Mode, Policy, Preflights, Rule, RuleLimit, requested_method,
@@ -117,10 +117,8 @@ impl Decision {
 
     /// The keys that a token was refused by are asked for anew, and are not there yet.
     pub(crate) fn keys_are_unavailable(&mut self) {
-        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &mut self.outcome
-            && let Refused::Token(error) = refused
-        {
-            error.make_unavailable();
+        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &mut self.outcome {
+            refused.source_is_unavailable();
         }
     }
 
@@ -232,6 +230,33 @@ impl Judge<'_> {
             .map_err(|refused| attempts.account(refused, rule.mode))?;
         trace.note(|| Step::Proven(principal.clone()));
         Ok(Some(principal))
+    }
+
+    /// Proves a credential that came by another way than a header, under the rule that let its request
+    /// in: what it takes, and who may have issued it. A rule that asks for nobody takes each kind, and
+    /// one that asks for both each of them.
+    pub(crate) fn prove_text(
+        &self,
+        rule: &Rule,
+        text: &str,
+        address: Option<ClientAddress>,
+        ask: &Ask<'_>,
+    ) -> Result<Principal, Refused> {
+        let (keys, tokens) = (self.policy.takes_keys, !self.policy.issuers.is_empty());
+        let credential = Credential::from_text(text, &self.policy.credential, keys, tokens)?;
+        let kind = credential.kind();
+        let (is_taken, issuers) = match rule.demands() {
+            Some(Demands { kinds, issuers, .. }) => {
+                (*kinds == Kinds::Both || kinds.accepts(kind), &issuers[..])
+            }
+            None => (true, &[][..]),
+        };
+        if !is_taken || !self.understands(kind) {
+            return Err(CredentialError::Unsupported(Unsupported::Kind(kind)).into());
+        }
+        let attempts = Attempts { judge: self, address, ask };
+        self.verify(&credential, issuers, &attempts)
+            .map_err(|refused| attempts.account(refused, rule.mode))
     }
 
     /// Whether anything is configured that could prove this kind of credential.

@@ -86,6 +86,11 @@ impl Ends {
         (self.policies.load(Ordering::Acquire), self.revocations.version())
     }
 
+    /// The gate; `None` where there is none, as in tests of handlers, or no more.
+    pub(super) fn gate(&self) -> Option<Arc<Gate>> {
+        self.gate.get().and_then(Weak::upgrade)
+    }
+
     /// Whether a caller that was proven before still is; what a new request of it would be refused with,
     /// where it is not.
     fn still_proven(
@@ -93,7 +98,7 @@ impl Ends {
         caller: &Principal,
         moment: &Moment<'_>,
     ) -> Result<StillProven, Refused> {
-        match self.gate.get().and_then(Weak::upgrade) {
+        match self.gate() {
             Some(gate) => gate.snapshot().still_proven(caller, moment),
             // Nothing is decided any more, but time goes on.
             None => {

@@ -12,7 +12,8 @@
 //! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
 //! 10. A stream that stays open is told when its credential [`ends`].
 //! 11. [`reload`] puts another policy in force; [`status`] says how it went.
-//! 12. [`builder`] opens a gate, or says what is wrong with its policy.
+//! 12. A credential that came by another way than a header is proven when the handler asks ([`verify_text`]).
+//! 13. [`builder`] opens a gate, or says what is wrong with its policy.
 
 mod admission;
 mod builder;
@@ -36,6 +37,7 @@ mod snapshot;
 mod status;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod verify_text;
 
 use std::path::Path;
 use std::sync::Arc;

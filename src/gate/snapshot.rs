@@ -12,7 +12,7 @@ use metrics::{SharedString, gauge};
 use super::ends::Ends;
 use super::observe::{Observer, Request};
 use super::status::StoreStatus;
-use crate::address::{Address, AddressPolicy};
+use crate::address::{Address, AddressPolicy, ClientAddress};
 use crate::ask::Ask;
 use crate::credential::CredentialPolicy;
 use crate::decision::{Caller, Decision, Judge, Refused, StillProven, Trace};
@@ -21,7 +21,7 @@ use crate::limit::{
     Buckets, Charges, FailureStore, Failures, MemoryStore, RedisStore, Servers, Settle,
     StoreSettings, adopt_shared, scripts_in_cluster,
 };
-use crate::policy::{Fault, Policy};
+use crate::policy::{Fault, Policy, Rule};
 use crate::principal::Principal;
 use crate::time::{Clock, Moment};
 use crate::verify::key_store::{KeyBackend, LastingKeys, RuntimeKeys};
@@ -251,6 +251,17 @@ impl Snapshot {
         moment: &Moment<'_>,
     ) -> Result<StillProven, Refused> {
         self.as_judge().still_proven(caller, moment)
+    }
+
+    /// Proves a credential that the application has read elsewhere than in a header.
+    pub(super) fn prove_text(
+        &self,
+        rule: &Rule,
+        text: &str,
+        address: Option<ClientAddress>,
+        ask: &Ask<'_>,
+    ) -> Result<Principal, Refused> {
+        self.as_judge().prove_text(rule, text, address, ask)
     }
 
     fn as_judge(&self) -> Judge<'_> {
