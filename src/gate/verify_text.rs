@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::admission::{Admission, Passage};
 use crate::address::ClientAddress;
 use crate::ask::{Ask, Came, Wait};
-use crate::decision::Refused;
+use crate::decision::{Caller, Judge, Refused};
 use crate::denial::Denial;
 use crate::principal::Principal;
 use crate::time::Moment;
@@ -84,26 +84,27 @@ impl Admission {
 
     fn try_verify(&self, text: &str, came: &Came) -> Result<Principal, NotProven> {
         let Passage { voice, rule, method, caller, .. } = &*self.0;
-        let Some(gate) = voice.ends.gate() else {
+        let Some(grounds) = voice.ends.grounds() else {
             let denial = Denial::decision_failed("no gate runs, so nothing can be proven");
             return Err(NotProven::Denied(self.place(denial)));
         };
-        let snapshot = gate.snapshot();
+        let failures = voice.failures.as_ref();
+        let judge = Judge { grounds: &grounds, buckets: &voice.buckets, failures };
         // No header decides about it.
         let headers = HeaderMap::new();
         let ask = Ask {
             method,
             path: &rule.path,
             headers: &headers,
-            fields: snapshot.policy.credential.fields(&headers),
+            fields: grounds.policy.credential.fields(&headers),
             peer: None,
             moment: Moment::of(&*voice.clock),
             came,
         };
-        let proven = snapshot.prove_text(rule, text, caller.address, &ask);
+        let proven = judge.prove_text(rule, text, caller.address, &ask);
         proven.map_err(|mut refused| {
             let counted = caller.address.map(ClientAddress::counted);
-            let address = counted.map(|address| snapshot.policy.address.bucket(address));
+            let address = counted.map(|address| grounds.policy.address.bucket(address));
             match refused.asks_again(came, address) {
                 Some(Asked::Waits(wait)) => return NotProven::Waits(refused, wait),
                 Some(Asked::Crowded) => refused.source_is_unavailable(),
@@ -116,9 +117,10 @@ impl Admission {
     /// The denial of a request with this credential. It is observed.
     fn refuse(&self, refused: Refused) -> Denial {
         let Passage { voice, rule, caller, .. } = &*self.0;
-        let mut denial = Denial::of(refused, Some(rule.clone()), None, voice.clock.wall());
-        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
-        voice.observer.denied(&voice.renderer, &denial, caller, &self.request());
+        // Whoever the headers proved has not sent this.
+        let caller = Caller { address: caller.address, principal: None };
+        let denial = Denial::of(refused, Some(rule.clone()), &caller, voice.clock.wall());
+        voice.observer.denied(&voice.renderer, &denial, &caller, &self.request());
         denial
     }
 }

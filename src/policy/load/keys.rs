@@ -7,9 +7,9 @@ use http::header::AUTHORIZATION;
 use toml::de::DeTable;
 
 use super::checks::{
-    check_name, check_unique, check_word, parse_cidr, parse_credential_header, parse_scope,
-    read_file, report_syntax,
+    check_name, check_unique, check_word, parse_cidr, parse_scope, read_file, report_syntax,
 };
+use super::headers::parse_credential_header;
 use super::key_cache::load_key_cache;
 use super::key_place::load_key_place;
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
