@@ -81,6 +81,14 @@ impl CredentialPolicy {
         }
     }
 
+    /// Whether a value that stands alone is a key: by its form, and otherwise by what can be proven.
+    pub(super) fn is_key(&self, value: &[u8], keys: bool, tokens: bool) -> bool {
+        let has_form = strip_prefix(value, &self.prefix).is_some()
+            || self.format.is_of_another_environment(value);
+        let is_any = keys && self.format == KeyFormat::Any && !looks_like_jwt(value);
+        has_form || is_any || !tokens
+    }
+
     /// A user name and a password (RFC 7617 section 2): whichever has the form of a key is one.
     /// Without a colon the whole is the user name.
     fn read_basic<'r>(&self, value: &'r [u8]) -> Reading<'r> {

@@ -29,6 +29,8 @@ pub(crate) enum TokenPlace {
     Authorization,
     /// The header with this index in [`CredentialPolicy::token_headers`].
     Header(u8),
+    /// In no header: the application has read it elsewhere.
+    Elsewhere,
 }
 
 impl Credential<'_> {
@@ -86,6 +88,35 @@ impl<'r> Credential<'r> {
             },
             ([], [], []) => Err(CredentialError::Missing),
             _ => Self::from_places(fields, policy, kinds),
+        }
+    }
+
+    /// Takes a credential that came by another way than a header. `keys` and `tokens` say what can be
+    /// proven at all.
+    ///
+    /// # Errors
+    ///
+    /// When the text is empty.
+    pub(crate) fn from_text(
+        text: &'r str,
+        policy: &CredentialPolicy,
+        keys: bool,
+        tokens: bool,
+    ) -> Result<Self, CredentialError> {
+        let text = trim(text.as_bytes());
+        if text.is_empty() {
+            return Err(CredentialError::Missing);
+        }
+        // Who has a whole line of `Authorization` at hand may send that.
+        let (scheme, value) = split_scheme(text);
+        let (says_key, value) = match policy.scheme(scheme) {
+            Some(Scheme::Key(_)) if !value.is_empty() => (true, value),
+            Some(Scheme::Bearer) if !value.is_empty() => (false, value),
+            _ => (false, text),
+        };
+        match says_key || policy.is_key(value, keys, tokens) {
+            true => Ok(Self::ApiKey(KeyText(value.into()))),
+            false => Ok(Self::Token { value, place: TokenPlace::Elsewhere }),
         }
     }
 

@@ -74,10 +74,8 @@ impl Decision {
 
     /// The keys that a token was refused by are asked for anew, and are not there yet.
     pub(crate) fn keys_are_unavailable(&mut self) {
-        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &mut self.outcome
-            && let Refused::Token(error) = refused
-        {
-            error.make_unavailable();
+        if let Outcome::Shadowed(_, refused) | Outcome::Refused(_, refused) = &mut self.outcome {
+            refused.source_is_unavailable();
         }
     }
 

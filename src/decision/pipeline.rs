@@ -121,7 +121,7 @@ impl Judge<'_> {
     }
 
     /// Whether anything is configured that could prove this kind of credential.
-    fn understands(&self, kind: CredentialKind) -> bool {
+    pub(super) fn understands(&self, kind: CredentialKind) -> bool {
         let (keys, tokens) =
             (self.grounds.policy.takes_keys, !self.grounds.policy.issuers.is_empty());
         match kind {

@@ -5,13 +5,43 @@ use std::sync::Arc;
 use super::attempts::Attempts;
 use super::judge::Judge;
 use super::refused::Refused;
+use crate::address::ClientAddress;
 use crate::ask::Ask;
-use crate::credential::{Credential, KeyText, TokenPlace};
+use crate::credential::{Credential, CredentialError, KeyText, Kinds, TokenPlace, Unsupported};
+use crate::policy::{Demands, Rule};
 use crate::principal::{CredentialKind, Principal};
 use crate::verify::key_store::{KeyDigest, Known, Why, implying};
 use crate::verify::{Accepts, FoundKey, KeyError, KeyLookUp, TokenError};
 
 impl Judge<'_> {
+    /// Proves a credential that came by another way than a header, under the rule that let its request
+    /// in: what it takes, and who may have issued it. A rule that asks for nobody takes each kind, and
+    /// one that asks for both each of them.
+    pub(crate) fn prove_text(
+        &self,
+        rule: &Rule,
+        text: &str,
+        address: Option<ClientAddress>,
+        ask: &Ask<'_>,
+    ) -> Result<Principal, Refused> {
+        let policy = &self.grounds.policy;
+        let (keys, tokens) = (policy.takes_keys, !policy.issuers.is_empty());
+        let credential = Credential::from_text(text, &policy.credential, keys, tokens)?;
+        let kind = credential.kind();
+        let (is_taken, issuers) = match rule.demands() {
+            Some(Demands { kinds, issuers, .. }) => {
+                (*kinds == Kinds::Both || kinds.accepts(kind), &issuers[..])
+            }
+            None => (true, &[][..]),
+        };
+        if !is_taken || !self.understands(kind) {
+            return Err(CredentialError::Unsupported(Unsupported::Kind(kind)).into());
+        }
+        let attempts = Attempts { judge: self, address, ask };
+        self.verify(&credential, issuers, &attempts)
+            .map_err(|refused| attempts.account(refused, rule.mode))
+    }
+
     pub(super) fn verify(
         &self,
         credential: &Credential<'_>,

@@ -68,6 +68,14 @@ impl Refused {
         matches!(self, Self::Token(error) if error.may_ask_again())
     }
 
+    /// The keys that could change the refusal are asked for, and are not there yet: that is a fault of
+    /// ours.
+    pub(crate) fn source_is_unavailable(&mut self) {
+        if let Self::Token(error) = self {
+            error.make_unavailable();
+        }
+    }
+
     /// Begins a refresh of the keys that a token was judged by, or joins the one that has begun,
     /// where other keys could change the refusal and the request has not waited for them. `address` is
     /// what the request is counted by.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::document::{Draft, Reason};
 use crate::credential::{CredentialPolicy, KeyFormat, Kinds};
 use crate::limit::{Balance, Charge, Limit, Wait};
-use crate::policy::{Demands, Policy, Rule};
+use crate::policy::{Demands, Policy};
 use crate::principal::CredentialKind;
 use crate::scope::{Scope, ScopeHierarchy};
 use crate::verify::Issuer;
@@ -56,8 +56,8 @@ impl Known {
         }
     }
 
-    /// The kinds of credential that are accepted where this was denied; `None` where no credential
-    /// is asked for.
+    /// The kinds of credential that are accepted where this was denied; `None` where no rule says so,
+    /// and none could be proven. Where a rule asks for no credential, the handler has asked for any.
     pub(super) fn accepted(&self, draft: &Draft) -> Option<Kinds> {
         if let Reason::OtherKind { wanted } = draft.reason {
             return Some(match wanted {
@@ -66,9 +66,11 @@ impl Known {
                 CredentialKind::Both => Kinds::Both,
             });
         }
-        let kinds = draft.rule.as_deref().and_then(Rule::demands)?.kinds;
+        let demands = draft.rule.as_deref()?.demands();
+        let kinds = demands.map_or(Kinds::Either, |demands| demands.kinds);
+        let provable = kinds.among(self.takes_keys, !self.issuers.is_empty());
         // Where nothing is configured that could be accepted: what would be.
-        Some(kinds.among(self.takes_keys, !self.issuers.is_empty()).unwrap_or(kinds))
+        provable.or(demands.map(|demands| demands.kinds))
     }
 
     /// The least that is enough of these: all that are required, and one of those of which one is.

@@ -31,16 +31,16 @@ use crate::time::Wall;
 /// # let _: axum::Router = axum::Router::new().route("/summary", axum::routing::post(summarize));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Passage>);
+pub struct Admission(pub(super) Arc<Passage>);
 
-struct Passage {
-    voice: Arc<Voice>,
-    rule: Arc<Rule>,
-    method: Method,
+pub(super) struct Passage {
+    pub(super) voice: Arc<Voice>,
+    pub(super) rule: Arc<Rule>,
+    pub(super) method: Method,
     request_id: Option<String>,
     /// The form in which the client would rather have a denial.
     media: Media,
-    caller: Caller,
+    pub(super) caller: Caller,
     charges: Charges,
     /// Whether more was taken after the request was admitted.
     charged_late: AtomicBool,
@@ -247,7 +247,7 @@ impl Admission {
     }
 
     /// What the log says of the request.
-    fn request(&self) -> Request<'_> {
+    pub(super) fn request(&self) -> Request<'_> {
         Request { method: &self.0.method, path: &self.0.rule.path, id: self.0.request_id.clone() }
     }
 

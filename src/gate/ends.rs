@@ -75,6 +75,11 @@ impl Ends {
         (self.policies.load(Ordering::Acquire), self.revocations.version())
     }
 
+    /// What is in force; `None` where there is no gate, as in tests of handlers, or no more.
+    pub(super) fn grounds(&self) -> Option<Arc<Grounds>> {
+        self.grounds.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
     /// How many times the thread has looked.
     pub(super) fn looks(&self) -> u64 {
         self.looks.load(Ordering::Acquire)
@@ -87,8 +92,7 @@ impl Ends {
         caller: &Principal,
         moment: &Moment<'_>,
     ) -> Result<StillProven, Refused> {
-        let grounds = self.grounds.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        match grounds {
+        match self.grounds() {
             Some(grounds) => grounds.still_proven(caller, moment),
             // Nothing is decided any more, but time goes on.
             None => StillProven::by_time(caller, moment.wall()),

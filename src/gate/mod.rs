@@ -9,7 +9,8 @@
 //! 4. [`observe`] tells the log, the counters and the current span what was decided.
 //! 5. A request that is refused is answered by the [`voice`] of the snapshot.
 //! 6. A request that is admitted goes on to the handler with an [`Admission`].
-//! 7. [`extract`] is what a handler may ask about its caller.
+//! 7. [`extract`] is what a handler may ask about its caller. A credential that came by another way
+//!    than a header is proven when it asks for that ([`verify_text`]).
 //! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`. A denial that the
 //!    handler returned is written as the policy says ([`mod@replace`]).
 //! 9. A stream that stays open is told when its credential has [`ended`]; [`ends`] wakes it.
@@ -42,6 +43,7 @@ mod snapshot;
 mod status;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod verify_text;
 mod voice;
 
 use std::path::Path;

@@ -277,7 +277,7 @@ problems! {
             label: "cannot verify a token",
             help: "tokens that are signed with it will be refused: correct the set, or `algorithms`",
         }
-        /// A `*_claim` that looks like a path, and is read as one name.
+        /// A claim's name that looks like a path, and is read as one name.
         ClaimPath { claim: String, pointer: String } => {
             message: ("`{}` is read as the name of one claim", claim.escape_debug()),
             label: "looks like a path",

@@ -39,7 +39,8 @@ pub(super) struct Known {
     fingerprint: Option<Fingerprint>,
 }
 
-/// Which tokens are accepted: those that were sent in this place, of these issuers.
+/// Which tokens are accepted: those that were sent in this place, of these issuers. Where no header
+/// held it, each issuer's are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepts<'r> {
     pub(crate) place: TokenPlace,
@@ -56,7 +57,7 @@ impl From<TokenPlace> for Accepts<'_> {
 
 impl Accepts<'_> {
     pub(super) fn has(&self, known: &Known) -> bool {
-        known.place == self.place
+        (known.place == self.place || self.place == TokenPlace::Elsewhere)
             && (self.issuers.is_empty() || self.issuers.contains(&known.issuer.name))
     }
 }

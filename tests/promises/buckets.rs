@@ -155,7 +155,7 @@ async fn equal_claims_of_two_issuers_are_two_buckets() {
         of("https://id.example.com/", "acme".into()),
         of("https://id2.example.com/", "acme".into()),
         of("https://id.example.com/", "1".into()),
-        of("https://id.example.com/", 1.into()),
+        of("https://id.example.com/", 2.into()),
         bearer(|_| {}),
     ] {
         assert!(is_admitted(&server, &[("authorization", &token)]).await);

@@ -31,6 +31,7 @@ mod metrics;
 mod mounting;
 mod negotiation;
 mod openapi;
+mod other_ways;
 mod pages;
 mod paths;
 mod preflights;

@@ -37,6 +37,7 @@ fn read_kinds(policy: &CredentialPolicy, kinds: Kinds, lines: &[(&'static str, &
     let token = |value: &[u8], place| match place {
         TokenPlace::Authorization => format!("token {}", String::from_utf8_lossy(value)),
         TokenPlace::Header(at) => format!("token {} in {at}", String::from_utf8_lossy(value)),
+        TokenPlace::Elsewhere => unreachable!("it was read in a header"),
     };
     match present(&headers, policy, kinds) {
         Ok(Credential::ApiKey(key)) => format!("key {}", text(&key)),

@@ -27,7 +27,7 @@ pub(super) fn load_claim(section: &Section<'_>, name: &'static str) -> Option<Cl
     ClaimNames::new(paths.into_iter().map(|path| path.value).collect())
 }
 
-/// Warns of names that look like paths: they are found only where a member has the whole name.
+/// Warns of names that look like paths, wherever a claim is named: they are found only where a member has the whole name.
 pub(super) fn report_dotted(section: &Section<'_>, paths: &[At<ClaimPath>]) {
     for path in paths {
         let name = path.value.as_str();
@@ -69,6 +69,10 @@ pub(super) fn load_claims(section: &Section<'_>, braces: Braces) -> Vec<ClaimMat
                 continue;
             }
         };
+        report_dotted(
+            section,
+            std::slice::from_ref(&At { value: claim.clone(), place: name.place.clone() }),
+        );
         let items = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect::<Vec<_>>(),
             _ => vec![value],

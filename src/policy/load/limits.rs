@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_cidr};
+use super::claims::report_dotted;
 use super::headers::parse_header;
 use super::store::LoadedStore;
 use crate::claims::ClaimPath;
@@ -196,6 +197,12 @@ fn load_per(section: &Section<'_>) -> Option<Vec<KeyPart>> {
     if written == 0 {
         section.push(Fault::of(&section.key_place("per"), &LimitFault::EmptyPer));
         return None;
+    }
+    for part in &per {
+        if let KeyPart::Claim(claim) = &part.value {
+            let claim = At { value: claim.clone(), place: part.place.clone() };
+            report_dotted(section, std::slice::from_ref(&claim));
+        }
     }
     let parts: Vec<KeyPart> = per.into_iter().map(|part| part.value).collect();
     (parts.len() == written).then_some(parts)
