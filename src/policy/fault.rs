@@ -104,7 +104,7 @@ impl Fault {
     /// The line, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        1 + self.before().matches('\n').count()
+        1 + self.place.source.lines_before + self.before().matches('\n').count()
     }
 
     /// The column in characters, counted from 1.
@@ -198,10 +198,8 @@ mod tests {
     fn a_fault_shows_its_line_and_a_caret() {
         let text = "version = 1\nkind = \"ä\" # secret-stuff\n".to_owned();
         let at = text.find("\"ä\"").unwrap();
-        let place = Place {
-            source: Arc::new(Source { name: "p.toml".into(), text: text.clone() }),
-            span: at..at + 4,
-        };
+        let place =
+            Place { source: Arc::new(Source::new("p.toml", text.clone())), span: at..at + 4 };
         let secret = text.find("secret").unwrap();
         let fault = Fault::at(&place, "no such kind")
             .label("here")

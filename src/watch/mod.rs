@@ -17,6 +17,8 @@ mod disk;
 mod thread;
 mod watcher;
 
-pub(crate) use disk::{Content, Disk, RealDisk, Taken, Trouble, digest_of};
+pub(crate) use disk::{
+    Content, Disk, MOST_BYTES, MOST_LIST_BYTES, RealDisk, Taken, Trouble, digest_of,
+};
 pub(crate) use thread::{Follower, Pace, Watch};
 pub(crate) use watcher::{Next, Seen, SeenState};

@@ -276,9 +276,14 @@ pub(super) fn check_unique(
     what: &str,
 ) {
     if !seen.insert(name.value.clone()) {
-        let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
-        faults.push(Fault::of(&name.place, &twice));
+        report_twice(faults, name, what);
     }
+}
+
+/// Reports a name that another has already.
+pub(super) fn report_twice(faults: &Faults, name: &At<String>, what: &str) {
+    let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
+    faults.push(Fault::of(&name.place, &twice));
 }
 
 /// A name for people and headers.
@@ -306,6 +311,25 @@ pub(super) fn read_file(
 ) -> Option<Content> {
     let path = sources.path(name);
     sources.read(&path).map_err(|trouble| report_unreadable(&path, &trouble, place, faults)).ok()
+}
+
+/// The same for a list, which may be large; `help` says what to do where it is too large.
+pub(super) fn read_list_file(
+    name: &str,
+    place: &Place,
+    help: &'static str,
+    sources: &Sources,
+    faults: &Faults,
+) -> Option<Content> {
+    let path = sources.path(name);
+    let read = sources.read_list(&path).map_err(|trouble| match trouble {
+        Trouble::TooLarge { .. } => {
+            let (path, error) = (path.display().to_string(), trouble.to_string());
+            faults.push(Fault::of(place, &CommonFault::ListTooLarge { path, error, help }));
+        }
+        trouble => report_unreadable(&path, &trouble, place, faults),
+    });
+    read.ok()
 }
 
 /// The same for a file that holds a secret.
@@ -375,6 +399,12 @@ problems! {
             message: "cannot read `{path}`: {error}",
             label: "cannot be read",
             help: "paths are relative to the folder of the policy",
+        }
+        /// A list that is larger than any may be.
+        ListTooLarge { path: String, error: String, help: &'static str } => {
+            message: "cannot read `{path}`: {error}",
+            label: "is too large",
+            help: "{help}",
         }
     }
 }

@@ -309,11 +309,11 @@ fn what_cannot_be_read_is_reported_once() {
 }
 
 #[test]
-fn a_file_of_100_mb_is_not_taken() {
+fn a_file_above_the_bound_is_not_taken() {
     let mut rig = Rig::new();
     // Sparse: it takes no room on the disk.
-    fs::File::create(rig.path("keys")).unwrap().set_len(100_000_000).unwrap();
-    let too_large = Trouble::TooLarge { most: 64 << 20 };
+    fs::File::create(rig.path("keys")).unwrap().set_len((1 << 30) + 1).unwrap();
+    let too_large = Trouble::TooLarge { most: 1 << 30 };
     assert_eq!(rig.taken(), [Ok("policy 1".into()), Err(too_large)]);
     rig.refused();
 }
@@ -322,12 +322,12 @@ fn a_file_of_100_mb_is_not_taken() {
 struct Forbidding<'a>(&'a Path, RefCell<u32>);
 
 impl Disk for Forbidding<'static> {
-    fn read(&self, path: &Path) -> Result<Content, Trouble> {
+    fn read(&self, path: &Path, most: u64) -> Result<Content, Trouble> {
         *self.1.borrow_mut() += 1;
         if path.file_name() == self.0.file_name() {
             return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
         }
-        RealDisk::new().read(path)
+        RealDisk::new().read(path, most)
     }
 }
 
