@@ -10,6 +10,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
+use super::memory::Stamp;
+use super::stamp::stamp_of;
+
 /// What a file held. Some files hold secrets, so that all are wiped when they are dropped.
 pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
 
@@ -94,6 +97,11 @@ pub(crate) trait Disk: Send + 'static {
         self.read(path, most).map(|content| (content, true))
     }
 
+    /// What says, without reading it, whether a file is as it was; `None` where it is to be read.
+    fn stamp(&self, _: &Path) -> Option<Stamp> {
+        None
+    }
+
     /// Whether a regular file holds this and nothing else.
     fn holds(&self, path: &Path, content: &[u8]) -> bool {
         self.read(path, content.len() as u64).is_ok_and(|found| found.as_slice() == content)
@@ -160,6 +168,10 @@ impl Disk for RealDisk {
 
     fn read_once(&self, path: &Path, most: u64) -> Result<(Content, bool), Trouble> {
         self.take(path, false, most)
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        stamp_of(&std::fs::metadata(self.base.join(path)).ok()?)
     }
 
     /// Piece by piece, so that a large file is not in memory twice.

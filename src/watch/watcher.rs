@@ -128,18 +128,8 @@ impl Watcher {
             return Outcome::Unsettled { restless: false };
         }
         let look = self.found(&mut looked);
-        self.note(now, &look);
-        if self.is_in_force(&look) {
-            self.watched = self.in_force.keys().cloned().collect();
-            self.calm();
-            return match self.offered.take() {
-                Some(_) => Outcome::Restored,
-                None => Outcome::Quiet,
-            };
-        }
-        if self.offered.as_ref() == Some(&look) {
-            self.calm();
-            return Outcome::Quiet;
+        if let Some(outcome) = self.judge_known(now, &look) {
+            return outcome;
         }
         match &self.candidate {
             Some((candidate, since)) if *candidate == look => {
@@ -155,6 +145,40 @@ impl Watcher {
         self.calm();
         self.offered = Some(look);
         Outcome::Changed(looked)
+    }
+
+    /// Judges a look in which some files were not read, because they hold what they held: `unread` are
+    /// the digests of that. `None` where all files are to be read first.
+    pub(crate) fn judge_unread(
+        &mut self,
+        now: Duration,
+        round: &Round,
+        mut looked: Taken,
+        unread: BTreeMap<PathBuf, Digest>,
+    ) -> Option<Outcome> {
+        if round.generation != self.generation {
+            return None;
+        }
+        let mut look = self.found(&mut looked);
+        look.extend(unread.into_iter().map(|(path, digest)| (path, Found::Content(digest))));
+        self.judge_known(now, &look)
+    }
+
+    /// The outcome where nothing is to be handed on that was not before.
+    fn judge_known(&mut self, now: Duration, look: &Look) -> Option<Outcome> {
+        self.note(now, look);
+        if self.is_in_force(look) {
+            self.watched = self.in_force.keys().cloned().collect();
+            self.calm();
+            return Some(match self.offered.take() {
+                Some(_) => Outcome::Restored,
+                None => Outcome::Quiet,
+            });
+        }
+        (self.offered.as_ref() == Some(look)).then(|| {
+            self.calm();
+            Outcome::Quiet
+        })
     }
 
     /// What became of the files that [`Outcome::Changed`] handed on.

@@ -458,3 +458,30 @@ fn what_a_reload_by_hand_refused_is_not_handed_on_again() {
     rig.write("policy", "policy 1");
     assert!(matches!(rig.look_after(SECOND), Outcome::Restored));
 }
+
+#[test]
+fn files_that_were_not_read_count_as_what_they_held() {
+    let mut rig = Rig::new();
+    let unread = |text: &str| BTreeMap::from([(rig.path("keys"), digest_of(text.as_bytes()))]);
+    let (same, other) = (unread("keys 1"), unread("keys 2"));
+    let looked = |rig: &Rig| Taken::read(&rig.paths(&["policy"]), &RealDisk::new());
+    let judge = |rig: &mut Rig, unread: &BTreeMap<_, _>| {
+        let (round, looked) = (rig.watcher.round(), looked(rig));
+        rig.watcher.judge_unread(rig.now, &round, looked, unread.clone())
+    };
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
+    assert!(judge(&mut rig, &other).is_none(), "all is to be read before it is handed on");
+    rig.write("policy", "policy 2");
+    assert!(judge(&mut rig, &same).is_none());
+    assert_eq!(rig.taken(), ok("policy 2", "keys 1"));
+    rig.refused();
+    // What was refused is not handed on again, and needs no reading either.
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
+    rig.write("policy", "policy 1");
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Restored)));
+    let stale = rig.watcher.round();
+    rig.write("policy", "policy 3");
+    assert_eq!(rig.taken(), ok("policy 3", "keys 1"));
+    rig.in_force();
+    assert!(rig.watcher.judge_unread(rig.now, &stale, looked(&rig), same).is_none());
+}
