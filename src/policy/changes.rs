@@ -51,6 +51,9 @@ impl Outline {
     }
 }
 
+/// A key before and now.
+type Versions<'k> = (Option<&'k Arc<KeyRecord>>, Option<&'k Arc<KeyRecord>>);
+
 /// The keys that differ, in the order of their ids.
 fn add_keys(before: &KeyTable, now: &KeyTable, changes: &mut Changes) {
     let removed = before.iter().filter(|old| !now.has_id(&old.id)).map(|old| (Some(old), None));
@@ -59,8 +62,7 @@ fn add_keys(before: &KeyTable, now: &KeyTable, changes: &mut Changes) {
         old => Some((old, Some(new))),
     });
     // Only the first ones are told: a whole file of keys may be new.
-    let mut first: BTreeMap<&str, (Option<&Arc<KeyRecord>>, Option<&Arc<KeyRecord>>)> =
-        BTreeMap::new();
+    let mut first: BTreeMap<&str, Versions<'_>> = BTreeMap::new();
     let mut count = 0;
     for (old, new) in removed.chain(differs) {
         let Some(key) = new.or(old) else { continue };

@@ -131,7 +131,7 @@ impl<D: Disk, F: Follower> Looks<D, F> {
     }
 
     /// Looks at all files, and reads those of which it is not known that they are as they were. `None`
-    /// where all are to be read.
+    /// where nothing is known of any, and where all are to be read to be handed on.
     fn look_at_stamps(&mut self, round: &Round) -> Option<Outcome> {
         let now = self.shared.start.elapsed();
         let unread = self.memory.unchanged(&round.paths, &self.disk, now);

@@ -180,9 +180,8 @@ impl LoadedKeys {
     /// The terms of a plain entry. `None` where something is wrong with them.
     fn terms_as_written(&mut self, key: &PlainKey<'_>) -> Option<Written> {
         let plan = key.plan.as_ref().map(|plan| plan.value);
-        // No control character is in any of them.
-        let text =
-            format!("{}\0{}\0{}\0{}", key.scopes, key.roles, key.addresses, plan.unwrap_or("\0"));
+        // None of them has a NUL.
+        let text = [key.scopes, key.roles, key.addresses, plan.unwrap_or("\0")].join("\0");
         if let Some(written) = self.written.get(&*text) {
             return Some(written.clone());
         }

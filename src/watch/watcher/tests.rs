@@ -469,11 +469,16 @@ fn files_that_were_not_read_count_as_what_they_held() {
         let (round, looked) = (rig.watcher.round(), looked(rig));
         rig.watcher.judge_unread(rig.now, &round, looked, unread.clone())
     };
+    let is_unsettled = |outcome| matches!(outcome, Some(Outcome::Unsettled { restless: false }));
     assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
-    assert!(judge(&mut rig, &other).is_none(), "all is to be read before it is handed on");
+    assert!(is_unsettled(judge(&mut rig, &other)));
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
     rig.write("policy", "policy 2");
-    assert!(judge(&mut rig, &same).is_none());
-    assert_eq!(rig.taken(), ok("policy 2", "keys 1"));
+    assert!(is_unsettled(judge(&mut rig, &same)));
+    rig.now += SETTLE;
+    assert!(judge(&mut rig, &same).is_none(), "all is to be read before it is handed on");
+    let Outcome::Changed(taken) = rig.look_after(Duration::ZERO) else { panic!("not settled") };
+    assert_eq!(taken.get(&rig.path("keys")).unwrap().as_slice(), b"keys 1");
     rig.refused();
     // What was refused is not handed on again, and needs no reading either.
     assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
@@ -483,5 +488,6 @@ fn files_that_were_not_read_count_as_what_they_held() {
     rig.write("policy", "policy 3");
     assert_eq!(rig.taken(), ok("policy 3", "keys 1"));
     rig.in_force();
-    assert!(rig.watcher.judge_unread(rig.now, &stale, looked(&rig), same).is_none());
+    let judged = rig.watcher.judge_unread(rig.now, &stale, looked(&rig), same);
+    assert!(is_unsettled(judged), "it was looked at before another policy was in force");
 }
