@@ -74,14 +74,21 @@
 //! | `tollgate_ended_total` | `code` | open streams whose credential ended ([`Admission::ended`]) |
 //! | `tollgate_key_lookups_total` | `outcome` | look-ups of API keys in a source: `found`, `unknown`, `failed`, `not_asked` |
 //! | `tollgate_keys_in_memory` | `kind` | keys of a source that are remembered: `known`, and `unknown` to it |
+//! | `tollgate_key_refreshes_total` | `issuer`, `outcome` | refreshes of key sets over the network: `changed`, `unchanged`, `failed` |
+//! | `tollgate_store_…` | | six of shared limits: see `docs/shared-limits.md` |
+//!
+//! Install the recorder before the gate is opened: one that comes later misses what was counted before.
 //!
 //! # Reading the code
 //!
-//! Start at `decision/pipeline.rs`: it is the way of a request, in one function. Each room takes
-//! what the last one made: `credential`, `verify`, `limit`, `policy`; `decision` goes through them
-//! and ends with a decision, which has no effects; `denial` turns a refusal into a document; `gate`
-//! observes and answers; `reference` writes what client developers are handed.
-//! No room reaches back. The crate `tollgate-client` is outside of the house: it knows the document,
+//! A request comes in at `gate/layer.rs`; `gate/judge.rs` has it decided about, observes the decision,
+//! and answers. `decision/pipeline.rs` is what happens between: the stages of a decision, in one
+//! function. `gate` and `decision` each begin with ten sentences that say how they work.
+//!
+//! Each room takes what the last one made: `credential`, `verify`, `limit`, `policy`; `decision` goes
+//! through them, and neither logs nor answers; `denial` turns a refusal into a document; `gate` observes
+//! and answers; `reference` writes what client developers are handed. No room reaches back, and no
+//! file uses one that uses it. The crate `tollgate-client` is outside of the house: it knows the document,
 //! and none of the rooms.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -108,7 +108,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     tokio::select! { end = server => end?, () = patience => {} }
-    Ok(())
+    // When keys were used since the last minute, for `tollgate key list`.
+    let flushed = tokio::time::timeout(Duration::from_secs(1), gate.keys().flush()).await;
+    Ok(flushed??)
 }
 
 /// The gate follows its files by itself. SIGHUP is for whoever does not want to wait a second.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Claims;
+use super::strict::step_into;
 
 /// A claim's place, as the policy writes it.
 ///
@@ -52,7 +53,7 @@ impl ClaimPath {
             [] => claims.claim(&self.written)?,
             [first, rest @ ..] => {
                 let value = claims.claim(first)?;
-                rest.iter().try_fold(value, |value, step| super::step_into(value, step))?
+                rest.iter().try_fold(value, |value, step| step_into(value, step))?
             }
         };
         (value != "null").then_some(value)

@@ -411,7 +411,7 @@ denial_codes! {
 
     /// The limits of this request cannot be counted at the moment.
     LimiterUnavailable => "limiter_unavailable", Server, 503, Challenge::None,
-        group: TemporarilyUnavailable, occurs: Later, action: Wait, actor: Client, counts_as_failure: false,
+        group: TemporarilyUnavailable, occurs: ClosedLimits, action: Wait, actor: Client, counts_as_failure: false,
         retryable: true,
         members: [("retry_after", Always)],
         title: "Limiter unavailable",

@@ -10,8 +10,8 @@ use super::catalogue::{Code, DenialCode};
 use super::code_of::code_of;
 use super::own::Own;
 use super::properties::Category;
-use crate::address::Address;
-use crate::decision::Refused;
+use crate::address::{Address, ClientAddress};
+use crate::decision::{Caller, Refused};
 use crate::limit::{Balance, Wait};
 use crate::policy::Rule;
 use crate::principal::{CredentialKind, Principal};
@@ -166,16 +166,18 @@ impl Denial {
         self.0.instance.urn().to_string()
     }
 
-    /// A denial of the gate's own: the stage that refused the request, and what was known then.
+    /// A denial of the gate's own: why the request is refused, and what is known of its caller.
     pub(crate) fn of(
         refused: Refused,
         rule: Option<Arc<Rule>>,
-        principal: Option<Principal>,
+        caller: &Caller,
         now: Wall,
     ) -> Self {
         let mut denial = Self::because_of(Reason::Refused(refused));
-        denial.0.kind = principal.as_ref().map(Principal::credential);
-        (denial.0.rule, denial.0.principal, denial.0.now) = (rule, principal, now);
+        (denial.0.rule, denial.0.now) = (rule, now);
+        denial.0.kind = caller.principal.as_ref().map(Principal::credential);
+        denial.0.principal.clone_from(&caller.principal);
+        denial.0.address = caller.address.and_then(ClientAddress::proven);
         denial
     }
 
@@ -303,7 +305,8 @@ mod tests {
             |wait| (Charge::sample(0, 0, 1), Standing { remaining: 0, wait, full_in: 1 });
         let limits = [Wait::Micros(MICROS), Wait::Micros(MICROS + 1)].map(standing);
         let failures = TooManyFailures { wait: 1, cause: WaitCause::Public };
-        let of = |refused: Refused| Denial::of(refused, None, None, Wall::from_seconds(0));
+        let of =
+            |refused: Refused| Denial::of(refused, None, &Caller::default(), Wall::from_seconds(0));
         let limited = of(Refused::Limits(Box::new(limits.into_iter().collect())));
         assert_eq!(limited.draft().wait(), Some(1001));
         assert_eq!(of(Refused::TooManyFailures(failures)).draft().wait(), Some(1));

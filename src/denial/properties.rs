@@ -97,10 +97,10 @@ pub(crate) enum Occurs {
     Claims,
     Addresses,
     Limits,
+    /// Where a limit in a shared store is closed while the store does not answer.
+    ClosedLimits,
     /// In the place of others, at `disclosure = "minimal"`, and nowhere else.
     Groups,
-    /// Nowhere in this release.
-    Later,
 }
 
 macro_rules! words {

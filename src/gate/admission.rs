@@ -7,11 +7,9 @@ use axum::body::Body;
 use http::header::VARY;
 use http::{Method, Response};
 
-use super::ending_body::end_with;
-use super::ends::{Ended, Ends};
-use super::observe::Request;
-use super::snapshot::Voice;
-use crate::address::ClientAddress;
+use super::ends::Ends;
+use super::log_line::Request;
+use super::voice::Voice;
 use crate::credential::CredentialError;
 use crate::decision::{Caller, Refused};
 use crate::denial::{Category, Denial, Media, Reason};
@@ -179,60 +177,19 @@ impl Admission {
         self.0.caller.principal.as_ref()
     }
 
-    /// Ends when the credential of the request does, with the denial that a new request would get. For a
-    /// WebSocket, an event stream, or any work that goes on after the request was judged.
-    ///
-    /// It ends within 3 s when
-    ///
-    /// - the token expires, its issuer's leeway included, or the API key does (`token_expired`,
-    ///   `api_key_expired`);
-    /// - one of them is revoked: by [`Revocations`](crate::Revocations), by `[[revoked]]`, or by
-    ///   `revoked = true` of the key (`token_revoked`, `api_key_revoked`);
-    /// - the key, or the issuer of the token, is no longer in the policy (`api_key_unknown`,
-    ///   `token_issuer_unknown`).
-    ///
-    /// [`Denial::code`] says which of them it is. A later policy counts: a key whose `expires` is moved to
-    /// later does not end before. No other change of a policy ends it, nor do other keys of an issuer. For a
-    /// request without a credential it never ends.
-    ///
-    /// It keeps no policy in memory that was replaced. [`TollgateBuilder::end_bodies`](crate::TollgateBuilder::end_bodies)
-    /// ends bodies of responses without it.
-    ///
-    /// ```
-    /// use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-    /// use tollgate::Admission;
-    ///
-    /// async fn serve(mut socket: WebSocket, admission: Admission) {
-    ///     let mut ended = admission.ended();
-    ///     loop {
-    ///         tokio::select! {
-    ///             message = socket.recv() => match message {
-    ///                 Some(Ok(message)) => drop(socket.send(message).await),
-    ///                 _ => return,
-    ///             },
-    ///             denial = &mut ended => {
-    ///                 let reason = denial.code().to_owned().into();
-    ///                 let frame = CloseFrame { code: close_code::POLICY, reason };
-    ///                 return drop(socket.send(Message::Close(Some(frame))).await);
-    ///             }
-    ///         }
-    ///     }
-    /// }
-    /// # let _ = serve;
-    /// ```
-    pub fn ended(&self) -> Ended {
-        Ended::of(self.clone())
-    }
-
     pub(super) fn ends(&self) -> &Arc<Ends> {
         &self.0.voice.ends
+    }
+
+    /// Whether the body of the response ends with the credential.
+    pub(super) fn ends_body(&self) -> bool {
+        self.0.voice.ends_bodies && self.principal().is_some()
     }
 
     /// The credential has ended: what a new request would be answered. It is observed.
     pub(super) fn has_ended(&self, refused: Refused, now: Wall) -> Denial {
         let Passage { voice, rule, caller, .. } = &*self.0;
-        let mut denial = Denial::of(refused, Some(rule.clone()), caller.principal.clone(), now);
-        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
+        let denial = Denial::of(refused, Some(rule.clone()), caller, now);
         voice.observer.ended(&denial, rule, caller);
         denial
     }
@@ -308,9 +265,6 @@ impl Admission {
         }
         if !self.is_public() {
             headers.append(VARY, voice.vary.clone());
-        }
-        if voice.ends_bodies && self.principal().is_some() {
-            end_with(response, self.ended());
         }
     }
 }

@@ -10,14 +10,16 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 
-use super::ends::Ended;
+use super::admission::Admission;
+use super::ended::Ended;
 
-/// Has the body of a response end with the credential.
-pub(super) fn end_with(response: &mut Response<Body>, ended: Ended) {
+/// Has the body of a response end with the credential of its request, where it is to.
+pub(super) fn end_with_credential(response: &mut Response<Body>, admission: &Admission) {
     // What is there as a whole is sent at once.
-    if response.body().is_end_stream() {
+    if !admission.ends_body() || response.body().is_end_stream() {
         return;
     }
+    let ended = admission.ended();
     let may_stop = is_event_stream(response.headers());
     let body = std::mem::take(response.body_mut());
     *response.body_mut() = Body::new(EndingBody { body, ended, may_stop, is_over: false });

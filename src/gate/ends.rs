@@ -11,30 +11,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
-use super::admission::Admission;
-use super::gate::Gate;
-use crate::decision::{Refused, StillProven};
-use crate::denial::Denial;
+use crate::decision::{Grounds, Refused, StillProven};
 use crate::principal::Principal;
-use crate::time::{Clock, Moment, Wall};
-use crate::verify::{KeyError, Revocations, TokenError};
+use crate::time::{Clock, Moment};
+use crate::verify::Revocations;
 
 /// How often the thread looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who waits for the end of a credential. It lives as long as the process.
 pub(super) struct Ends {
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     revocations: Revocations,
-    /// Knows the policy in force. Empty where there is no gate, as in tests of handlers.
-    gate: OnceLock<Weak<Gate>>,
-    /// How many policies have come into force since the first.
+    /// What is in force. Empty where there is no gate, as in tests of handlers.
+    grounds: Mutex<Weak<Grounds>>,
+    /// How many policies have come into force.
     policies: AtomicU64,
     /// How many times the thread has looked.
     looks: AtomicU64,
@@ -52,59 +48,55 @@ struct Streams {
     waiting: BTreeMap<u64, Waiting>,
 }
 
-struct Waiting {
-    /// When the credential ends by itself.
-    end: Option<Wall>,
-    /// Whether it may end sooner, at any time.
-    may_change: bool,
-    waker: Waker,
+pub(super) struct Waiting {
+    pub(super) still: StillProven,
+    pub(super) waker: Waker,
 }
 
 /// What decides about credentials beside the time: the number of the policy, and of what was revoked.
-type Version = (u64, u64);
+pub(super) type Version = (u64, u64);
 
 impl Ends {
     pub(super) fn new(clock: Arc<dyn Clock>, revocations: Revocations) -> Self {
-        let (gate, policies, looks, streams, nudged) = Default::default();
-        Self { clock, revocations, gate, policies, looks, streams, nudged }
+        let (grounds, policies, looks, streams, nudged) = Default::default();
+        Self { clock, revocations, grounds, policies, looks, streams, nudged }
     }
 
-    /// Whose policy in force decides.
-    pub(super) fn of_gate(&self, gate: &Arc<Gate>) {
-        // INVARIANT: called once, when the gate is made.
-        let _first = self.gate.set(Arc::downgrade(gate));
-    }
-
-    /// Another policy is in force.
-    pub(super) fn policy_changed(&self) {
+    /// These grounds come into force. Called before those that were are dropped, so that a stream
+    /// always finds some.
+    pub(super) fn put_in_force(&self, grounds: &Arc<Grounds>) {
+        *self.grounds.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(grounds);
         self.policies.fetch_add(1, Ordering::AcqRel);
         self.streams().is_nudged = true;
         self.nudged.notify_one();
     }
 
-    fn version(&self) -> Version {
+    pub(super) fn version(&self) -> Version {
         (self.policies.load(Ordering::Acquire), self.revocations.version())
+    }
+
+    /// How many times the thread has looked.
+    pub(super) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// Whether a caller that was proven before still is; what a new request of it would be refused with,
     /// where it is not.
-    fn still_proven(
+    pub(super) fn still_proven(
         &self,
         caller: &Principal,
         moment: &Moment<'_>,
     ) -> Result<StillProven, Refused> {
-        match self.gate.get().and_then(Weak::upgrade) {
-            Some(gate) => gate.snapshot().still_proven(caller, moment),
+        let grounds = self.grounds.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        match grounds {
+            Some(grounds) => grounds.still_proven(caller, moment),
             // Nothing is decided any more, but time goes on.
-            None => {
-                let until = end_by_itself(caller, moment.wall())?;
-                Ok(StillProven { until, may_change: false })
-            }
+            None => StillProven::by_time(caller, moment.wall()),
         }
     }
 
     /// Has the stream woken when its credential may have ended. `place` is where it waits already.
-    fn wait(self: &Arc<Self>, place: Option<u64>, waiting: Waiting) -> u64 {
+    pub(super) fn wait(self: &Arc<Self>, place: Option<u64>, waiting: Waiting) -> u64 {
         let mut streams = self.streams();
         let place = place.unwrap_or_else(|| {
             streams.next += 1;
@@ -124,7 +116,7 @@ impl Ends {
         place
     }
 
-    fn leave(&self, place: u64) {
+    pub(super) fn leave(&self, place: u64) {
         self.streams().waiting.remove(&place);
     }
 
@@ -148,7 +140,8 @@ impl Ends {
             streams.is_nudged = false;
             let (version, now) = (self.version(), self.clock.wall());
             let is_due = |waiting: &&Waiting| {
-                version != seen || waiting.may_change || waiting.end.is_some_and(|end| end <= now)
+                let StillProven { until, may_change } = waiting.still;
+                version != seen || may_change || until.is_some_and(|end| end <= now)
             };
             let due: Vec<Waker> =
                 streams.waiting.values().filter(is_due).map(|it| it.waker.clone()).collect();
@@ -183,123 +176,6 @@ impl fmt::Debug for Ends {
     }
 }
 
-/// When the credential ends by what was known when it was proven.
-fn end_by_itself(caller: &Principal, now: Wall) -> Result<Option<Wall>, Refused> {
-    let of_key = caller.key().and_then(|key| Some((key, key.expires()?)));
-    if let Some((key, expires)) = of_key.filter(|(_, expires)| now.seconds() >= *expires) {
-        return Err(KeyError::Expired(key.clone(), expires).into());
-    }
-    let of_token = caller.token().map(|token| token.validity);
-    if let Some(validity) = of_token.filter(|validity| now >= validity.ends) {
-        let (at, issued) = (validity.expires, validity.issued_at);
-        return Err(TokenError::Expired { at, issued }.into());
-    }
-    let of_key = of_key.map(|(_, expires)| Wall::from_seconds(expires));
-    Ok(of_key.into_iter().chain(of_token.map(|validity| validity.ends)).min())
-}
-
-/// Ends when the credential of a request does: see [`Admission::ended`](crate::Admission::ended).
-///
-/// After its end it is pending for ever.
-#[must_use = "futures do nothing unless they are polled"]
-pub struct Ended {
-    admission: Admission,
-    /// What was so when the caller was last found proven, and how many looks there had been.
-    seen: Option<(Version, u64)>,
-    /// How it was found then.
-    still: StillProven,
-    /// Where the stream waits, and what is woken.
-    waits: Option<(u64, Waker)>,
-    is_over: bool,
-}
-
-impl Ended {
-    pub(super) fn of(admission: Admission) -> Self {
-        let still = StillProven { until: None, may_change: false };
-        Self { admission, seen: None, still, waits: None, is_over: false }
-    }
-
-    /// What a new request would be refused with, where the credential has ended now. Asked again and
-    /// again, it costs a look at the clock.
-    pub(super) fn look(&mut self) -> Option<Denial> {
-        let caller = self.admission.principal().filter(|_| !self.is_over)?;
-        let ends = self.admission.ends();
-        let (version, looks) = (ends.version(), ends.looks.load(Ordering::Acquire));
-        let (moment, is_told) = (Moment::of(&*ends.clock), self.waits.is_some());
-        let now = moment.wall();
-        let is_as_it_was = self.seen.is_some_and(|(seen, at)| {
-            seen == version && (!self.still.may_change || (is_told && at == looks))
-        });
-        if is_as_it_was && self.still.until.is_none_or(|end| now < end) {
-            return None;
-        }
-        match ends.still_proven(caller, &moment) {
-            Ok(still) => {
-                (self.seen, self.still) = (Some((version, looks)), still);
-                None
-            }
-            Err(refused) => {
-                let denial = self.admission.has_ended(refused, now);
-                self.leave();
-                self.is_over = true;
-                Some(denial)
-            }
-        }
-    }
-
-    /// Has the task woken when the credential may have ended.
-    fn wait(&mut self, waker: &Waker) {
-        let ends = self.admission.ends();
-        let place = self.waits.as_ref().map(|(place, _)| *place);
-        let StillProven { until, may_change } = self.still;
-        let waiting = Waiting { end: until, may_change, waker: waker.clone() };
-        let place = ends.wait(place, waiting);
-        self.waits = Some((place, waker.clone()));
-    }
-
-    fn leave(&mut self) {
-        if let Some((place, _)) = self.waits.take() {
-            self.admission.ends().leave(place);
-        }
-    }
-}
-
-impl Future for Ended {
-    type Output = Denial;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Denial> {
-        // A request without a credential has none that could end.
-        if self.is_over || self.admission.principal().is_none() {
-            return Poll::Pending;
-        }
-        let waker = context.waker();
-        // First it waits, then it looks: no change between the two is missed.
-        if !self.waits.as_ref().is_some_and(|(_, held)| held.will_wake(waker)) {
-            self.wait(waker);
-        }
-        let before = self.still;
-        if let Some(denial) = self.look() {
-            return Poll::Ready(denial);
-        }
-        if self.still != before {
-            self.wait(waker);
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-impl fmt::Debug for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ended").field("rule", &self.admission.rule()).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Sender, channel};
@@ -307,7 +183,10 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::time::ManualClock;
+    use crate::policy::{Faults, Sources, load};
+    use crate::time::{ManualClock, Wall};
+    use crate::verify::key_store::RuntimeKeys;
+    use crate::verify::{TokenCache, TokenPolicy};
 
     /// No test waits so long unless it fails.
     const LONG: Duration = Duration::from_secs(60);
@@ -320,6 +199,17 @@ mod tests {
         }
     }
 
+    fn grounds() -> Arc<Grounds> {
+        let text = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\n";
+        let policy = load("policy", text, &Sources::default(), &Faults::default()).unwrap();
+        Arc::new(Grounds {
+            policy,
+            keys: RuntimeKeys::Memory(Arc::default()),
+            tokens: Arc::new(TokenCache::new(&TokenPolicy::default())),
+            revocations: Revocations::new(),
+        })
+    }
+
     #[test]
     fn a_thread_wakes_who_is_due_and_ends_with_the_last() {
         let (clock, revocations) = (ManualClock::at(100), Revocations::new());
@@ -328,7 +218,8 @@ mod tests {
         let next = || heard.recv_timeout(LONG).unwrap();
         let wait = |name, end: Option<u64>| {
             let waker = Arc::new(Telling(Mutex::new(told.clone()), name)).into();
-            ends.wait(None, Waiting { end: end.map(Wall::from_seconds), may_change: false, waker })
+            let still = StillProven { until: end.map(Wall::from_seconds), may_change: false };
+            ends.wait(None, Waiting { still, waker })
         };
         let (early, late, never) =
             (wait("early", Some(200)), wait("late", Some(300)), wait("never", None));
@@ -342,7 +233,7 @@ mod tests {
         // What was revoked may concern anybody, and so may another policy.
         revocations.replace([]);
         assert_eq!(next(), "never");
-        ends.policy_changed();
+        ends.put_in_force(&grounds());
         assert_eq!(next(), "never");
         ends.leave(never);
 

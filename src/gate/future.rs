@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::admission::{Admission, PassedPreflight};
-use super::gate::{Unsettled, Verdict};
-use super::judge::{judge, settled};
+use super::ending_body::end_with_credential;
+use super::judge::{Unsettled, Verdict, judge, settled};
 use super::replace::{replace, taken};
 use super::snapshot::Snapshot;
 use crate::ask::{Came, Wait};
@@ -163,7 +163,10 @@ where
             StateProjection::Admitted { inner, media, admission } => {
                 let mut response = ready!(inner.poll(context))?.into_response();
                 match taken(&mut response) {
-                    None => admission.complete(&mut response),
+                    None => {
+                        admission.complete(&mut response);
+                        end_with_credential(&mut response, admission);
+                    }
                     Some(denial) => replace(&mut response, admission.deny(denial, *media)),
                 }
                 Poll::Ready(Ok(response))

@@ -1,23 +1,15 @@
-//! The gate: it holds the policy in force, observes what is decided, and answers.
+//! The gate: it holds the policy in force.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use axum::response::Response;
 
-use super::admission::{Admission, PassedPreflight};
 use super::handed_out::HandedOut;
+use super::lasting::Lasting;
 use super::origin::Origin;
 use super::record::Record;
-use super::snapshot::{Lasting, Snapshot};
-use crate::address::{AddressSource, ClientAddress};
-use crate::ask::{Ask, Wait};
-use crate::decision::{Caller, Decision, Outcome, Permit};
-use crate::denial::{Denial, Media};
-use crate::limit::{Charges, Settlement, Settling};
-use crate::policy::{Rule, requested_method};
-use crate::verify::Asked;
+use super::snapshot::Snapshot;
 use crate::watch::Watch;
 
 /// What lives as long as the process: the policy in force can be replaced.
@@ -45,25 +37,6 @@ pub(crate) enum Followed {
     NoMore,
 }
 
-/// What the gate does with a request.
-pub(super) enum Verdict {
-    /// A CORS preflight passes unjudged.
-    Preflight(PassedPreflight),
-    Admitted(Admission),
-    Denied(Response),
-    /// Keys are asked for on behalf of the request: it is judged once more when this ends.
-    Waits(Wait),
-    /// The store is asked for what the request takes: [`Snapshot::settled`] goes on from there.
-    Settles(Box<Unsettled>),
-}
-
-/// A request about which all is decided but its charges.
-pub(super) struct Unsettled {
-    pub(super) caller: Caller,
-    pub(super) rule: Arc<Rule>,
-    pub(super) settling: Box<Settling>,
-}
-
 impl Gate {
     pub(super) fn new(
         snapshot: Snapshot,
@@ -71,6 +44,7 @@ impl Gate {
         origin: Origin,
         record: Record,
     ) -> Self {
+        lasting.ends.put_in_force(&snapshot.grounds);
         let current = ArcSwap::from_pointee(snapshot);
         let record = Mutex::new(record);
         let (followers, handed_out, turn, watch) = Default::default();
@@ -82,7 +56,9 @@ impl Gate {
         self.current.load()
     }
 
+    /// Puts another policy in force.
     pub(super) fn replace(&self, snapshot: Snapshot) {
+        self.lasting.ends.put_in_force(&snapshot.grounds);
         self.current.store(Arc::new(snapshot));
     }
 
@@ -120,203 +96,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("current", &self.current()).finish_non_exhaustive()
-    }
-}
-
-impl Snapshot {
-    /// Decides about a request, observes the decision, and answers.
-    pub(super) fn judge(&self, ask: &Ask<'_>, media: Media) -> Verdict {
-        let voice = &self.voice;
-        let mut decision = match voice.observer.wants_steps() {
-            false => self.decide(ask, &mut ()),
-            true => {
-                let mut steps = Vec::new();
-                let decision = self.decide(ask, &mut steps);
-                voice.observer.steps(&steps);
-                decision
-            }
-        };
-        if let Some(refused) = decision.refused() {
-            let counted = decision.caller.address.map(ClientAddress::counted);
-            let address = counted.map(|address| self.policy.address.bucket(address));
-            match refused.asks_again(ask.came, address) {
-                Some(Asked::Waits(wait)) => return Verdict::Waits(wait),
-                // The keys are asked for, and too many wait already: nothing is known of this token.
-                Some(Asked::Crowded) => decision.keys_are_unavailable(),
-                None => {}
-            }
-        }
-        if let Outcome::Unsettled(rule, settling) = decision.outcome {
-            let caller = decision.caller;
-            return Verdict::Settles(Box::new(Unsettled { caller, rule, settling }));
-        }
-        self.act(decision, ask, media)
-    }
-
-    /// Goes on with a request whose charges were settled.
-    #[cold]
-    pub(super) fn settled(
-        &self,
-        caller: Caller,
-        rule: Arc<Rule>,
-        settlement: Settlement,
-        ask: &Ask<'_>,
-        media: Media,
-    ) -> Verdict {
-        let decision = Decision::settled(caller, rule, settlement, &self.voice.buckets);
-        self.act(decision, ask, media)
-    }
-
-    /// Observes a decision, and answers.
-    #[inline]
-    fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
-        let voice = &self.voice;
-        voice.observer.decided(&decision);
-        if ask.fields.is_forwarded && self.policy.address.source == AddressSource::Peer {
-            voice.observer.forwarded_ignored();
-        }
-        let Decision { caller, outcome } = decision;
-        let denial = |rule, refused| {
-            let mut denial = Denial::of(refused, rule, caller.principal.clone(), ask.moment.wall());
-            denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
-            denial
-        };
-        match outcome {
-            Outcome::Preflight(rule) => {
-                let request = voice.observer.request(ask);
-                Verdict::Preflight(PassedPreflight::new(voice.clone(), rule, &request))
-            }
-            Outcome::Admitted(Permit { rule, charges }) => {
-                voice.observer.admitted(&rule);
-                let request = voice.observer.request(ask);
-                let voice = voice.clone();
-                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, None))
-            }
-            Outcome::Shadowed(rule, refused) => {
-                let denial = denial(Some(rule.clone()), refused);
-                let request = voice.observer.request(ask);
-                voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
-                let (voice, charges) = (voice.clone(), Charges::default());
-                let shadow = Some(denial);
-                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, shadow))
-            }
-            Outcome::Refused(rule, refused) => {
-                let denial = denial(rule, refused);
-                let request = voice.observer.request(ask);
-                if requested_method(ask.method, ask.headers).is_some() {
-                    voice.observer.preflight_denied();
-                }
-                Verdict::Denied(voice.deny(&denial, &caller, &request, media))
-            }
-            Outcome::Unsettled(rule, settling) => {
-                Verdict::Settles(Box::new(Unsettled { caller, rule, settling }))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderName, Method};
-
-    use super::super::observe::Observer;
-    use super::*;
-    use crate::ask::Came;
-    use crate::denial::Registry;
-    use crate::policy::{Faults, Sources, load};
-    use crate::time::{ManualClock, Moment};
-
-    /// What lives as long as the process, and its policies.
-    struct Process {
-        clock: ManualClock,
-        lasting: Lasting,
-    }
-
-    impl Process {
-        fn new() -> Self {
-            let clock = ManualClock::at(1_800_000_000);
-            let observer = Arc::new(Observer::new(HeaderName::from_static("x-request-id")));
-            Self { lasting: Lasting::new(Arc::new(clock.clone()), observer), clock }
-        }
-
-        /// Puts a policy in force whose rules are public, with a limit of this burst for each address.
-        fn enforce(&self, burst: u32, more: &str) -> Snapshot {
-            let text = format!(
-                "version = 1\n[[limit]]\nname = \"few\"\nrate = \"1/minute\"\nburst = {burst}\n\
-                 per = [\"address\"]\n\
-                 [[rule]]\nname = \"all\"\npath = \"/a\"\npublic = true\nlimits = [\"few\"]\n{more}"
-            );
-            let policy = load("policy", &text, &Sources::default(), &Faults::default()).unwrap();
-            Snapshot::new(policy, Registry::default(), Vec::new(), &self.lasting)
-        }
-
-        fn judge(&self, snapshot: &Snapshot, path: &str) -> Verdict {
-            let headers = HeaderMap::new();
-            let ask = Ask {
-                method: &Method::GET,
-                path,
-                headers: &headers,
-                fields: snapshot.policy.credential.fields(&headers),
-                peer: Some(std::net::IpAddr::from([192, 0, 2, 1]).into()),
-                moment: Moment::of(&self.clock),
-                came: Came::NOTHING,
-            };
-            snapshot.judge(&ask, Media::Document)
-        }
-
-        fn admits(&self, snapshot: &Snapshot, path: &str) -> bool {
-            matches!(self.judge(snapshot, path), Verdict::Admitted(_))
-        }
-    }
-
-    #[test]
-    fn buckets_outlive_the_policy_that_filled_them() {
-        let process = Process::new();
-        let before = process.enforce(3, "");
-        assert!((0..2).all(|_| process.admits(&before, "/a")));
-        let after = process.enforce(3, "");
-        assert!(process.admits(&after, "/a"));
-        assert!(!process.admits(&after, "/a"), "two were taken under the policy before");
-        assert!(!process.admits(&before, "/a"), "which may still judge, by the same buckets");
-        process.clock.advance(std::time::Duration::from_secs(60));
-        assert!(process.admits(&after, "/a"));
-    }
-
-    #[test]
-    fn an_admission_of_a_replaced_policy_still_charges() {
-        let process = Process::new();
-        let before = process.enforce(5, "");
-        let Verdict::Admitted(open) = process.judge(&before, "/a") else { panic!("refused") };
-        drop(before);
-        let after = process.enforce(5, "");
-        open.charge(4);
-        assert!(!process.admits(&after, "/a"), "the stream took what was left");
-        let left: Vec<_> = open.limits().map(|balance| balance.remaining).collect();
-        assert_eq!(left, [0]);
-    }
-
-    #[test]
-    fn what_is_refused_in_shadow_mode_is_admitted_with_the_reason() {
-        let process = Process::new();
-        let dark = "[[rule]]\nname = \"dark\"\npath = \"/b\"\nmode = \"shadow\"\npublic = true\n\
-                    limits = [\"few\"]\n";
-        let snapshot = process.enforce(1, dark);
-        assert!(process.admits(&snapshot, "/a"));
-        let Verdict::Admitted(admission) = process.judge(&snapshot, "/b") else {
-            panic!("a rule in shadow mode refuses nobody")
-        };
-        assert_eq!(admission.shadow(), Some("rate_limited"));
-        assert_eq!(admission.limits().count(), 0, "and took nothing");
-    }
-
-    #[test]
-    fn what_no_rule_covers_is_answered_as_a_denial() {
-        let process = Process::new();
-        let snapshot = process.enforce(1, "");
-        let Verdict::Denied(response) = process.judge(&snapshot, "/nowhere") else {
-            panic!("no rule covers it")
-        };
-        assert!(response.status().is_client_error());
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
 }

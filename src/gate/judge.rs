@@ -1,17 +1,43 @@
-//! From a request of HTTP to what the gate does with it.
+//! From a request of HTTP to what the gate does with it: it is decided about, the decision is
+//! observed, and answered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, OriginalUri};
+use axum::response::Response;
 use http::{Extensions, Request};
 
-use super::gate::{Unsettled, Verdict};
+use super::admission::{Admission, PassedPreflight};
 use super::snapshot::Snapshot;
-use crate::ask::{Ask, Came};
-use crate::denial::Media;
-use crate::limit::Settlement;
+use crate::address::ClientAddress;
+use crate::ask::{Ask, Came, Wait};
+use crate::decision::{Caller, Decision, Outcome, Permit};
+use crate::denial::{Denial, Media};
+use crate::limit::{Charges, Settlement, Settling};
+use crate::policy::{Rule, requested_method};
 use crate::time::Moment;
+use crate::verify::Asked;
+
+/// What the gate does with a request.
+pub(super) enum Verdict {
+    /// A CORS preflight passes unjudged.
+    Preflight(PassedPreflight),
+    Admitted(Admission),
+    Denied(Response),
+    /// Keys are asked for on behalf of the request: it is judged once more when this ends.
+    Waits(Wait),
+    /// The store is asked for what the request takes: [`Snapshot::settled`] goes on from there.
+    Settles(Box<Unsettled>),
+}
+
+/// A request about which all is decided but its charges.
+pub(super) struct Unsettled {
+    pub(super) caller: Caller,
+    pub(super) rule: Arc<Rule>,
+    pub(super) settling: Box<Settling>,
+}
 
 /// Judges a request, with what `came` while it waited.
 pub(super) fn judge<B>(snapshot: &Snapshot, request: &Request<B>, came: &Came) -> (Verdict, Media) {
@@ -39,7 +65,7 @@ fn ask<'r, B>(snapshot: &'r Snapshot, request: &'r Request<B>, came: &'r Came) -
         method: request.method(),
         path: uri.path(),
         headers: request.headers(),
-        fields: snapshot.policy.credential.fields(request.headers()),
+        fields: snapshot.policy().credential.fields(request.headers()),
         peer: peer(extensions).map(|peer| peer.ip().into()),
         moment: Moment::of(&*snapshot.voice.clock),
         came,
@@ -53,3 +79,94 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
     let real = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     real.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0))
 }
+
+impl Snapshot {
+    /// Decides about a request, observes the decision, and answers.
+    pub(super) fn judge(&self, ask: &Ask<'_>, media: Media) -> Verdict {
+        let voice = &self.voice;
+        let mut decision = match voice.observer.wants_steps() {
+            false => self.decide(ask, &mut ()),
+            true => {
+                let mut steps = Vec::new();
+                let decision = self.decide(ask, &mut steps);
+                voice.observer.steps(&steps);
+                decision
+            }
+        };
+        if let Some(refused) = decision.refused() {
+            let counted = decision.caller.address.map(ClientAddress::counted);
+            let address = counted.map(|address| self.policy().address.bucket(address));
+            match refused.asks_again(ask.came, address) {
+                Some(Asked::Waits(wait)) => return Verdict::Waits(wait),
+                // The keys are asked for, and too many wait already: nothing is known of this token.
+                Some(Asked::Crowded) => decision.keys_are_unavailable(),
+                None => {}
+            }
+        }
+        if let Outcome::Unsettled(rule, settling) = decision.outcome {
+            let caller = decision.caller;
+            return Verdict::Settles(Box::new(Unsettled { caller, rule, settling }));
+        }
+        self.act(decision, ask, media)
+    }
+
+    /// Goes on with a request whose charges were settled.
+    #[cold]
+    pub(super) fn settled(
+        &self,
+        caller: Caller,
+        rule: Arc<Rule>,
+        settlement: Settlement,
+        ask: &Ask<'_>,
+        media: Media,
+    ) -> Verdict {
+        let decision = Decision::settled(caller, rule, settlement, &self.voice.buckets);
+        self.act(decision, ask, media)
+    }
+
+    /// Observes a decision, and answers.
+    #[inline]
+    fn act(&self, decision: Decision, ask: &Ask<'_>, media: Media) -> Verdict {
+        let voice = &self.voice;
+        voice.observer.decided(&decision);
+        if self.policy().address.hides_clients(ask.fields.is_forwarded) {
+            voice.observer.forwarded_ignored();
+        }
+        let Decision { caller, outcome } = decision;
+        let denial = |rule, refused| Denial::of(refused, rule, &caller, ask.moment.wall());
+        match outcome {
+            Outcome::Preflight(rule) => {
+                let request = voice.observer.request(ask);
+                Verdict::Preflight(PassedPreflight::new(voice.clone(), rule, &request))
+            }
+            Outcome::Admitted(Permit { rule, charges }) => {
+                voice.observer.admitted(&rule);
+                let request = voice.observer.request(ask);
+                let voice = voice.clone();
+                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, None))
+            }
+            Outcome::Shadowed(rule, refused) => {
+                let denial = denial(Some(rule.clone()), refused);
+                let request = voice.observer.request(ask);
+                voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
+                let (voice, charges) = (voice.clone(), Charges::default());
+                let shadow = Some(denial);
+                Verdict::Admitted(Admission::new(voice, rule, &request, caller, charges, shadow))
+            }
+            Outcome::Refused(rule, refused) => {
+                let denial = denial(rule, refused);
+                let request = voice.observer.request(ask);
+                if requested_method(ask.method, ask.headers).is_some() {
+                    voice.observer.preflight_denied();
+                }
+                Verdict::Denied(voice.deny(&denial, &caller, &request, media))
+            }
+            Outcome::Unsettled(rule, settling) => {
+                Verdict::Settles(Box::new(Unsettled { caller, rule, settling }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -202,12 +202,33 @@ impl Keys {
         }
     }
 
+    /// Tells the store now when keys were last used. It is told once a minute by itself: call this before
+    /// the process ends, once the server has stopped, so that the last minute is not lost.
+    ///
+    /// ```
+    /// # async fn end(gate: tollgate::Tollgate, listener: tokio::net::TcpListener, app: axum::Router) {
+    /// # let stop = std::future::ready(());
+    /// # #[cfg(any())]
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await;
+    /// if let Err(error) = gate.keys().flush().await {
+    ///     eprintln!("{error}");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached. What it was not told of is kept.
+    pub async fn flush(&self) -> Result<(), KeyStoreError> {
+        self.keys().flush().await
+    }
+
     fn new_key(&self) -> Result<NewApiKey, KeyStoreError> {
-        Ok(NewApiKey::generate(&self.gate.snapshot().policy.credential.prefix)?)
+        Ok(NewApiKey::generate(&self.gate.snapshot().policy().credential.prefix)?)
     }
 
     fn keys(&self) -> RuntimeKeys {
-        self.gate.snapshot().keys.clone()
+        self.gate.snapshot().grounds.keys.clone()
     }
 
     /// What the store did not say may have been done.
@@ -226,7 +247,7 @@ impl Keys {
     /// What the policy holds is not changed here.
     fn check_policy(&self, id: &str, new: Option<KeyDigest>) -> Result<(), KeyStoreError> {
         let snapshot = self.gate.snapshot();
-        let keys = &snapshot.policy.keys;
+        let keys = &snapshot.policy().keys;
         match new {
             None if keys.has_id(id) => Err(KeyStoreError::OfPolicy { id: id.into() }),
             Some(_) if keys.has_id(id) => Err(KeyStoreError::IdTaken { id: id.into() }),

@@ -12,8 +12,7 @@ use tower::{Layer, Service};
 
 use super::Gate;
 use super::future::TollgateFuture;
-use super::gate::Verdict;
-use super::judge::judge;
+use super::judge::{Verdict, judge};
 use crate::ask::Came;
 
 /// Puts the gate in front of a service; made by [`Tollgate::layer`](crate::Tollgate::layer).

@@ -1,21 +1,25 @@
 //! The gate: where requests come in and go on, or are answered.
 //!
-//! 1. [`layer`] takes a request and collects its facts: an [`Ask`](crate::ask::Ask).
-//! 2. [`gate`] holds the policy in force, which is a [`snapshot`]; a request ends with the one that
-//!    it began with.
-//! 3. The snapshot decides (`decision/`), which has no effect that anybody could see.
+//! 1. [`layer`] takes a request; [`gate`] holds the policy in force, which is a [`snapshot`]. A
+//!    request ends with the one that it began with.
+//! 2. [`judge`] collects the facts of the request, an [`Ask`](crate::ask::Ask), and has the snapshot
+//!    decide (`decision/`).
+//! 3. A request whose keys are asked for, or whose limits are in a shared store, waits in [`future`]:
+//!    for keys it is judged again when they came, for the store it is judged to the end.
 //! 4. [`observe`] tells the log, the counters and the current span what was decided.
-//! 5. A request that is refused is answered by the [`Voice`](snapshot::Voice) of the snapshot.
+//! 5. A request that is refused is answered by the [`voice`] of the snapshot.
 //! 6. A request that is admitted goes on to the handler with an [`Admission`].
 //! 7. [`extract`] is what a handler may ask about its caller.
-//! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`.
-//! 9. A denial that a handler returned is written as the policy says ([`mod@replace`]).
-//! 10. A stream that stays open is told when its credential [`ends`].
-//! 11. [`reload`] puts another policy in force; [`status`] says how it went.
-//! 12. [`builder`] opens a gate, or says what is wrong with its policy.
+//! 8. [`future`] completes the handler's response: the RateLimit fields, and `Vary`. A denial that the
+//!    handler returned is written as the policy says ([`mod@replace`]).
+//! 9. A stream that stays open is told when its credential has [`ended`]; [`ends`] wakes it.
+//! 10. [`builder`] opens a gate, or says what is wrong with its policy; [`reload`] puts another policy
+//!     in force, and [`status`] says how it went. What outlives every policy is [`lasting`].
 
 mod admission;
 mod builder;
+mod counters;
+mod ended;
 mod ending_body;
 mod ends;
 mod extract;
@@ -25,7 +29,9 @@ mod gate;
 mod handed_out;
 mod judge;
 mod keys;
+mod lasting;
 mod layer;
+mod log_line;
 mod observe;
 mod open_error;
 mod origin;
@@ -36,6 +42,7 @@ mod snapshot;
 mod status;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod voice;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,15 +51,16 @@ use http::HeaderName;
 
 pub use admission::{Admission, LimitBalance};
 pub use builder::TollgateBuilder;
-pub use ends::Ended;
+pub use ended::Ended;
 pub use extract::{ApiKey, Claims, Scoped};
 pub use future::TollgateFuture;
 pub(crate) use gate::{Followed, Follower, Gate};
 pub use keys::{IssuedKey, Keys};
+pub(crate) use lasting::Lasting;
 pub use layer::{TollgateLayer, TollgateService};
 pub(crate) use observe::Observer;
 pub use open_error::OpenError;
-pub(crate) use snapshot::{Lasting, Snapshot};
+pub(crate) use snapshot::Snapshot;
 pub use status::{
     LastFault, Revision, RevocationStatus, SourceState, SourceStatus, Status, StoreStatus, Warnings,
 };
@@ -79,7 +87,7 @@ use crate::verify::Revocations;
 ///
 /// # Bound on memory
 ///
-/// Buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
+/// Unless `[store]` names a server of Redis, buckets are kept in the memory of this process. A limit has never more than `max_buckets` of
 /// them (`[store]` of the policy; one million when it is not set; a `[[limit]]` may set its own), and
 /// neither have the failures of addresses. A bucket takes about 37 bytes. A bucket that is full says
 /// nothing and may be dropped; one that is not full is never dropped to make room. So when the
@@ -97,8 +105,9 @@ use crate::verify::Revocations;
 ///
 /// # What it does not do
 ///
-/// Buckets are lost when the process ends: a restart gives every client a full bucket. A change of the
-/// policy needs none: see [`reload`](Self::reload). Several processes do not share buckets.
+/// Buckets in memory are lost when the process ends: a restart gives every client a full bucket. A change
+/// of the policy needs none: see [`reload`](Self::reload). Several processes share buckets only where
+/// `[store] kind = "redis"`, and failures of addresses never.
 #[derive(Clone, Debug)]
 pub struct Tollgate(Arc<Gate>);
 

@@ -1,39 +1,27 @@
-//! What the operator reads: a line in the log for each denial, under the same `instance`, and
-//! counters.
-//!
-//! The log has the true code and every member of the denial, whatever the client is shown. Of what
-//! the client sent, it has the method, the path where no rule covers it, and the request id, each
-//! bounded and escaped; never a query, and never a credential.
-//!
-//! | counter | labels |
-//! | --- | --- |
-//! | `tollgate_admitted_total` | `rule` |
-//! | `tollgate_denied_total` | `code` (the true one), `rule` (absent where none decided), `mode` (`enforce` or `shadow`) |
-//! | `tollgate_ended_total` | `code` |
+//! What the operator is told of decisions: a line in the log for each denial ([`log_line`](super::log_line)), counters
+//! ([`counters`]), fields of the current span, and what is wrong with the way the gate is mounted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use dashmap::DashSet;
-use http::{HeaderMap, HeaderName, Method};
-use metrics::{Counter, Label, SharedString, counter, describe_counter, describe_gauge};
-use tracing::level_filters::LevelFilter;
+use http::{HeaderMap, HeaderName};
+use metrics::counter;
 use tracing::{Span, field};
 
+use super::counters;
+use super::log_line::{Request, bounded, is_heard, log};
 use crate::ask::Ask;
 use crate::decision::{Caller, Decision, Outcome, Step};
-use crate::denial::{Category, Code, Denial, Reason, Renderer};
+use crate::denial::{Code, Denial, Reason, Renderer};
 use crate::policy::{Counters, Mode, Rule};
 use crate::principal::Principal;
-
-/// A path or a request id is cut at this length.
-const LONGEST: usize = 256;
 
 /// Tells the log and the counters. It lives as long as the process does.
 #[derive(Debug)]
 pub(crate) struct Observer {
     /// The header in which another layer puts the id of the request.
-    pub(crate) request_id: HeaderName,
+    request_id: HeaderName,
     missing_peer: Once,
     preflight: Once,
     forwarded: Once,
@@ -59,48 +47,16 @@ impl Once {
     }
 }
 
-/// What the log says of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Request<'r> {
-    pub(crate) method: &'r Method,
-    /// The raw path; it is written where no rule covers it.
-    pub(crate) path: &'r str,
-    pub(crate) id: Option<String>,
-}
-
 impl Observer {
     pub(crate) fn new(request_id: HeaderName) -> Self {
-        static DESCRIBED: OnceLock<()> = OnceLock::new();
-        DESCRIBED.get_or_init(|| {
-            describe_counter!("tollgate_admitted_total", "Requests that were admitted.");
-            describe_counter!(
-                "tollgate_denied_total",
-                "Requests that were denied, and those that a rule in shadow mode would have denied."
-            );
-            describe_counter!("tollgate_reloads_total", "Changes of the policy, by their outcome.");
-            describe_gauge!("tollgate_policy_revision", "The number of the policy in force.");
-            describe_gauge!(
-                "tollgate_snapshots",
-                "Policies in memory: the one in force, and those that requests still end with."
-            );
-            describe_gauge!("tollgate_buckets", "Buckets that are kept for a limit.");
-            describe_counter!(
-                "tollgate_ended_total",
-                "Open streams whose credential ended, by the code that says why."
-            );
-            describe_gauge!(
-                "tollgate_revocations",
-                "Entries of lists of revocations, of the policy and of the application."
-            );
-            describe_gauge!("tollgate_failure_buckets", "Addresses whose failures are counted.");
-        });
+        counters::describe();
         let (missing_peer, preflight, forwarded, unruled) = Default::default();
         let (unregistered, odd_charges) = Default::default();
         Self { request_id, missing_peer, preflight, forwarded, unregistered, odd_charges, unruled }
     }
 
     /// The id of a request, where another layer gave it one and somebody reads the log.
-    pub(crate) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> Option<String> {
         if !is_heard() {
             return None;
         }
@@ -108,23 +64,23 @@ impl Observer {
         Some(bounded(id))
     }
 
-    pub(crate) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
+    pub(super) fn request<'r>(&self, ask: &Ask<'r>) -> Request<'r> {
         Request { method: ask.method, path: ask.path, id: self.request_id(ask.headers) }
     }
 
     /// Whether the log is to have each step of a decision: at the level `trace`.
-    pub(crate) fn wants_steps(&self) -> bool {
+    pub(super) fn wants_steps(&self) -> bool {
         tracing::enabled!(target: "tollgate", tracing::Level::TRACE)
     }
 
-    pub(crate) fn steps(&self, steps: &[Step]) {
+    pub(super) fn steps(&self, steps: &[Step]) {
         for step in steps {
             tracing::trace!(target: "tollgate", "{step}");
         }
     }
 
     /// What every decision is observed for.
-    pub(crate) fn decided(&self, decision: &Decision) {
+    pub(super) fn decided(&self, decision: &Decision) {
         let rule = decision.rule();
         let is_judged = !matches!(decision.outcome, Outcome::Preflight(_));
         if is_judged
@@ -151,12 +107,12 @@ impl Observer {
     }
 
     /// A request was admitted.
-    pub(crate) fn admitted(&self, rule: &Rule) {
-        rule.counters.admitted(|| counter_of(&rule.name)).increment(1);
+    pub(super) fn admitted(&self, rule: &Rule) {
+        rule.counters.admitted(|| counters::admitted(&rule.name)).increment(1);
     }
 
     /// A request was denied.
-    pub(crate) fn denied(
+    pub(super) fn denied(
         &self,
         renderer: &Renderer,
         denial: &Denial,
@@ -172,7 +128,7 @@ impl Observer {
     }
 
     /// A rule in shadow mode would have denied a request.
-    pub(crate) fn would_deny(
+    pub(super) fn would_deny(
         &self,
         renderer: &Renderer,
         denial: &Denial,
@@ -186,7 +142,7 @@ impl Observer {
     }
 
     /// The credential of a stream that is open has ended.
-    pub(crate) fn ended(&self, denial: &Denial, rule: &Rule, caller: &Caller) {
+    pub(super) fn ended(&self, denial: &Denial, rule: &Rule, caller: &Caller) {
         counter!("tollgate_ended_total", "code" => denial.code().to_owned()).increment(1);
         let principal = caller.principal.as_ref();
         tracing::info!(
@@ -202,7 +158,7 @@ impl Observer {
     }
 
     /// A CORS preflight was denied, which no browser can help.
-    pub(crate) fn preflight_denied(&self) {
+    pub(super) fn preflight_denied(&self) {
         if self.preflight.is_first() {
             tracing::error!(
                 target: "tollgate",
@@ -214,7 +170,7 @@ impl Observer {
     }
 
     /// A request came by a proxy, and the policy reads the peer's address alone.
-    pub(crate) fn forwarded_ignored(&self) {
+    pub(super) fn forwarded_ignored(&self) {
         if self.forwarded.is_first() {
             tracing::error!(
                 target: "tollgate",
@@ -228,12 +184,12 @@ impl Observer {
     }
 
     /// Whether a request came by a proxy while the peer's address alone was read.
-    pub(crate) fn has_ignored_forwarded(&self) -> bool {
+    pub(super) fn has_ignored_forwarded(&self) -> bool {
         self.forwarded.was_said()
     }
 
     /// A handler charges one number to limits whose tokens are different things.
-    pub(crate) fn charged_unlike_limits(&self, rule: &Rule) {
+    pub(super) fn charged_unlike_limits(&self, rule: &Rule) {
         if self.odd_charges.insert(rule.name.clone()) {
             tracing::error!(
                 target: "tollgate", rule = &*rule.name,
@@ -244,7 +200,7 @@ impl Observer {
     }
 
     /// A handler charges a limit that its rule does not have.
-    pub(crate) fn charged_to_unknown(&self, rule: &Rule, limit: &str) {
+    pub(super) fn charged_to_unknown(&self, rule: &Rule, limit: &str) {
         if self.odd_charges.insert(rule.name.clone()) {
             tracing::error!(
                 target: "tollgate", rule = &*rule.name, limit = %bounded(limit),
@@ -257,7 +213,7 @@ impl Observer {
     fn count(&self, denial: &Denial, mode: Mode) {
         let rule = denial.draft().rule.as_ref();
         let counters = rule.map_or(&self.unruled, |rule| &rule.counters);
-        let make = || denied(rule, denial.code(), mode);
+        let make = || counters::denied(rule, denial.code(), mode);
         let kept = denial.known_code().and_then(|code| {
             let index = 2 * code as usize + usize::from(mode == Mode::Shadow);
             counters.denied(index, 2 * Code::COUNT, make)
@@ -291,82 +247,6 @@ impl Observer {
     }
 }
 
-/// Whether anybody may read what is said of a request.
-fn is_heard() -> bool {
-    LevelFilter::current() >= LevelFilter::ERROR
-}
-
-fn counter_of(rule: &Arc<str>) -> Counter {
-    counter!("tollgate_admitted_total", "rule" => SharedString::from(rule.clone()))
-}
-
-fn denied(rule: Option<&Arc<Rule>>, code: &str, mode: Mode) -> Counter {
-    let rule = rule.map(|rule| Label::new("rule", SharedString::from(rule.name.clone())));
-    let labels = [
-        Label::new("code", SharedString::from(code.to_owned())),
-        Label::new("mode", mode.as_str()),
-    ];
-    let labels: Vec<Label> = labels.into_iter().chain(rule).collect();
-    counter!("tollgate_denied_total", labels)
-}
-
-/// The line of a denial.
-fn log(renderer: &Renderer, denial: &Denial, caller: &Caller, request: &Request<'_>, mode: Mode) {
-    let is_ours = renderer.shown(denial).category() == Category::Server;
-    let is_wanted = match is_ours {
-        true => tracing::enabled!(target: "tollgate", tracing::Level::ERROR),
-        false => tracing::enabled!(target: "tollgate", tracing::Level::INFO),
-    };
-    if !is_wanted {
-        return;
-    }
-    let draft = denial.draft();
-    let evidence = renderer.evidence(denial);
-    let rule = draft.rule.as_deref();
-    let path = rule.map_or_else(|| bounded(request.path), |rule| rule.path.to_string());
-    let principal = caller.principal.as_ref();
-    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    // One macro for each level and message: tracing wants both at compile time.
-    macro_rules! line {
-        ($level:ident, $message:literal) => {
-            tracing::$level!(
-                target: "tollgate",
-                code = denial.code(),
-                shown = renderer.shown(denial).code(),
-                method = request.method.as_str(),
-                path,
-                rule = rule.map(|rule| &*rule.name),
-                client = principal.map(Principal::client),
-                key_id = principal.and_then(Principal::key_id),
-                issuer = principal.and_then(Principal::issuer),
-                address = caller.address.map(|address| field::display(address.counted())),
-                detail = evidence.detail,
-                members = some(&evidence.members).filter(|members| members != "{}"),
-                cause = some(&evidence.cause),
-                instance = %draft.instance.urn(),
-                request_id = request.id,
-                $message
-            )
-        };
-    }
-    match (mode, is_ours) {
-        (Mode::Enforce, true) => line!(error, "denied"),
-        (Mode::Enforce, false) => line!(info, "denied"),
-        (Mode::Shadow, true) => line!(error, "would be denied, but the rule is in shadow mode"),
-        (Mode::Shadow, false) => line!(info, "would be denied, but the rule is in shadow mode"),
-    }
-}
-
-/// What a client sent, escaped and cut.
-fn bounded(text: &str) -> String {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let cut = if end < text.len() { "…" } else { "" };
-    format!("{}{cut}", text[..end].escape_debug())
-}
-
 /// An extractor of the gate ran where the gate did not.
 pub(super) fn gate_did_not_run(denial: &Denial, extractor: &str) {
     tracing::error!(
@@ -380,16 +260,9 @@ pub(super) fn gate_did_not_run(denial: &Denial, extractor: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tracing::level_filters::LevelFilter;
 
-    #[test]
-    fn what_a_client_sent_is_escaped_and_cut() {
-        assert_eq!(bounded("/orders/1"), "/orders/1");
-        assert_eq!(bounded("/a\n\u{1b}[31m\"b"), "/a\\n\\u{1b}[31m\\\"b");
-        let long = bounded(&"ä".repeat(300));
-        assert_eq!(long.chars().count(), LONGEST / 2 + 1, "cut at a character");
-        assert!(long.ends_with('…'));
-    }
+    use super::*;
 
     #[test]
     fn what_is_said_once_is_said_once() {

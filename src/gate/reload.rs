@@ -13,14 +13,14 @@ use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use metrics::{counter, gauge};
 
 use super::gate::Gate;
+use super::lasting::Lasting;
 use super::open_error::OpenError;
 use super::origin::{Loaded, Origin, Reload};
 use super::record::Record;
-use super::snapshot::{Lasting, Snapshot};
+use super::snapshot::Snapshot;
 use super::status::{
     LastFault, Revision, RevocationStatus, SourceStatus, Status, StoreStatus, Warnings,
 };
-use crate::address::AddressSource;
 use crate::policy::Fault;
 use crate::time::rfc3339;
 use crate::watch::{Follower, Next, Pace, RealDisk, Taken, Watch};
@@ -51,7 +51,6 @@ impl Gate {
         };
         gauge!("tollgate_policy_revision").set(1.0);
         let gate = Arc::new(Self::new(snapshot, lasting, origin, record));
-        gate.lasting.ends.of_gate(&gate);
         if watches && !taken.paths().is_empty() {
             let follower = Following { gate: Arc::downgrade(&gate) };
             match Watch::start(&taken, RealDisk::new(), Pace::default(), follower) {
@@ -93,7 +92,7 @@ impl Gate {
         let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
         let mut record = self.record();
         let before = self.current();
-        let keys = (&before.policy.keys, &policy.keys);
+        let keys = (&before.policy().keys, &policy.keys);
         let changes = outline.changes_since(&record.outline, keys, MOST_CHANGES);
         drop(before);
         let number = record.revision.number + 1;
@@ -104,7 +103,6 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
         self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
-        self.lasting.ends.policy_changed();
         if let Some(fault) = &mut record.last_fault {
             fault.is_over();
         }
@@ -145,11 +143,11 @@ impl Gate {
             }
             None => record.files.iter().map(|path| SourceStatus::unwatched(path)).collect(),
         };
-        let remote = snapshot.policy.issuers.iter().filter_map(|issuer| issuer.keys.remote());
+        let remote = snapshot.policy().issuers.remote_keys();
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));
         let mut stores = self.lasting.store_status();
-        if snapshot.policy.takes_keys {
-            stores.push(StoreStatus::of_keys(snapshot.keys.status()));
+        if snapshot.policy().takes_keys {
+            stores.push(StoreStatus::of_keys(snapshot.grounds.keys.status()));
         }
         Status {
             revision: record.revision.clone(),
@@ -158,11 +156,11 @@ impl Gate {
             warnings: Warnings::new(snapshot.warnings.iter().filter_map(|warning| warning.name())),
             sources,
             stores,
-            forwarded_ignored: snapshot.policy.address.source == AddressSource::Peer
-                && self.lasting.observer.has_ignored_forwarded(),
+            forwarded_ignored: (snapshot.policy().address)
+                .hides_clients(self.lasting.observer.has_ignored_forwarded()),
             revocations: RevocationStatus {
-                listed: snapshot.policy.revoked.len(),
-                file: snapshot.policy.revoked_file.clone(),
+                listed: snapshot.policy().revoked.len(),
+                file: snapshot.policy().revoked_file.clone(),
                 told: self.lasting.revocations.len(),
                 age_seconds: self.lasting.revocations.age().map(|age| age.as_secs()),
             },
@@ -170,13 +168,13 @@ impl Gate {
     }
 
     fn gauge(&self) {
-        self.lasting.gauge(self.snapshot().policy.revoked.len());
+        self.lasting.gauge(self.snapshot().policy().revoked.len());
     }
 
     /// Waits for the keys of issuers whose settings say so.
     pub(super) async fn started(&self) -> Result<(), OpenError> {
         let snapshot = self.current();
-        for issuer in snapshot.policy.issuers.iter() {
+        for issuer in snapshot.policy().issuers.iter() {
             let Some(keys) = issuer.keys.remote() else { continue };
             keys.started()
                 .await

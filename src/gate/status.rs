@@ -165,7 +165,7 @@ impl fmt::Display for Revision {
 
 impl LastFault {
     /// A policy that was refused; what is only a warning of it is left out.
-    pub(crate) fn of_policy(faults: &[Fault], at: Wall) -> Self {
+    pub(super) fn of_policy(faults: &[Fault], at: Wall) -> Self {
         let faults = faults.iter().filter(|fault| fault.severity() == Severity::Fault);
         let count = faults.clone().count();
         let mut text = faults.take(MOST_FAULTS).map(Fault::to_string).collect::<Vec<_>>();
@@ -176,7 +176,7 @@ impl LastFault {
     }
 
     /// What is not about a place in a file: the policy cannot be read.
-    pub(crate) fn of_text(text: impl Into<String>, at: Wall) -> Self {
+    pub(super) fn of_text(text: impl Into<String>, at: Wall) -> Self {
         Self::new(text.into(), 1, at)
     }
 
@@ -185,7 +185,7 @@ impl LastFault {
     }
 
     /// The policy in force is in the files again, or a later one is.
-    pub(crate) fn is_over(&mut self) {
+    pub(super) fn is_over(&mut self) {
         self.is_current = false;
     }
 }
@@ -203,7 +203,7 @@ impl Warnings {
 
 impl SourceStatus {
     /// A watched file, and how long ago it changed.
-    pub(crate) fn of_file(seen: &Seen, age: Option<Duration>) -> Self {
+    pub(super) fn of_file(seen: &Seen, age: Option<Duration>) -> Self {
         let (state, detail) = match &seen.state {
             SeenState::InForce => (SourceState::Current, None),
             SeenState::Other => (
@@ -226,7 +226,7 @@ impl SourceStatus {
     }
 
     /// A file that nobody follows: it was read when the policy came into force.
-    pub(crate) fn unwatched(path: &Path) -> Self {
+    pub(super) fn unwatched(path: &Path) -> Self {
         Self {
             name: path.display().to_string(),
             state: SourceState::Current,
@@ -238,7 +238,7 @@ impl SourceStatus {
     }
 
     /// A key set over the network.
-    pub(crate) fn of_keys(keys: RemoteStatus) -> Self {
+    pub(super) fn of_keys(keys: RemoteStatus) -> Self {
         let state = match (&keys.error, keys.age) {
             (None, Some(_)) => SourceState::Current,
             (_, None) => SourceState::Missing,
@@ -257,12 +257,12 @@ impl SourceStatus {
 
 impl StoreStatus {
     /// The memory of this process.
-    pub(crate) fn memory(name: &str) -> Self {
+    pub(super) fn memory(name: &str) -> Self {
         Self::of(name, "memory", None, None)
     }
 
     /// A store elsewhere: when it last answered, and why it did not since then.
-    pub(crate) fn of(
+    pub(super) fn of(
         name: &str,
         kind: &str,
         age: Option<Duration>,
@@ -280,105 +280,11 @@ impl StoreStatus {
     }
 
     /// Where keys are that the policy does not hold.
-    pub(crate) fn of_keys(status: KeyStatus) -> Self {
+    pub(super) fn of_keys(status: KeyStatus) -> Self {
         let KeyStatus { kind, age, error, keys } = status;
         Self { keys: Some(keys), ..Self::of("keys", kind, age, error) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::policy::{Faults, Sources, load};
-
-    #[test]
-    fn a_status_is_serialized_as_documented() {
-        let seen = |path: &str, state| Seen { path: path.into(), state, changed: None };
-        let status = Status {
-            revision: Revision::new(3, "9f86d081884c7d65"),
-            loaded_at: rfc3339(1_800_000_000),
-            last_fault: Some(LastFault::of_text(
-                "the file is empty",
-                Wall::from_seconds(1_800_000_100),
-            )),
-            warnings: Warnings::new(["wide-leeway", "unknown-plan", "wide-leeway"]),
-            sources: vec![
-                SourceStatus::of_file(
-                    &seen("tollgate.toml", SeenState::InForce),
-                    Some(Duration::from_millis(61_900)),
-                ),
-                SourceStatus::of_file(
-                    &seen("keys.toml", SeenState::Trouble(Trouble::Missing)),
-                    None,
-                ),
-                SourceStatus::of_file(&seen("a.pem", SeenState::Trouble(Trouble::Empty)), None),
-                SourceStatus::of_file(&seen("b.pem", SeenState::Other), None),
-            ],
-            stores: vec![StoreStatus::memory("buckets")],
-            forwarded_ignored: false,
-            revocations: RevocationStatus { listed: 2, ..RevocationStatus::default() },
-        };
-        let value = serde_json::to_value(&status).unwrap();
-        assert_eq!(value["revision"], json!({"number": 3, "digest": "9f86d081884c7d65"}));
-        assert_eq!(value["loaded_at"], "2027-01-15T08:00:00Z");
-        let fault = json!({
-            "text": "the file is empty", "count": 1, "at": "2027-01-15T08:01:40Z", "is_current": true
-        });
-        assert_eq!(value["last_fault"], fault);
-        let warnings = json!({"count": 3, "names": ["unknown-plan", "wide-leeway"]});
-        assert_eq!(value["warnings"], warnings);
-        let states: Vec<_> = status.sources.iter().map(|source| source.state).collect();
-        use SourceState::{Current, Missing, Refused};
-        assert_eq!(states, [Current, Missing, Refused, Refused]);
-        let policy = json!({
-            "name": "tollgate.toml", "state": "current", "age_seconds": 61, "detail": null,
-            "issuer": null, "keys": null
-        });
-        assert_eq!(value["sources"][0], policy);
-        assert_eq!(value["sources"][1]["detail"], "the file does not exist");
-        let store = json!({
-            "name": "buckets", "kind": "memory", "is_available": true, "age_seconds": null,
-            "detail": null, "version": null, "keys": null
-        });
-        assert_eq!(value["stores"][0], store);
-        let revocations = json!({"listed": 2, "file": null, "told": 0, "age_seconds": null});
-        assert_eq!(value["revocations"], revocations);
-    }
-
-    #[test]
-    fn a_key_set_says_how_old_it_is_and_why_it_is_not_newer() {
-        let status = |age: Option<u64>, keys, error: Option<&str>| {
-            let (issuer, address) = ("main".into(), "https://id.example.com/jwks.json".to_owned());
-            let (age, error) = (age.map(Duration::from_secs), error.map(str::to_owned));
-            let status = RemoteStatus { issuer, address, age, keys, error };
-            serde_json::to_value(SourceStatus::of_keys(status)).unwrap()
-        };
-        let good = json!({
-            "name": "https://id.example.com/jwks.json", "state": "current", "age_seconds": 61,
-            "detail": null, "issuer": "main", "keys": 2
-        });
-        assert_eq!(status(Some(61), 2, None), good);
-        let stale = status(Some(900), 2, Some("no answer"));
-        assert_eq!((&stale["state"], &stale["detail"]), (&json!("refused"), &json!("no answer")));
-        for error in [None, Some("no answer")] {
-            let absent = status(None, 0, error);
-            assert_eq!((&absent["state"], &absent["keys"]), (&json!("missing"), &json!(0)));
-        }
-    }
-
-    #[test]
-    fn the_last_fault_has_places_and_a_bound() {
-        let faults = Faults::default();
-        let wrong: String = (0..30).map(|n| format!("wrong{n} = 1\n")).collect();
-        load("p.toml", &format!("version = 1\n{wrong}"), &Sources::default(), &faults);
-        let mut fault =
-            LastFault::of_policy(&faults.into_sorted(), Wall::from_seconds(1_800_000_000));
-        assert!(fault.text.starts_with("p.toml:2:1: unknown key `wrong0`"), "{}", fault.text);
-        assert!(fault.text.ends_with("and 20 more"), "{}", fault.text);
-        assert_eq!(fault.count, 30);
-        fault.is_over();
-        assert!(!fault.is_current);
-    }
-}
+mod tests;

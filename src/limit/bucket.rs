@@ -153,6 +153,13 @@ impl<'q> Bucket<'q> {
         self.spent += owed - missing;
     }
 
+    /// Takes as much that the bucket is short of at least so many units, and at most all that is there.
+    #[cfg(any(test, feature = "redis"))]
+    pub(super) fn lower(&mut self, missing: u64) {
+        let least = missing.min(self.quota.capacity());
+        self.spent += least.saturating_sub(self.missing());
+    }
+
     /// Takes `cost` tokens, as far as they are there.
     #[cfg(test)]
     pub(super) fn debit(&mut self, cost: u32) {

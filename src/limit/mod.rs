@@ -51,7 +51,7 @@ pub(crate) use charge::{Balance, Charge, Charges, Settle, Settled};
 pub(crate) use failures::{FailureStore, Failures, MustWait};
 pub(crate) use memory::{MemoryStore, Tables};
 pub(crate) use quota::{Quota, parse_duration, parse_rate};
-pub(crate) use redis::{RedisStore, Settling, adopt_shared};
+pub(crate) use redis::{RedisStore, Settling, adopt_shared, describe_metrics};
 pub(crate) use slots::scripts_in_cluster;
 pub(crate) use store::{Buckets, Settlement, Taken, Unavailable};
 pub(crate) use store_settings::{OnStoreFailure, RedisSettings, Servers, StoreSettings};

@@ -86,6 +86,8 @@ struct Node {
     share: Cell,
     /// Tokens that were spent from the share and the store has not been told of.
     spent: u32,
+    /// What the bucket was short of when the store last answered, and when that was.
+    heard: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -199,7 +201,7 @@ impl Run {
         }
         let is_small = setting.share.burst() > setting.quota.burst() / setting.nodes;
         let node = |_| match is_small {
-            true => Node { share: Cell::empty(&setting.share, START), spent: 0 },
+            true => Node { share: Cell::empty(&setting.share, START), ..Node::default() },
             false => Node::default(),
         };
         let nodes = (0..in_use).map(node).collect();
@@ -243,7 +245,9 @@ impl Run {
                 Event::Comes { node, cost } => self.ask(now, node, cost, random),
                 Event::Reaches { node, cost, sent, reply_takes } => {
                     let quota = &self.setting.quota;
-                    let is_granted = self.store.settle(quota, now, |bucket| bucket.take(cost));
+                    let (is_granted, missing) = self
+                        .store
+                        .settle(quota, now, |bucket| (bucket.take(cost), bucket.missing()));
                     let answered = now + reply_takes;
                     let elsewhere = self.setting.refused_elsewhere;
                     if is_granted && elsewhere > 0 && random.one_in(elsewhere) {
@@ -259,6 +263,7 @@ impl Run {
                         self.push(sent + self.setting.deadline, Event::GivesUp { node, cost });
                         continue;
                     }
+                    self.nodes[node].heard = Some((missing, answered));
                     if is_granted {
                         self.grants.push(Grant { at: answered, cost, local: None });
                     }
@@ -307,8 +312,20 @@ impl Run {
         if self.setting.on_failure == OnStoreFailure::Closed {
             return;
         }
+        let (quota, share) = (&self.setting.quota, &self.setting.share);
         let of = &mut self.nodes[node];
-        if of.share.settle(&self.setting.share, now, |bucket| bucket.take(cost)) {
+        // A share begins with no more than the whole bucket was heard to hold.
+        let least = of.heard.map_or(0, |(missing, at)| {
+            let missing = missing.saturating_sub(now.saturating_sub(at) * quota.tokens());
+            let left = u128::from(quota.capacity() - missing) * u128::from(share.period());
+            let left = left / u128::from(quota.period());
+            share.capacity().saturating_sub(u64::try_from(left).unwrap())
+        });
+        let is_granted = of.share.settle(share, now, |bucket| {
+            bucket.lower(least);
+            bucket.take(cost)
+        });
+        if is_granted {
             of.spent += cost;
             self.grants.push(Grant { at: now, cost, local: Some(node) });
         }

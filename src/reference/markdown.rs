@@ -28,7 +28,7 @@ pub(super) fn document(api: &Api<'_>) -> String {
         text += &page(&Page::of(api, code), Place::Whole);
     }
     if let Some(gate) = api.snapshot {
-        text += &handbook(&Handbook::of(&gate.policy), Place::Whole);
+        text += &handbook(&Handbook::of(gate.policy()), Place::Whole);
     }
     text
 }
@@ -45,7 +45,7 @@ pub(super) fn code(api: &Api<'_>, code: &DenialCode) -> String {
 
 /// What each rule of the policy asks for; `None` for any API.
 pub(super) fn handbook_page(api: &Api<'_>) -> Option<String> {
-    api.snapshot.map(|gate| handbook(&Handbook::of(&gate.policy), Place::Page))
+    api.snapshot.map(|gate| handbook(&Handbook::of(gate.policy()), Place::Page))
 }
 
 fn start(api: &Api<'_>, place: Place) -> String {

@@ -1,9 +1,7 @@
 //! A small API to make examples with: a policy, credentials, and a clock that stands still.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -13,7 +11,6 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::Api;
-use crate::address::ClientAddress;
 use crate::ask::{Ask, Came};
 use crate::decision::{Decision, Outcome};
 use crate::denial::{Denial, Media, Registry};
@@ -107,7 +104,7 @@ pub(super) struct Call {
 impl Stage {
     /// `None` where the system gives no random bytes for keys.
     pub(super) fn new(api: &Api<'_>, disclosure: Disclosure) -> Option<Self> {
-        let prefix = api.snapshot.map_or("tg", |gate| &gate.policy.credential.prefix);
+        let prefix = api.snapshot.map_or("tg", |gate| &gate.policy().credential.prefix);
         let mut keys = Vec::new();
         let mut entries = format!("version = 1\n[api_keys]\nprefix = \"{prefix}\"\n");
         for (id, lines) in [
@@ -151,7 +148,7 @@ impl Stage {
 
     /// Whether keys are taken as `Authorization: Basic`.
     pub(super) fn takes_basic(&self) -> bool {
-        self.snapshot.policy.credential.basic
+        self.snapshot.policy().credential.basic
     }
 
     /// A token as the issuer makes it, after `change` was made to its header and its claims.
@@ -164,7 +161,7 @@ impl Stage {
         change(&mut header, &mut claims);
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let issuer = self.snapshot.policy.issuers.by_name("main");
+        let issuer = self.snapshot.policy().issuers.by_name("main");
         let tag = issuer.and_then(|issuer| issuer.keys.sign(Algorithm::HS256, signed.as_bytes()));
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.unwrap_or_default()))
     }
@@ -180,16 +177,14 @@ impl Stage {
             method: &call.method,
             path: call.path,
             headers: &headers,
-            fields: self.snapshot.policy.credential.fields(&headers),
+            fields: self.snapshot.policy().credential.fields(&headers),
             peer: call.from.map(Into::into),
             moment: Moment::of(&*self.clock),
             came: Came::NOTHING,
         };
         let Decision { caller, outcome } = self.snapshot.decide(&ask, &mut ());
         let Outcome::Refused(rule, refused) = outcome else { return None };
-        let mut denial = Denial::of(refused, rule, caller.principal, ask.moment.wall());
-        denial.draft_mut().address = caller.address.and_then(ClientAddress::proven);
-        Some(self.write(&denial))
+        Some(self.write(&Denial::of(refused, rule, &caller, ask.moment.wall())))
     }
 
     /// Writes a denial as the gate does.
@@ -203,7 +198,7 @@ impl Api<'_> {
     fn adapt(&self, policy: &mut Policy, disclosure: Disclosure) {
         policy.denial = DenialPolicy { disclosure, ..self.denial.clone() };
         if let Some(api) = self.snapshot {
-            let credential = &api.policy.credential;
+            let credential = &api.policy().credential;
             policy.credential.key_header.clone_from(&credential.key_header);
             policy.credential.schemes.clone_from(&credential.schemes);
             policy.credential.bare = credential.bare;
@@ -216,14 +211,6 @@ impl Api<'_> {
 /// The moment `seconds` from now, as a claim.
 pub(super) fn in_seconds(seconds: i64) -> Value {
     NOW.saturating_add_signed(seconds).into()
-}
-
-/// The end of a future that waits for nothing.
-pub(super) fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(end) => Some(end),
-        Poll::Pending => None,
-    }
 }
 
 fn issuers() -> Issuers {

@@ -132,6 +132,11 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Items in Markdown, with this word between.
+pub(super) fn listed<T: std::fmt::Display>(items: &[T], between: &str) -> String {
+    items.iter().map(code).collect::<Vec<_>>().join(between)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

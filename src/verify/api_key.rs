@@ -150,10 +150,6 @@ impl FoundKey {
         Self(record)
     }
 
-    pub(crate) fn digest(&self) -> &[u8; 32] {
-        &self.0.digest
-    }
-
     /// Proves its client, from `address` at `now`.
     ///
     /// # Errors
@@ -281,8 +277,8 @@ mod tests {
     #[test]
     fn records_whose_digests_begin_alike_are_told_apart() {
         let keys = ["a", "b", "c"];
-        let mut records: Vec<KeyRecord> = keys.iter().map(|key| record(key, key)).collect();
-        // A full table would be searched for ever: these begin where `a` does.
+        // A full table would be searched for ever: these begin where `a` does, and are found before it.
+        let mut records = Vec::new();
         for (number, last) in (0..4_u8).zip(0..) {
             let mut digest = key_digest(b"a");
             digest[31] ^= 1 + number;
@@ -293,6 +289,7 @@ mod tests {
                 Arc::default(),
             ));
         }
+        records.extend(keys.iter().map(|key| record(key, key)));
         let table = table(KeyFormat::Any, records);
         for key in keys {
             assert_eq!(found(&table, &one(key)), key);

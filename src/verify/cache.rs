@@ -14,7 +14,7 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use super::issuers::{Accepts, Issuers};
 use super::proven_token::ProvenToken;
-use super::token::TokenError;
+use super::token_error::TokenError;
 use crate::principal::Validity;
 use crate::time::Wall;
 

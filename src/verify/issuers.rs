@@ -8,10 +8,10 @@ use http::HeaderName;
 
 use super::fingerprint::Fingerprint;
 use super::issuer::{Iss, Issuer};
-use super::key_set::KeyVersion;
+use super::key_set::{KeyVersion, RemoteKeys};
 use super::proven_token::{ProvenBy, ProvenToken};
 use super::revoked::Revoked;
-use super::token::TokenError;
+use super::token_error::TokenError;
 use crate::claims::{StrictObject, text};
 use crate::credential::TokenPlace;
 use crate::principal::{Proven, Validity};
@@ -179,6 +179,11 @@ impl Issuers {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.known.iter().map(|known| &known.issuer)
+    }
+
+    /// The key sets that are fetched.
+    pub(crate) fn remote_keys(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+        self.iter().filter_map(|issuer| issuer.keys.remote())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -23,6 +23,7 @@ pub(crate) use discovery::check_address;
 pub(crate) use fetch::{IS_AVAILABLE, check_ca};
 pub(super) use fetched::KeyVersion;
 pub(crate) use places::Asked;
+pub(crate) use refresher::describe_metrics;
 pub(crate) use remote::{LastingRemoteKeys, RemoteKeys};
 pub(crate) use settings::{AtStart, KeyPlace, RemoteSettings, RemoteStatus};
 pub(crate) use source::IssuerKeys;

@@ -6,6 +6,7 @@
 mod algorithm;
 mod api_key;
 mod cache;
+mod compact;
 mod fingerprint;
 mod header;
 mod issuer;
@@ -21,6 +22,7 @@ mod public_key;
 mod revoked;
 mod token;
 mod token_claims;
+mod token_error;
 #[cfg(test)]
 mod vectors;
 mod verifying_key;
@@ -36,8 +38,14 @@ pub(crate) use key_set::{
     RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,
 };
 pub(crate) use revoked::{Revoked, RevokedSet};
-pub(crate) use token::{ChosenBy, ClaimFault, TokenError};
+pub(crate) use token_error::{ChosenBy, ClaimFault, TokenError};
 pub(crate) use verifying_key::KeyTrouble;
+
+/// Tells the recorder of the application what each metric of this room is.
+pub(crate) fn describe_metrics() {
+    key_store::describe_metrics();
+    key_set::describe_metrics();
+}
 
 pub use new_api_key::{NewApiKey, NewApiKeyError};
 pub use revoked::{Revocation, Revocations};

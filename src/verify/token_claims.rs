@@ -11,7 +11,7 @@ use super::header::Header;
 use super::issuer::{Audiences, BoundTokens, Issuer};
 use super::issuers::Chosen;
 use super::proven_token::{ProvenBy, ProvenToken};
-use super::token::{ClaimFault, TokenError};
+use super::token_error::{ClaimFault, TokenError};
 use crate::claims::{
     ClaimPath, NotADate, NumericDate, StrictObject, is_whole, items, names, numeric_date, text,
     texts,

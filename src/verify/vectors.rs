@@ -14,9 +14,9 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::algorithm::{algorithm, hash_length, hmac_hash};
+use super::compact::{Decoded, Parts};
 use super::header::Header;
 use super::key_set::KeySet;
-use super::token::{Decoded, Parts};
 use super::verifying_key::KeyTrouble;
 
 /// The public-key algorithms, all of them on the issuer's list.

@@ -70,8 +70,13 @@ impl Table {
         let Some(columns) = self.columns(&first) else { return Vec::new() };
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         let mut keys = Vec::new();
+        let (mut line, mut counted) = (1, 0);
         for row in rows {
-            let Some(key) = self.key(&row, &columns, first.len()) else { continue };
+            let Some(mut key) = self.key(&row, &columns, first.len()) else { continue };
+            let start = row.first().map_or(counted, |field| field.span.start);
+            line += text[counted..start].matches('\n').count();
+            counted = start;
+            key.line = Some(line);
             let place = |name| columns.get(name).map_or(0..0, |at| row[*at].span.clone());
             if !ids.insert(key.id.clone()) {
                 self.push(&place("id"), &CsvFault::Twice { what: "id" });

@@ -27,6 +27,10 @@ pub struct KeyEntry {
     pub revoked: bool,
     /// Ranges of addresses that it may be used from; any when empty.
     pub addresses: Vec<String>,
+    /// Unix seconds of the last use, where a store knows it.
+    pub last_used: Option<u64>,
+    /// The line of a table of keys that it comes from, counted from 1.
+    pub line: Option<usize>,
 }
 
 impl KeyEntry {
@@ -74,6 +78,8 @@ impl From<&ApiKeyRecord> for KeyEntry {
             expires: record.expires().map(Wall::seconds),
             revoked: record.is_revoked(),
             addresses: record.addresses().collect(),
+            last_used: record.last_used().map(Wall::seconds),
+            line: None,
         }
     }
 }

@@ -11,8 +11,8 @@ use super::support::{
     self, Answer, NOW, Server, bearer, claims, header, key, token, token_of_text,
 };
 
-/// These come with stores over the network, and revocation.
-const LATER: [&str; 1] = ["limiter_unavailable"];
+/// These are provoked where there is a store over the network: `shared_limits`.
+const ELSEWHERE: [&str; 1] = ["limiter_unavailable"];
 
 /// These stand in the place of others, at `disclosure = "minimal"`.
 const GROUPS: [&str; 4] =
@@ -265,7 +265,7 @@ async fn each_code_is_explained_and_provoked() {
     }
     for code in DenialCode::catalogue() {
         assert!(code.about().trim().len() > 40, "{} is explained", code.code());
-        let elsewhere = LATER.contains(&code.code()) || GROUPS.contains(&code.code());
+        let elsewhere = ELSEWHERE.contains(&code.code()) || GROUPS.contains(&code.code());
         // No key set is configured here: see `a_key_that_the_set_does_not_hold`.
         let elsewhere = elsewhere || code.code() == "token_key_unknown";
         assert!(provoked.contains(&code.code()) != elsewhere, "{} is provoked", code.code());

@@ -28,7 +28,7 @@ const ROOMS: [&str; 18] = [
     "workbench",
 ];
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -42,22 +42,35 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The lines of a file before its tests.
-fn code(path: &Path) -> String {
+pub(super) fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-    let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    text[..end].lines().filter(is_code).collect::<Vec<_>>().join("\n")
+    let lines: Vec<&str> = text.lines().collect();
+    let end = lines.iter().position(|line| line.starts_with("mod tests"));
+    let end = end.filter(|at| is_for_tests(&lines[..*at])).unwrap_or(lines.len());
+    let is_code = |line: &&&str| !line.trim_start().starts_with("//");
+    lines[..end].iter().filter(is_code).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the attributes that end these lines make what follows a test.
+fn is_for_tests(lines: &[&str]) -> bool {
+    let mut attributes = lines.iter().rev().take_while(|line| line.starts_with("#["));
+    attributes.any(|line| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test,"))
 }
 
 /// Whether a file is compiled for tests alone.
-fn is_of_tests(path: &Path) -> bool {
-    let door = fs::read_to_string(path.with_file_name("mod.rs")).unwrap_or_default();
+pub(super) fn is_of_tests(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    door.contains(&format!("#[cfg(test)]\nmod {name};"))
+    let (folder, declared) = (path.parent().unwrap(), format!("mod {name};"));
+    [folder.join("mod.rs"), folder.with_extension("rs")].iter().any(|door| {
+        let door = fs::read_to_string(door).unwrap_or_default();
+        let lines: Vec<&str> = door.lines().collect();
+        let at = lines.iter().position(|line| *line == declared);
+        at.is_some_and(|at| is_for_tests(&lines[..at]))
+    })
 }
 
 /// The module that a file of `src` is: `src/limit/mod.rs` is `limit`.
-fn module_of(path: &Path) -> Vec<String> {
+pub(super) fn module_of(path: &Path) -> Vec<String> {
     let inside = path.strip_prefix(root().join("src")).unwrap().with_extension("");
     let mut module: Vec<String> =
         inside.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
@@ -65,15 +78,36 @@ fn module_of(path: &Path) -> Vec<String> {
     module
 }
 
+/// What code does with a path that it names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum How {
+    Uses,
+    /// `pub use`: others may take it from here.
+    HandsOn,
+    /// `pub(in ..)`.
+    Bounds,
+}
+
 /// The paths from the root of the crate that code in `module` names: `limit::Quota`. The empty path
 /// is the root itself.
 fn paths_in(module: &[String], code: &str) -> Vec<String> {
+    named_in(module, code).into_iter().map(|(_, path)| path).collect()
+}
+
+/// The same, with what is done with each.
+pub(super) fn named_in(module: &[String], code: &str) -> Vec<(How, String)> {
     let words = words(code);
-    let (mut paths, mut at) = (Vec::new(), 0);
+    let is_child = |at: usize| words[at - 1] == "mod" && words[at + 1] == ";";
+    let children: HashSet<&str> = (1..words.len().saturating_sub(1))
+        .filter(|at| is_child(*at))
+        .map(|at| &*words[at])
+        .collect();
+    let (file, mut named, mut at) = (module, Vec::new(), 0);
     // The module, and at which depth of braces each inner one ends.
     let (mut module, mut inner, mut depth) = (module.to_vec(), Vec::new(), 0);
     while let Some(word) = words.get(at) {
         let next = words.get(at + 1).map_or("", String::as_str);
+        let before = |count: usize| at.checked_sub(count).map_or("", |at| &*words[at]);
         match &**word {
             "mod" if words.get(at + 2).is_some_and(|word| word == "{") => {
                 module.push(next.to_owned());
@@ -87,15 +121,28 @@ fn paths_in(module: &[String], code: &str) -> Vec<String> {
                     module.pop();
                 }
             }
-            "crate" | "super" | "self" if next == "::" || (word == "crate" && next == "as") => {
+            word if matches!(word, "crate" | "super" | "self") && next == "::"
+                || word == "crate" && next == "as"
+                || children.contains(word)
+                    && next == "::"
+                    && module == file
+                    && !matches!(before(1), "::" | ".") =>
+            {
+                let how = match (before(2), before(1)) {
+                    (_, "in") => How::Bounds,
+                    ("pub" | ")", "use") => How::HandsOn,
+                    _ => How::Uses,
+                };
+                let mut paths = Vec::new();
                 at = follow(&words, at, module.clone(), &mut paths);
+                named.extend(paths.into_iter().map(|path| (how, path)));
                 continue;
             }
             _ => {}
         }
         at += 1;
     }
-    paths
+    named
 }
 
 /// Adds the path that starts at a word, or all of a group; the index of the word after it.
@@ -394,7 +441,10 @@ fn the_test_of_public_types_sees_all_that_is_public() {
 fn no_type_of_another_crate_is_public() {
     let mut count = 0;
     for path in sources(&root().join("src")) {
-        if path.starts_with(root().join("src/bin")) || path.ends_with("workbench.rs") {
+        if ["src/bin", "src/workbench", "src/workbench.rs"]
+            .iter()
+            .any(|place| path.starts_with(root().join(place)))
+        {
             continue;
         }
         let words = words(&code(&path));

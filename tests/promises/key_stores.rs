@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use http::Request;
 use tempfile::TempDir;
-use tollgate::keys::KeyStoreError;
+use tollgate::keys::{KeyDigest, KeyStoreError};
 use tollgate::{ManualClock, NewApiKey, Tollgate};
 use tower::ServiceExt as _;
 
@@ -408,6 +408,139 @@ async fn while_postgres_is_killed_or_stalled_known_keys_go_on() {
     until("api_key_revoked", Duration::from_secs(10), &server, "/", known).await;
 }
 
+/// The connection that hears of changes falls silent, and nobody closes it.
+#[tokio::test]
+async fn changes_count_in_time_where_the_server_stops_telling_of_them() {
+    let postgres = Postgres::start();
+    let place = Database::new(&postgres, "silent");
+    let (gate, server) = with(&place).await;
+    let mut keys = Vec::new();
+    for id in ["first", "second"] {
+        let issued = gate.keys().issue(id, "acme", |key| key).await.unwrap();
+        let key = issued.key().reveal().to_owned();
+        assert_eq!(outcome(&get(&server, &key).await), "200");
+        keys.push(key);
+    }
+    let follower = || {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'silent' \
+                   AND query LIKE '%tollgate_key_changes%' AND pid <> pg_backend_pid()";
+        postgres.sql("postgres", sql).unwrap()
+    };
+    let start = Instant::now();
+    while follower().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(30), "nobody follows");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    postgres.stall_process(&follower());
+    place.sql("UPDATE tollgate_api_keys SET revoked = true WHERE id = 'first'");
+    until("api_key_revoked", STALENESS, &server, "/", &keys[0]).await;
+    assert_eq!(outcome(&get(&server, &keys[1]).await), "200", "the store answers");
+    // Whatever became of that connection.
+    place.sql("UPDATE tollgate_api_keys SET revoked = true WHERE id = 'second'");
+    until("api_key_revoked", STALENESS, &server, "/", &keys[1]).await;
+}
+
+/// All of a table or nothing, also where the server dies in the middle of it.
+#[tokio::test]
+async fn an_import_that_is_cut_off_adds_nothing() {
+    let mut postgres = Postgres::start();
+    let (setting, url) = {
+        let place = Database::new(&postgres, "import");
+        (place.setting(), place.url())
+    };
+    let folder = TempDir::new().unwrap();
+    std::fs::write(
+        folder.path().join("policy.toml"),
+        format!("version = 1\n[api_keys]\n{setting}\n"),
+    )
+    .unwrap();
+    let row = |n: u32| {
+        format!("k-{n},acme,{},orders:read orders:write\n", KeyDigest::of(&n.to_be_bytes()))
+    };
+    let table = "id,client,digest,scopes\n".to_owned() + &(0..3000).map(row).collect::<String>();
+    std::fs::write(folder.path().join("keys.csv"), table).unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.arg("key").args(arguments).args(["--policy", "policy.toml"]).env("KEYS", &url);
+        command.current_dir(folder.path()).stderr(Stdio::piped()).stdout(Stdio::piped());
+        command
+    };
+    assert!(command(&["list"]).status().unwrap().success(), "the tables are there");
+    postgres
+        .sql(
+            "import",
+            "CREATE FUNCTION hesitate() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+             CREATE TRIGGER hesitate BEFORE INSERT ON tollgate_api_keys
+             FOR EACH ROW WHEN (NEW.id = 'k-2500') EXECUTE FUNCTION hesitate()",
+        )
+        .unwrap();
+    let import = command(&["import", "--csv", "keys.csv"]).spawn().unwrap();
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let start = Instant::now();
+    while postgres.sql("postgres", sleeping).unwrap() != "1" {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came so far");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    postgres.kill();
+    let ended = import.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.code() == Some(2) && said.contains("does not answer"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    postgres.start_again();
+    let count = |postgres: &Postgres| {
+        postgres.sql("import", "SELECT count(*) FROM tollgate_api_keys").unwrap()
+    };
+    assert_eq!(count(&postgres), "0");
+    postgres.sql("import", "DROP TRIGGER hesitate ON tollgate_api_keys").unwrap();
+    assert!(command(&["import", "--csv", "keys.csv"]).status().unwrap().success());
+    assert_eq!(count(&postgres), "3000");
+    // Once more: each is there, and the line of each is said.
+    let ended = command(&["import", "--csv", "keys.csv"]).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("k-0 (line 2), k-1 (line 3)") && said.contains("2980 more"), "{said}");
+}
+
+/// What others may write into the table of SQLite, and its types let pass.
+#[tokio::test]
+async fn odd_rows_let_nobody_in_and_break_nothing() {
+    let place = Sqlite::new();
+    let (gate, server) = with(&place).await;
+    gate.keys().issue("good", "acme", |key| key).await.unwrap();
+    let write = |id: &str, columns: &str, values: &str| {
+        let key = NewApiKey::generate("tg").unwrap();
+        let digest = key.digest();
+        place.sql(&format!(
+            "INSERT INTO tollgate_api_keys (id, digest, {columns}) VALUES ({id}, '{digest}', {values})"
+        ));
+        key.reveal().to_owned()
+    };
+    for (id, columns, values, said) in [
+        ("'far'", "client, not_before", "'acme', 9223372036854775807", "api_key_not_yet_valid"),
+        ("'past'", "client, expires", "'acme', -9223372036854775808", "api_key_expired"),
+        ("'future'", "client, expires", "'acme', 9223372036854775807", "200"),
+        ("'plan'", "client, plan", "'acme', 'no-such-plan'", "200"),
+        ("'long'", "client", "hex(zeroblob(1048576))", "api_key_unknown"),
+        ("'bell'", "client", "'a' || char(7)", "api_key_unknown"),
+        ("'empty'", "client", "''", "api_key_unknown"),
+        ("hex(zeroblob(1048576))", "client", "'acme'", "api_key_unknown"),
+        ("'a' || char(0) || 'b'", "client", "'acme'", "api_key_unknown"),
+        ("'numbers'", "client, scopes", "'acme', '[1,2]'", "api_key_unknown"),
+        ("'null'", "client, scopes", "'acme', '[null]'", "api_key_unknown"),
+        ("'deep'", "client, roles", "'acme', '[[\"a\"]]'", "api_key_unknown"),
+        ("'where'", "client, addresses", "'acme', '[\"everywhere\"]'", "api_key_unknown"),
+    ] {
+        let key = write(id, columns, values);
+        assert_eq!(outcome(&get(&server, &key).await), said, "{id} {values:.40}");
+    }
+    let listed = gate.keys().list(None, 100).await.unwrap();
+    let ids: Vec<_> = listed.iter().map(|key| key.id()).collect();
+    assert_eq!(ids, ["far", "future", "good", "past", "plan"]);
+    let error = gate.keys().find("long").await.unwrap_err();
+    assert!(format!("{error:?}").len() < 1000, "{error:?}");
+}
+
 #[tokio::test]
 async fn a_connection_is_protected_as_the_url_says() {
     let mut postgres = Postgres::start();
@@ -485,6 +618,131 @@ fn the_page_holds_the_tables_as_they_are_created() {
     }
 }
 
+/// An application in front of a store, called from addresses of its own choice.
+#[derive(Clone)]
+struct Called(Router);
+
+impl Called {
+    async fn of(place: &dyn Place, settings: &str) -> (Tollgate, Self) {
+        let policy = format!(
+            "version = 1\n[api_keys]\n{}\n{settings}\n[[rule]]\nname = \"all\"\npath = \"/\"\n",
+            place.setting()
+        );
+        let gate = Tollgate::builder().policy(policy).secret("KEYS", place.url().into_bytes());
+        let gate = gate.build().await.unwrap();
+        let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
+        (gate, Self(app))
+    }
+
+    /// The status of a request with this key, from an address of this number.
+    async fn send(&self, key: &str, address: u64) -> u16 {
+        let mut request = Request::new(axum::body::Body::empty());
+        request.headers_mut().insert("x-api-key", key.parse().unwrap());
+        let address = Ipv6Addr::from(u128::from(address) << 64 | 1);
+        let peer = SocketAddr::from((address, 1));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        self.0.clone().oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    /// Invented keys, from so many senders without end; each has the address that `address` makes of its
+    /// number and of how many it has sent.
+    fn flood(&self, senders: u64, address: fn(u64, u64) -> u64) -> Flood {
+        let refused = Arc::new(AtomicU64::new(0));
+        let send = |sender| {
+            let (app, refused) = (self.clone(), refused.clone());
+            async move {
+                for sent in 0.. {
+                    let key = NewApiKey::generate("tg").unwrap();
+                    let status = app.send(key.reveal(), address(sender, sent)).await;
+                    assert_ne!(status, 200, "an invented key");
+                    refused.fetch_add(u64::from(status == 503), Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let tasks = (0..senders).map(|sender| tokio::spawn(send(sender))).collect();
+        Flood { tasks, refused }
+    }
+}
+
+/// It ends when it is dropped.
+struct Flood {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// How many of its requests found no turn.
+    refused: Arc<AtomicU64>,
+}
+
+impl Flood {
+    /// Until it is more than the store is asked.
+    async fn is_on(&self) {
+        while self.refused.load(Ordering::Relaxed) < 50 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// More keys than are remembered, each of which was used before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn during_a_flood_keys_that_were_good_before_are_admitted() {
+    const KEYS: usize = 600;
+    let postgres = Postgres::start();
+    let (sqlite, database) = (Sqlite::new(), Database::new(&postgres, "flood"));
+    let places: [&dyn Place; 2] = [&sqlite, &database];
+    for place in places {
+        let (gate, app) =
+            Called::of(place, "[api_keys.cache]\nknown = 400\nlook_ups = 100\n").await;
+        let mut keys = Vec::new();
+        for number in 0..KEYS {
+            let issued = gate.keys().issue(format!("k-{number}"), "acme", |key| key).await;
+            keys.push(issued.unwrap().key().reveal().to_owned());
+        }
+        // Each from an address that nothing is known of, so that no address has to wait.
+        let flood = app.flood(64, |sender, sent| sender << 32 | sent);
+        flood.is_on().await;
+        let mut answers = BTreeMap::<u16, usize>::new();
+        for key in &keys {
+            *answers.entry(app.send(key, u64::MAX).await).or_default() += 1;
+        }
+        assert_eq!(answers, BTreeMap::from([(200, KEYS)]), "{}", place.setting());
+        let before = flood.refused.load(Ordering::Relaxed);
+        assert!(before > 50, "the flood went on");
+    }
+}
+
+/// Few addresses, and keys that nothing is known of, from others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_few_addresses_leaves_turns_to_others() {
+    const KEYS: usize = 100;
+    let postgres = Postgres::start();
+    let (sqlite, database) = (Sqlite::new(), Database::new(&postgres, "flood"));
+    let places: [&dyn Place; 2] = [&sqlite, &database];
+    for place in places {
+        // The addresses would have to wait: that is another defence.
+        let off = "[failures]\nenabled = false\n";
+        let (elsewhere, _) = Called::of(place, off).await;
+        let mut keys = Vec::new();
+        for number in 0..KEYS {
+            let issued = elsewhere.keys().issue(format!("k-{number}"), "acme", |key| key).await;
+            keys.push(issued.unwrap().key().reveal().to_owned());
+        }
+        let (_gate, app) = Called::of(place, off).await;
+        // Ten addresses, with a hundred requests each under way.
+        let flood = app.flood(1000, |sender, _| sender % 10);
+        flood.is_on().await;
+        let mut answers = BTreeMap::<u16, usize>::new();
+        for (key, address) in keys.iter().zip(1000..) {
+            *answers.entry(app.send(key, address).await).or_default() += 1;
+        }
+        assert_eq!(answers, BTreeMap::from([(200, KEYS)]), "{}", place.setting());
+    }
+}
+
 /// On demand, with its numbers: a million keys whose check digits are right, each from an address of its
 /// own, so that no address has to wait.
 ///
@@ -496,22 +754,7 @@ fn the_page_holds_the_tables_as_they_are_created() {
 async fn a_flood_of_unknown_keys_costs_postgres_a_bounded_number_of_queries() {
     const MOST_PER_SECOND: u64 = 1000;
     let postgres = Postgres::start();
-    let place = Database::new(&postgres, "flood");
-    let policy = format!(
-        "version = 1\n[api_keys]\n{}\n[[rule]]\nname = \"all\"\npath = \"/\"\n",
-        place.setting()
-    );
-    let gate = Tollgate::builder().policy(policy).secret("KEYS", place.url().into_bytes());
-    let gate = gate.build().await.unwrap();
-    let app = Router::new().fallback(|| async { "ok" }).layer(gate.layer());
-    let send = async |app: &Router, key: &str, address: u64| {
-        let mut request = Request::new(axum::body::Body::empty());
-        request.headers_mut().insert("x-api-key", key.parse().unwrap());
-        let address = Ipv6Addr::from(u128::from(address) << 64 | 1);
-        let peer = SocketAddr::from((address, 1));
-        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-        app.clone().oneshot(request).await.unwrap().status().as_u16()
-    };
+    let (gate, app) = Called::of(&Database::new(&postgres, "flood"), "").await;
     let mut good = Vec::new();
     for number in 0..20 {
         let issued = gate.keys().issue(format!("good-{number}"), "acme", |key| key).await.unwrap();
@@ -536,7 +779,7 @@ async fn a_flood_of_unknown_keys_costs_postgres_a_bounded_number_of_queries() {
                         return answers;
                     }
                     let key = NewApiKey::generate("tg").unwrap();
-                    *answers.entry(send(&app, key.reveal(), number).await).or_default() += 1;
+                    *answers.entry(app.send(key.reveal(), number).await).or_default() += 1;
                 }
             })
         })
@@ -545,7 +788,7 @@ async fn a_flood_of_unknown_keys_costs_postgres_a_bounded_number_of_queries() {
     while next.load(Ordering::Relaxed) <= all {
         for key in &good {
             let asked = Instant::now();
-            assert_eq!(send(&app, key, u64::MAX).await, 200, "a good key");
+            assert_eq!(app.send(key, u64::MAX).await, 200, "a good key");
             slowest = slowest.max(asked.elapsed());
             served += 1;
         }

@@ -3,119 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
-use http::{Request, Response};
-use tollgate::{Admission, Denial, Tollgate};
-use tower::ServiceExt as _;
-
-use super::support::key;
 use super::support::redis::Redis;
-
-/// A process's application, behind a gate of its own.
-struct Node {
-    gate: Tollgate,
-    app: Router,
-    key: String,
-}
-
-impl Node {
-    /// Waits until the gate has reached the store.
-    async fn open(policy: &str, key: &str) -> Self {
-        let node = Self::open_unconnected(policy, key).await;
-        node.until(|store| store.is_available).await;
-        node
-    }
-
-    async fn open_unconnected(policy: &str, key: &str) -> Self {
-        let gate = Tollgate::builder().policy(policy).secret("PASSWORD", "hunter2").watch(false);
-        let gate = gate.build().await.unwrap();
-        Self { app: app(&gate), gate, key: key.to_owned() }
-    }
-
-    async fn is_left_alone(&self, why: &str) {
-        self.until(|store| store.detail.as_ref().is_some_and(|detail| detail.contains(why))).await;
-    }
-
-    /// Sends requests until the gate leaves the store alone; how many of them were admitted.
-    async fn admits_until_left_alone(&self, path: &str) -> usize {
-        let (mut admitted, end) = (0, Instant::now() + Duration::from_secs(60));
-        while self.stores().iter().all(|store| store.is_available) {
-            admitted += self.admits(path, 1).await;
-            assert!(Instant::now() < end, "the store is still asked");
-        }
-        admitted
-    }
-
-    /// The servers that have the buckets.
-    fn stores(&self) -> Vec<tollgate::StoreStatus> {
-        let stores = self.gate.status().stores;
-        stores.into_iter().filter(|store| store.name == "buckets").collect()
-    }
-
-    async fn until(&self, is_so: impl Fn(&tollgate::StoreStatus) -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !self.stores().iter().all(&is_so) {
-            assert!(Instant::now() < end, "{:?}", self.stores());
-            tokio::task::yield_now().await;
-        }
-    }
-
-    async fn call(&self, path: &str) -> Response<Body> {
-        let request = Request::get(path).header("x-api-key", &self.key);
-        self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
-    }
-
-    async fn status(&self, path: &str) -> u16 {
-        self.call(path).await.status().as_u16()
-    }
-
-    /// How many of so many requests are admitted.
-    async fn admits(&self, path: &str, requests: usize) -> usize {
-        let mut admitted = 0;
-        for _ in 0..requests {
-            admitted += usize::from(self.status(path).await == 200);
-        }
-        admitted
-    }
-
-    async fn until_left(&self, tokens: u32) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while self.left("/look").await != tokens {
-            assert!(Instant::now() < end, "{}", self.left("/look").await);
-        }
-    }
-
-    /// The tokens that are left, by the response's own field.
-    async fn left(&self, path: &str) -> u32 {
-        let response = self.call(path).await;
-        let field = response.headers()["ratelimit"].to_str().unwrap().to_owned();
-        let left = field.split(";r=").nth(1).unwrap();
-        left.split([';', ',']).next().unwrap().parse().unwrap()
-    }
-}
-
-fn app(gate: &Tollgate) -> Router {
-    Router::new()
-        .route("/charge", get(|admission: Admission| async move { admission.charge(3) }))
-        .route("/fails", get(|| async { Denial::named("nobody_declared_it") }))
-        .fallback(|| async { "ok" })
-        .layer(gate.layer())
-}
-
-/// A limit per client whose burst is all that a test sees: it gains one token a day.
-fn policy(store: &str, limit: &str) -> (String, String) {
-    let (key, entry) = key("one", "{acme}", "");
-    let policy = format!(
-        "version = 1\n[denial]\nstatus = \"standard\"\n[api_keys]\n{entry}\
-         [store]\nkind = \"redis\"\ndeadline = \"3s\"\n{store}\n\
-         [[limit]]\nname = \"few\"\nrate = \"1/day\"\nburst = 20\nper = [\"client\"]\n{limit}\n\
-         [[rule]]\nname = \"all\"\npath = \"/{{*rest}}\"\nlimits = [\"few\"]\n\
-         [[rule]]\nname = \"look\"\npath = \"/look\"\nlimits = [{{ limit = \"few\", cost = 0 }}]\n"
-    );
-    (policy, key)
-}
+use super::support::shared::{Node, cluster, policy};
 
 #[tokio::test]
 async fn two_gates_together_admit_no_more_than_one_would() {
@@ -257,7 +146,8 @@ async fn a_gate_opens_while_its_store_is_away() {
     node.until(|store| store.is_available).await;
     assert_eq!(node.admits("/a", 30).await, 10);
     let store = &node.stores()[0];
-    assert!(store.version.as_ref().unwrap().starts_with("redis "), "{store:?}");
+    let version = store.version.as_ref().unwrap();
+    assert!(version.starts_with("redis ") || version.starts_with("valkey "), "{store:?}");
 }
 
 #[tokio::test]
@@ -359,28 +249,6 @@ async fn a_rule_in_shadow_mode_waits_for_the_store_and_refuses_nobody() {
     let node = Node::open(&format!("{policy}{dark}"), &key).await;
     assert_eq!(node.admits("/dark", 30).await, 30);
     assert_eq!(node.admits("/a", 1).await, 0);
-}
-
-/// Three primaries.
-async fn cluster() -> Vec<Redis> {
-    let servers: Vec<Redis> = (0..3)
-        .map(|_| Redis::start_with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]))
-        .collect();
-    let addresses = servers.iter().map(|server| format!("127.0.0.1:{}", server.port));
-    let created = std::process::Command::new("redis-cli")
-        .args(["--cluster", "create"])
-        .args(addresses)
-        .args(["--cluster-replicas", "0", "--cluster-yes"])
-        .output()
-        .unwrap();
-    assert!(created.status.success(), "{created:?}");
-    let end = Instant::now() + Duration::from_secs(60);
-    let is_ok =
-        |server: &Redis| server.run::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
-    while !servers.iter().all(is_ok) {
-        assert!(Instant::now() < end, "the cluster does not come up");
-    }
-    servers
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod redis;
+pub(crate) mod shared;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -111,11 +112,16 @@ impl Server {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Answer {
-        self.send(&self.client, method, path, headers).await
+        self.send(&self.client, method, path, headers, "").await
+    }
+
+    /// Sends a body of this media type.
+    pub(crate) async fn post(&self, path: &str, kind: &str, body: &str) -> Answer {
+        self.send(&self.client, Method::POST, path, &[("content-type", kind)], body).await
     }
 
     pub(crate) async fn get_http2(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.send(&self.http2, Method::GET, path, headers).await
+        self.send(&self.http2, Method::GET, path, headers, "").await
     }
 
     async fn send(
@@ -124,8 +130,9 @@ impl Server {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
+        body: &str,
     ) -> Answer {
-        let mut request = Request::new(Full::default());
+        let mut request = Request::new(Full::from(body.to_owned()));
         *request.method_mut() = method;
         *request.uri_mut() = format!("http://{}{path}", self.address).parse().unwrap();
         for (name, value) in headers {

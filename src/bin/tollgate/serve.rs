@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -47,10 +48,17 @@ impl Serve {
             reload_at_hangup(gate.clone()).map_err(no_signals)?;
             println!("listening on http://{}", listener.local_addr().map_err(cannot_listen)?);
             listen::serve(listener, app(&gate), stop).await;
+            let flushed = tokio::time::timeout(FLUSH, gate.keys().flush()).await;
+            if !matches!(flushed, Ok(Ok(()))) {
+                tracing::warn!(target: "tollgate", "the store was not told when keys were last used");
+            }
             Ok(ExitCode::SUCCESS)
         })
     }
 }
+
+/// How long the store of keys may take at the end.
+const FLUSH: Duration = Duration::from_secs(1);
 
 fn app(gate: &Tollgate) -> Router {
     let around = ServiceBuilder::new()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::claims::Mismatch;
 use crate::credential::{CredentialError, KeyFault, MalformedKey};
-use crate::decision::{TooManyFailures, WaitCause};
+use crate::decision::{Caller, TooManyFailures, WaitCause};
 use crate::denial::Denial;
 use crate::denial::code_of::code_of;
 use crate::denial::facts::UNREAD_ADDRESS;
@@ -55,7 +55,7 @@ fn a_scope_that_is_missing_is_told_from_those_that_are_there() {
 }
 
 fn explained(refused: impl Into<Refused>, now: u64) -> Facts {
-    let denial = Denial::of(refused.into(), None, None, Wall::from_seconds(now));
+    let denial = Denial::of(refused.into(), None, &Caller::default(), Wall::from_seconds(now));
     explain(&Known::nothing(), denial.draft())
 }
 

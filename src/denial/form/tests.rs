@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 
 use super::*;
+use crate::address::ClientAddress;
 use crate::credential::{CredentialError, KeyFault, KeyMistake, MalformedKey, Unsupported};
-use crate::decision::{Refused, TooManyFailures, WaitCause};
+use crate::decision::{Caller, Refused, TooManyFailures, WaitCause};
 use crate::denial::{Code, Media, Registry, Renderer, Served};
 use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{
@@ -249,17 +250,18 @@ proptest! {
                 // The last rule asks for no scopes.
                 let rule = press.rule(if kind == 13 { rule % 2 } else { rule });
                 let refused = press.refused(kind, &numbers, &rule);
-                let mut denial =
-                    Denial::of(refused, Some(rule), Some(press.principal.clone()), Wall::from_micros(numbers[3]));
-                if by_token {
-                    denial.draft_mut().kind = Some(CredentialKind::Token);
-                }
                 let from: Option<IpAddr> = match from % 3 {
                     0 => None,
                     1 => Some(IpAddr::from(from.to_be_bytes())),
                     _ => Some(IpAddr::from([u16::MAX, 1, 2, 3, 4, 5, 6, from as u16])),
                 };
-                denial.draft_mut().address = from.map(Into::into);
+                let address = from.map(|from| ClientAddress::Proven(from.into()));
+                let caller = Caller { address, principal: Some(press.principal.clone()) };
+                let mut denial =
+                    Denial::of(refused, Some(rule), &caller, Wall::from_micros(numbers[3]));
+                if by_token {
+                    denial.draft_mut().kind = Some(CredentialKind::Token);
+                }
                 let (filled, composed) = press.both(&denial);
                 prop_assert!(filled.is_some(), "every one of these has a form: {composed}");
                 prop_assert_eq!(filled.unwrap(), composed);
@@ -274,16 +276,23 @@ fn what_a_request_brought_is_in_no_form() {
     let press = Press::new("");
     let address: IpAddr = [203, 0, 113, 9].into();
     let of_handlers = [
-        Denial::of(Refusal::Address(address.into()).into(), Some(press.rule(1)), None, NOW),
-        Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).detail("Mine."),
-        Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW).member("own", 1),
+        Denial::of(
+            Refusal::Address(address.into()).into(),
+            Some(press.rule(1)),
+            &Caller::default(),
+            NOW,
+        ),
+        Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), &Caller::default(), NOW)
+            .detail("Mine."),
+        Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), &Caller::default(), NOW)
+            .member("own", 1),
         Denial::new(Code::CredentialsMissing.row()),
     ];
     for denial in of_handlers {
         let (filled, composed) = press.both(&denial);
         assert_eq!(filled, None, "{composed}");
     }
-    let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), None, NOW);
+    let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), &Caller::default(), NOW);
     assert!(!press.both(&plain).0.unwrap().contains("Mine."));
     assert_eq!(press.renderer.render(&plain, Media::Document).status(), 403);
 }
@@ -300,8 +309,8 @@ fn forms_are_bounded() {
             missing: SmallVec::from_elem(missing, 1),
             lacks_any: true,
         };
-        let principal = Some(press.principal.clone());
-        let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), principal, NOW);
+        let caller = Caller { address: None, principal: Some(press.principal.clone()) };
+        let denial = Denial::of(Refusal::Scope(gap).into(), Some(rule.clone()), &caller, NOW);
         let (filled, composed) = press.both(&denial);
         assert!(filled.is_none_or(|filled| filled == composed));
     }

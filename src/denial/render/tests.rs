@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::compose::{MAX_CHALLENGE, MAX_DESCRIPTION};
 use super::super::response::{RETRY_AFTER_MS, SHOULD_RETRY};
 use super::*;
-use crate::decision::Refused;
+use crate::decision::{Caller, Refused};
 use crate::denial::Category;
 use crate::limit::{Charge, Standing, Wait};
 use crate::policy::{Faults, Refusal, ScopeGap, Sources, load};
@@ -39,7 +39,7 @@ fn render(renderer: &Renderer, denial: &Denial) -> (StatusCode, HeaderMap, Value
 }
 
 fn unknown_key() -> Denial {
-    Denial::of(KeyError::Unknown.into(), None, None, Wall::from_seconds(0))
+    Denial::of(KeyError::Unknown.into(), None, &Caller::default(), Wall::from_seconds(0))
 }
 
 /// A token without these scopes.
@@ -47,7 +47,7 @@ fn out_of_scope(scopes: impl Iterator<Item = String>) -> Denial {
     let required: Arc<[_]> = scopes.map(|scope| scope.parse().unwrap()).collect();
     let gap = ScopeGap::of(&required, &Arc::default(), |_| false).unwrap();
     let refused = Refusal::Scope(gap).into();
-    let mut denial = Denial::of(refused, None, None, Wall::from_seconds(0));
+    let mut denial = Denial::of(refused, None, &Caller::default(), Wall::from_seconds(0));
     denial.draft_mut().kind = Some(CredentialKind::Token);
     denial
 }
@@ -69,8 +69,12 @@ fn minimal_shows_the_group_and_nothing_of_the_handler() {
     assert_eq!(document["code"], renderer.shown(&unknown_key()).code());
     assert_ne!(document["code"], "api_key_unknown");
     let own = Denial::new(&LOCKED).detail("Order 7 is locked.").member("order", 7);
-    let (_, _, document) = render(&renderer, &own);
-    assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
+    let waits = own.clone().retry_after(std::time::Duration::from_secs(9));
+    for own in [&own, &waits] {
+        let (_, headers, document) = render(&renderer, own);
+        assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
+        assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
+    }
     let evidence = renderer.evidence(&own);
     assert_eq!(evidence.detail, "Order 7 is locked.", "the log has all of it");
     assert_eq!(evidence.members, "{\"order\":7}");
@@ -98,8 +102,12 @@ fn what_can_never_fit_is_to_be_stopped() {
     let standing = Standing { remaining: 1, wait: Wait::Never, full_in: 0 };
     for _ in 0..2 {
         let balance = std::iter::once((Charge::sample(0, 0, 5), standing)).collect();
-        let denial =
-            Denial::of(Refused::Limits(Box::new(balance)), None, None, Wall::from_seconds(0));
+        let denial = Denial::of(
+            Refused::Limits(Box::new(balance)),
+            None,
+            &Caller::default(),
+            Wall::from_seconds(0),
+        );
         let (_, headers, document) = render(&renderer, &denial);
         assert_eq!((&document["action"], &document["actor"]), (&"stop".into(), &"client".into()));
         assert_eq!(document["retryable"], false);

@@ -12,9 +12,12 @@ use crate::ask::{Ask, Came};
 use crate::decision::{Caller, Outcome, Permit};
 use crate::denial::DenialCode;
 use crate::gate::admission::Admission;
-use crate::gate::observe::{self, Observer};
+use crate::gate::lasting::Lasting;
+use crate::gate::log_line::Request;
+use crate::gate::observe::Observer;
 use crate::gate::origin::{Loaded, Origin, PolicyPlace};
-use crate::gate::snapshot::{Lasting, Snapshot, Voice};
+use crate::gate::snapshot::Snapshot;
+use crate::gate::voice::Voice;
 use crate::limit::{Charges, Settle};
 use crate::policy::Rule;
 use crate::principal::Principal;
@@ -161,7 +164,7 @@ impl Prepared {
             method: &Method::GET,
             path: "/",
             headers: &headers,
-            fields: snapshot.policy.credential.fields(&headers),
+            fields: snapshot.policy().credential.fields(&headers),
             peer: None,
             moment: Moment::of(&*clock),
             came: Came::NOTHING,
@@ -180,7 +183,7 @@ impl Prepared {
         let Self { voice, rule, caller, charges } = self;
         let mut charges = charges.clone();
         voice.settle(&mut charges, Settle::Look);
-        let request = observe::Request { method, path: "/", id: None };
+        let request = Request { method, path: "/", id: None };
         Admission::new(voice.clone(), rule.clone(), &request, caller.clone(), charges, None)
     }
 }

@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 use super::admission::{Prepared, TestAdmission};
 use crate::denial::Media;
 use crate::gate::future::TollgateFuture;
-use crate::gate::gate::Verdict;
+use crate::gate::judge::Verdict;
 
 /// Lets every request pass as one and the same caller, for tests.
 ///

@@ -195,6 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_lowered_and_never_filled() {
+        let store = store();
+        let tables = TestedStore::adopt(&store, &limits(&[10], 2));
+        let one = charges(&store, [(0, 1)], 1).list[0];
+        let at = Steady::from_micros;
+        let takes =
+            |client, now| (0..20).filter(|_| takes_one(&store, &tables, client, now)).count();
+        tables.lower(&one, 7 * MICROS, at(0));
+        tables.lower(&one, 4 * MICROS, at(0));
+        tables.lower(&one, 0, at(0));
+        assert_eq!(takes(1, 0), 3, "one token is gained in a second");
+        tables.lower(&one, u64::MAX, at(0));
+        assert_eq!(takes(1, 2 * MICROS), 2, "empty at most");
+        // A full bucket stays as none, and where there is no room the overflow bucket decides.
+        let (two, three) =
+            (charges(&store, [(0, 1)], 2).list[0], charges(&store, [(0, 1)], 3).list[0]);
+        tables.lower(&two, 0, at(0));
+        assert_eq!(table(&tables, 0).len(), 1);
+        tables.lower(&two, MICROS, at(0));
+        tables.lower(&three, MICROS, at(0));
+        assert_eq!(table(&tables, 0).count(), 2);
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_limit_still_holds() {
         let store = store();
         let tables = TestedStore::adopt(&store, &limits(&[3], 10));

@@ -33,6 +33,25 @@ impl Tables {
         self.0.limits[limit].table.own(bucket.0).is_some()
     }
 
+    /// Takes as much from the bucket of a charge that it is short of at least so many units.
+    #[cfg(any(test, feature = "redis"))]
+    pub(in super::super) fn lower(&self, charge: &Charge, missing: u64, now: Steady) {
+        let limit = self.of(charge);
+        let (table, quota) = (&*limit.table, limit.quota(charge));
+        let mut shard = table.lock(table.shard_of(charge.bucket.0));
+        let kept = shard.get(charge.bucket.0);
+        let mut bucket = table.open(kept.as_ref(), quota, now);
+        if missing.min(quota.1.capacity()) <= bucket.missing() {
+            return;
+        }
+        bucket.lower(missing);
+        let is_placed = kept.is_some() || charge.bucket == BucketId(OVERFLOW);
+        // Where there is no room the overflow bucket decides.
+        if is_placed || table.reserve(&mut shard, now) {
+            shard.put(charge.bucket.0, bucket.keep(quota.0));
+        }
+    }
+
     fn of(&self, charge: &Charge) -> &LimitInForce {
         &self.0.limits[charge.limit as usize]
     }

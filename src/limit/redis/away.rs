@@ -13,6 +13,8 @@ pub(crate) enum Away {
     Crowded,
     /// There is no connection, or it broke off.
     Unreachable,
+    /// TLS does not accept its certificate.
+    NotTrusted,
     /// The password or the user is not right.
     NotAuthenticated,
     /// The user may not run the script, or not on these keys.
@@ -25,8 +27,10 @@ pub(crate) enum Away {
     Full,
     /// The cluster, or the primary of a replica, is down.
     ClusterDown,
-    /// The slot is moving to another server of the cluster.
+    /// The slot has moved to another server of the cluster, or is moving.
     Moving,
+    /// Of the keys of one call some have moved to another server, and others have not.
+    HalfMoved,
     /// A script that is not ours keeps it busy.
     Busy,
     /// What it answered is not what the script replies.
@@ -38,8 +42,8 @@ pub(crate) enum Away {
 impl Away {
     /// What an error of the client says.
     pub(super) fn of(error: &RedisError) -> Self {
-        let code = error.code().unwrap_or_default();
         let text = error.detail().unwrap_or_default();
+        let code = code_within_script(text).or(error.code()).unwrap_or_default();
         match code {
             "LOADING" => Self::Loading,
             "READONLY" => Self::ReadOnly,
@@ -47,7 +51,8 @@ impl Away {
             "NOPERM" => Self::NotPermitted,
             "NOAUTH" | "WRONGPASS" => Self::NotAuthenticated,
             "CLUSTERDOWN" | "MASTERDOWN" => Self::ClusterDown,
-            "MOVED" | "ASK" | "TRYAGAIN" => Self::Moving,
+            "MOVED" | "ASK" => Self::Moving,
+            "TRYAGAIN" => Self::HalfMoved,
             "BUSY" => Self::Busy,
             // Redis says it so where a script is not allowed a command or a key.
             _ if text.contains("ACL failure") || text.contains("user executing the script") => {
@@ -66,6 +71,7 @@ impl Away {
             Self::Late => "late",
             Self::Crowded => "crowded",
             Self::Unreachable => "unreachable",
+            Self::NotTrusted => "not_trusted",
             Self::NotAuthenticated => "not_authenticated",
             Self::NotPermitted => "not_permitted",
             Self::Loading => "loading",
@@ -73,6 +79,7 @@ impl Away {
             Self::Full => "full",
             Self::ClusterDown => "cluster_down",
             Self::Moving => "moving",
+            Self::HalfMoved => "half_moved",
             Self::Busy => "busy",
             Self::Unintelligible => "unintelligible",
             Self::Broken => "broken",
@@ -87,19 +94,64 @@ impl fmt::Display for Away {
             Self::Late => "it does not answer within the deadline",
             Self::Crowded => "too many decisions wait for it",
             Self::Unreachable => "there is no connection to it",
+            Self::NotTrusted => {
+                "its certificate is not accepted (see `ca_file`, and the host name of the address)"
+            }
             Self::NotAuthenticated => "it does not accept the user or the password",
             Self::NotPermitted => {
-                "its user may not run the script (EVALSHA, EVAL, SCRIPT LOAD, GET, SET, DEL, TIME, on \
-                 keys of the prefix)"
+                "its user may not run the script (EVALSHA, EVAL, SCRIPT LOAD, GET, SET, DEL, TIME, in a \
+                 cluster ASKING, on keys of the prefix)"
             }
             Self::Loading => "it is loading its data",
             Self::ReadOnly => "it is a replica, which takes no writes",
             Self::Full => "it takes no writes: its memory is full, or its disk cannot be written to",
             Self::ClusterDown => "its cluster, or its primary, is down",
             Self::Moving => "the slot is moving to another server",
+            Self::HalfMoved => "the slot is moving to another server, and keys of one decision are on both",
             Self::Busy => "another script keeps it busy",
             Self::Unintelligible => "its answer is not one of the script",
             Self::Broken => "a key of the prefix holds something else than a bucket",
         })
+    }
+}
+
+/// Before version 7 a server wraps what befell a command of a script: `ERR Error running script (call to
+/// f_…): @user_script:1: @user_script: 1: -OOM command not allowed`.
+fn code_within_script(text: &str) -> Option<&str> {
+    let wrapped = text.strip_prefix("Error running script ")?;
+    let (_, error) = wrapped.split_once("user_script: ")?;
+    let (_, error) = error.split_once(": -")?;
+    error.split(' ').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away(reply: &str) -> Away {
+        let value = redis::parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        Away::of(&value.extract_error().unwrap_err())
+    }
+
+    #[test]
+    fn what_befalls_a_command_of_the_script_is_told_apart_on_older_servers_too() {
+        for (label, error) in [
+            ("full", "OOM command not allowed when used memory > 'maxmemory'."),
+            ("full", "MISCONF Redis is configured to save RDB snapshots"),
+            ("full", "NOREPLICAS Not enough good replicas to write."),
+            ("read_only", "READONLY You can't write against a read only replica."),
+        ] {
+            assert_eq!(away(error).label(), label, "{error}");
+            let sha = "f_522df6acdfc7eb23ae936acec031ad1eb4216098";
+            let wrapped = format!(
+                "ERR Error running script (call to {sha}): @user_script:1: @user_script: 1: -{error}"
+            );
+            assert_eq!(away(&wrapped).label(), label, "{wrapped}");
+        }
+        assert_eq!(away("ERR Error running script").label(), "unintelligible");
+        assert_eq!(
+            away("TRYAGAIN Multiple keys request during rehashing of slot").label(),
+            "half_moved"
+        );
     }
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 
 use super::away::Away;
+use super::dial::Client;
 use super::key::Key;
 use super::script::{Operation, Record, Reply, SCRIPT, Terms, read_replies};
 use crate::limit::Quota;
@@ -46,13 +47,7 @@ pub(super) async fn connect(
     sha: &str,
     deadline: Duration,
 ) -> Result<Connected, Failure> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(TIME_OUT))
-        .set_response_timeout(Some(TIME_OUT));
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let mut connection = client.dial(TIME_OUT).await?;
     // A server that does not let us is asked by EVAL, once.
     let mut load = redis::cmd("SCRIPT");
     let loaded = send(&mut connection, load.arg("LOAD").arg(SCRIPT)).await;
@@ -68,9 +63,16 @@ pub(super) async fn connect(
     let mut took = Duration::ZERO;
     for _ in 0..2 {
         let begun = Instant::now();
-        let reply = settle(&mut connection, sha, &[&probe.name], &records).await;
+        let reply = settle(&mut connection, sha, &[&probe.name], &records, false).await;
         took = begun.elapsed();
-        match reply.map_err(|error| Failure::of(&error))?.as_deref() {
+        let reply = match reply {
+            Err(error) if Away::of(&error) == Away::Moving => {
+                // It answers; it only does not have the slot of the probe, or not any more.
+                continue;
+            }
+            reply => reply.map_err(|error| Failure::of(&error))?,
+        };
+        match reply.as_deref() {
             Some([Reply::Granted(_) | Reply::Refused(_)]) => {}
             Some([Reply::Broken]) => {
                 return Err(Failure::new(Away::Broken, "the key of the probe holds no bucket"));
@@ -89,21 +91,40 @@ pub(super) async fn connect(
 /// Settles the charges of these records; `None` where the reply is not one to them.
 ///
 /// A server that has lost the script is sent it, once: it has done nothing then. Nothing else is
-/// tried again, since it may have been done.
+/// tried again, since it may have been done. `is_asking` where the slot is on its way to the server.
 pub(super) async fn settle(
     connection: &mut MultiplexedConnection,
     sha: &str,
     keys: &[&[u8]],
     records: &[u8],
+    is_asking: bool,
 ) -> Result<Option<Vec<Reply>>, RedisError> {
-    let mut reply = send(connection, &command("EVALSHA", sha, keys, records)).await;
+    let mut reply = ask(connection, command("EVALSHA", sha, keys, records), is_asking).await;
     if reply.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
-        reply = send(connection, &command("EVAL", SCRIPT, keys, records)).await;
+        reply = ask(connection, command("EVAL", SCRIPT, keys, records), is_asking).await;
     }
     Ok(match reply? {
         Value::BulkString(bytes) => read_replies(&bytes, keys.len()),
         _ => None,
     })
+}
+
+/// `ASKING` holds for the command that follows it, so both are sent in one piece.
+async fn ask(
+    connection: &mut MultiplexedConnection,
+    command: Cmd,
+    is_asking: bool,
+) -> Result<Value, RedisError> {
+    if !is_asking {
+        return send(connection, &command).await;
+    }
+    let mut both = redis::pipe();
+    both.cmd("ASKING").add_command(command);
+    let mut last = Value::Nil;
+    for reply in connection.send_packed_commands(&both, 0, 2).await? {
+        last = reply.extract_error()?;
+    }
+    Ok(last)
 }
 
 async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, RedisError> {

@@ -8,16 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates, Value,
-};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::away::Away;
 use super::connect::Failure;
+use super::dial::{Client, Trust, trust};
 use super::key::{Namer, SLOTS};
+use super::redirect::Redirect;
 use super::shard::{Common, Job, Shard, State};
 use crate::credential::Secret;
 use crate::limit::{RedisSettings, Servers};
@@ -29,6 +29,12 @@ const TIME_OUT: Duration = Duration::from_secs(1);
 /// While a server of a cluster is left alone, or none is known, they are asked so often; otherwise only
 /// where one says that a slot has moved.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A server without slots is kept so long after the last decision was sent to it,
+const KEEP_TARGET: Duration = Duration::from_secs(60);
+
+/// and at most so many.
+const MOST_TARGETS: usize = 64;
 
 /// The way to the servers.
 pub(super) struct Link {
@@ -107,7 +113,7 @@ impl Link {
             Servers::One(_) => {
                 let _inside = runtime.enter();
                 let server = access.seeds[0].clone();
-                let (address, client) = (shown(&server), access.client(server)?);
+                let (address, client) = (shown(&server), access.client(server));
                 let probe = namer.probe(|_| true);
                 let shard = Shard::start(address, client, probe, common);
                 let shards = vec![shard];
@@ -116,7 +122,8 @@ impl Link {
             }
             Servers::Cluster(_) => {
                 let namer = namer.clone();
-                Some(Map { access, namer, common, topology, held: Vec::new(), asked: None })
+                let (targets, held) = Default::default();
+                Some(Map { access, namer, common, topology, targets, held, asked: None })
             }
         };
         let name = "tollgate-store".to_owned();
@@ -162,7 +169,7 @@ fn serve(runtime: &Runtime, map: Option<Map>, mut strays: mpsc::UnboundedReceive
 /// How servers are reached.
 struct Access {
     seeds: Vec<ConnectionInfo>,
-    ca: Option<Vec<u8>>,
+    trust: Trust,
 }
 
 impl Access {
@@ -171,22 +178,16 @@ impl Access {
             Servers::One(server) => std::slice::from_ref(server),
             Servers::Cluster(servers) => &servers[..],
         };
-        let seeds =
+        let seeds: Vec<_> =
             servers.iter().map(|server| info(server, settings)).collect::<Result<_, _>>()?;
-        Ok(Self { seeds, ca: settings.ca.as_deref().map(<[u8]>::to_vec) })
+        let is_encrypted =
+            seeds.iter().any(|seed| matches!(seed.addr(), ConnectionAddr::TcpTls { .. }));
+        let trust = if is_encrypted { trust(settings.ca.as_deref())? } else { None };
+        Ok(Self { seeds, trust })
     }
 
-    fn client(&self, server: ConnectionInfo) -> Result<Client, Failure> {
-        let is_encrypted = matches!(server.addr(), ConnectionAddr::TcpTls { .. });
-        let client = match &self.ca {
-            Some(ca) if is_encrypted => {
-                let certificates =
-                    TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
-                Client::build_with_tls(server, certificates)
-            }
-            _ => Client::open(server),
-        };
-        client.map_err(|error| Failure::of(&error))
+    fn client(&self, server: ConnectionInfo) -> Client {
+        Client::new(server, self.trust.clone())
     }
 
     /// The same access, to another server.
@@ -231,6 +232,8 @@ struct Map {
     namer: Arc<Namer>,
     common: Arc<Common>,
     topology: Weak<ArcSwap<Topology>>,
+    /// Servers that another one sent decisions to and that have no slot yet, and when it did last.
+    targets: Vec<(Arc<Shard>, Instant)>,
     /// Decisions that wait for the map.
     held: Vec<Job>,
     asked: Option<JoinHandle<Result<Vec<Range>, Failure>>>,
@@ -256,10 +259,10 @@ impl Map {
                     if self.topology.strong_count() == 0 {
                         return;
                     }
-                    if let Some(Some(job)) = stray {
-                        self.held.push(job);
+                    match stray {
+                        Some(Some(job)) => self.follow(job),
+                        Some(None) | None => self.ask(),
                     }
-                    self.ask();
                 }
                 ranges = landed(&mut self.asked) => {
                     self.asked = None;
@@ -279,6 +282,7 @@ impl Map {
                 () = tokio::time::sleep(ASK_AGAIN) => {
                     let Some(topology) = self.topology.upgrade() else { return };
                     let topology = topology.load();
+                    self.targets.retain(|(_, at)| at.elapsed() < KEEP_TARGET);
                     let is_left = |shard: &Arc<Shard>| shard.state() == State::LeftAlone;
                     if topology.shards.is_empty() || topology.shards.iter().any(is_left) {
                         self.ask();
@@ -286,6 +290,44 @@ impl Map {
                 }
             }
         }
+    }
+
+    /// Sends a decision where another server says, or else where the map does.
+    fn follow(&mut self, mut job: Job) {
+        let Some(Redirect { host, port, is_asking }) = job.way.redirect().cloned() else {
+            self.held.push(job);
+            return self.ask();
+        };
+        if !is_asking {
+            // The slot has moved for good.
+            self.ask();
+        }
+        let Some(topology) = self.topology.upgrade() else { return job.answer(Err(Away::Moving)) };
+        let server = self.access.other(&host, port);
+        let address = shown(&server);
+        let known = topology.load().shards.iter().find(|shard| shard.address == address).cloned();
+        let shard = known.unwrap_or_else(|| self.target(address, server));
+        if let Err((mut job, away)) = shard.ask(job) {
+            job.answer(Err(away));
+        }
+    }
+
+    /// A server that is not on the map.
+    fn target(&mut self, address: String, server: ConnectionInfo) -> Arc<Shard> {
+        let now = Instant::now();
+        if let Some((shard, at)) =
+            self.targets.iter_mut().find(|(shard, _)| shard.address == address)
+        {
+            *at = now;
+            return shard.clone();
+        }
+        if self.targets.len() >= MOST_TARGETS {
+            self.targets.remove(0);
+        }
+        let (client, probe) = (self.access.client(server), self.namer.probe(|_| true));
+        let shard = Shard::start(address, client, probe, self.common.clone());
+        self.targets.push((shard.clone(), now));
+        shard
     }
 
     /// Asks for the map, unless that is under way: servers that are known first, since they may be
@@ -308,7 +350,7 @@ impl Map {
         self.asked = Some(tokio::spawn(async move {
             let mut failure = Failure::new(Away::Unreachable, "no server of the cluster is known");
             for (host, client) in clients {
-                match ranges(&host, client).await {
+                match ranges(&host, &client).await {
                     Ok(ranges) => return Ok(ranges),
                     Err(failed) => failure = failed,
                 }
@@ -333,7 +375,8 @@ impl Map {
                 Topology { shards, slots, failure: Some(failure) }
             }
         };
-        for job in self.held.drain(..) {
+        for mut job in self.held.drain(..) {
+            job.way.forget_redirect();
             let (mut job, away) = match job.charges.first().map(|(key, _)| next.way(key.slot)) {
                 Some(Way::To(shard)) => match shard.ask(job) {
                     Ok(()) => continue,
@@ -355,11 +398,13 @@ impl Map {
             let address = shown(&server);
             let known = shards.iter().position(|shard| shard.address == address);
             let index = known.or_else(|| {
-                let kept = before.shards.iter().find(|shard| shard.address == address);
+                let targets = self.targets.iter().map(|(shard, _)| shard);
+                let mut known = before.shards.iter().chain(targets);
+                let kept = known.find(|shard| shard.address == address);
                 let shard = match kept {
                     Some(shard) => shard.clone(),
                     None => {
-                        let client = self.access.client(server).ok()?;
+                        let client = self.access.client(server);
                         let slots = ranges
                             .iter()
                             .filter(|other| (&other.host, other.port) == (&range.host, range.port));
@@ -402,14 +447,8 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// Asks one server which of them has which slot.
-async fn ranges(host: &str, client: Result<Client, Failure>) -> Result<Vec<Range>, Failure> {
-    let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(TIME_OUT))
-        .set_response_timeout(Some(TIME_OUT));
-    let mut connection = client?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| Failure::of(&error))?;
+async fn ranges(host: &str, client: &Client) -> Result<Vec<Range>, Failure> {
+    let mut connection = client.dial(TIME_OUT).await?;
     let slots = connection.send_packed_command(redis::cmd("CLUSTER").arg("SLOTS")).await;
     let slots = slots.and_then(Value::extract_error).map_err(|error| Failure::of(&error))?;
     read_ranges(host, &slots)

@@ -9,30 +9,24 @@
 //! | `tollgate_store_asked` | `server`: 1 while it is asked, 0 while it is left alone |
 //! | `tollgate_store_debits_total` | `outcome` (`sent`, `lost`) |
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-pub(super) fn describe() {
-    static DESCRIBED: OnceLock<()> = OnceLock::new();
-    DESCRIBED.get_or_init(|| {
-        describe_counter!(
-            "tollgate_store_decisions_total",
-            "Decisions under shared limits, by what decided and how."
-        );
-        describe_counter!("tollgate_store_calls_total", "Calls of the store, by their outcome.");
-        describe_histogram!("tollgate_store_call_seconds", "How long calls of the store take.");
-        describe_histogram!(
-            "tollgate_store_decisions_per_call",
-            "Decisions that ride in one call."
-        );
-        describe_gauge!("tollgate_store_asked", "Whether a server of the store is asked.");
-        describe_counter!(
-            "tollgate_store_debits_total",
-            "What was charged without waiting: sent after the store was away, or lost."
-        );
-    });
+/// Tells the recorder what each of them is.
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "tollgate_store_decisions_total",
+        "Decisions under shared limits, by what decided and how."
+    );
+    describe_counter!("tollgate_store_calls_total", "Calls of the store, by their outcome.");
+    describe_histogram!("tollgate_store_call_seconds", "How long calls of the store take.");
+    describe_histogram!("tollgate_store_decisions_per_call", "Decisions that ride in one call.");
+    describe_gauge!("tollgate_store_asked", "Whether a server of the store is asked.");
+    describe_counter!(
+        "tollgate_store_debits_total",
+        "What was charged without waiting: sent after the store was away, or lost."
+    );
 }
 
 /// What decided.

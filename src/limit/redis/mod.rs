@@ -30,12 +30,14 @@
 mod away;
 mod breaker;
 mod connect;
+mod dial;
 mod heard;
 mod key;
 mod ledger;
 mod limits;
 mod link;
 mod meters;
+mod redirect;
 mod script;
 mod settling;
 mod shard;
@@ -43,6 +45,7 @@ mod shard;
 mod test_server;
 
 pub(crate) use limits::SharedLimits;
+pub(crate) use meters::describe_metrics;
 pub(crate) use settling::{Far, Settling};
 
 use std::fmt;
@@ -104,7 +107,6 @@ impl RedisStore {
     /// Begins to connect. Nothing waits for that: until the store answers, each limit does what its
     /// `on_store_failure` says.
     fn open(settings: &RedisSettings) -> Arc<Self> {
-        meters::describe();
         let namer = Arc::new(Namer::new(&settings.prefix, settings.hash_key.as_ref()));
         let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, script::SCRIPT.as_bytes());
         let sha = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

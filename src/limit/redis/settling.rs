@@ -89,6 +89,7 @@ impl IndexMut<usize> for Far {
 pub(crate) struct Settling {
     limits: SharedLimits,
     charges: Charges,
+    asked: Instant,
     parts: SmallVec<[Part; 1]>,
 }
 
@@ -131,8 +132,10 @@ impl SharedLimits {
             meters::decided(Mode::Spared, "refused");
             return Taken::Refused;
         }
-        let parts = self.parts(charges, Operation::Take);
-        let settling = Settling { limits: self.clone(), charges: std::mem::take(charges), parts };
+        let asked = Instant::now();
+        let parts = self.parts(charges, asked);
+        let charges_of = std::mem::take(charges);
+        let settling = Settling { limits: self.clone(), charges: charges_of, asked, parts };
         if settling.parts.iter().any(|part| matches!(part.state, PartState::Asked(_))) {
             return Taken::Later(Box::new(settling));
         }
@@ -170,7 +173,7 @@ impl SharedLimits {
     }
 
     /// Asks for all charges: with one script, and in a cluster with one for each slot.
-    fn parts(&self, charges: &Charges, operation: Operation) -> SmallVec<[Part; 1]> {
+    fn parts(&self, charges: &Charges, asked: Instant) -> SmallVec<[Part; 1]> {
         let store = &self.0.store;
         let mut parts: SmallVec<[(u16, SmallVec<[usize; 4]>); 1]> = SmallVec::new();
         for (index, far) in charges.far.iter().enumerate() {
@@ -183,25 +186,30 @@ impl SharedLimits {
                 None => parts.push((slot, smallvec![index])),
             }
         }
-        let ask = |(slot, indices): (u16, SmallVec<[usize; 4]>)| {
-            let (sender, receiver) = oneshot::channel();
-            let job = self.job(charges, &indices, operation, Some(sender));
-            let asked = PartState::Asked(receiver);
-            let failed = |away| PartState::Answered(Err(away));
-            let (shard, state) = match store.link.way(slot) {
-                Way::To(shard) => {
-                    let state = shard.ask(job).map_or_else(|(_, away)| failed(away), |()| asked);
-                    (Some(shard), state)
-                }
-                Way::Unknown => match store.link.common.strays.send(Some(job)) {
-                    Ok(()) => (None, asked),
-                    Err(_) => (None, failed(Away::Unreachable)),
-                },
-                Way::None(away) => (None, failed(away)),
-            };
-            Part { charges: indices, shard, state }
-        };
+        let ask = |(_, indices)| self.part(charges, indices, asked);
         parts.into_iter().map(ask).collect()
+    }
+
+    /// Asks for these charges, which lie in one slot, with one script.
+    fn part(&self, charges: &Charges, indices: SmallVec<[usize; 4]>, asked: Instant) -> Part {
+        let (sender, receiver) = oneshot::channel();
+        let slot = charges.far[indices[0]].key.slot;
+        let job = Job { asked, ..self.job(charges, &indices, Operation::Take, Some(sender)) };
+        let asked = PartState::Asked(receiver);
+        let failed = |away| PartState::Answered(Err(away));
+        let link = &self.0.store.link;
+        let (shard, state) = match link.way(slot) {
+            Way::To(shard) => {
+                let state = shard.ask(job).map_or_else(|(_, away)| failed(away), |()| asked);
+                (Some(shard), state)
+            }
+            Way::Unknown => match link.common.strays.send(Some(job)) {
+                Ok(()) => (None, asked),
+                Err(_) => (None, failed(Away::Unreachable)),
+            },
+            Way::None(away) => (None, failed(away)),
+        };
+        Part { charges: indices, shard, state }
     }
 
     fn job(
@@ -224,7 +232,7 @@ impl SharedLimits {
             asked: Instant::now(),
             is_debt: answer.is_none(),
             answer,
-            is_moved: false,
+            way: super::redirect::Way::default(),
         }
     }
 
@@ -325,16 +333,25 @@ impl Future for Settling {
     type Output = Settlement;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settlement> {
-        let mut waits = false;
-        for part in &mut self.parts {
-            if let PartState::Asked(receiver) = &mut part.state {
-                match Pin::new(receiver).poll(context) {
-                    Poll::Pending => waits = true,
-                    Poll::Ready(answer) => {
-                        // Nobody is left to answer where the store is being closed.
-                        let answer = answer.unwrap_or(Err(Away::Unreachable));
-                        part.state = PartState::Answered(answer);
-                    }
+        let this = &mut *self;
+        let (mut waits, mut at) = (false, 0);
+        while let Some(part) = this.parts.get_mut(at) {
+            at += 1;
+            let PartState::Asked(receiver) = &mut part.state else { continue };
+            let Poll::Ready(answer) = Pin::new(receiver).poll(context) else {
+                waits = true;
+                continue;
+            };
+            // Nobody is left to answer where the store is being closed.
+            let answer = answer.unwrap_or(Err(Away::Unreachable));
+            let is_half_moved = matches!(answer, Err(Away::HalfMoved));
+            part.state = PartState::Answered(answer);
+            if is_half_moved && part.charges.len() > 1 {
+                // Nothing was done: each key is asked for where it is.
+                let charges = std::mem::take(&mut part.charges);
+                for index in charges {
+                    let part = this.limits.part(&this.charges, smallvec![index], this.asked);
+                    this.parts.push(part);
                 }
             }
         }
@@ -345,12 +362,12 @@ impl Future for Settling {
 impl Settling {
     fn take_out(&mut self) -> Self {
         let (charges, parts) = (std::mem::take(&mut self.charges), std::mem::take(&mut self.parts));
-        Self { limits: self.limits.clone(), charges, parts }
+        Self { limits: self.limits.clone(), charges, asked: self.asked, parts }
     }
 
     /// Decides, now that all parts are answered.
     fn end(self) -> Settlement {
-        let Self { limits, mut charges, parts } = self;
+        let Self { limits, mut charges, parts, .. } = self;
         let (mut granted, mut away) = (SmallVec::<[usize; 4]>::new(), SmallVec::<[_; 4]>::new());
         let (mut is_refused, now) = (false, limits.0.store.now());
         for part in parts {
@@ -456,6 +473,9 @@ impl SharedLimits {
             }
         }
         let store = &self.0.store;
+        if empty_for.is_none() {
+            local.iter().for_each(|charge| self.lower_share(charge, now));
+        }
         let settled = match empty_for {
             Some(_) => Settled::Refused,
             None => store.local.settle(&self.0.shares, &mut local, Settle::Take, now),
@@ -474,6 +494,20 @@ impl SharedLimits {
             meters::decided(Mode::LocalShare, outcome);
         }
         Ok(settled)
+    }
+
+    /// A share never holds more than the store last said of the whole bucket, with what that gained since:
+    /// a client that was refused gets no burst when the store goes away.
+    fn lower_share(&self, charge: &Charge, now: Steady) {
+        let Some(said) = self.said(charge) else { return };
+        let (quota, share) = (self.terms(charge).quota(), &self.share(charge).quota);
+        let left = quota.capacity().saturating_sub(said.likely(quota, now));
+        let left = u128::from(left) * u128::from(share.period()) / u128::from(quota.period());
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        let missing = share.capacity().saturating_sub(left);
+        if missing > 0 {
+            self.0.shares.lower(charge, missing, now);
+        }
     }
 
     /// How long a share of less than one token still has to gain its first one, where nothing was taken

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::Client;
 use redis::aio::MultiplexedConnection;
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
@@ -18,9 +17,11 @@ use tokio::time::sleep_until;
 use super::away::Away;
 use super::breaker::{Breaker, Pauses};
 use super::connect::{Connected, Failure, connect, settle};
+use super::dial::Client;
 use super::key::Key;
 use super::ledger::Ledger;
 use super::meters;
+use super::redirect::{Redirect, Way};
 use super::script::{Record, Reply};
 use crate::time::{AtomicSteady, Clock as _, Steady, SystemClock};
 
@@ -45,8 +46,8 @@ pub(super) struct Job {
     pub(super) answer: Option<oneshot::Sender<Answer>>,
     /// Charges that nobody waits for, from the beginning.
     pub(super) is_debt: bool,
-    /// Whether another server sent it here.
-    pub(super) is_moved: bool,
+    /// How it came here.
+    pub(super) way: Way,
 }
 
 impl Job {
@@ -336,13 +337,14 @@ impl Task {
                 record.write(&mut records);
             }
             meters::sent(jobs.len());
+            let is_asking = jobs.iter().any(|job| job.way.is_asking());
             let number = self.next;
             self.next += 1;
             let (mut connection, common) = (connection.clone(), self.common.clone());
             connection.set_response_timeout(common.deadline());
             self.calls.spawn(async move {
                 let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
-                let reply = settle(&mut connection, &common.sha, &keys, &records).await;
+                let reply = settle(&mut connection, &common.sha, &keys, &records, is_asking).await;
                 Landed { number, reply }
             });
             let (asked, begun) = (self.common.clock.steady(), Instant::now());
@@ -358,6 +360,7 @@ impl Task {
         let Flight { jobs, asked, begun, is_lost, .. } = self.flights.swap_remove(at);
         let (now, heard) = (Instant::now(), self.common.clock.steady());
         let took = now.saturating_duration_since(begun);
+        let mut redirect = None;
         let failure = match reply {
             Ok(Some(replies)) if took <= self.common.deadline() => {
                 meters::called("answered", took);
@@ -374,21 +377,19 @@ impl Task {
             }
             Ok(Some(_)) => Failure::new(Away::Late, "a decision took longer than the deadline"),
             Ok(None) => Failure::new(Away::Unintelligible, "no reply of the script"),
-            Err(error) => Failure::of(&error),
+            Err(error) => {
+                redirect = self.shard.upgrade().and_then(|shard| {
+                    let host = shard.address.rsplit_once(':').map_or("", |(host, _)| host);
+                    Redirect::of(&error, host)
+                });
+                Failure::of(&error)
+            }
         };
         meters::called(failure.away.label(), took);
-        if failure.away == Away::Moving {
-            // Nothing was done: another server has the slot.
-            for mut job in jobs {
-                let _told = match std::mem::replace(&mut job.is_moved, true) {
-                    true => {
-                        job.answer(Err(Away::Moving));
-                        Ok(())
-                    }
-                    false => self.common.strays.send(Some(job)),
-                };
-            }
-            return;
+        if matches!(failure.away, Away::Moving | Away::HalfMoved) {
+            // Nothing was done.
+            self.breaker.succeeded(now);
+            return self.ask_elsewhere(jobs, failure.away, redirect);
         }
         jobs.into_iter().for_each(|mut job| job.answer(Err(failure.away)));
         if is_lost {
@@ -399,6 +400,29 @@ impl Task {
             // After a break the next connection is tried at once: most of them are restarts.
             let pause = if is_broken_off { Duration::ZERO } else { self.pause() };
             self.leave_alone(failure, now + pause);
+        }
+    }
+
+    /// Sends decisions on whose slot has moved, or is moving.
+    fn ask_elsewhere(&mut self, jobs: Vec<Job>, away: Away, redirect: Option<Redirect>) {
+        let is_half = away == Away::HalfMoved;
+        let is_asking = redirect.as_ref().is_some_and(|redirect| redirect.is_asking);
+        if jobs.len() > 1 && (is_half || is_asking) {
+            // One by one: what holds for all of them together may hold for none.
+            for mut job in jobs.into_iter().rev() {
+                job.way.go_alone();
+                self.waiting.push_front(job);
+            }
+            return;
+        }
+        for mut job in jobs {
+            if is_half || !job.way.go_on(redirect.clone()) {
+                job.answer(Err(away));
+            } else if let Err(unsent) = self.common.strays.send(Some(job))
+                && let Some(mut job) = unsent.0
+            {
+                job.answer(Err(away));
+            }
         }
     }
 
@@ -480,7 +504,7 @@ impl Task {
             asked: now,
             answer: None,
             is_debt: true,
-            is_moved: false,
+            way: Way::default(),
         }));
     }
 }
@@ -528,18 +552,21 @@ fn next_call(waiting: &mut VecDeque<Job>) -> Vec<Job> {
         let job = &waiting[at];
         let is_gone = job.answer.as_ref().is_some_and(oneshot::Sender::is_closed);
         let job_slot = job.charges.first().map(|(key, _)| key.slot);
-        let fits = charges == 0 || slot == job_slot && charges + job.charges.len() <= MOST_IN_CALL;
+        let is_together = slot == job_slot && !job.way.is_alone();
+        let fits = charges == 0 || is_together && charges + job.charges.len() <= MOST_IN_CALL;
         if !is_gone && !fits {
             at += 1;
             continue;
         }
         let Some(job) = waiting.remove(at) else { break };
+        let mut is_alone = false;
         if !is_gone {
             charges += job.charges.len();
             slot = job_slot;
+            is_alone = job.way.is_alone();
             jobs.push(job);
         }
-        if charges >= MOST_IN_CALL {
+        if is_alone || charges >= MOST_IN_CALL {
             break;
         }
     }

@@ -1,4 +1,5 @@
-//! A real server for tests, on a free port, which ends with the value.
+//! A real server for tests, on a free port, which ends with the value. `REDIS_SERVER` names another program in
+//! place of `redis-server`.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -20,11 +21,10 @@ impl TestServer {
     }
 
     pub(super) fn start_with(arguments: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_port();
         let directory = TempDir::new().unwrap();
-        let mut process = Command::new("redis-server")
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut process = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "no", "--dir"])
             .arg(directory.path())
@@ -56,5 +56,16 @@ impl Drop for TestServer {
     fn drop(&mut self) {
         let _ended = self.process.kill();
         let _ended = self.process.wait();
+    }
+}
+
+/// The bus of a cluster is 10,000 ports higher.
+fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port <= 55_535 {
+            return port;
+        }
     }
 }

@@ -8,8 +8,9 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 
-use super::checks::{check_link, check_name, check_unique, check_word, parse_credential_header};
+use super::checks::{check_link, check_name, check_unique, check_word};
 use super::claims::{Braces, load_claim, load_claims, parse_claim, report_dotted};
+use super::headers::parse_credential_header;
 use super::issuer_keys::load_issuer_keys;
 use crate::claims::{ClaimMatch, ClaimPath, Pattern};
 use crate::policy::fault::Fault;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 
-use super::checks::{
-    check_name, check_word, parse_cidr, parse_credential_header, parse_scope, report_twice,
-};
+use super::checks::{check_name, check_word, parse_cidr, parse_scope, report_twice};
+use super::headers::parse_credential_header;
 use super::key_cache::load_key_cache;
 use super::key_file::load_key_file;
 use super::key_place::load_key_place;

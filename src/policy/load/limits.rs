@@ -7,9 +7,8 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::checks::{
-    check_name, check_unique, load_max_buckets, load_quota, parse_cidr, parse_header,
-};
+use super::checks::{check_name, check_unique, load_max_buckets, load_quota, parse_cidr};
+use super::headers::parse_header;
 use super::store::LoadedStore;
 use crate::claims::ClaimPath;
 use crate::limit::{KeyPart, Limit, OnStoreFailure, PlanQuota};

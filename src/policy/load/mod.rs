@@ -1,10 +1,13 @@
 //! Reads a policy file, table by table.
 
 mod across;
+mod address;
 mod allow;
 mod checks;
 mod claims;
 mod codes;
+mod denial;
+mod headers;
 mod issuer_keys;
 mod issuers;
 mod key_cache;
@@ -37,12 +40,11 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use across::{warn_of_plans, warn_of_proxies, warn_of_uniform_status};
+use address::load_address;
 use allow::load_allow;
-use checks::{
-    STATUS_MODES, check_link, check_quotable, load_quota, load_size, parse_header, report_syntax,
-};
 pub(crate) use checks::{check_name, check_word, parse_cidr, parse_scope};
-use codes::load_code;
+use checks::{load_quota, load_size, report_syntax};
+use denial::load_denial;
 use issuers::load_issuers;
 use keys::load_keys;
 use limits::load_limits;
@@ -56,12 +58,9 @@ use super::fault::Fault;
 use super::faults::Faults;
 use super::place::{Place, Source};
 use super::problem::problems;
-use super::section::{At, Section};
+use super::section::Section;
 use super::sources::Sources;
-use super::suggest::nearest;
-use super::warning::Warning;
-use super::{CodeEntry, DenialPolicy, Disclosure, Policy, Preflights, RateLimitHeaders};
-use crate::address::{AddressPolicy, AddressSource};
+use super::{Policy, Preflights};
 use crate::limit::{Quota, parse_rate};
 use crate::verify::{Issuers, TokenPolicy};
 
@@ -216,96 +215,6 @@ fn whole<T>(root: &Section<'_>, read: impl FnOnce() -> T) -> (T, bool) {
     (read, root.faults().count() == before)
 }
 
-fn load_denial(section: Option<Section<'_>>) -> (DenialPolicy, Vec<CodeEntry>) {
-    let mut denial = DenialPolicy::default();
-    let Some(section) = section else { return (denial, Vec::new()) };
-    if let Some(status) = section.one_of("status", &STATUS_MODES) {
-        denial.status = status;
-    }
-    let levels = [
-        ("minimal", Disclosure::Minimal),
-        ("standard", Disclosure::Standard),
-        ("detailed", Disclosure::Detailed),
-    ];
-    if let Some(disclosure) = section.one_of("disclosure", &levels) {
-        denial.disclosure = disclosure;
-    }
-    if let Some(docs) =
-        section.parse("docs", "base of URIs", |text| check_link(text, &["https", "http"], true))
-    {
-        denial.docs = Some(docs.value.strip_suffix('/').unwrap_or(&docs.value).into());
-    }
-    if let Some(support) = section
-        .parse("support", "URI", |text| check_link(text, &["https", "http", "mailto"], false))
-    {
-        denial.support = Some(support.value.into());
-    }
-    if let Some(realm) = section.parse("realm", "realm", check_quotable) {
-        denial.realm = realm.value.into();
-    }
-    let headers = [
-        ("draft", RateLimitHeaders { draft: true, legacy: false }),
-        ("legacy", RateLimitHeaders { draft: false, legacy: true }),
-        ("both", RateLimitHeaders { draft: true, legacy: true }),
-        ("off", RateLimitHeaders { draft: false, legacy: false }),
-    ];
-    if let Some(headers) = section.one_of("ratelimit_headers", &headers) {
-        denial.ratelimit_headers = headers;
-    }
-    let codes =
-        section.sections("code", "[[denial.code]]").into_iter().filter_map(load_code).collect();
-    section.finish();
-    (denial, codes)
-}
-
-fn load_address(section: Option<Section<'_>>) -> AddressPolicy {
-    let mut address = AddressPolicy::default();
-    let Some(section) = section else { return address };
-    let source = section.parse("source", "source of addresses", |text| {
-        let help = "it is `peer`, `x-forwarded-for`, `forwarded`, or the header with one address that your proxy sets";
-        Ok(match text.to_ascii_lowercase().as_str() {
-            "peer" => AddressSource::Peer,
-            "x-forwarded-for" => AddressSource::XForwardedFor,
-            "forwarded" => AddressSource::Forwarded,
-            name => AddressSource::Single(parse_header(name).map_err(|_| help.to_owned())?),
-        })
-    });
-    if let Some(At { value: AddressSource::Single(name), place }) = &source
-        && let Some(near) = nearest(name.as_str(), ["peer", "x-forwarded-for", "forwarded"])
-    {
-        section.push(Fault::warning(
-            place,
-            &Warning::UnusualAddressSource { header: name.to_string(), near: near.into() },
-        ));
-    }
-    let trusted_nobody = !section.has("trusted") || section.is_empty("trusted");
-    if let Some(trusted) = section.list("trusted", "range of addresses", parse_cidr) {
-        for range in &trusted {
-            let shortest = if range.value.addr().is_ipv4() { 8 } else { 16 };
-            if range.value.prefix_len() < shortest {
-                let wide = PolicyFault::TrustedTooWide { range: range.value, shortest };
-                section.push(Fault::of(&range.place, &wide));
-            }
-        }
-        address.trusted = trusted.into_iter().map(|range| range.value).collect();
-    }
-    if let Some(prefix) = section.number("ipv6_prefix", 16..129) {
-        address.ipv6_prefix = u8::try_from(prefix.value).unwrap_or(64);
-    }
-    let believes = source.as_ref().is_some_and(|source| source.value != AddressSource::Peer);
-    if !believes && !address.trusted.is_empty() {
-        section.push(Fault::warning(&section.key_place("trusted"), &Warning::TrustedWithoutEffect));
-    }
-    if let Some(source) = source {
-        if believes && trusted_nobody {
-            section.push(Fault::warning(&source.place, &Warning::HeaderNeverBelieved));
-        }
-        address.source = source.value;
-    }
-    section.finish();
-    address
-}
-
 fn load_failures(section: Option<Section<'_>>) -> Option<Quota> {
     let Some(section) = section else { return quota_of("10/minute", Some(20)) };
     let enabled = section.flag("enabled").unwrap_or(true);
@@ -367,12 +276,6 @@ problems! {
             message: "version {version} is unknown",
             label: "is not 1",
             help: "this release reads version 1",
-        }
-        /// A range in `trusted` that holds more than the proxies of anybody.
-        TrustedTooWide { range: ipnet::IpNet, shortest: u8 } => {
-            message: "`{range}` trusts too many addresses",
-            label: "is shorter than /{shortest}",
-            help: "name the networks of your proxies: whoever is trusted can claim any address",
         }
     }
 }

@@ -158,3 +158,40 @@ problems! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faults and warnings of a file, with the lines that they are about, and how many entries it has.
+    fn read(text: &str) -> (Vec<(String, usize)>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("revoked.toml"), text).unwrap();
+        let (sources, faults) = (Sources::of_disk(folder.path()), Faults::default());
+        let policy = "version = 1\n[revocations]\nfile = \"revoked.toml\"\n";
+        let policy = super::super::load("policy", policy, &sources, &faults).unwrap();
+        let of_file = |fault: &Fault| fault.file().ends_with("revoked.toml");
+        let line = |fault: Fault| (fault.name().unwrap().to_owned(), fault.line());
+        let found = faults.into_sorted().into_iter().filter(of_file).map(line).collect();
+        (found, policy.revoked.len())
+    }
+
+    #[test]
+    fn faults_of_a_long_list_have_their_places() {
+        let entries: String =
+            (0..25_000).map(|n| format!("[[revoked]]\njti = \"t{n}\"\n")).collect();
+        assert_eq!(read(&entries), (Vec::new(), 25_000));
+        let faulty = format!("{entries}[[revoked]]\njit = \"t\"\n[[revoked]]\njti = \"t\n");
+        let (found, _) = read(&faulty);
+        assert_eq!(
+            found,
+            [("not-toml".to_owned(), 50_004)],
+            "what is on one part's lines is judged alone"
+        );
+        let faulty =
+            format!("{entries}[[revoked]]\njit = \"t\"\n{entries}[[revoked]]\njti = \"t\n");
+        let (found, _) = read(&faulty);
+        let expected = [("unknown-key", 50_002), ("not-toml", 100_004)];
+        assert_eq!(found, expected.map(|(name, line)| (name.to_owned(), line)));
+    }
+}

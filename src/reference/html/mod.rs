@@ -184,7 +184,7 @@ impl<'a> Pages<'a> {
 
     /// What each path asks for; `None` for any API.
     pub(super) fn handbook(&self) -> Option<String> {
-        let policy = &self.api.snapshot?.policy;
+        let policy = &self.api.snapshot?.policy();
         let book = handbook::Handbook::of(policy);
         let is_used = |limit: &&Limit| {
             let mut used = book.rules.iter().flat_map(Entry::all_limits);

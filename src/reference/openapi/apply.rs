@@ -54,7 +54,7 @@ where
         return Err(ApplyError::NotAnObject);
     }
     let snapshot = gate.gate().current();
-    add(&Api::of(&snapshot), &snapshot.policy, &mut json);
+    add(&Api::of(&snapshot), snapshot.policy(), &mut json);
     let text = serde_json::to_string(&json)
         .map_err(|error| ApplyError::CannotBeWritten { source: error.into() })?;
     *document = serde_json::from_str(&text)

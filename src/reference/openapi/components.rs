@@ -9,7 +9,7 @@ use std::iter;
 
 use crate::credential::Sent;
 use crate::denial::members::ITEMS;
-use crate::denial::{Challenge, DenialCode};
+use crate::denial::{Challenge, Code, DenialCode};
 use crate::policy::RateLimitHeaders;
 use crate::reference::Api;
 use crate::reference::forms::{Form, all_forms};
@@ -199,10 +199,10 @@ fn headers_of(api: &Api<'_>, codes: &[&DenialCode]) -> Json {
         add("Retry-After");
         add("retry-after-ms");
     }
-    if any(|code| code.code == "method_not_allowed") {
+    if any(|code| code.known == Some(Code::MethodNotAllowed)) {
         add("Allow");
     }
-    if any(|code| code.code == "rate_limited") {
+    if any(|code| code.known == Some(Code::RateLimited)) {
         limit_headers(api.denial.ratelimit_headers).for_each(&mut add);
     }
     ["x-should-retry", "Cache-Control", "Vary", "X-Content-Type-Options"].into_iter().for_each(add);
@@ -299,7 +299,7 @@ fn headers(api: &Api<'_>) -> Json {
 
 fn security_schemes(api: &Api<'_>) -> Json {
     let forms = match api.snapshot {
-        Some(gate) => all_forms(&gate.policy),
+        Some(gate) => all_forms(gate.policy()),
         None => Form::usual(),
     };
     let mut schemes = Json::Object(Vec::new());

@@ -29,7 +29,7 @@ pub(super) fn document(api: &Api<'_>) -> Json {
     };
     let mut paths = api
         .snapshot
-        .map_or_else(|| Json::Object(Vec::new()), |of| operation::paths(api, &of.policy));
+        .map_or_else(|| Json::Object(Vec::new()), |of| operation::paths(api, of.policy()));
     let mut components = components::components(api);
     share(&mut paths, components.entry("responses"));
     // The schemas have them; an API's own document may refer to those of any API.

@@ -105,7 +105,6 @@ impl Refresher {
 
     /// Starts the task, unless it runs. Without a runtime the first request that asks starts it.
     pub(super) fn start(&self, runtime: Option<&Handle>) {
-        describe();
         let current = Handle::try_current().ok();
         let Some(runtime) = runtime.or(current.as_ref()) else { return };
         self.task.get_or_init(|| runtime.spawn(self.shared.clone().run()).abort_handle());
@@ -379,12 +378,9 @@ fn read(
     Ok((FetchedKeys { keys, version, fingerprint, text: text.to_vec() }, troubles))
 }
 
-fn describe() {
-    static DESCRIBED: OnceLock<()> = OnceLock::new();
-    DESCRIBED.get_or_init(|| {
-        describe_counter!(
-            "tollgate_key_refreshes_total",
-            "Refreshes of key sets over the network, by issuer and outcome: changed, unchanged, failed."
-        );
-    });
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "tollgate_key_refreshes_total",
+        "Refreshes of key sets over the network, by issuer and outcome: changed, unchanged, failed."
+    );
 }

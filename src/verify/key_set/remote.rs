@@ -19,7 +19,6 @@ use super::refresher::Refresher;
 use super::settings::{AtStart, RemoteSettings, RemoteStatus};
 use crate::address::Address;
 use crate::time::Clock;
-use crate::verify::Issuers;
 
 /// The keys of an issuer that are fetched.
 pub(crate) struct RemoteKeys {
@@ -116,14 +115,18 @@ struct Lasting {
 }
 
 impl LastingRemoteKeys {
-    /// Sees to it that the keys of these issuers are fetched.
-    pub(crate) fn start(&self, issuers: &Issuers, clock: &Arc<dyn Clock>) {
-        self.start_with(issuers, clock, client);
+    /// Sees to it that these keys are fetched.
+    pub(crate) fn start<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Arc<RemoteKeys>>,
+        clock: &Arc<dyn Clock>,
+    ) {
+        self.start_with(keys, clock, client);
     }
 
-    pub(super) fn start_with(
+    pub(super) fn start_with<'k>(
         &self,
-        issuers: &Issuers,
+        keys: impl IntoIterator<Item = &'k Arc<RemoteKeys>>,
         clock: &Arc<dyn Clock>,
         client: impl Fn(&RemoteSettings) -> Box<dyn Get>,
     ) {
@@ -134,7 +137,7 @@ impl LastingRemoteKeys {
         let held: Vec<Arc<Refresher>> =
             lasting.refreshers.iter().filter_map(Weak::upgrade).collect();
         lasting.refreshers.clear();
-        for remote in issuers.iter().filter_map(|issuer| issuer.keys.remote()) {
+        for remote in keys {
             let settings = &remote.settings;
             let same = held.iter().find(|held| held.settings() == settings);
             let refresher = same.cloned().unwrap_or_else(|| {

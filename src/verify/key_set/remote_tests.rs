@@ -21,7 +21,7 @@ use crate::credential::{Secret, TokenPlace};
 use crate::time::{Clock, ManualClock};
 use crate::verify::issuer::{Audiences, Iss, Issuer};
 use crate::verify::issuers::Issuers;
-use crate::verify::token::{ChosenBy, TokenError};
+use crate::verify::token_error::{ChosenBy, TokenError};
 
 const URL: &str = "https://id.example.com/jwks.json";
 const SECOND: Duration = Duration::from_secs(1);
@@ -379,7 +379,7 @@ async fn a_policy_hands_its_keys_on_to_the_next() {
     let lasting = LastingRemoteKeys::default();
     let start = |settings| {
         let issuers = issuers(settings);
-        lasting.start_with(&issuers, &clock, |_| Box::new(server.clone()));
+        lasting.start_with(issuers.remote_keys(), &clock, |_| Box::new(server.clone()));
         issuers
     };
     let first = start(RemoteSettings { at_start: AtStart::Wait, ..settings() });
@@ -414,7 +414,8 @@ async fn a_start_that_may_fail_says_why() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_800_000_000));
     let start = |at_start| {
         let issuers = issuers(RemoteSettings { at_start, ..settings() });
-        LastingRemoteKeys::default().start_with(&issuers, &clock, |_| Box::new(server.clone()));
+        LastingRemoteKeys::default()
+            .start_with(issuers.remote_keys(), &clock, |_| Box::new(server.clone()));
         issuers
     };
     let failing = start(AtStart::Fail);
@@ -432,7 +433,8 @@ async fn a_refusal_asks_again_where_other_keys_could_change_it() {
     let clock = ManualClock::at(1_800_000_000);
     let issuers = issuers(settings());
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-    LastingRemoteKeys::default().start_with(&issuers, &shared, |_| Box::new(server.clone()));
+    LastingRemoteKeys::default()
+        .start_with(issuers.remote_keys(), &shared, |_| Box::new(server.clone()));
     let issuer = || issuers.iter().next().unwrap().clone();
     for (asks, error) in [
         (true, TokenError::KeyUnknown(issuer())),
@@ -544,7 +546,7 @@ async fn an_attempt_that_waited_and_proved_nothing_is_a_failure() {
     let issuers = issuers(settings());
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let lasting = LastingRemoteKeys::default();
-    lasting.start_with(&issuers, &shared, |_| Box::new(server.clone()));
+    lasting.start_with(issuers.remote_keys(), &shared, |_| Box::new(server.clone()));
     while remote(&issuers).version().is_none() {
         tokio::time::sleep(SECOND).await;
     }

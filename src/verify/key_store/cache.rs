@@ -12,12 +12,15 @@ use quick_cache::{UnitWeighter, Weighter};
 use super::digest::KeyDigest;
 use super::held::HeldKey;
 use super::settings::KeyCacheSettings;
+use super::uses::Uses;
 use crate::time::{AtomicSteady, Steady};
 
 /// The most recently used of the keys of a source.
 pub(super) struct KeyCache {
-    held: Cache<KeyDigest, Arc<HeldKey>, Weight, RandomState>,
+    held: Cache<KeyDigest, Arc<HeldKey>, Weight, RandomState, Uses>,
     absent: Cache<KeyDigest, Steady, UnitWeighter, RandomState>,
+    /// Of keys that are no longer held.
+    uses: Uses,
     max_age: Duration,
     feed: Feed,
 }
@@ -67,16 +70,10 @@ impl Weighter<KeyDigest, Arc<HeldKey>> for Weight {
 }
 
 impl KeyCache {
-    pub(super) fn new(settings: &KeyCacheSettings) -> Self {
+    pub(super) fn new(settings: &KeyCacheSettings, uses: Uses) -> Self {
         let (keys, unknown) = (settings.keys.max(1), settings.unknown.max(1));
         let weight = Weight { least: settings.bytes.div_ceil(keys as u64).max(1) };
-        let held = Cache::with(
-            keys,
-            settings.bytes,
-            weight,
-            RandomState::default(),
-            DefaultLifecycle::default(),
-        );
+        let held = Cache::with(keys, settings.bytes, weight, RandomState::default(), uses.clone());
         let absent = Cache::with(
             unknown,
             unknown as u64,
@@ -86,7 +83,7 @@ impl KeyCache {
         );
         let feed = Feed::default();
         feed.since.store(NEVER);
-        Self { held, absent, max_age: settings.max_age, feed }
+        Self { held, absent, uses, max_age: settings.max_age, feed }
     }
 
     pub(super) fn recall(&self, digest: &KeyDigest, now: Steady) -> Remembered {
@@ -129,7 +126,7 @@ impl KeyCache {
 
     /// Remembers that no key has this digest.
     pub(super) fn hold_absent(&self, digest: KeyDigest, as_of: Steady) {
-        self.held.remove(&digest);
+        self.drop_held(&digest);
         self.absent.insert(digest, as_of);
     }
 
@@ -138,8 +135,14 @@ impl KeyCache {
         self.absent.remove(digest);
         match self.held.peek(digest) {
             Some(held) if held.record().is_revoked() => held.outdate(),
-            Some(_) => drop(self.held.remove(digest)),
+            Some(_) => self.drop_held(digest),
             None => {}
+        }
+    }
+
+    fn drop_held(&self, digest: &KeyDigest) {
+        if let Some((_, held)) = self.held.remove(digest) {
+            self.uses.keep(&held);
         }
     }
 
@@ -185,7 +188,7 @@ mod tests {
     }
 
     fn cache() -> KeyCache {
-        KeyCache::new(&KeyCacheSettings::default())
+        KeyCache::new(&KeyCacheSettings::default(), Uses::default())
     }
 
     fn hold(cache: &KeyCache, key: u32, millis: u64) {
@@ -265,14 +268,14 @@ mod tests {
     #[test]
     fn unknown_keys_push_out_no_good_one_and_both_are_bounded() {
         let settings = KeyCacheSettings { keys: 100, unknown: 200, ..KeyCacheSettings::default() };
-        let cache = KeyCache::new(&settings);
+        let cache = KeyCache::new(&settings, Uses::default());
         (0..50).for_each(|key| hold(&cache, key, 0));
         (1000..101_000).for_each(|key| cache.hold_absent(digest(key), at(0)));
         assert!((0..50).all(|key| recalled(&cache, key, 0) == "Fresh"));
         (50..5000).for_each(|key| hold(&cache, key, 0));
         let (held, absent) = cache.len();
         assert!(held <= 100 && absent <= 200, "{held} {absent}");
-        let few = KeyCache::new(&KeyCacheSettings { bytes: 64 << 10, ..settings });
+        let few = KeyCache::new(&KeyCacheSettings { bytes: 64 << 10, ..settings }, Uses::default());
         (0..5000).for_each(|key| hold(&few, key, 0));
         assert!(few.len().0 <= (64 << 10) / 400, "{:?}", few.len());
     }

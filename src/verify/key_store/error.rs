@@ -46,6 +46,12 @@ pub enum KeyStoreError {
     },
     /// The same key is known under another id, in the store or in the policy.
     DigestTaken,
+    /// Of keys that were to be added together, some have an id or a digest that another key has.
+    /// None was added.
+    SomeTaken {
+        /// Their places, counted from 0.
+        at: Vec<usize>,
+    },
     /// No key of the store has this id.
     Unknown {
         /// The id.
@@ -87,6 +93,9 @@ impl fmt::Display for KeyStoreError {
         match self {
             Self::IdTaken { id } => write!(f, "another key has the id `{}`", id.escape_debug()),
             Self::DigestTaken => f.write_str("the same key is known under another id"),
+            Self::SomeTaken { at } => {
+                write!(f, "{} of the keys have an id or a digest that another key has", at.len())
+            }
             Self::Unknown { id } => write!(f, "no key has the id `{}`", id.escape_debug()),
             Self::Revoked { id } => {
                 write!(f, "the key `{}` is revoked, and stays so", id.escape_debug())

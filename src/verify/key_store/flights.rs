@@ -15,13 +15,16 @@ use crate::ask::LookedUp;
 const MOST_WAITING: u32 = 1000;
 /// How many of them may come from one address.
 const MOST_OF_AN_ADDRESS: u32 = 100;
+/// How many more may wait, each of an address that has none waiting: so a flood from few addresses
+/// leaves room for others.
+const MOST_FIRST: u32 = 250;
 /// How many keys that are in memory are looked up again at once.
 const MOST_REFRESHES: usize = 1000;
 
 /// Why a key is looked up. Neither kind waits behind the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Why {
-    /// It is in memory, and has become old.
+    /// It is in memory, and has become old; or it was there lately.
     Refresh,
     /// Nothing is known of it.
     Unknown,
@@ -73,7 +76,9 @@ impl Flights {
     /// A place among those who wait; `None` where there are too many.
     pub(super) fn place(self: &Arc<Self>, why: Why, address: Option<Address>) -> Option<Place> {
         let mut open = self.open();
-        if open.waiting[why as usize] >= MOST_WAITING {
+        let is_first = address.is_some_and(|address| !open.of_address.contains_key(&address));
+        let most = if is_first { MOST_WAITING + MOST_FIRST } else { MOST_WAITING };
+        if open.waiting[why as usize] >= most {
             return None;
         }
         if let Some(address) = address {
@@ -157,14 +162,25 @@ mod tests {
         assert_eq!(held.len(), MOST_OF_AN_ADDRESS as usize);
         assert!(flights.place(Why::Refresh, address(1)).is_none(), "of either kind");
         held.pop();
-        assert!(take(1).is_some(), "it waits no more at once");
-        held.extend((200..2100).map(|n| (n / 100) as u8).filter_map(take));
+        held.push(take(1).expect("it waits no more at once"));
+        held.extend((200..1100).map(|n| (n / 100) as u8).filter_map(take));
         assert_eq!(held.len(), MOST_WAITING as usize);
-        assert!(take(99).is_none() && flights.place(Why::Unknown, None).is_none());
+        assert!(take(2).is_none() && flights.place(Why::Unknown, None).is_none());
+        held.extend(take(99));
         assert!(
-            flights.place(Why::Refresh, address(99)).is_some(),
+            held.len() > MOST_WAITING as usize && take(99).is_none(),
+            "the first of its address"
+        );
+        assert!(
+            flights.place(Why::Refresh, address(100)).is_some(),
             "good keys do not queue behind"
         );
+        let firsts = |n: u16| {
+            let address = Address::from(IpAddr::from([198, 51, (n / 256) as u8, n as u8]));
+            flights.place(Why::Unknown, Some(address))
+        };
+        held.extend((0..2000).filter_map(firsts));
+        assert_eq!(held.len(), (MOST_WAITING + MOST_FIRST) as usize);
         drop(held);
         assert!(flights.open().of_address.is_empty());
         assert_eq!(flights.open().waiting, [0, 0]);

@@ -8,6 +8,8 @@ use crate::time::{MICROS, Steady};
 
 /// So many failures, one after the other, say that a source is down.
 const DOWN_AFTER: u32 = 3;
+/// How much of a pace may be saved up, in microseconds.
+const SAVED_UP: u64 = 3 * MICROS / 4;
 /// How often a source that is down is tried again.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,9 @@ impl Health {
     }
 }
 
-/// How many keys that are not in memory are looked up: a rate, and what may be saved up in a second.
+/// How many keys that are not in memory are looked up: a rate, and what comes due in a second at once.
+///
+/// Of that, [`SAVED_UP`] may begin now; the rest is begun when it is due.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Microseconds between two.
@@ -94,15 +98,18 @@ impl Pace {
         Self { every: (MICROS / u64::from(count.max(1))).max(1), due: Mutex::default() }
     }
 
-    /// Whether one more may begin now. One that may has begun.
-    pub(super) fn may_begin(&self, now: Steady) -> bool {
+    /// How long one more has to wait before it begins, where that is `most` at most: then it is
+    /// counted. `None` where it may not begin.
+    pub(super) fn begin(&self, now: Steady, most: Duration) -> Option<Duration> {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let next = due.max(now).plus_micros(self.every);
-        let may = next.micros() - now.micros() <= MICROS.max(self.every);
-        if may {
+        let ahead = next.micros() - now.micros();
+        let wait = Duration::from_micros(ahead.saturating_sub(SAVED_UP.max(self.every)));
+        let may = ahead <= MICROS.max(self.every) && wait <= most;
+        may.then(|| {
             *due = next;
-        }
-        may
+            wait
+        })
     }
 }
 
@@ -135,15 +142,29 @@ mod tests {
     }
 
     #[test]
-    fn a_second_of_look_ups_may_be_saved_up_and_no_more() {
+    fn a_second_of_look_ups_may_come_due_at_once_and_no_more() {
+        let most = Duration::from_secs(10);
         let pace = Pace::per_second(100);
-        let begun = |millis: u64| (0..1000).filter(|_| pace.may_begin(at(millis))).count();
+        let begun =
+            |millis: u64| (0..1000).filter(|_| pace.begin(at(millis), most).is_some()).count();
         assert_eq!(
             [begun(0), begun(0), begun(10), begun(500), begun(60_000)],
             [100, 0, 1, 49, 100]
         );
         let slow = Pace::per_second(0);
-        let begun = [0, 999, 1000].map(|millis| slow.may_begin(at(millis)));
+        let begun = [0, 999, 1000].map(|millis| slow.begin(at(millis), most).is_some());
         assert_eq!(begun, [true, false, true], "one a second at least");
+    }
+
+    #[test]
+    fn what_is_not_saved_up_waits_until_it_is_due() {
+        let pace = Pace::per_second(100);
+        let begin = |millis: u64, most: u64| {
+            let wait = pace.begin(at(millis), Duration::from_millis(most));
+            wait.map(|wait| wait.as_millis())
+        };
+        assert!((0..75).all(|_| begin(0, 0) == Some(0)));
+        assert_eq!([begin(0, 9), begin(0, 10), begin(0, 20)], [None, Some(10), Some(20)]);
+        assert_eq!([begin(25, 0), begin(25, 100), begin(40, 0)], [None, Some(5), Some(0)]);
     }
 }

@@ -56,6 +56,7 @@ pub(crate) async fn holds(store: &dyn KeyStore) {
     a_key_that_is_replaced_ends(store).await;
     the_last_use_is_noted(store).await;
     keys_are_listed_by_pages(store).await;
+    keys_are_added_together_or_not_at_all(store).await;
 }
 
 async fn a_key_is_kept_whole(store: &dyn KeyStore) {
@@ -178,4 +179,31 @@ async fn keys_are_listed_by_pages(store: &dyn KeyStore) {
     }
     assert_eq!(paged, all);
     assert_eq!(ids(store, None, 0).await, [""; 0]);
+}
+
+async fn keys_are_added_together_or_not_at_all(store: &dyn KeyStore) {
+    // More than any store adds in one step.
+    let many = |from: u32| (from..from + 2500).map(|n| record(&format!("many-{n:05}")));
+    store.insert_all(Vec::new()).await.unwrap();
+    store.insert_all(many(0).collect()).await.unwrap();
+    for id in ["many-00000", "many-02499"] {
+        assert_eq!(stored(store, id).await, Some(facts(&record(id))));
+    }
+    let (mut taken, elsewhere) = (Vec::from_iter(many(5000)), KeyDigest::of(b"elsewhere"));
+    taken[7] = ApiKeyRecord::builder("many-00007", "acme", elsewhere).build().unwrap();
+    taken[1700] = ApiKeyRecord::builder("same", "acme", record("once").digest()).build().unwrap();
+    let refused = store.insert_all(taken).await;
+    assert_eq!(refused, Err(KeyStoreError::SomeTaken { at: vec![7, 1700] }));
+    for id in ["many-05000", "same", "many-07499"] {
+        assert_eq!(stored(store, id).await, None, "nothing was added");
+    }
+    assert!(store.look_up(elsewhere).await.unwrap().is_none());
+    let twice = vec![record("twin"), record("other"), record("twin")];
+    let refused = store.insert_all(twice).await;
+    assert_eq!(refused, Err(KeyStoreError::SomeTaken { at: vec![2] }));
+    assert_eq!(stored(store, "other").await, None);
+    let bare = ApiKeyRecord::builder("alone", "ä \"{}\\", KeyDigest::of(b"alone")).build().unwrap();
+    store.insert_all(vec![bare.clone(), record("twin").revoked()]).await.unwrap();
+    assert_eq!(stored(store, "alone").await, Some(facts(&bare)));
+    assert_eq!(stored(store, "twin").await, Some(facts(&record("twin").revoked())));
 }

@@ -4,8 +4,10 @@
 //!    background, so that a key in use never waits.
 //! 2. A key that is old or not in memory is looked up, and the request waits: at most half a second.
 //!    Requests for one key wait for one look-up.
-//! 3. Look-ups of keys that are not in memory are paced, and have a bound of their own on how many
-//!    run and wait at once: a flood of invented keys costs the source so much, and good keys nothing.
+//! 3. Look-ups of keys that nothing is known of are paced, and have a bound of their own on how many
+//!    run and wait at once: a flood of invented keys costs the source so much. Those wait for their
+//!    turn ([`turns`](super::turns)), address by address; keys that were found lately
+//!    ([`seen`](super::seen)) never wait among them.
 //! 4. After three failures in a row the source counts as down, and is tried once a second. Until it
 //!    answers nobody waits: keys that are known go on for a while, and others are not decided.
 
@@ -13,56 +15,37 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{describe_counter, describe_gauge, gauge};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::KeyBackend;
-use super::cache::{Age, KeyCache, Remembered};
-use super::changes::{Hears, KeyChanges};
+use super::cache::{Age, Remembered};
+use super::changes::{Hears as _, KeyChanges};
 use super::digest::KeyDigest;
 use super::error::KeySourceError;
-use super::flights::{Flight, Flights, Place, Why};
-use super::health::{Health, Pace, Turn};
+use super::flights::{Flight, Place, Why};
 use super::held::HeldKey;
+use super::landing::{Landing, count};
 use super::record::ApiKeyRecord;
 use super::settings::KeyCacheSettings;
-use super::source::{KeySource, KeyStore};
+use super::shared::Shared;
 use crate::address::Address;
 use crate::ask::{Arrived, LookedUp, Wait};
 use crate::principal::KeyRecord;
 use crate::time::{Clock, Steady};
 
-/// How long a look-up may take.
-const DEADLINE: Duration = Duration::from_millis(500);
-/// How much of that it may wait for others to end.
-const MOST_QUEUED: Duration = Duration::from_millis(250);
-/// How many look-ups run at once, of each kind.
-const AT_ONCE: usize = 8;
-/// How often the store is told of last uses, and of how many at a time.
+/// How often the store is told of last uses.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
-const NOTED_AT_ONCE: usize = 1000;
+/// How long that may take when nobody waits for it.
+const NOTE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The keys of a source, as far as they are in memory, and the tasks that serve them.
 pub(crate) struct LookUps {
     shared: Arc<Shared>,
     runtime: Option<Handle>,
     tasks: OnceLock<Vec<AbortHandle>>,
-}
-
-struct Shared {
-    source: Arc<dyn KeySource>,
-    store: Option<Arc<dyn KeyStore>>,
-    clock: Arc<dyn Clock>,
-    keep: Duration,
-    cache: KeyCache,
-    flights: Arc<Flights>,
-    health: Health,
-    pace: Pace,
-    /// How many look-ups may run, by why.
-    lanes: [Semaphore; 2],
 }
 
 /// What is known of a key now.
@@ -84,18 +67,7 @@ impl LookUps {
         clock: Arc<dyn Clock>,
         runtime: Option<Handle>,
     ) -> Self {
-        describe();
-        let shared = Arc::new(Shared {
-            source: backend.source(),
-            store: backend.store(),
-            clock,
-            keep: settings.keep,
-            cache: KeyCache::new(settings),
-            flights: Arc::default(),
-            health: Health::default(),
-            pace: Pace::per_second(settings.look_ups),
-            lanes: [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)],
-        });
+        let shared = Arc::new(Shared::new(backend, settings, clock));
         let look_ups = Self { shared, runtime, tasks: OnceLock::new() };
         look_ups.start();
         look_ups
@@ -115,7 +87,7 @@ impl LookUps {
             let note = runtime.spawn(async move {
                 loop {
                     sleep(NOTE_EVERY).await;
-                    shared.note_used().await;
+                    note_used(&shared).await;
                 }
             });
             vec![follow.abort_handle(), note.abort_handle()]
@@ -143,7 +115,10 @@ impl LookUps {
             (Remembered::Held(..), None) => Known::Ask(Why::Refresh),
             (Remembered::Nothing, Some(LookedUp::Found(key))) => Known::Found(key.clone()),
             (Remembered::Nothing, Some(LookedUp::Unavailable)) => Known::Unavailable,
-            (Remembered::Nothing, None) => Known::Ask(Why::Unknown),
+            (Remembered::Nothing, None) => Known::Ask(match self.shared.seen.has(digest) {
+                true => Why::Refresh,
+                false => Why::Unknown,
+            }),
             (Remembered::Absent, _) | (_, Some(LookedUp::Absent)) => Known::Absent,
         }
     }
@@ -167,7 +142,8 @@ impl LookUps {
         address: Option<Address>,
     ) -> Option<Wait> {
         let place = self.shared.flights.place(why, address);
-        let Some((place, mut outcome)) = place.and_then(|place| self.join(digest, why, place))
+        let Some((place, mut outcome)) =
+            place.and_then(|place| self.join(digest, why, place, address))
         else {
             count("not_asked");
             return None;
@@ -186,20 +162,21 @@ impl LookUps {
         digest: KeyDigest,
         why: Why,
         place: Place,
+        address: Option<Address>,
     ) -> Option<(Place, tokio::sync::watch::Receiver<Option<LookedUp>>)> {
         let (outcome, flight) = {
             let mut open = self.shared.flights.open();
             match open.find(&digest) {
                 Some(outcome) => (outcome, None),
                 None => {
-                    self.may_begin(why).then_some(())?;
+                    self.may_begin().then_some(())?;
                     let flight = open.begin(digest, why)?;
                     (open.find(&digest)?, Some(flight))
                 }
             }
         };
         if let Some(flight) = flight {
-            self.take_off(digest, why, flight);
+            self.take_off(digest, why, address, flight);
         }
         Some((place, outcome))
     }
@@ -208,28 +185,26 @@ impl LookUps {
     fn look_up_behind(&self, digest: KeyDigest) {
         let flight = {
             let mut open = self.shared.flights.open();
-            match open.find(&digest).is_none() && self.may_begin(Why::Refresh) {
+            match open.find(&digest).is_none() && self.may_begin() {
                 true => open.begin(digest, Why::Refresh),
                 false => None,
             }
         };
         if let Some(flight) = flight {
-            self.take_off(digest, Why::Refresh, flight);
+            self.take_off(digest, Why::Refresh, None, flight);
         }
     }
 
-    fn may_begin(&self, why: Why) -> bool {
-        let now = self.shared.clock.steady();
-        // In this order: what may not be tried takes nothing of the pace.
-        self.shared.health.may_try(now) && (why == Why::Refresh || self.shared.pace.may_begin(now))
+    fn may_begin(&self) -> bool {
+        self.shared.health.may_try(self.shared.clock.steady())
     }
 
     /// Begins a look-up. Nothing may be locked: without a runtime it ends here.
-    fn take_off(&self, digest: KeyDigest, why: Why, flight: Arc<Flight>) {
+    fn take_off(&self, digest: KeyDigest, why: Why, address: Option<Address>, flight: Arc<Flight>) {
         self.start();
-        let landing = Landing { shared: self.shared.clone(), digest, flight, is_over: false };
+        let landing = Landing::new(self.shared.clone(), digest, flight);
         if let Some(runtime) = self.runtime() {
-            runtime.spawn(landing.fly(why));
+            runtime.spawn(landing.fly(why, address));
         }
     }
 
@@ -237,6 +212,7 @@ impl LookUps {
     pub(crate) fn put(&self, record: ApiKeyRecord) {
         let mut open = self.shared.flights.open();
         open.outdate(&record.digest());
+        self.shared.seen.add(&record.digest());
         self.shared.cache.hold(HeldKey::new(record, self.shared.clock.steady()));
     }
 
@@ -254,6 +230,11 @@ impl LookUps {
             record.note_used(used);
         }
         record
+    }
+
+    /// Tells the store now when keys were last used.
+    pub(crate) async fn flush(&self) -> Result<(), KeySourceError> {
+        self.shared.note_used().await
     }
 
     pub(crate) fn status(&self) -> KeyStatus {
@@ -282,150 +263,13 @@ pub(crate) struct KeyStatus {
     pub(crate) keys: usize,
 }
 
-/// A look-up that is under way. Dropped, as when the source panics, it has failed.
-struct Landing {
-    shared: Arc<Shared>,
-    digest: KeyDigest,
-    flight: Arc<Flight>,
-    is_over: bool,
-}
-
-impl Landing {
-    async fn fly(mut self, why: Why) {
-        let deadline = Instant::now() + DEADLINE;
-        let shared = self.shared.clone();
-        // What waits too long for others is not begun: so what is begun has time enough, and if it
-        // gets no answer, that is the source's.
-        let Ok(_permit) = timeout(MOST_QUEUED, shared.lanes[why as usize].acquire()).await else {
-            return self.end(LookedUp::Unavailable, "not_asked");
-        };
-        let asked = shared.clock.steady();
-        match timeout_at(deadline, shared.source.look_up(self.digest)).await {
-            Ok(answer) => self.land(asked, answer),
-            Err(_) => self.fail(KeySourceError::new("no answer in time")),
-        }
-    }
-
-    fn land(&mut self, asked: Steady, answer: Result<Option<ApiKeyRecord>, KeySourceError>) {
-        let shared = self.shared.clone();
-        match answer {
-            Err(error) => self.fail(error),
-            Ok(Some(record)) if record.digest() != self.digest => {
-                self.fail(KeySourceError::new("the source answered with another key"));
-            }
-            Ok(found) => {
-                shared.turn(shared.health.note_answer(shared.clock.steady()), None);
-                // While nothing can change: what is outdated is not remembered.
-                let open = shared.flights.open();
-                let looked_up = match found {
-                    Some(record) => {
-                        let key = record.key().clone();
-                        if !self.flight.is_outdated() {
-                            shared.cache.hold(HeldKey::new(record, asked));
-                        }
-                        LookedUp::Found(key)
-                    }
-                    None => {
-                        if !self.flight.is_outdated() {
-                            shared.cache.hold_absent(self.digest, asked);
-                        }
-                        LookedUp::Absent
-                    }
-                };
-                drop(open);
-                let outcome = match looked_up {
-                    LookedUp::Found(_) => "found",
-                    _ => "unknown",
-                };
-                self.end(looked_up, outcome);
-            }
-        }
-    }
-
-    fn fail(&mut self, error: KeySourceError) {
-        let turn = self.shared.health.note_failure(error.clone());
-        self.shared.turn(turn, Some(&error));
-        self.end(LookedUp::Unavailable, "failed");
-    }
-
-    fn end(&mut self, looked_up: LookedUp, outcome: &'static str) {
-        self.is_over = true;
-        count(outcome);
-        self.shared.flights.open().remove(&self.digest, &self.flight);
-        self.flight.end(looked_up);
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.fail(KeySourceError::new("the look-up ended without an answer"));
-        }
-    }
-}
-
-impl Shared {
-    fn turn(&self, turn: Option<Turn>, error: Option<&KeySourceError>) {
-        let kind = self.source.kind();
-        match (turn, error) {
-            (Some(Turn::Down), Some(error)) => tracing::error!(
-                target: "tollgate", kind, %error,
-                "the source of API keys does not answer: keys that are in memory go on for {} s, \
-                 others get `key_source_unavailable`; it is tried again once a second",
-                self.keep.as_secs()
-            ),
-            (Some(Turn::Back), _) => {
-                tracing::info!(target: "tollgate", kind, "the source of API keys answers again");
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells the store which keys were used since it was told last.
-    async fn note_used(&self) {
-        let Some(store) = &self.store else { return };
-        let used = self
-            .cache
-            .iter()
-            .filter_map(|held| held.take_unnoted().map(|at| (held.record().digest(), at)));
-        let used: Vec<_> = used.collect();
-        for batch in used.chunks(NOTED_AT_ONCE) {
-            if let Err(error) = store.note_used(batch.to_vec()).await {
-                tracing::warn!(
-                    target: "tollgate", kind = self.source.kind(), %error, keys = used.len(),
-                    "the store was not told when keys were last used"
-                );
-                return;
-            }
-        }
-    }
-}
-
-impl Hears for Shared {
-    fn now(&self) -> Steady {
-        self.clock.steady()
-    }
-
-    fn begun(&self) {
-        self.cache.feed_begins(self.clock.steady());
-    }
-
-    fn changed(&self, digest: KeyDigest) {
-        let mut open = self.flights.open();
-        open.outdate(&digest);
-        self.cache.forget(&digest);
-    }
-
-    fn all_changed(&self) {
-        let mut open = self.flights.open();
-        open.outdate_all();
-        self.cache.doubt_all(self.clock.steady());
-    }
-
-    fn complete_until(&self, moment: Steady) {
-        let now = self.clock.steady();
-        self.health.note_heard(now);
-        self.cache.feed_is_complete_until(moment.min(now));
+/// Tells the store when keys were last used, and the log where it cannot be told.
+async fn note_used(shared: &Shared) {
+    if let Err(error) = shared.note_used().await {
+        tracing::warn!(
+            target: "tollgate", kind = shared.source.kind(), %error,
+            "the store could not be told when keys were last used; it is told again later"
+        );
     }
 }
 
@@ -433,6 +277,13 @@ impl Drop for LookUps {
     fn drop(&mut self) {
         for task in self.tasks.get().into_iter().flatten() {
             task.abort();
+        }
+        // As far as the runtime goes on.
+        if let Some(runtime) = self.runtime() {
+            let shared = self.shared.clone();
+            runtime.spawn(async move {
+                let _ = timeout(NOTE_DEADLINE, note_used(&shared)).await;
+            });
         }
     }
 }
@@ -443,20 +294,13 @@ impl fmt::Debug for LookUps {
     }
 }
 
-fn count(outcome: &'static str) {
-    counter!("tollgate_key_lookups_total", "outcome" => outcome).increment(1);
-}
-
-fn describe() {
-    static DESCRIBED: OnceLock<()> = OnceLock::new();
-    DESCRIBED.get_or_init(|| {
-        describe_counter!(
-            "tollgate_key_lookups_total",
-            "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
-        );
-        describe_gauge!(
-            "tollgate_keys_in_memory",
-            "API keys of the source that are in memory, and keys that are known to be nobody's."
-        );
-    });
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "tollgate_key_lookups_total",
+        "Look-ups of API keys in their source, by outcome: found, unknown, failed, not_asked."
+    );
+    describe_gauge!(
+        "tollgate_keys_in_memory",
+        "API keys of the source that are in memory, and keys that are known to be nobody's."
+    );
 }

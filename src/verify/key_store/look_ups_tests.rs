@@ -24,9 +24,19 @@ struct Slow {
     running: AtomicUsize,
     most_running: AtomicUsize,
     noted: Mutex<Vec<usize>>,
+    notes: Mutex<Notes>,
     changes: Mutex<Option<KeyChanges>>,
     following: Arc<()>,
     swaps: Mutex<HashMap<KeyDigest, ApiKeyRecord>>,
+}
+
+/// What becomes of telling the store of uses.
+#[derive(Default)]
+enum Notes {
+    #[default]
+    Count,
+    Fail,
+    Hang,
 }
 
 /// One look-up that runs.
@@ -106,7 +116,11 @@ impl KeyStore for Slow {
 
     fn note_used(&self, used: Vec<(KeyDigest, Wall)>) -> KeyFuture<'_, Result<(), KeySourceError>> {
         self.noted.lock().unwrap().push(used.len());
-        self.keys.note_used(used)
+        match *self.notes.lock().unwrap() {
+            Notes::Count => self.keys.note_used(used),
+            Notes::Fail => Box::pin(std::future::ready(Err(KeySourceError::new("down")))),
+            Notes::Hang => Box::pin(std::future::pending()),
+        }
     }
 }
 
@@ -197,7 +211,7 @@ async fn requests_for_one_key_wait_for_one_look_up() {
     }
     assert_eq!(desk.asked(), 1);
     let waits: Vec<Option<Wait>> = (1..1200).map(|key| desk.ask(key, Why::Unknown)).collect();
-    assert_eq!(waits.iter().flatten().count(), 999, "no more wait, and no more are looked up");
+    assert_eq!(waits.iter().flatten().count(), 1000, "no more wait");
     drop(waits);
     sleep(Duration::from_secs(1)).await;
     desk.clock.advance(Duration::from_secs(1));
@@ -243,6 +257,81 @@ async fn good_keys_never_queue_behind_unknown_ones() {
     assert_eq!(outcomes[0], 24, "{outcomes:?}");
     assert!(desk.slow.most_running.load(Ordering::SeqCst) <= 16);
     assert_eq!(desk.look_ups.status().error, None);
+}
+
+/// What becomes of a request from an address, in the background.
+fn sent(desk: &Desk, key: u32, address: u32) -> Option<Wait> {
+    let address = Address::from(IpAddr::from(address.to_be_bytes()));
+    desk.look_ups.ask(digest(key), Why::Unknown, Some(address))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_waits_for_one_look_up_of_each_other_address() {
+    let desk = Desk::new(&KeyCacheSettings { look_ups: 1_000_000, ..KeyCacheSettings::default() });
+    desk.insert(1).await;
+    desk.takes(8 * MILLISECOND);
+    // Ten addresses, with a hundred keys each: as many requests as may wait.
+    let flood: Vec<Wait> = (0..2000).filter_map(|n| sent(&desk, 100 + n, 1000 + n / 200)).collect();
+    assert_eq!(flood.len(), 1000);
+    let begin = Instant::now();
+    let Some(wait) = sent(&desk, 0, 99) else {
+        panic!("there is room for the first of an address")
+    };
+    assert!(matches!(wait.await, Arrived::Record(LookedUp::Found(_))));
+    // Eight at once run already, and one of each address comes before it.
+    assert!(begin.elapsed() <= 8 * MILLISECOND * (1 + 11 / 8 + 1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_nothing_is_known_of_waits_until_it_is_due() {
+    let desk = Desk::new(&KeyCacheSettings { look_ups: 100, ..KeyCacheSettings::default() });
+    desk.insert(1).await;
+    for key in 100..175 {
+        assert_eq!(desk.judge(key).await, "unknown", "saved up");
+    }
+    let begin = Instant::now();
+    assert_eq!(desk.judge(0).await, "good");
+    assert_eq!(begin.elapsed(), 10 * MILLISECOND);
+    // The clock of the pace stands: what would be due too late is not begun, and nobody waits for it.
+    for key in 200..224 {
+        assert_eq!(desk.judge(key).await, "unknown");
+    }
+    let begin = Instant::now();
+    assert_eq!(desk.judge(300).await, "unavailable");
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(desk.look_ups.status().error, None, "that is no fault of the source");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_found_once_never_wait_behind_unknown_ones() {
+    let settings = KeyCacheSettings { keys: 100, look_ups: 5000, ..KeyCacheSettings::default() };
+    let desk = Desk::new(&settings);
+    desk.insert(200).await;
+    for key in 0..200 {
+        assert_eq!(desk.judge(key).await, "good");
+    }
+    assert!(desk.look_ups.status().keys <= 100, "most of them are no longer in memory");
+    desk.takes(100 * MILLISECOND);
+    let flood: Vec<Option<Wait>> = (1000..3000).map(|key| desk.ask(key, Why::Unknown)).collect();
+    let begin = Instant::now();
+    for key in 0..200 {
+        // Too many wait for keys that nothing is known of.
+        assert!(matches!(desk.recall(key, None), Known::Held(_) | Known::Ask(Why::Refresh)));
+        desk.takes(Duration::ZERO);
+        assert_eq!(desk.judge(key).await, "good", "{key}");
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    // A key that was added elsewhere, as the source told.
+    desk.slow.insert(record(700)).await.unwrap();
+    assert!(matches!(desk.recall(700, None), Known::Ask(Why::Unknown)));
+    desk.changes().changed(digest(700));
+    assert!(matches!(desk.recall(700, None), Known::Ask(Why::Refresh)));
+    // One that was, and is nobody's now.
+    desk.changes().changed(digest(800));
+    assert_eq!(desk.judge(800).await, "unknown");
+    desk.clock.advance(Duration::from_secs(3));
+    assert!(matches!(desk.recall(800, None), Known::Ask(Why::Unknown)));
+    drop(flood);
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,6 +457,51 @@ async fn the_store_is_told_of_uses_in_batches_and_of_each_once() {
     assert_eq!(noted(), [0; 0]);
     let record = desk.slow.find("key-7".into()).await.unwrap().unwrap();
     assert_eq!(record.last_used(), Some(Wall::from_seconds(1_800_000_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_use_is_forgotten_with_its_key_nor_while_the_store_is_away() {
+    let settings = KeyCacheSettings { keys: 100, look_ups: 100_000, ..KeyCacheSettings::default() };
+    let desk = Desk::new(&settings);
+    tokio::task::yield_now().await;
+    desk.insert(1500).await;
+    let at = Wall::from_seconds(1_800_000_000);
+    for key in 0..1500 {
+        assert_eq!(desk.judge(key).await, "good");
+        let Known::Held(held) = desk.recall(key, None) else { panic!("it is held") };
+        held.note_used(at);
+    }
+    assert!(desk.look_ups.status().keys <= 100, "the others were pushed out");
+    (1400..1500).for_each(|key| desk.changes().changed(digest(key)));
+    let noted = || std::mem::take(&mut *desk.slow.noted.lock().unwrap());
+    *desk.slow.notes.lock().unwrap() = Notes::Fail;
+    assert!(desk.look_ups.flush().await.is_err());
+    assert_eq!(noted(), [1000], "it gave up");
+    *desk.slow.notes.lock().unwrap() = Notes::Hang;
+    assert!(tokio::time::timeout(Duration::from_secs(1), desk.look_ups.flush()).await.is_err());
+    *desk.slow.notes.lock().unwrap() = Notes::Count;
+    noted();
+    desk.look_ups.flush().await.unwrap();
+    assert_eq!(noted(), [1000, 500], "all of them, once");
+    desk.look_ups.flush().await.unwrap();
+    assert_eq!(noted(), [0; 0]);
+    for key in [0, 777, 1499] {
+        let record = desk.slow.find(format!("key-{key}")).await.unwrap().unwrap();
+        assert_eq!(record.last_used(), Some(at));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_last_handle_the_store_is_told_of_what_is_left() {
+    let desk = Desk::new(&KeyCacheSettings::default());
+    desk.insert(1).await;
+    assert_eq!(desk.judge(0).await, "good");
+    let Known::Held(held) = desk.recall(0, None) else { panic!("it is held") };
+    held.note_used(Wall::from_seconds(1_800_000_000));
+    let Desk { slow, look_ups, .. } = desk;
+    drop(look_ups);
+    sleep(MILLISECOND).await;
+    assert_eq!(*slow.noted.lock().unwrap(), [1]);
 }
 
 #[tokio::test(start_paused = true)]

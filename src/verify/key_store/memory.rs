@@ -1,6 +1,6 @@
 //! Keys that are added while the gate runs, in the memory of this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::ready;
 use std::ops::Bound;
@@ -114,6 +114,24 @@ impl KeySource for MemoryKeys {
 impl KeyStore for MemoryKeys {
     fn insert(&self, record: ApiKeyRecord) -> KeyFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(async move { self.add(&mut self.ids(), record) })
+    }
+
+    fn insert_all(&self, records: Vec<ApiKeyRecord>) -> KeyFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move {
+            let mut ids = self.ids();
+            let (mut new_ids, mut new_digests) = (HashSet::new(), HashSet::new());
+            let is_taken = |record: &ApiKeyRecord| {
+                let (id, digest) = (record.id().to_owned(), record.digest());
+                let is_known = ids.contains_key(&*id) || self.by_digest.contains_key(&digest);
+                is_known | !new_ids.insert(id) | !new_digests.insert(digest)
+            };
+            let taken: Vec<bool> = records.iter().map(is_taken).collect();
+            let at: Vec<usize> = (0..taken.len()).filter(|at| taken[*at]).collect();
+            if !at.is_empty() {
+                return Err(KeyStoreError::SomeTaken { at });
+            }
+            records.into_iter().try_for_each(|record| self.add(&mut ids, record))
+        })
     }
 
     fn find(&self, id: String) -> KeyFuture<'_, Result<Option<ApiKeyRecord>, KeyStoreError>> {

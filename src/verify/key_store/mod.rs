@@ -3,8 +3,9 @@
 //! 1. [`record`]: a key as stores know it, by the [`digest`] of its text.
 //! 2. [`source`]: what a database does for the gate; [`changes`]: what it tells of changes.
 //! 3. [`memory`]: the store of a gate that has no other.
-//! 4. [`look_ups`]: any other source, with memory in front of it: what it said ([`cache`] of keys as
-//!    they are [`held`]), what it is asked now ([`flights`]), and whether it answers ([`health`]).
+//! 4. [`look_ups`]: any other source, with memory in front of it. They have [`shared`]: what it said ([`cache`] of keys as
+//!    they are [`held`], and what was [`seen`] lately), what it is asked now ([`flights`]), whose turn
+//!    it is ([`turns`]), whether it answers ([`health`]), and which [`uses`] it has not been told of.
 //! 5. [`runtime`]: either of the two, as the gate has it.
 //!
 //! A key of the policy is never looked up here.
@@ -16,6 +17,7 @@ mod error;
 mod flights;
 mod health;
 mod held;
+mod landing;
 #[cfg(test)]
 pub(crate) mod laws;
 mod look_ups;
@@ -32,13 +34,17 @@ mod record;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 mod runtime;
+mod seen;
 mod settings;
+mod shared;
 mod source;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_sqlite.rs"]
 pub(crate) mod sqlite;
+mod turns;
+mod uses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +54,7 @@ pub use digest::{InvalidKeyDigest, KeyDigest};
 pub use error::{KeySourceError, KeyStoreError};
 pub(crate) use flights::Why;
 pub(crate) use held::implying;
-pub(crate) use look_ups::{KeyStatus, Known};
+pub(crate) use look_ups::{KeyStatus, Known, describe_metrics};
 pub(crate) use memory::MemoryKeys;
 pub(crate) use place::StorePlace;
 pub use record::{ApiKeyRecord, ApiKeyRecordBuilder, InvalidKeyRecord};

@@ -33,10 +33,20 @@ pub(super) struct OddRow {
     pub(super) trouble: String,
 }
 
+impl OddRow {
+    pub(super) fn new(id: &str, trouble: impl Into<String>) -> Self {
+        // An id that is not valid may be of any length.
+        Self { id: id.chars().take(MOST_SHOWN).collect(), trouble: trouble.into() }
+    }
+}
+
+/// Of an id that is not valid, so many characters are remembered and shown.
+const MOST_SHOWN: usize = 64;
+
 impl Row {
     pub(super) fn record(self) -> Result<ApiKeyRecord, OddRow> {
         let id = self.id.clone();
-        let odd = |trouble: String| OddRow { id, trouble };
+        let odd = |trouble: String| OddRow::new(&id, trouble);
         let Ok(digest) = self.digest.parse::<KeyDigest>() else {
             return Err(odd("its digest is not `sha256:` and 64 hexadecimal digits".into()));
         };
@@ -139,7 +149,16 @@ mod tests {
         assert!(odd(|row| row.scopes = vec!["a b".into()]));
         assert!(odd(|row| row.addresses = vec!["everywhere".into()]));
         assert!(odd(|row| row.client.clear()));
+        assert!(odd(|row| row.client = "a\u{1b}[2Jb".into()));
+        assert!(odd(|row| row.client = "x".repeat(1 << 20)));
+        assert!(odd(|row| row.id = "x".repeat(1 << 20)));
         assert!(odd(|row| (row.not_before, row.expires) = (Some(2), Some(1))));
+    }
+
+    #[test]
+    fn of_an_id_without_end_the_beginning_is_kept() {
+        let row = Row { id: "ä".repeat(1 << 20), ..row() };
+        assert_eq!(row.record().unwrap_err().id, "ä".repeat(64));
     }
 
     #[test]

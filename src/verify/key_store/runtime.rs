@@ -160,6 +160,18 @@ impl RuntimeKeys {
         }
     }
 
+    /// Tells the store now when keys were last used.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told.
+    pub(crate) async fn flush(&self) -> Result<(), KeyStoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::LookUps { look_ups, .. } => Ok(look_ups.flush().await?),
+        }
+    }
+
     /// How the source is.
     pub(crate) fn status(&self) -> KeyStatus {
         match self {

@@ -91,6 +91,28 @@ pub trait KeyStore: KeySource {
     /// [`Unavailable`](KeyStoreError::Unavailable).
     fn insert(&self, record: ApiKeyRecord) -> KeyFuture<'_, Result<(), KeyStoreError>>;
 
+    /// Adds keys: all of them, or none. `tollgate key import` does it with a whole table.
+    ///
+    /// Unless it is written, they are added one after the other, and those before the first that
+    /// cannot be added stay.
+    ///
+    /// # Errors
+    ///
+    /// [`SomeTaken`](KeyStoreError::SomeTaken) or [`Unavailable`](KeyStoreError::Unavailable).
+    fn insert_all(&self, records: Vec<ApiKeyRecord>) -> KeyFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move {
+            for (at, record) in records.into_iter().enumerate() {
+                self.insert(record).await.map_err(|error| match error {
+                    KeyStoreError::IdTaken { .. } | KeyStoreError::DigestTaken => {
+                        KeyStoreError::SomeTaken { at: vec![at] }
+                    }
+                    other => other,
+                })?;
+            }
+            Ok(())
+        })
+    }
+
     /// The key with this id.
     ///
     /// # Errors
@@ -140,13 +162,14 @@ pub trait KeyStore: KeySource {
         ends: Wall,
     ) -> KeyFuture<'_, Result<ApiKeyRecord, KeyStoreError>>;
 
-    /// Notes when keys were last used, about once a minute, at most 1,000 at a time. What is older
-    /// than what the store knows changes nothing; a digest that it does not know is skipped. Unless
-    /// it is written, nothing is noted.
+    /// Notes when keys were last used, once a minute and before the process ends
+    /// ([`Keys::flush`](crate::keys::Keys::flush)), at most 1,000 at a time. What is older than what
+    /// the store knows changes nothing; a digest that it does not know is skipped. Unless it is
+    /// written, nothing is noted.
     ///
     /// # Errors
     ///
-    /// When the store cannot be reached: the batch is then lost.
+    /// When the store cannot be reached: it is told the next time.
     fn note_used(&self, used: Vec<(KeyDigest, Wall)>) -> KeyFuture<'_, Result<(), KeySourceError>> {
         drop(used);
         Box::pin(std::future::ready(Ok(())))

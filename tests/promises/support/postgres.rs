@@ -145,6 +145,12 @@ impl Postgres {
         }
     }
 
+    /// Stops one of its processes where it is.
+    pub(crate) fn stall_process(&self, process: &str) {
+        signal("-STOP", process);
+        is_stopped(process);
+    }
+
     /// Lets it go on after [`stall`](Self::stall).
     pub(crate) fn go_on(&self) {
         let Some(server) = &self.server else { return };

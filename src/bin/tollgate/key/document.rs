@@ -226,6 +226,8 @@ impl<'d> Held<'d> {
             expires: moment("expires")?,
             revoked,
             addresses: texts("addresses")?,
+            last_used: None,
+            line: None,
         })
     }
 

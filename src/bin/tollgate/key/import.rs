@@ -58,27 +58,12 @@ impl Import {
     }
 }
 
-/// Puts keys into the store of the policy: all are looked for before the first is added.
+/// Puts keys into the store of the policy: all of them, or none.
 fn put(keys: &[KeyEntry], places: &Places) -> Result<String, Failure> {
     let store = places.required_store()?;
     refuse_known(keys, places)?;
-    let mut twice = Vec::new();
-    for key in keys {
-        let record = key.record().map_err(Failure::Usage)?;
-        if store.find(&key.id)?.is_some() || store.has_digest(record.digest())? {
-            twice.push(key.id.as_str());
-        }
-    }
-    refuse(&twice, "id or digest")?;
-    for (added, key) in keys.iter().enumerate() {
-        store.insert(key).map_err(|failure| match failure {
-            Failure::Usage(why) | Failure::Refused(why) if added > 0 => Failure::Usage(format!(
-                "{why}\nhelp: the first {added} keys were added, up to `{}`: import the rest",
-                keys[added - 1].id
-            )),
-            nothing => nothing,
-        })?;
-    }
+    let taken = store.insert_all(keys)?;
+    refuse(taken.iter().filter_map(|at| keys.get(*at)), "id or digest")?;
     Ok(store.name())
 }
 
@@ -86,20 +71,32 @@ fn put(keys: &[KeyEntry], places: &Places) -> Result<String, Failure> {
 fn refuse_known(keys: &[KeyEntry], places: &Places) -> Result<(), Failure> {
     let (ids, digests): (HashSet<&str>, HashSet<&str>) =
         (places.ids().collect(), places.digests().collect());
-    let twice = |is_known: &dyn Fn(&KeyEntry) -> bool| {
-        keys.iter().filter(|key| is_known(key)).map(|key| key.id.as_str()).collect::<Vec<_>>()
-    };
-    refuse(&twice(&|key| ids.contains(key.id.as_str())), "id")?;
-    refuse(&twice(&|key| digests.contains(key.digest.as_str())), "digest")
+    refuse(keys.iter().filter(|key| ids.contains(key.id.as_str())), "id")?;
+    refuse(keys.iter().filter(|key| digests.contains(key.digest.as_str())), "digest")
 }
 
-fn refuse(twice: &[&str], what: &str) -> Result<(), Failure> {
+fn refuse<'k>(twice: impl Iterator<Item = &'k KeyEntry>, what: &str) -> Result<(), Failure> {
+    let twice: Vec<String> = twice.map(named).collect();
     if twice.is_empty() {
         return Ok(());
     }
+    let more = match twice.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
     Err(Failure::Refused(format!(
-        "nothing was imported: there are keys with the {what} of: {}\n\
+        "nothing was imported: there are keys with the {what} of: {}{more}\n\
          help: leave them out of the table, or give them other ids",
-        twice.join(", ")
+        twice[..twice.len().min(MOST_NAMED)].join(", ")
     )))
+}
+
+/// So many keys are named at most.
+const MOST_NAMED: usize = 20;
+
+fn named(key: &KeyEntry) -> String {
+    match key.line {
+        Some(line) => format!("{} (line {line})", key.id),
+        None => key.id.clone(),
+    }
 }

@@ -38,7 +38,7 @@ impl List {
                     "roles": entry.roles, "plan": entry.plan,
                     "not_before": moment(entry.not_before), "expires": moment(entry.expires),
                     "revoked": entry.revoked, "addresses": entry.addresses,
-                    "state": entry.state(), "in": place,
+                    "last_used": moment(entry.last_used), "state": entry.state(), "in": place,
                 })
             };
             let keys: Vec<Value> = entries.iter().map(shown).collect();
@@ -52,17 +52,20 @@ impl List {
 
 /// A line for each key, in columns. Control characters cannot move anything: names have none.
 fn columns(entries: &[(KeyEntry, String)]) -> String {
-    let head = ["ID", "CLIENT", "STATE", "EXPIRES", "PLAN", "SCOPES", "IN"].map(str::to_owned);
+    let head = ["ID", "CLIENT", "STATE", "EXPIRES", "LAST USED", "PLAN", "SCOPES", "IN"];
+    let head = head.map(str::to_owned);
     let mut lines = vec![head];
     lines.extend(entries.iter().map(|(entry, place)| {
         let or_none = |text: Option<&str>| text.unwrap_or("-").to_owned();
-        let expires = entry.expires.map(moment_text);
+        let (expires, last_used) =
+            (entry.expires.map(moment_text), entry.last_used.map(moment_text));
         let scopes = Some(entry.scopes.join(" ")).filter(|scopes| !scopes.is_empty());
         [
             entry.id.clone(),
             entry.client.clone(),
             entry.state().to_owned(),
             or_none(expires.as_deref()),
+            or_none(last_used.as_deref()),
             or_none(entry.plan.as_deref()),
             or_none(scopes.as_deref()),
             place.clone(),
@@ -71,7 +74,7 @@ fn columns(entries: &[(KeyEntry, String)]) -> String {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
     };
-    let widths: [usize; 7] = std::array::from_fn(width);
+    let widths: [usize; 8] = std::array::from_fn(width);
     let mut text = String::new();
     for line in &lines {
         let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));

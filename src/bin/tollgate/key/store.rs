@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tollgate::Wall;
-use tollgate::keys::{ApiKeyRecord, KeyDigest, KeyFuture, KeyStore, KeyStoreError};
+use tollgate::keys::{ApiKeyRecord, KeyFuture, KeyStore, KeyStoreError};
 use tollgate::workbench::{KeyEntry, open_key_store};
 
 use crate::Failure;
@@ -42,16 +42,20 @@ impl Store {
         self.wait(self.store.find(id.into()))
     }
 
-    /// Whether the store has this key, whatever its id.
-    pub(super) fn has_digest(&self, digest: KeyDigest) -> Result<bool, Failure> {
-        let found = self.runtime.block_on(self.store.look_up(digest));
-        let found = found.map_err(|error| failure(KeyStoreError::Unavailable(error)))?;
-        Ok(found.is_some())
-    }
-
     pub(super) fn insert(&self, entry: &KeyEntry) -> Result<(), Failure> {
         let record = entry.record().map_err(Failure::Usage)?;
         self.wait(self.store.insert(record))
+    }
+
+    /// Adds keys: all of them, or none. The places of those whose ids or digests are taken.
+    pub(super) fn insert_all(&self, entries: &[KeyEntry]) -> Result<Vec<usize>, Failure> {
+        let records = entries.iter().map(|entry| entry.record().map_err(Failure::Usage));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        match self.runtime.block_on(self.store.insert_all(records)) {
+            Ok(()) => Ok(Vec::new()),
+            Err(KeyStoreError::SomeTaken { at }) => Ok(at),
+            Err(error) => Err(failure(error)),
+        }
     }
 
     pub(super) fn revoke(&self, id: &str) -> Result<(), Failure> {

@@ -18,7 +18,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 
 use super::address::Tls;
-use super::server::{DEADLINE, Server, error, pause_after};
+use super::error::error;
+use super::server::{DEADLINE, Server, pause_after};
 use crate::verify::key_store::changes::KeyChanges;
 use crate::verify::key_store::error::KeySourceError;
 

@@ -3,28 +3,31 @@
 //! Statements are not prepared and hold nothing between them, so that poolers in front of the server
 //! do no harm. None is waited for longer than two seconds ([`server`]); while the server does not
 //! answer, it is asked now and then only, and everybody else is told so at once. Changes are written
-//! down by a trigger ([`schema`]), so that others who write to the table are noticed too; [`follow`]
+//! down by a trigger ([`schema`]), so that others who write to the [`table`] are noticed too; [`follow`]
 //! reads of them.
 
 mod address;
+mod error;
 mod follow;
 mod schema;
 mod server;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
 
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use address::PostgresAddress;
-use server::{Lease, Server};
+use server::Server;
+use table::{Value, execute, find, insert, insert_all, put, read, replace, select};
 
 use super::changes::KeyChanges;
 use super::digest::KeyDigest;
 use super::error::{KeySourceError, KeyStoreError};
 use super::place::StorePlace;
 use super::record::ApiKeyRecord;
-use super::row::{LAST_SECOND, OddRow, OddRows, Row, seconds};
+use super::row::{OddRows, seconds};
 use super::source::{KeyFuture, KeySource, KeyStore};
 use crate::time::Wall;
 
@@ -33,9 +36,6 @@ pub(crate) struct PostgresKeys {
     server: Arc<Server>,
     odd: OddRows,
 }
-
-/// A value of a statement, and its type.
-type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 
 impl PostgresKeys {
     /// Connects to nothing yet: the first statement does. At most `connections` are open at once, and
@@ -90,6 +90,21 @@ impl KeyStore for PostgresKeys {
             lease.release();
             added
         }))
+    }
+
+    fn insert_all(&self, records: Vec<ApiKeyRecord>) -> KeyFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move {
+            let lease = self.server.within(self.server.lease()).await?;
+            let run = async |sql: &str| {
+                lease.batch_execute(sql).await.map_err(|cause| lease.error(cause))
+            };
+            self.server.within(run("BEGIN")).await?;
+            // What is left open is rolled back with its connection.
+            let taken = insert_all(&lease, &records).await?;
+            self.server.within(run(if taken.is_empty() { "COMMIT" } else { "ROLLBACK" })).await?;
+            lease.release();
+            if taken.is_empty() { Ok(()) } else { Err(KeyStoreError::SomeTaken { at: taken }) }
+        })
     }
 
     fn find(&self, id: String) -> KeyFuture<'_, Result<Option<ApiKeyRecord>, KeyStoreError>> {
@@ -216,171 +231,6 @@ impl fmt::Debug for PostgresKeys {
     }
 }
 
-/// Moments become whole seconds, and infinite ones the first and the last.
-fn select(rest: &str) -> String {
-    let moment = |column: &str| {
-        format!(
-            "floor(extract(epoch FROM least(greatest({column}, to_timestamp(0)), \
-             to_timestamp({LAST_SECOND}))))::int8"
-        )
-    };
-    // `least` and `greatest` pass over NULL, which has to stay.
-    let kept = |column: &str| format!("CASE WHEN {column} IS NOT NULL THEN {} END", moment(column));
-    format!(
-        "SELECT id, client, digest, scopes, roles, plan, addresses, {}, {}, revoked, {} \
-         FROM tollgate_api_keys {rest}",
-        kept("not_before"),
-        kept("expires"),
-        kept("last_used")
-    )
-}
-
-fn read(row: &tokio_postgres::Row) -> Result<ApiKeyRecord, OddRow> {
-    let id: String = row.try_get(0).unwrap_or_default();
-    let odd = |what: &str| OddRow { id: id.clone(), trouble: format!("its {what} cannot be read") };
-    let row = Row {
-        id: id.clone(),
-        client: row.try_get(1).map_err(|_| odd("client"))?,
-        digest: row.try_get(2).map_err(|_| odd("digest"))?,
-        scopes: row.try_get(3).map_err(|_| odd("scopes"))?,
-        roles: row.try_get(4).map_err(|_| odd("roles"))?,
-        plan: row.try_get(5).map_err(|_| odd("plan"))?,
-        addresses: row.try_get(6).map_err(|_| odd("addresses"))?,
-        not_before: row.try_get(7).map_err(|_| odd("start"))?,
-        expires: row.try_get(8).map_err(|_| odd("end"))?,
-        revoked: row.try_get(9).map_err(|_| odd("`revoked`"))?,
-        last_used: row.try_get(10).map_err(|_| odd("last use"))?,
-    };
-    row.record()
-}
-
-async fn execute(
-    lease: &Lease<'_>,
-    sql: &str,
-    values: &[Value<'_>],
-) -> Result<u64, KeySourceError> {
-    let values: Vec<Value<'_>> =
-        values.iter().map(|(value, kind)| (*value, kind.clone())).collect();
-    lease.execute_typed(sql, &values).await.map_err(|cause| lease.error(cause))
-}
-
-/// The row with this id. Only what concerns the server is an error of the outer kind.
-async fn find(
-    lease: &Lease<'_>,
-    id: &str,
-    locking: &str,
-) -> Result<Option<Result<ApiKeyRecord, OddRow>>, KeySourceError> {
-    let found = lease
-        .query_typed_opt(&select(&format!("WHERE id = $1 {locking}")), &[(&id, Type::TEXT)])
-        .await
-        .map_err(|cause| lease.error(cause))?;
-    Ok(found.map(|row| read(&row)))
-}
-
-/// Adds a row, unless its id or its digest is there. The outer error is the server's.
-async fn insert(
-    lease: &Lease<'_>,
-    record: &ApiKeyRecord,
-) -> Result<Result<(), KeyStoreError>, KeySourceError> {
-    let values = Values::of(record);
-    let sql = "INSERT INTO tollgate_api_keys (id, client, digest, scopes, roles, plan, addresses, \
-               not_before, expires, revoked, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-               to_timestamp($8::float8), to_timestamp($9::float8), $10, to_timestamp($11::float8)) \
-               ON CONFLICT DO NOTHING";
-    if execute(lease, sql, &values.all()).await? == 1 {
-        return Ok(Ok(()));
-    }
-    let taken = find(lease, record.id(), "").await?;
-    Ok(Err(match taken {
-        Some(_) => KeyStoreError::IdTaken { id: record.id().to_owned() },
-        None => KeyStoreError::DigestTaken,
-    }))
-}
-
-/// Puts a record in place of the row with its id, where that is of the same key and not revoked; how
-/// many rows that were.
-async fn put(lease: &Lease<'_>, record: &ApiKeyRecord) -> Result<u64, KeySourceError> {
-    let values = Values::of(record);
-    let sql = "UPDATE tollgate_api_keys SET client = $2, scopes = $4, roles = $5, plan = $6, \
-               addresses = $7, not_before = to_timestamp($8::float8), \
-               expires = to_timestamp($9::float8), revoked = $10, \
-               last_used = greatest(last_used, to_timestamp($11::float8)) \
-               WHERE id = $1 AND digest = $3 AND NOT revoked";
-    execute(lease, sql, &values.all()).await
-}
-
-/// In a transaction. The outer error is the server's.
-async fn replace(
-    lease: &Lease<'_>,
-    id: String,
-    successor: &ApiKeyRecord,
-    ends: Wall,
-) -> Result<Result<ApiKeyRecord, KeyStoreError>, KeySourceError> {
-    let old = match find(lease, &id, "FOR UPDATE").await? {
-        None => return Ok(Err(KeyStoreError::Unknown { id })),
-        Some(Err(odd)) => return Ok(Err(odd.into())),
-        Some(Ok(old)) if old.is_revoked() => return Ok(Err(KeyStoreError::Revoked { id })),
-        Some(Ok(old)) => old,
-    };
-    if let Err(taken) = insert(lease, successor).await? {
-        return Ok(Err(taken));
-    }
-    let old = old.ending_at(ends);
-    put(lease, &old).await?;
-    Ok(Ok(old))
-}
-
-/// The values of a row, in the order of the columns.
-struct Values {
-    id: String,
-    client: String,
-    digest: String,
-    scopes: Vec<String>,
-    roles: Vec<String>,
-    plan: Option<String>,
-    addresses: Vec<String>,
-    not_before: Option<f64>,
-    expires: Option<f64>,
-    revoked: bool,
-    last_used: Option<f64>,
-}
-
-impl Values {
-    fn of(record: &ApiKeyRecord) -> Self {
-        // Whole seconds up to the year 9999 are exact.
-        let moment = |moment: Option<Wall>| moment.map(|at| seconds(at) as f64);
-        Self {
-            id: record.id().to_owned(),
-            client: record.client().to_owned(),
-            digest: record.digest().to_string(),
-            scopes: record.scopes().iter().map(|scope| scope.as_str().to_owned()).collect(),
-            roles: record.roles().map(str::to_owned).collect(),
-            plan: record.plan().map(str::to_owned),
-            addresses: record.addresses().collect(),
-            not_before: moment(record.not_before()),
-            expires: moment(record.expires()),
-            revoked: record.is_revoked(),
-            last_used: moment(record.last_used()),
-        }
-    }
-
-    fn all(&self) -> [Value<'_>; 11] {
-        [
-            (&self.id, Type::TEXT),
-            (&self.client, Type::TEXT),
-            (&self.digest, Type::TEXT),
-            (&self.scopes, Type::TEXT_ARRAY),
-            (&self.roles, Type::TEXT_ARRAY),
-            (&self.plan, Type::TEXT),
-            (&self.addresses, Type::TEXT_ARRAY),
-            (&self.not_before, Type::FLOAT8),
-            (&self.expires, Type::FLOAT8),
-            (&self.revoked, Type::BOOL),
-            (&self.last_used, Type::FLOAT8),
-        ]
-    }
-}
-
 #[cfg(test)]
 #[path = "../../../../tests/promises/support/postgres.rs"]
 #[allow(dead_code, reason = "the tests of promises use more of it")]
@@ -446,5 +296,50 @@ mod tests {
         server.sql("race", "UPDATE tollgate_key_schema SET version = 99").unwrap();
         let refused = super::tests::store(&url).look_up(digest).await.unwrap_err();
         assert!(refused.to_string().contains("version 99"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_rights_of_the_page_are_enough_and_lend_no_others() {
+        let server = Postgres::start();
+        let url = server.database("rights");
+        store(&url).find("nobody".into()).await.unwrap();
+        let sql = |sql: &str| server.sql("rights", sql);
+        sql("CREATE ROLE app LOGIN;
+             GRANT SELECT ON tollgate_api_keys, tollgate_key_changes, tollgate_key_schema TO app;
+             GRANT INSERT, UPDATE, DELETE ON tollgate_api_keys TO app;
+             GRANT DELETE ON tollgate_key_changes TO app;
+             CREATE ROLE clerk LOGIN;
+             GRANT SELECT, INSERT, UPDATE ON tollgate_api_keys TO clerk")
+        .unwrap();
+        laws::holds(&store(&url.replace("gate:", "app:"))).await;
+
+        // The trigger has the rights of its owner: nobody else gets them, or hides a change.
+        let changes = || sql("SELECT count(*) FROM public.tollgate_key_changes").unwrap();
+        let before: u64 = changes().parse().unwrap();
+        sql("SET ROLE clerk;
+             CREATE TEMP TABLE tollgate_key_changes (xid xid8, at timestamptz, digest text);
+             UPDATE tollgate_api_keys SET revoked = true WHERE id = 'used'")
+        .unwrap();
+        assert_eq!(changes(), (before + 1).to_string());
+        let refused = sql("SET ROLE clerk;
+             CREATE TEMP TABLE theirs (digest text);
+             CREATE TRIGGER lent AFTER INSERT ON theirs
+             FOR EACH ROW EXECUTE FUNCTION tollgate_key_changed()");
+        assert!(refused.unwrap_err().contains("permission denied"));
+    }
+
+    #[tokio::test]
+    async fn the_tables_are_in_the_schema_that_the_url_names() {
+        let server = Postgres::start();
+        let url = server.database("tenants");
+        server.sql("tenants", "CREATE SCHEMA \"Tenant 7\"").unwrap();
+        let option = "options=-csearch_path%3D%22Tenant%5C%207%22";
+        let store = store(&format!("{url}?{option}"));
+        let record = ApiKeyRecord::builder("a", "c", KeyDigest::of(b"a")).build().unwrap();
+        store.insert(record).await.unwrap();
+        let sql = "SELECT count(*) FROM \"Tenant 7\".tollgate_api_keys, \
+                   \"Tenant 7\".tollgate_key_changes";
+        assert_eq!(server.sql("tenants", sql).unwrap(), "1");
+        assert!(server.sql("tenants", "SELECT 1 FROM public.tollgate_api_keys").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::server::error;
+use super::error::error;
 use crate::verify::key_store::error::KeySourceError;
 
 /// What brings the schema from each version to the next one.

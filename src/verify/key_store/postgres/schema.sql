@@ -26,7 +26,7 @@ CREATE INDEX tollgate_key_changes_at ON tollgate_key_changes (at);
 
 -- With the rights of its owner: who may change keys needs no rights on the table of changes.
 CREATE FUNCTION tollgate_key_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO tollgate_key_changes (digest) VALUES (NULL);
@@ -43,6 +43,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
+-- So that nobody puts a temporary table of that name before it, or hangs it on a table of their own.
+DO $$ BEGIN EXECUTE format(
+    'ALTER FUNCTION tollgate_key_changed() SET search_path = %I, pg_temp', current_schema()
+); END $$;
+REVOKE ALL ON FUNCTION tollgate_key_changed() FROM PUBLIC;
 
 CREATE TRIGGER tollgate_key_changed
 AFTER INSERT OR DELETE OR UPDATE OF id, client, digest, scopes, roles, plan, addresses, not_before, expires, revoked

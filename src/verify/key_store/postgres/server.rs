@@ -1,6 +1,5 @@
 //! The server: its pool of connections, and whether it is worth asking.
 
-use std::error::Error as _;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,8 +12,9 @@ use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
 use super::address::{PostgresAddress, Tls};
+use super::error::error;
 use super::schema;
-use crate::verify::key_store::error::{KeySourceError, KeyStoreError};
+use crate::verify::key_store::error::KeySourceError;
 
 /// No answer is waited for longer, a new connection included.
 pub(super) const DEADLINE: Duration = Duration::from_secs(2);
@@ -239,29 +239,6 @@ impl Drop for Lease<'_> {
         if let Some(attempt) = &mut self.attempt {
             attempt.error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
-    }
-}
-
-/// In words: what the client says, and why. Neither holds the URL.
-pub(super) fn error(cause: tokio_postgres::Error) -> KeySourceError {
-    match (cause.as_db_error(), cause.source()) {
-        (Some(said), _) => {
-            KeySourceError::new(format!("{} ({})", said.message(), said.code().code()))
-        }
-        (None, Some(why)) => KeySourceError::new(format!("{cause}: {why}")),
-        (None, None) => KeySourceError::new(cause),
-    }
-}
-
-impl From<tokio_postgres::Error> for KeySourceError {
-    fn from(cause: tokio_postgres::Error) -> Self {
-        error(cause)
-    }
-}
-
-impl From<tokio_postgres::Error> for KeyStoreError {
-    fn from(cause: tokio_postgres::Error) -> Self {
-        Self::Unavailable(error(cause))
     }
 }
 

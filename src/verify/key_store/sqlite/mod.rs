@@ -2,12 +2,13 @@
 //!
 //! Statements run on blocking threads, at most [`AT_ONCE`] of them, each on a connection that no other
 //! uses meanwhile. The file is in WAL mode: readers wait for nobody, and writers for each other.
-//! Changes are numbered by triggers ([`schema`]), so that others who write to the table are noticed
+//! Changes are numbered by triggers ([`schema`]), so that others who write to the [`table`] are noticed
 //! too; [`follow`] asks for them twice a second.
 
 mod connection;
 mod follow;
 mod schema;
+mod table;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,10 +21,11 @@ use super::digest::KeyDigest;
 use super::error::{KeySourceError, KeyStoreError};
 use super::place::StorePlace;
 use super::record::ApiKeyRecord;
-use super::row::{OddRow, OddRows, Row, seconds};
+use super::row::{OddRows, seconds};
 use super::source::{KeyFuture, KeySource, KeyStore};
 use crate::time::Wall;
 use connection::Connections;
+use table::{find, insert, insert_all, put, read, select};
 
 /// Keys in a file of SQLite, which it creates where there is none.
 pub(crate) struct SqliteKeys {
@@ -75,6 +77,16 @@ impl KeyStore for SqliteKeys {
             let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             insert(&write, &record)?;
             Ok(write.commit()?)
+        }))
+    }
+
+    fn insert_all(&self, records: Vec<ApiKeyRecord>) -> KeyFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(self.connections.run(move |connection| {
+            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match insert_all(&write, &records)? {
+                taken if taken.is_empty() => Ok(write.commit()?),
+                at => Err(KeyStoreError::SomeTaken { at }),
+            }
         }))
     }
 
@@ -199,110 +211,6 @@ impl fmt::Debug for SqliteKeys {
     }
 }
 
-fn select(rest: &str) -> String {
-    format!(
-        "SELECT id, client, digest, scopes, roles, plan, addresses, not_before, expires, revoked, \
-         last_used FROM tollgate_api_keys {rest}"
-    )
-}
-
-fn find(
-    connection: &rusqlite::Connection,
-    id: &str,
-) -> rusqlite::Result<Option<Result<ApiKeyRecord, OddRow>>> {
-    let mut statement = connection.prepare_cached(&select("WHERE id = ?1"))?;
-    statement.query_row([id], read).optional()
-}
-
-/// The record of a row. Only what concerns the database is an error of the outer kind.
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<ApiKeyRecord, OddRow>> {
-    let id: String = row.get(0)?;
-    let odd = |trouble: String| OddRow { id: id.clone(), trouble };
-    let list = |at: usize, name: &str| {
-        let text: String = row.get(at).map_err(|_| odd(format!("its {name} are not text")))?;
-        serde_json::from_str(&text)
-            .map_err(|_| odd(format!("its {name} are not a JSON array of strings")))
-    };
-    let whole = || {
-        Ok(Row {
-            id: id.clone(),
-            client: row.get(1).map_err(|_| odd("its client is not text".into()))?,
-            digest: row.get(2).map_err(|_| odd("its digest is not text".into()))?,
-            scopes: list(3, "scopes")?,
-            roles: list(4, "roles")?,
-            plan: row.get(5).map_err(|_| odd("its plan is not text".into()))?,
-            addresses: list(6, "addresses")?,
-            not_before: row
-                .get(7)
-                .map_err(|_| odd("its start is not a number of seconds".into()))?,
-            expires: row.get(8).map_err(|_| odd("its end is not a number of seconds".into()))?,
-            revoked: row.get(9).map_err(|_| odd("`revoked` is neither 0 nor 1".into()))?,
-            last_used: row
-                .get(10)
-                .map_err(|_| odd("its last use is not a number of seconds".into()))?,
-        })
-    };
-    Ok(whole().and_then(Row::record))
-}
-
-/// Adds a row, unless its id or its digest is there.
-fn insert(write: &rusqlite::Transaction<'_>, record: &ApiKeyRecord) -> Result<(), KeyStoreError> {
-    let added = write
-        .prepare_cached(
-            "INSERT INTO tollgate_api_keys (id, client, digest, scopes, roles, plan, addresses, not_before, \
-             expires, revoked, last_used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-             ON CONFLICT DO NOTHING",
-        )
-        .and_then(|mut statement| statement.execute(rusqlite::params_from_iter(values(record))))
-        .map_err(connection::error)?;
-    if added == 1 {
-        return Ok(());
-    }
-    let taken: bool = write
-        .query_row(
-            "SELECT EXISTS (SELECT 1 FROM tollgate_api_keys WHERE id = ?1)",
-            [record.id()],
-            |row| row.get(0),
-        )
-        .map_err(connection::error)?;
-    Err(if taken {
-        KeyStoreError::IdTaken { id: record.id().to_owned() }
-    } else {
-        KeyStoreError::DigestTaken
-    })
-}
-
-/// Puts a record in place of the row with its id.
-fn put(write: &rusqlite::Transaction<'_>, record: &ApiKeyRecord) -> rusqlite::Result<()> {
-    let mut statement = write.prepare_cached(
-        "UPDATE tollgate_api_keys SET client = ?2, digest = ?3, scopes = ?4, roles = ?5, plan = ?6, \
-         addresses = ?7, not_before = ?8, expires = ?9, revoked = ?10, \
-         last_used = max(coalesce(last_used, ?11), coalesce(?11, last_used)) WHERE id = ?1",
-    )?;
-    statement.execute(rusqlite::params_from_iter(values(record))).map(drop)
-}
-
-fn values(record: &ApiKeyRecord) -> [rusqlite::types::Value; 11] {
-    use rusqlite::types::Value;
-
-    let list = |texts: Vec<String>| Value::Text(serde_json::json!(texts).to_string());
-    let moment =
-        |moment: Option<Wall>| moment.map_or(Value::Null, |at| Value::Integer(seconds(at)));
-    [
-        Value::Text(record.id().to_owned()),
-        Value::Text(record.client().to_owned()),
-        Value::Text(record.digest().to_string()),
-        list(record.scopes().iter().map(|scope| scope.as_str().to_owned()).collect()),
-        list(record.roles().map(str::to_owned).collect()),
-        record.plan().map_or(Value::Null, |plan| Value::Text(plan.to_owned())),
-        list(record.addresses().collect()),
-        moment(record.not_before()),
-        moment(record.expires()),
-        Value::Integer(record.is_revoked().into()),
-        moment(record.last_used()),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::laws;
@@ -312,6 +220,17 @@ mod tests {
     async fn sqlite_keeps_to_the_laws_of_stores() {
         let folder = tempfile::tempdir().unwrap();
         laws::holds(&SqliteKeys::new(folder.path().join("keys.db"))).await;
+    }
+
+    #[tokio::test]
+    async fn tables_of_a_later_version_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.db");
+        SqliteKeys::new(path.clone()).find("nobody".into()).await.unwrap();
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch("UPDATE tollgate_key_schema SET version = 99").unwrap();
+        let refused = SqliteKeys::new(path).look_up(KeyDigest::of(b"key")).await.unwrap_err();
+        assert!(refused.to_string().contains("version 99"), "{refused}");
     }
 
     #[test]
