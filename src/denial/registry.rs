@@ -24,7 +24,7 @@ impl Registry {
     ) -> Self {
         let mut registry = Self::default();
         for code in declared {
-            let source = Source { name: "code of the application".into(), text: code.code.into() };
+            let source = Source::new("code of the application", code.code);
             let place = Place { source: Arc::new(source), span: 0..code.code.len() };
             registry.add((*code).clone(), &place, &place, faults);
         }

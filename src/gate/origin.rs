@@ -175,7 +175,7 @@ mod tests {
 
     struct Following {
         origin: Origin,
-        in_force: Outline,
+        in_force: (Outline, Policy),
         said: Sender<String>,
     }
 
@@ -186,8 +186,9 @@ mod tests {
                 Reload::Incomplete => return next,
                 Reload::Refused(error) => error.to_string(),
                 Reload::Loaded(loaded) => {
-                    let changes = loaded.outline.changes_since(&self.in_force, 20);
-                    self.in_force = loaded.outline;
+                    let keys = (&self.in_force.1.keys, &loaded.policy.keys);
+                    let changes = loaded.outline.changes_since(&self.in_force.0, keys, 20);
+                    self.in_force = (loaded.outline, loaded.policy);
                     changes.to_string()
                 }
             };
@@ -229,7 +230,7 @@ mod tests {
         let (said, next) = channel();
         let next = || next.recv_timeout(LONG).unwrap();
         let pace = Pace { every: Duration::from_millis(2), settle: Duration::from_millis(1) };
-        let follower = Following { origin, in_force: opened.outline, said };
+        let follower = Following { origin, in_force: (opened.outline, opened.policy), said };
         let _watch = Watch::start(&opened.taken, RealDisk::new(), pace, follower).unwrap();
 
         replace("keys.toml", &format!("{}{}", key("a", "0"), key("b", "1")));

@@ -47,7 +47,7 @@ impl Gate {
             loaded_at: lasting.clock.wall(),
             last_fault: None,
             outline,
-            files: taken.clone(),
+            files: taken.paths(),
         };
         gauge!("tollgate_policy_revision").set(1.0);
         let gate = Arc::new(Self::new(snapshot, lasting, origin, record));
@@ -91,7 +91,10 @@ impl Gate {
     fn put_in_force(&self, loaded: Loaded) {
         let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
         let mut record = self.record();
-        let changes = outline.changes_since(&record.outline, MOST_CHANGES);
+        let before = self.current();
+        let keys = (&before.policy().keys, &policy.keys);
+        let changes = outline.changes_since(&record.outline, keys, MOST_CHANGES);
+        drop(before);
         let number = record.revision.number + 1;
         log_warnings(&warnings);
         if self.origin.fetches {
@@ -106,7 +109,7 @@ impl Gate {
         record.revision = Revision::new(number, fingerprint);
         record.loaded_at = self.lasting.clock.wall();
         record.outline = outline;
-        record.files = taken;
+        record.files = taken.paths();
         counter!("tollgate_reloads_total", "outcome" => "loaded").increment(1);
         gauge!("tollgate_policy_revision").set(number as f64);
         tracing::info!(target: "tollgate", revision = %record.revision, %changes, "the policy is in force");
@@ -138,7 +141,7 @@ impl Gate {
                 let seen = watch.seen();
                 seen.iter().map(|(seen, age)| SourceStatus::of_file(seen, *age)).collect()
             }
-            None => record.files.paths().iter().map(|path| SourceStatus::unwatched(path)).collect(),
+            None => record.files.iter().map(|path| SourceStatus::unwatched(path)).collect(),
         };
         let remote = snapshot.policy().issuers.remote_keys();
         sources.extend(remote.map(|keys| SourceStatus::of_keys(keys.status())));

@@ -5,12 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::outline::{CONTENT, Fields, Kind, Mark, Outline, TOP};
+use crate::principal::KeyRecord;
+use crate::verify::KeyTable;
 
 impl Outline {
-    /// What changed since `before`, of `most` sentences at most.
-    pub(crate) fn changes_since(&self, before: &Self, most: usize) -> Changes {
+    /// What changed since `before`, of `most` sentences at most. `keys` are those of before and of now.
+    pub(crate) fn changes_since(
+        &self,
+        before: &Self,
+        keys: (&KeyTable, &KeyTable),
+        most: usize,
+    ) -> Changes {
         let mut changes = Changes { sentences: Vec::new(), more: 0, most };
         let names: BTreeSet<_> = before.tables.keys().chain(self.tables.keys()).collect();
         for key @ (kind, name) in names {
@@ -30,25 +38,7 @@ impl Outline {
                 _ => {}
             }
         }
-        let ids: BTreeSet<_> = before.keys.keys().chain(self.keys.keys()).collect();
-        for id in ids {
-            let shown = id.escape_debug();
-            match (before.keys.get(id), self.keys.get(id)) {
-                (None, Some(key)) if key.revoked => {
-                    changes.push(|| format!("key `{shown}` added, revoked"));
-                }
-                (None, Some(_)) => changes.push(|| format!("key `{shown}` added")),
-                (Some(_), None) => changes.push(|| format!("key `{shown}` removed")),
-                (Some(old), Some(new)) if old != new => {
-                    changes.push(|| match (old.revoked, new.revoked) {
-                        (false, true) => format!("key `{shown}` revoked"),
-                        (true, false) => format!("key `{shown}` is no longer revoked"),
-                        _ => format!("key `{shown}` changed"),
-                    });
-                }
-                _ => {}
-            }
-        }
+        add_keys(keys.0, keys.1, &mut changes);
         let added = surplus(&self.revoked, &before.revoked);
         let removed = surplus(&before.revoked, &self.revoked);
         for (count, what) in [(added, "added to"), (removed, "removed from")] {
@@ -59,6 +49,44 @@ impl Outline {
         }
         changes
     }
+}
+
+/// A key before and now.
+type Versions<'k> = (Option<&'k Arc<KeyRecord>>, Option<&'k Arc<KeyRecord>>);
+
+/// The keys that differ, in the order of their ids.
+fn add_keys(before: &KeyTable, now: &KeyTable, changes: &mut Changes) {
+    let removed = before.iter().filter(|old| !now.has_id(&old.id)).map(|old| (Some(old), None));
+    let differs = now.iter().filter_map(|new| match before.by_id(&new.id) {
+        Some(old) if old.says_the_same(new) => None,
+        old => Some((old, Some(new))),
+    });
+    // Only the first ones are told: a whole file of keys may be new.
+    let mut first: BTreeMap<&str, Versions<'_>> = BTreeMap::new();
+    let mut count = 0;
+    for (old, new) in removed.chain(differs) {
+        let Some(key) = new.or(old) else { continue };
+        count += 1;
+        first.insert(&key.id, (old, new));
+        if first.len() > changes.most {
+            first.pop_last();
+        }
+    }
+    let more = count - first.len();
+    for (id, key) in first {
+        let shown = id.escape_debug();
+        changes.push(|| match key {
+            (None, Some(key)) if key.revoked => format!("key `{shown}` added, revoked"),
+            (None, _) => format!("key `{shown}` added"),
+            (Some(_), None) => format!("key `{shown}` removed"),
+            (Some(old), Some(new)) => match (old.revoked, new.revoked) {
+                (false, true) => format!("key `{shown}` revoked"),
+                (true, false) => format!("key `{shown}` is no longer revoked"),
+                _ => format!("key `{shown}` changed"),
+            },
+        });
+    }
+    changes.more += more;
 }
 
 impl Kind {

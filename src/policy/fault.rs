@@ -85,7 +85,7 @@ impl Fault {
     /// The line, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        1 + self.before().matches('\n').count()
+        1 + self.place.source.lines_before + self.before().matches('\n').count()
     }
 
     /// The column in characters, counted from 1.
@@ -210,7 +210,7 @@ mod tests {
         for (before, after) in [(0, 0), (0, 500), (500, 0), (500, 500), (100, 120), (50_000, 7)] {
             let text = format!("{}KEY{}\n", "ä".repeat(before), "ö".repeat(after));
             let at = text.find("KEY").unwrap();
-            let source = Arc::new(Source { name: "p.toml".into(), text });
+            let source = Arc::new(Source::new("p.toml", &text));
             let fault = Fault::of(
                 &Place { source, span: at..at + 3 },
                 &Sample::Long { text: "x".repeat(5_000) },
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_file_cannot_move_the_cursor() {
         let text = "kind = 1 # \u{1b}[2J\u{7}\u{9b}\n".to_owned();
-        let source = Arc::new(Source { name: "p.toml".into(), text });
+        let source = Arc::new(Source::new("p.toml", &text));
         let fault = Fault::of(&Place { source, span: 7..8 }, &Sample::NoSuchKind);
         assert!(
             fault.to_string().contains("1 | kind = 1 # \u{fffd}[2J\u{fffd}\u{fffd}\n"),
@@ -240,10 +240,8 @@ mod tests {
     fn a_fault_shows_its_line_and_a_caret() {
         let text = "version = 1\nkind = \"ä\" # secret-stuff\n".to_owned();
         let at = text.find("\"ä\"").unwrap();
-        let place = Place {
-            source: Arc::new(Source { name: "p.toml".into(), text: text.clone() }),
-            span: at..at + 4,
-        };
+        let place =
+            Place { source: Arc::new(Source::new("p.toml", text.clone())), span: at..at + 4 };
         let secret = text.find("secret").unwrap();
         let fault = Fault::of(&place, &Sample::NoSuchKind).mask(secret..text.len());
         assert_eq!(

@@ -49,11 +49,16 @@ impl Faults {
             faults.extend(unused.into_iter().filter(|_| is_whole));
         }
         faults.sort_by(|a, b| {
-            let place = |fault: &Fault| (fault.place.span.start, fault.place.span.end);
+            let place = |fault: &Fault| {
+                let span = fault.place.in_file();
+                (span.start, span.end)
+            };
             a.file().cmp(b.file()).then_with(|| place(a).cmp(&place(b)))
         });
         faults.dedup_by(|a, b| {
-            a.message() == b.message() && a.place.span == b.place.span && a.file() == b.file()
+            a.message() == b.message()
+                && a.place.in_file() == b.place.in_file()
+                && a.file() == b.file()
         });
         faults
     }
@@ -61,6 +66,11 @@ impl Faults {
     /// How many faults there are, warnings aside: to tell whether a part was read whole.
     pub(crate) fn count(&self) -> usize {
         self.found.borrow().iter().filter(|fault| fault.severity() == Severity::Fault).count()
+    }
+
+    /// How many faults and warnings there are.
+    pub(crate) fn len(&self) -> usize {
+        self.found.borrow().len()
     }
 
     /// Takes back what follows from errors of syntax: warnings, and faults on the same lines.

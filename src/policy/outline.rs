@@ -1,7 +1,7 @@
 //! What a policy says, in a form that can be compared with another.
 //!
-//! Of the text, not of the checked policy: keys that are added to the policy later are compared
-//! without a word about them here.
+//! Of the text, not of the checked policy: what is added to a table later is compared without a word about
+//! it here. API keys are compared as they were loaded, since there may be a million of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,10 @@ use crate::watch::{Taken, digest_of};
 
 /// What a policy and its files say, table by table, for comparison.
 ///
-/// It holds a name and a digest of each key, and the text of all other tables; no content of
-/// other files.
+/// It holds the text of all tables but those of keys and revocations; no content of other files.
 #[derive(Clone, Default)]
 pub(crate) struct Outline {
     pub(super) tables: BTreeMap<(Kind, Box<str>), Fields>,
-    pub(super) keys: BTreeMap<Box<str>, Key>,
     /// Entries of `[[revoked]]`, and how often each is written.
     pub(super) revoked: BTreeMap<Mark, usize>,
 }
@@ -39,12 +37,6 @@ pub(super) enum Kind {
     Rule,
 }
 
-#[derive(Clone, Eq, PartialEq)]
-pub(super) struct Key {
-    pub(super) revoked: bool,
-    mark: Mark,
-}
-
 impl Outline {
     /// Of the policy `text`, with the `files` that were read for it; those that it names are in
     /// `folder`. What cannot be read as TOML says nothing.
@@ -52,29 +44,26 @@ impl Outline {
         let mut outline = Self::default();
         let Ok(policy) = DeTable::parse(text) else { return outline };
         let named = outline.add_policy(policy.get_ref(), folder, files);
-        for (path, found) in &named {
-            let Ok(content) = files.get(path) else { continue };
-            match found {
-                Named::Keys => outline.add_file(&content, &["key", "api_keys.key"]),
-                Named::Revocations => {
-                    let text = str::from_utf8(&content).unwrap_or_default();
-                    for part in parts(text, "[[revoked]]") {
-                        outline.add_file(part.as_bytes(), &["revoked"]);
-                    }
+        if let Some(content) = named.and_then(|path| files.get(&path).ok()) {
+            let text = str::from_utf8(&content).unwrap_or_default();
+            for part in parts(text, "[[revoked]]").unwrap_or_else(|| vec![text]) {
+                let Ok(table) = DeTable::parse(part) else { continue };
+                if let Some(entries) = table.get_ref().get("revoked") {
+                    outline.add_revoked(entries.get_ref());
                 }
             }
         }
         outline
     }
 
-    /// Adds the tables of a policy; the files that they name.
+    /// Adds the tables of a policy; the file of revocations that they name.
     fn add_policy(
         &mut self,
         policy: &DeTable<'_>,
         folder: &Path,
         files: &Taken,
-    ) -> Vec<(PathBuf, Named)> {
-        let mut named = Vec::new();
+    ) -> Option<PathBuf> {
+        let mut named = None;
         for (key, value) in policy {
             let name = key.get_ref().as_ref();
             match (name, value.get_ref()) {
@@ -88,13 +77,13 @@ impl Outline {
                         self.add_key_files(issuer.get_ref(), folder, files);
                     }
                 }
-                ("key", DeValue::Array(_)) => self.add_keys(value.get_ref()),
+                ("key", DeValue::Array(_)) => {}
                 ("revoked", DeValue::Array(_)) => self.add_revoked(value.get_ref()),
                 (_, DeValue::Table(table)) => {
                     self.add_section(name, table);
                     let file = value.get_ref().get("file").and_then(|file| file.get_ref().as_str());
-                    if let (Some(file), Some(what)) = (file, Named::of_section(name)) {
-                        named.push((folder.join(file), what));
+                    if let (Some(file), "revocations") = (file, name) {
+                        named = Some(folder.join(file));
                     }
                 }
                 (_, value) => {
@@ -113,7 +102,7 @@ impl Outline {
         let mut fields = Fields::new();
         for (key, value) in table {
             match (name, key.get_ref().as_ref(), value.get_ref()) {
-                ("api_keys", "key", value @ DeValue::Array(_)) => self.add_keys(value),
+                ("api_keys", "key", DeValue::Array(_)) => {}
                 ("denial", "code", value @ DeValue::Array(_)) => {
                     self.add_named(Kind::Code, value, "code");
                 }
@@ -156,35 +145,6 @@ impl Outline {
         }
     }
 
-    fn add_file(&mut self, content: &[u8], places: &[&str]) {
-        let Ok(text) = str::from_utf8(content) else { return };
-        let Ok(table) = DeTable::parse(text) else { return };
-        let table = table.get_ref();
-        for place in places {
-            let value = match place.split_once('.') {
-                None => table.get(*place),
-                Some((outer, inner)) => {
-                    table.get(outer).and_then(|outer| outer.get_ref().get(inner))
-                }
-            };
-            let Some(value) = value else { continue };
-            if *place == "revoked" {
-                self.add_revoked(value.get_ref());
-            } else {
-                self.add_keys(value.get_ref());
-            }
-        }
-    }
-
-    fn add_keys(&mut self, keys: &DeValue<'_>) {
-        for key in keys.as_array().into_iter().flatten().map(|key| key.get_ref()) {
-            let Some(id) = key.get("id").and_then(|id| id.get_ref().as_str()) else { continue };
-            let revoked = key.get("revoked").and_then(|flag| flag.get_ref().as_bool());
-            let revoked = revoked.unwrap_or(false);
-            self.keys.insert(id.into(), Key { revoked, mark: mark_of(normal(key).as_bytes()) });
-        }
-    }
-
     fn add_revoked(&mut self, entries: &DeValue<'_>) {
         for entry in entries.as_array().into_iter().flatten() {
             let mark = mark_of(normal(entry.get_ref()).as_bytes());
@@ -198,23 +158,6 @@ impl fmt::Debug for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.tables.keys().collect();
         f.debug_struct("Outline").field("tables", &names).finish_non_exhaustive()
-    }
-}
-
-/// What a file is to the policy.
-#[derive(Clone, Copy, Debug)]
-enum Named {
-    Keys,
-    Revocations,
-}
-
-impl Named {
-    fn of_section(name: &str) -> Option<Self> {
-        match name {
-            "api_keys" => Some(Self::Keys),
-            "revocations" => Some(Self::Revocations),
-            _ => None,
-        }
     }
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::credential::Secret;
-use crate::watch::{Content, Disk, RealDisk, Taken, Trouble, digest_of};
+use crate::watch::{
+    Content, Disk, MOST_BYTES, MOST_LIST_BYTES, RealDisk, Taken, Trouble, digest_of,
+};
 
 /// Secrets that the application gives, by the names of the variables that they stand in for.
 pub(crate) type Secrets = BTreeMap<String, Secret>;
@@ -79,20 +81,25 @@ impl Sources {
 
     /// Reads a file.
     pub(crate) fn read(&self, path: &Path) -> Result<Content, Trouble> {
-        self.open(path, false)
+        self.open(path, false, MOST_BYTES)
+    }
+
+    /// Reads a list of keys or of revocations, which may be large.
+    pub(crate) fn read_list(&self, path: &Path) -> Result<Content, Trouble> {
+        self.open(path, false, MOST_LIST_BYTES)
     }
 
     /// Reads a file that holds a secret: the fingerprint leaves it out.
     pub(crate) fn read_secret(&self, path: &Path) -> Result<Content, Trouble> {
-        self.open(path, true)
+        self.open(path, true, MOST_BYTES)
     }
 
-    fn open(&self, path: &Path, is_secret: bool) -> Result<Content, Trouble> {
+    fn open(&self, path: &Path, is_secret: bool, most: u64) -> Result<Content, Trouble> {
         let mut files = self.read.borrow_mut();
         let read = files.entry(path.to_owned()).or_insert_with(|| {
             let (found, again) = match &self.origin {
                 Origin::Taken(taken) => (taken.get(path), true),
-                Origin::Disk(disk) => match disk.read_once(path) {
+                Origin::Disk(disk) => match disk.read_once(path, most) {
                     Ok((content, again)) => (Ok(content), again),
                     Err(trouble) => (Err(trouble), true),
                 },
@@ -100,7 +107,11 @@ impl Sources {
             Read { found, is_secret, again }
         });
         read.is_secret |= is_secret;
-        read.found.clone()
+        // It may have been read as something larger, by the watcher at any rate.
+        match &read.found {
+            Ok(content) if content.len() as u64 > most => Err(Trouble::TooLarge { most }),
+            found => found.clone(),
+        }
     }
 
     /// The secret that the application gave under this name, or the environment variable's.
@@ -141,11 +152,9 @@ impl Sources {
     pub(crate) fn is_still_true(&self) -> bool {
         let Origin::Disk(disk) = &self.origin else { return true };
         let read = self.read.borrow();
-        read.iter().filter(|(_, read)| read.again).all(|(path, read)| {
-            match (&read.found, disk.read(path)) {
-                (Ok(before), Ok(now)) => *before == now,
-                (before, now) => before.is_err() && now.is_err(),
-            }
+        read.iter().filter(|(_, read)| read.again).all(|(path, read)| match &read.found {
+            Ok(before) => disk.holds(path, before),
+            Err(_) => disk.read(path, MOST_BYTES).is_err(),
         })
     }
 

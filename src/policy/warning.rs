@@ -104,8 +104,11 @@ problems! {
             help: "add it to a rule: `limits = [\"{limit}\"]`",
         }
         /// A plan of a key that no limit names, or a plan of a limit that nobody has.
-        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>>, issuers: bool } => {
+        UnknownPlan { plan: Arc<str>, holder: PlanHolder, known: Vec<Arc<str>>, issuers: bool, others: usize } => {
             message: { match holder {
+                PlanHolder::Key if *others > 0 => {
+                    format!("no limit names the plan `{plan}`, which this key{}", and_others(*others, "has", "have"))
+                }
                 PlanHolder::Key => format!("no limit names the plan `{plan}`"),
                 PlanHolder::Limit => format!("nobody has the plan `{plan}`"),
             } },
@@ -178,14 +181,14 @@ problems! {
         // Keys.
 
         /// A key whose `expires` is in the past.
-        ExpiredKey { key: Arc<str> } => {
-            message: "the key `{key}` has expired",
+        ExpiredKey { key: Arc<str>, others: usize } => {
+            message: ("the key `{key}`{} expired", and_others(*others, "has", "have")),
             label: "is in the past",
             help: "remove the key, or set `expires` to a later moment",
         }
         /// A key that is valid for more than two more years.
-        LongLivedKey { key: Arc<str> } => {
-            message: "the key `{key}` is valid for more than two years from now",
+        LongLivedKey { key: Arc<str>, others: usize } => {
+            message: ("the key `{key}`{} valid for more than two years from now", and_others(*others, "is", "are")),
             label: "is far ahead",
             help: "choose an earlier moment and rotate the key by then, or leave `expires` out if the key is meant to last",
         }
@@ -300,6 +303,15 @@ problems! {
 pub(crate) enum PlanHolder {
     Key,
     Limit,
+}
+
+/// ` and 3 others have`: many alike are one warning. ` has` where there are no others.
+fn and_others(others: usize, one: &str, many: &str) -> String {
+    match others {
+        0 => format!(" {one}"),
+        1 => format!(" and one other {many}"),
+        others => format!(" and {others} others {many}"),
+    }
 }
 
 /// `no key grants`.

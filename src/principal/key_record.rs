@@ -89,6 +89,19 @@ impl KeyRecord {
         (self.expires != NEVER).then_some(self.expires)
     }
 
+    /// Whether the policy says the same of both, in whatever words; what `[scopes]` adds aside.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let is_alike = |a: &Terms, b: &Terms| {
+            let scopes = a.scopes.iter().eq(b.scopes.iter());
+            scopes && a.roles == b.roles && a.plan == b.plan && a.addresses == b.addresses
+        };
+        let times = |key: &Self| (key.not_before, key.expires, key.revoked);
+        self.digest == other.digest
+            && times(self) == times(other)
+            && (self.client == other.client && self.id == other.id)
+            && is_alike(&self.terms, &other.terms)
+    }
+
     pub(super) fn identity(&self) -> Identity {
         self.identity
     }

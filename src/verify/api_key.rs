@@ -9,8 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-
+use super::key_records::KeyRecords;
 use super::key_store::{KeyDigest, KeyStatus, RuntimeKeys, Why};
 use super::revoked::Revoked;
 use crate::address::{Address, ClientAddress, Outside};
@@ -83,26 +82,12 @@ impl KeyError {
 /// The keys of a policy.
 pub(crate) struct KeyTable {
     format: KeyFormat,
-    /// By the first bytes of the digest, which are as good as random; a taken slot sends on to the
-    /// next one. At least half of the slots are empty, so nearly every look-up ends at its first: it
-    /// touches the slot and the record, and nothing else.
-    slots: Box<[Option<Arc<KeyRecord>>]>,
+    records: KeyRecords,
 }
 
 impl KeyTable {
-    /// INVARIANT: no two records have one digest, by the checks of the policy.
-    pub(crate) fn new(format: KeyFormat, records: Vec<KeyRecord>) -> Self {
-        let mut slots = vec![None; (2 * records.len()).next_power_of_two()];
-        let mask = slots.len() - 1;
-        for record in records {
-            let mut at = first_slot(&record.digest, mask);
-            // Terminates: at least half of the slots are empty, and there is one at least.
-            while slots[at].is_some() {
-                at = (at + 1) & mask;
-            }
-            slots[at] = Some(Arc::new(record));
-        }
-        Self { format, slots: slots.into() }
+    pub(crate) fn new(format: KeyFormat, records: KeyRecords) -> Self {
+        Self { format, records }
     }
 
     pub(crate) fn format(&self) -> &KeyFormat {
@@ -110,12 +95,12 @@ impl KeyTable {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.records.count() == 0
     }
 
     /// Every key of the policy, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        self.slots.iter().flatten()
+        self.records.iter()
     }
 
     /// Whether its keys may be of a form that people choose, and others guess.
@@ -135,25 +120,17 @@ impl KeyTable {
 
     /// Whether a key of the policy has this id.
     pub(crate) fn has_id(&self, id: &str) -> bool {
-        self.iter().any(|record| *record.id == *id)
+        self.records.has_id(id)
+    }
+
+    /// The key of the policy with this id.
+    pub(crate) fn by_id(&self, id: &str) -> Option<&Arc<KeyRecord>> {
+        self.records.by_id(id)
     }
 
     /// The key of the policy with this digest.
     pub(crate) fn find(&self, digest: &KeyDigest) -> Option<FoundKey> {
-        self.look_up(digest.as_bytes()).map(|record| FoundKey(record.clone()))
-    }
-
-    fn look_up(&self, presented: &[u8; 32]) -> Option<&Arc<KeyRecord>> {
-        let mask = self.slots.len() - 1;
-        let mut at = first_slot(presented, mask);
-        // Terminates, as above.
-        while let Some(record) = &self.slots[at] {
-            if verify_slices_are_equal(&record.digest, presented).is_ok() {
-                return Some(record);
-            }
-            at = (at + 1) & mask;
-        }
-        None
+        self.records.find(digest.as_bytes()).map(|record| FoundKey(record.clone()))
     }
 }
 
@@ -245,17 +222,20 @@ fn check_end(record: &Arc<KeyRecord>, now: Wall) -> Result<(), KeyError> {
     }
 }
 
-fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
-    let [a, b, c, d, e, f, g, h, ..] = *digest;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize & mask
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn record(id: &str, key: &str) -> KeyRecord {
         KeyRecord::new(id, "client".into(), key_digest(key.as_bytes()), Arc::default())
+    }
+
+    fn table(format: KeyFormat, records: Vec<KeyRecord>) -> KeyTable {
+        let mut held = KeyRecords::default();
+        for record in records {
+            held.insert(record).unwrap();
+        }
+        KeyTable::new(format, held)
     }
 
     fn key_digest(key: &[u8]) -> [u8; 32] {
@@ -285,7 +265,7 @@ mod tests {
         for count in [0, 1, 2, 3, 1000] {
             let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
             let records = keys.iter().map(|key| record(key, key)).collect();
-            let table = KeyTable::new(KeyFormat::Any, records);
+            let table = table(KeyFormat::Any, records);
             assert_eq!(table.iter().count(), count);
             assert_eq!(table.is_empty(), count == 0);
             for key in &keys {
@@ -311,7 +291,7 @@ mod tests {
             ));
         }
         records.extend(keys.iter().map(|key| record(key, key)));
-        let table = KeyTable::new(KeyFormat::Any, records);
+        let table = table(KeyFormat::Any, records);
         for key in keys {
             assert_eq!(found(&table, &one(key)), key);
         }
@@ -322,7 +302,7 @@ mod tests {
     fn what_is_no_key_is_never_looked_up() {
         // The table knows the digest of a text that is not a key, and does not get to see it.
         let format = KeyFormat::Checked { prefix: "tg".into() };
-        let table = KeyTable::new(format, vec![record("odd", "tg_odd")]);
+        let table = table(format, vec![record("odd", "tg_odd")]);
         assert!(found(&table, &one("tg_odd")).starts_with("Malformed"));
     }
 
@@ -331,7 +311,7 @@ mod tests {
         address: Option<ClientAddress>,
         now: u64,
     ) -> Result<Principal, KeyError> {
-        let table = KeyTable::new(KeyFormat::Any, vec![change(record("id", "key"))]);
+        let table = table(KeyFormat::Any, vec![change(record("id", "key"))]);
         let (listed, told) = Default::default();
         let nothing = Revoked { listed: &listed, told: &told };
         let now = || Wall::from_seconds(now);
@@ -366,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_time_is_not_read_for_a_key_that_is_always_valid() {
-        let table = KeyTable::new(KeyFormat::Any, vec![record("id", "key")]);
+        let table = table(KeyFormat::Any, vec![record("id", "key")]);
         let found = present(&table, &one("key")).unwrap();
         let (listed, told) = Default::default();
         let nothing = Revoked { listed: &listed, told: &told };

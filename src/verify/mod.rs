@@ -12,6 +12,7 @@ mod header;
 mod issuer;
 mod issuers;
 mod jwk;
+mod key_records;
 mod key_set;
 pub(crate) mod key_store;
 mod new_api_key;
@@ -31,6 +32,7 @@ pub(crate) use api_key::{FoundKey, KeyError, KeyLookUp, KeyTable};
 pub(crate) use cache::{LastingTokens, TokenCache, TokenPolicy};
 pub(crate) use issuer::{Audiences, BoundTokens, ClaimNames, Grants, Iss, IssName, Issuer};
 pub(crate) use issuers::{Accepts, Issuers};
+pub(crate) use key_records::KeyRecords;
 pub(crate) use key_set::{
     Asked, AtStart, IS_AVAILABLE, IssuerKeys, KeyPlace, KeySet, LastingRemoteKeys, MAX_TRIED_KEYS,
     RemoteKeys, RemoteSettings, RemoteStatus, check_address, check_ca,

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
+use super::memory::Stamp;
+use super::stamp::stamp_of;
+
 /// What a file held. Some files hold secrets, so that all are wiped when they are dropped.
 pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
 
@@ -74,7 +77,10 @@ impl From<Trouble> for io::Error {
 
 fn size(bytes: u64) -> String {
     const MEBIBYTE: u64 = 1 << 20;
-    if bytes >= MEBIBYTE && bytes.is_multiple_of(MEBIBYTE) {
+    const GIBIBYTE: u64 = 1 << 30;
+    if bytes >= GIBIBYTE && bytes.is_multiple_of(GIBIBYTE) {
+        format!("{} GiB", bytes / GIBIBYTE)
+    } else if bytes >= MEBIBYTE && bytes.is_multiple_of(MEBIBYTE) {
         format!("{} MiB", bytes / MEBIBYTE)
     } else {
         format!("{bytes} bytes")
@@ -83,12 +89,22 @@ fn size(bytes: u64) -> String {
 
 /// Where files are read.
 pub(crate) trait Disk: Send + 'static {
-    /// Reads a regular file as a whole.
-    fn read(&self, path: &Path) -> Result<Content, Trouble>;
+    /// Reads a regular file of `most` bytes or less as a whole.
+    fn read(&self, path: &Path, most: u64) -> Result<Content, Trouble>;
 
     /// Reads what may also be a pipe, and says whether it can be read again.
-    fn read_once(&self, path: &Path) -> Result<(Content, bool), Trouble> {
-        self.read(path).map(|content| (content, true))
+    fn read_once(&self, path: &Path, most: u64) -> Result<(Content, bool), Trouble> {
+        self.read(path, most).map(|content| (content, true))
+    }
+
+    /// What says, without reading it, whether a file is as it was; `None` where it is to be read.
+    fn stamp(&self, _: &Path) -> Option<Stamp> {
+        None
+    }
+
+    /// Whether a regular file holds this and nothing else.
+    fn holds(&self, path: &Path, content: &[u8]) -> bool {
+        self.read(path, content.len() as u64).is_ok_and(|found| found.as_slice() == content)
     }
 }
 
@@ -97,32 +113,36 @@ pub(crate) trait Disk: Send + 'static {
 pub(crate) struct RealDisk {
     /// Where relative paths begin: the working directory of the start, whatever it is later.
     base: PathBuf,
-    most: u64,
 }
 
 impl RealDisk {
     pub(crate) fn new() -> Self {
         let base = std::env::current_dir().unwrap_or_default();
-        Self { base, most: MOST_BYTES }
+        Self { base }
     }
 
-    #[cfg(test)]
-    pub(crate) fn with_most(most: u64) -> Self {
-        Self { most, ..Self::new() }
-    }
-
-    fn open(&self, path: &Path, regular_only: bool) -> Result<(Content, bool), Trouble> {
+    fn open(
+        &self,
+        path: &Path,
+        regular_only: bool,
+        most: u64,
+    ) -> Result<(File, Metadata), Trouble> {
         let path = self.base.join(path);
         // To open a pipe waits for its writer, so that what a path is must be known before.
-        check(&std::fs::metadata(&path)?, regular_only, self.most)?;
+        check(&std::fs::metadata(&path)?, regular_only, most)?;
         let file = File::open(&path)?;
         let metadata = file.metadata()?;
-        check(&metadata, regular_only, self.most)?;
+        check(&metadata, regular_only, most)?;
+        Ok((file, metadata))
+    }
+
+    fn take(&self, path: &Path, regular_only: bool, most: u64) -> Result<(Content, bool), Trouble> {
+        let (file, metadata) = self.open(path, regular_only, most)?;
         let room = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1);
         let mut content = Zeroizing::new(Vec::with_capacity(room));
-        file.take(self.most.saturating_add(1)).read_to_end(&mut content)?;
-        if content.len() as u64 > self.most {
-            return Err(Trouble::TooLarge { most: self.most });
+        file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() as u64 > most {
+            return Err(Trouble::TooLarge { most });
         }
         Ok((Arc::new(content), metadata.is_file()))
     }
@@ -142,17 +162,43 @@ fn check(metadata: &Metadata, regular_only: bool, most: u64) -> Result<(), Troub
 }
 
 impl Disk for RealDisk {
-    fn read(&self, path: &Path) -> Result<Content, Trouble> {
-        self.open(path, true).map(|(content, _)| content)
+    fn read(&self, path: &Path, most: u64) -> Result<Content, Trouble> {
+        self.take(path, true, most).map(|(content, _)| content)
     }
 
-    fn read_once(&self, path: &Path) -> Result<(Content, bool), Trouble> {
-        self.open(path, false)
+    fn read_once(&self, path: &Path, most: u64) -> Result<(Content, bool), Trouble> {
+        self.take(path, false, most)
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        stamp_of(&std::fs::metadata(self.base.join(path)).ok()?)
+    }
+
+    /// Piece by piece, so that a large file is not in memory twice.
+    fn holds(&self, path: &Path, mut content: &[u8]) -> bool {
+        let Ok((mut file, _)) = self.open(path, true, content.len() as u64) else { return false };
+        let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return content.is_empty(),
+                Ok(length) => match content.split_at_checked(length) {
+                    Some((expected, rest)) if piece[..length] == *expected => content = rest,
+                    _ => return false,
+                },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
     }
 }
 
-/// More than any policy or key file needs; all files are read once a second.
-const MOST_BYTES: u64 = 64 << 20;
+/// More than any policy needs; all files are read once a second.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
+
+/// More than any list of keys or revocations needs: some five million keys.
+pub(crate) const MOST_LIST_BYTES: u64 = 1 << 30;
+
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What a look found: every file that was looked at, whole, or why it cannot be taken.
 #[derive(Clone, Default)]
@@ -161,7 +207,8 @@ pub(crate) struct Taken(pub(super) BTreeMap<PathBuf, Result<Content, Trouble>>);
 impl Taken {
     /// Reads all `paths`.
     pub(crate) fn read(paths: &BTreeSet<PathBuf>, disk: &dyn Disk) -> Self {
-        paths.iter().map(|path| (path.clone(), disk.read(path))).collect()
+        // Which of them are lists is known to who loads them.
+        paths.iter().map(|path| (path.clone(), disk.read(path, MOST_LIST_BYTES))).collect()
     }
 
     pub(crate) fn get(&self, path: &Path) -> Result<Content, Trouble> {
@@ -201,11 +248,13 @@ mod tests {
     fn files_are_read_whole_up_to_the_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
-        let disk = RealDisk::with_most(8);
+        let disk = RealDisk::new();
         std::fs::write(&path, "12345678").unwrap();
-        assert_eq!(disk.read(&path).unwrap().as_slice(), b"12345678");
+        assert_eq!(disk.read(&path, 8).unwrap().as_slice(), b"12345678");
+        assert!(disk.holds(&path, b"12345678") && !disk.holds(&path, b"12345679"));
+        assert!(!disk.holds(&path, b"1234567") && !disk.holds(&path, b"123456789"));
         std::fs::write(&path, "123456789").unwrap();
-        assert_eq!(disk.read(&path), Err(Trouble::TooLarge { most: 8 }));
+        assert_eq!(disk.read(&path, 8), Err(Trouble::TooLarge { most: 8 }));
     }
 
     #[test]
@@ -214,27 +263,30 @@ mod tests {
         let path = folder.path().join("keys.toml");
         // Sparse: it takes no room on the disk.
         File::create(&path).unwrap().set_len(100_000_000).unwrap();
-        let trouble = RealDisk::new().read(&path).unwrap_err();
+        let trouble = RealDisk::new().read(&path, MOST_BYTES).unwrap_err();
         assert_eq!(trouble.to_string(), "the file is larger than 64 MiB");
+        File::options().write(true).open(&path).unwrap().set_len(MOST_LIST_BYTES + 1).unwrap();
+        let trouble = RealDisk::new().read(&path, MOST_LIST_BYTES).unwrap_err();
+        assert_eq!(trouble.to_string(), "the file is larger than 1 GiB");
     }
 
     #[test]
     fn what_cannot_be_read_has_a_name() {
         let folder = tempfile::tempdir().unwrap();
         let disk = RealDisk::new();
-        assert_eq!(disk.read(&folder.path().join("absent")), Err(Trouble::Missing));
-        assert_eq!(disk.read(folder.path()), Err(Trouble::Directory));
-        assert_eq!(disk.read_once(folder.path()), Err(Trouble::Directory));
+        assert_eq!(disk.read(&folder.path().join("absent"), 8), Err(Trouble::Missing));
+        assert_eq!(disk.read(folder.path(), 8), Err(Trouble::Directory));
+        assert_eq!(disk.read_once(folder.path(), 8), Err(Trouble::Directory));
     }
 
     #[cfg(unix)]
     #[test]
     fn a_device_is_read_at_the_start_alone() {
         let disk = RealDisk::new();
-        assert_eq!(disk.read(Path::new("/dev/null")), Err(Trouble::NotAFile));
-        let (content, again) = disk.read_once(Path::new("/dev/null")).unwrap();
+        assert_eq!(disk.read(Path::new("/dev/null"), 8), Err(Trouble::NotAFile));
+        let (content, again) = disk.read_once(Path::new("/dev/null"), 8).unwrap();
         assert!(content.is_empty() && !again);
-        let endless = RealDisk::with_most(100).read_once(Path::new("/dev/zero"));
+        let endless = disk.read_once(Path::new("/dev/zero"), 100);
         assert_eq!(endless, Err(Trouble::TooLarge { most: 100 }));
     }
 
@@ -244,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("loop");
         std::os::unix::fs::symlink(&path, &path).unwrap();
-        assert!(matches!(RealDisk::new().read(&path), Err(Trouble::Unreadable(_))));
+        assert!(matches!(RealDisk::new().read(&path, 8), Err(Trouble::Unreadable(_))));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Taken};
-use super::watcher::{Next, Outcome, Seen, Watcher};
+use super::memory::Memory;
+use super::watcher::{Next, Outcome, Round, Seen, Watcher};
 
 /// How often the thread looks.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,8 @@ impl Watch {
         let turn = Mutex::new(watcher);
         let shared = Arc::new(Shared { turn, board, start: Instant::now() });
         let (wake, woken) = mpsc::channel();
-        let looks = Looks { shared: shared.clone(), disk, pace, follower };
+        let memory = Memory::default();
+        let looks = Looks { shared: shared.clone(), disk, memory, pace, follower };
         std::thread::Builder::new()
             .name("tollgate-watch".into())
             .spawn(move || looks.run(&woken))?;
@@ -112,6 +114,7 @@ impl fmt::Debug for Watch {
 struct Looks<D, F> {
     shared: Arc<Shared>,
     disk: D,
+    memory: Memory,
     pace: Pace,
     follower: F,
 }
@@ -127,13 +130,30 @@ impl<D: Disk, F: Follower> Looks<D, F> {
         }
     }
 
+    /// Looks at all files, and reads those of which it is not known that they are as they were. `None`
+    /// where nothing is known of any, and where all are to be read to be handed on.
+    fn look_at_stamps(&mut self, round: &Round) -> Option<Outcome> {
+        let now = self.shared.start.elapsed();
+        let unread = self.memory.unchanged(&round.paths, &self.disk, now);
+        if unread.is_empty() {
+            return None;
+        }
+        let rest = round.paths.iter().filter(|path| !unread.contains_key(*path)).cloned().collect();
+        let looked = Taken::read(&rest, &self.disk);
+        lock(&self.shared.turn).judge_unread(self.shared.start.elapsed(), round, looked, unread)
+    }
+
     /// Looks once; how long to wait for the next look.
     fn look(&mut self) -> Duration {
         let shared = self.shared.clone();
         let round = lock(&shared.turn).round();
-        let looked = Taken::read(&round.paths, &self.disk);
+        let known = self.look_at_stamps(&round).ok_or_else(|| {
+            let now = shared.start.elapsed();
+            self.memory.read(&round.paths, &self.disk, now)
+        });
         let mut watcher = lock(&shared.turn);
-        let outcome = watcher.judge(shared.start.elapsed(), &round, looked);
+        let judge = |looked| watcher.judge(shared.start.elapsed(), &round, looked);
+        let outcome = known.unwrap_or_else(judge);
         *lock(&shared.board) = watcher.seen();
         let wait = match outcome {
             Outcome::Quiet => self.pace.every,

@@ -128,33 +128,60 @@ impl Watcher {
             return Outcome::Unsettled { restless: false };
         }
         let look = self.found(&mut looked);
+        match self.judge_look(now, look) {
+            Ok(outcome) => outcome,
+            Err(look) => {
+                self.calm();
+                self.offered = Some(look);
+                Outcome::Changed(looked)
+            }
+        }
+    }
+
+    /// Judges a look in which some files were not read, because they hold what they held: `unread` are
+    /// the digests of that. `None` where files are to be handed on, which are to be read for it.
+    pub(crate) fn judge_unread(
+        &mut self,
+        now: Duration,
+        round: &Round,
+        mut looked: Taken,
+        unread: BTreeMap<PathBuf, Digest>,
+    ) -> Option<Outcome> {
+        if round.generation != self.generation {
+            return Some(Outcome::Unsettled { restless: false });
+        }
+        let mut look = self.found(&mut looked);
+        look.extend(unread.into_iter().map(|(path, digest)| (path, Found::Content(digest))));
+        self.judge_look(now, look).ok()
+    }
+
+    /// What follows from a look; the look itself where its files are to be handed on.
+    fn judge_look(&mut self, now: Duration, look: Look) -> Result<Outcome, Look> {
         self.note(now, &look);
         if self.is_in_force(&look) {
             self.watched = self.in_force.keys().cloned().collect();
             self.calm();
-            return match self.offered.take() {
+            return Ok(match self.offered.take() {
                 Some(_) => Outcome::Restored,
                 None => Outcome::Quiet,
-            };
+            });
         }
         if self.offered.as_ref() == Some(&look) {
             self.calm();
-            return Outcome::Quiet;
+            return Ok(Outcome::Quiet);
         }
         match &self.candidate {
             Some((candidate, since)) if *candidate == look => {
                 if now.saturating_sub(*since) < self.settle {
-                    return self.unsettled(now);
+                    return Ok(self.unsettled(now));
                 }
+                Err(look)
             }
             _ => {
                 self.candidate = Some((look, now));
-                return self.unsettled(now);
+                Ok(self.unsettled(now))
             }
         }
-        self.calm();
-        self.offered = Some(look);
-        Outcome::Changed(looked)
     }
 
     /// What became of the files that [`Outcome::Changed`] handed on.

@@ -42,7 +42,7 @@ struct Field<'t> {
 ///
 /// Everything that is wrong with the table: none of it is of use then.
 pub fn keys_of_csv(name: &str, text: &str, hash_keys: bool) -> Result<Vec<KeyEntry>, Vec<Fault>> {
-    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(name, text));
     let mut table = Table { source, hash_keys, faults: Vec::new() };
     let keys = table.read(text);
     if table.faults.is_empty() { Ok(keys) } else { Err(table.faults) }

@@ -25,6 +25,7 @@ mod issuers;
 mod key_files;
 mod key_stores;
 mod known_limits;
+mod large_key_file;
 mod limits;
 mod log;
 mod metrics;

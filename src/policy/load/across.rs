@@ -11,6 +11,7 @@ use crate::address::{AddressPolicy, AddressSource};
 use crate::limit::KeyPart;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
+use crate::policy::place::Place;
 use crate::policy::rule::Rule;
 use crate::policy::rule_table::RuleTable;
 use crate::policy::section::{At, Section};
@@ -26,30 +27,31 @@ pub(super) fn warn_of_plans(
     faults: &Faults,
 ) {
     let by_issuer = |plan: &str| issuers.iter().any(|issuer| issuer.may_grant_plan(plan));
-    let names = |plans: &[At<Arc<str>>]| -> BTreeSet<Arc<str>> {
-        plans.iter().map(|plan| plan.value.clone()).collect()
-    };
-    let of_keys = names(&keys.plans);
-    let of_limits: BTreeSet<_> = limits.iter().flat_map(|limit| names(&limit.plans)).collect();
-    let warn = |plan: &At<Arc<str>>, holder, known: &BTreeSet<Arc<str>>| {
+    let of_keys: BTreeSet<_> = keys.plans.iter().map(|plan| plan.name.clone()).collect();
+    let of_limits: BTreeSet<_> =
+        limits.iter().flat_map(|limit| &limit.plans).map(|plan| plan.value.clone()).collect();
+    let warn = |plan: &Arc<str>, place: &Place, holder, known: &BTreeSet<Arc<str>>, others| {
         let known = known.iter().cloned().collect();
         let unknown = Warning::UnknownPlan {
-            plan: plan.value.clone(),
+            plan: plan.clone(),
             holder,
             known,
             issuers: !issuers.is_empty(),
+            others,
         };
-        faults.push(Fault::warning(&plan.place, &unknown));
+        faults.push(Fault::warning(place, &unknown));
     };
     // Where no limit names a plan at all, plans are for the handlers.
     if !of_limits.is_empty() {
-        for plan in keys.plans.iter().filter(|plan| !of_limits.contains(&plan.value)) {
-            warn(plan, PlanHolder::Key, &of_limits);
+        for plan in keys.plans.iter().filter(|plan| !of_limits.contains(&plan.name)) {
+            for (at, others) in plan.uses.iter() {
+                warn(&plan.name, &at.place, PlanHolder::Key, &of_limits, others);
+            }
         }
     }
     let plans = limits.iter().flat_map(|limit| &limit.plans);
     for plan in plans.filter(|plan| !of_keys.contains(&plan.value) && !by_issuer(&plan.value)) {
-        warn(plan, PlanHolder::Limit, &of_keys);
+        warn(&plan.value, &plan.place, PlanHolder::Limit, &of_keys, 0);
     }
 }
 

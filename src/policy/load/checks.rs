@@ -176,9 +176,14 @@ pub(super) fn check_unique(
     what: &str,
 ) {
     if !seen.insert(name.value.clone()) {
-        let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
-        faults.push(Fault::of(&name.place, &twice));
+        report_twice(faults, name, what);
     }
+}
+
+/// Reports a name that another has already.
+pub(super) fn report_twice(faults: &Faults, name: &At<String>, what: &str) {
+    let twice = CommonFault::NameUsedTwice { name: name.value.clone(), what: what.to_owned() };
+    faults.push(Fault::of(&name.place, &twice));
 }
 
 /// A name for people and headers.
@@ -209,17 +214,34 @@ pub(super) fn read_file(
     read.map_err(|trouble| report_unreadable(&path, &trouble, "", place, faults)).ok()
 }
 
-/// The same for a file of keys, which a command makes.
-pub(super) fn read_key_file(
+/// The same for a list, which may be large.
+pub(super) fn read_list_file(
     name: &str,
     place: &Place,
+    help: &ListHelp,
     sources: &Sources,
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    let made_by = format!("; `tollgate key new --client NAME --write {}` makes it", path.display());
-    let read = sources.read(&path);
-    read.map_err(|trouble| report_unreadable(&path, &trouble, &made_by, place, faults)).ok()
+    let read = sources.read_list(&path).map_err(|trouble| match trouble {
+        Trouble::TooLarge { .. } => {
+            let (path, error) = (path.display().to_string(), trouble.to_string());
+            let help = help.too_large;
+            faults.push(Fault::of(place, &CommonFault::ListTooLarge { path, error, help }));
+        }
+        trouble => {
+            let missing = help.missing.replace("FILE", &path.display().to_string());
+            report_unreadable(&path, &trouble, &missing, place, faults);
+        }
+    });
+    read.ok()
+}
+
+/// What to do where a list cannot be read.
+pub(super) struct ListHelp {
+    pub(super) too_large: &'static str,
+    /// Goes on with the help where there is no such file; `FILE` is its path.
+    pub(super) missing: &'static str,
 }
 
 /// The same for a file that holds a secret.
@@ -298,6 +320,12 @@ problems! {
             message: "cannot read `{path}`: {error}",
             label: "cannot be read",
             help: "paths are relative to the folder of the policy{help}",
+        }
+        /// A list that is larger than any may be.
+        ListTooLarge { path: String, error: String, help: &'static str } => {
+            message: "cannot read `{path}`: {error}",
+            label: "is too large",
+            help: "{help}",
         }
     }
 }

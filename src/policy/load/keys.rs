@@ -4,25 +4,21 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use toml::de::DeTable;
 
-use super::checks::{
-    check_name, check_unique, check_word, parse_cidr, parse_scope, read_key_file, report_syntax,
-};
+use super::checks::{check_name, check_word, parse_cidr, parse_scope, report_twice};
 use super::headers::parse_credential_header;
 use super::key_cache::load_key_cache;
+use super::key_file::load_key_file;
 use super::key_place::load_key_place;
+use super::loaded_keys::{AllKeys, KeyPlan, LoadedKeys, WholeKey};
 use crate::credential::{CredentialPolicy, KeyFormat, is_key_prefix};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
-use crate::policy::place::Source;
 use crate::policy::problem::problems;
 use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
-use crate::policy::warning::Warning;
-use crate::principal::{KeyRecord, Terms};
-use crate::scope::{Scope, ScopeHierarchy, Scopes};
-use crate::time::Wall;
+use crate::principal::Terms;
+use crate::scope::{Scope, ScopeHierarchy};
 use crate::verify::KeyTable;
 use crate::verify::key_store::{KeyCacheSettings, KeyDigest, StorePlace};
 
@@ -32,8 +28,8 @@ pub(super) struct Keys {
     pub(super) table: KeyTable,
     /// How keys of a store are remembered.
     pub(super) cache: KeyCacheSettings,
-    /// The plans of the keys, each where it is written.
-    pub(super) plans: Vec<At<Arc<str>>>,
+    /// The plans of the keys, and where they are written.
+    pub(super) plans: Vec<KeyPlan>,
     /// Whether there may be more keys, in a store.
     pub(super) has_store: bool,
     /// The store, as far as it could be read.
@@ -65,10 +61,10 @@ pub(super) fn load_keys(
     faults: &Faults,
 ) -> Keys {
     let mut credential = CredentialPolicy { tokens, ..CredentialPolicy::default() };
-    let mut loaded = Loaded { hierarchy: hierarchy.clone(), ..Loaded::default() };
-    loaded.read(plain);
+    let mut loaded = LoadedKeys::new(hierarchy);
+    read_keys(plain, &mut loaded);
     let Some(section) = section else {
-        return loaded.into_keys(credential, false);
+        return into_keys(loaded, credential, false, faults);
     };
     let header = section.parse("header", "name of a header for keys", |text| {
         let name = parse_credential_header(text)?;
@@ -98,7 +94,7 @@ pub(super) fn load_keys(
         },
     );
 
-    loaded.read(section.sections("key", "[[api_keys.key]]"));
+    read_keys(section.sections("key", "[[api_keys.key]]"), &mut loaded);
     if let Some(file) = section.text("file") {
         load_key_file(&file, sources, faults, &mut loaded);
     }
@@ -106,7 +102,27 @@ pub(super) fn load_keys(
     let place = load_key_place(&section, sources);
     let cache = load_key_cache(&section);
     section.finish();
-    Keys { place, cache, ..loaded.into_keys(credential, has_store) }
+    Keys { place, cache, ..into_keys(loaded, credential, has_store, faults) }
+}
+
+/// Reads tables of keys.
+pub(super) fn read_keys(sections: Vec<Section<'_>>, loaded: &mut LoadedKeys) {
+    loaded.reserve(sections.len());
+    for section in sections {
+        load_key(section, loaded);
+    }
+}
+
+fn into_keys(
+    loaded: LoadedKeys,
+    credential: CredentialPolicy,
+    has_store: bool,
+    faults: &Faults,
+) -> Keys {
+    let AllKeys { records, plans, terms } = loaded.finish(faults);
+    let table = KeyTable::new(credential.format.clone(), records);
+    let cache = KeyCacheSettings::default();
+    Keys { credential, table, cache, terms, plans, has_store, place: None }
 }
 
 /// The schemes of `Authorization` that hold a key; the empty one is a key without a scheme.
@@ -144,73 +160,7 @@ fn load_schemes(section: &Section<'_>, credential: &mut CredentialPolicy) {
 /// Each scheme is listed in every denial that names the credentials.
 const MAX_SCHEMES: usize = 16;
 
-fn load_key_file(file: &At<&str>, sources: &Sources, faults: &Faults, loaded: &mut Loaded) {
-    let Some(text) = read_key_file(file.value, &file.place, sources, faults) else { return };
-    let Ok(text) = str::from_utf8(&text) else {
-        faults.push(Fault::of(&file.place, &KeyFault::FileNotUtf8));
-        return;
-    };
-    let name = sources.path(file.value).display().to_string();
-    let source = Arc::new(Source { name, text: text.to_owned() });
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let lines = report_syntax(&errors, &source, faults);
-    if lines.is_none_or(|lines| !lines.is_empty()) {
-        return;
-    }
-    let root = Section::new("the key file", table.get_ref(), &source, 0..0, faults);
-    loaded.read(root.sections("key", "[[key]]"));
-    // As in a policy, so that what is printed for one fits the other.
-    if let Some(section) = root.section("api_keys", "[api_keys]") {
-        loaded.read(section.sections("key", "[[api_keys.key]]"));
-        section.finish();
-    }
-    root.finish();
-}
-
-/// The keys that were read, and what must not be used twice.
-#[derive(Default)]
-struct Loaded {
-    /// Which scopes imply others.
-    hierarchy: Arc<ScopeHierarchy>,
-    records: Vec<KeyRecord>,
-    ids: HashSet<String>,
-    /// Must not be used twice.
-    digests: HashSet<[u8; 32]>,
-    /// The plans of the keys, each where it is written.
-    plans: Vec<At<Arc<str>>>,
-    /// Shared by the keys that have equal ones.
-    terms: HashSet<Arc<Terms>>,
-    /// Shared by the keys of one client.
-    clients: HashSet<Arc<str>>,
-}
-
-impl Loaded {
-    fn read(&mut self, sections: Vec<Section<'_>>) {
-        self.records.reserve(sections.len());
-        for section in sections {
-            let record = load_key(section, self);
-            self.records.extend(record);
-        }
-    }
-
-    fn into_keys(self, credential: CredentialPolicy, has_store: bool) -> Keys {
-        let table = KeyTable::new(credential.format.clone(), self.records);
-        let cache = KeyCacheSettings::default();
-        let (terms, plans) = (self.terms, self.plans);
-        Keys { credential, table, cache, terms, plans, has_store, place: None }
-    }
-}
-
-/// The one of these that equals `value`.
-fn shared<T: ?Sized + Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
-    if let Some(held) = known.get(&value) {
-        return held.clone();
-    }
-    known.insert(value.clone());
-    value
-}
-
-fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
+fn load_key(section: Section<'_>, loaded: &mut LoadedKeys) {
     let raw = ["key", "secret", "value", "raw"].into_iter().find(|name| section.holds(name));
     if let Some(raw) = raw {
         section.forget(raw);
@@ -247,62 +197,44 @@ fn load_key(section: Section<'_>, loaded: &mut Loaded) -> Option<KeyRecord> {
     {
         section.push(Fault::of(&until.place, &KeyFault::ExpiresBeforeValid));
     } else if let (Some(id), Some(expires), false) = (&id, &expires, revoked) {
-        warn_of_lifetime(&section, id, expires);
+        let now = section.faults().now;
+        loaded.add_end(&id.value, expires.value, now, || expires.place.clone());
     }
-    if let Some(id) = &id {
-        check_unique(section.faults(), &mut loaded.ids, id, "keys");
+    if let Some(id) = id.as_ref().filter(|id| loaded.has_id(&id.value)) {
+        report_twice(section.faults(), id, "keys");
     }
-    if let Some(digest) = &digest
-        && !loaded.digests.insert(digest.value)
-    {
+    if let Some(digest) = digest.as_ref().filter(|digest| loaded.has_digest(&digest.value)) {
         section.push(Fault::of(&digest.place, &KeyFault::DigestUsedTwice));
     }
-    let plan = plan.map(|plan| At { value: Arc::<str>::from(plan.value), place: plan.place });
-    loaded.plans.extend(plan.clone());
+    if let Some(plan) = &plan {
+        loaded.add_plan(&plan.value, || plan.place.clone());
+    }
     section.finish();
 
-    let (id, client, digest) = (id?.value, client?.value, digest?.value);
-    let scopes: Scopes = scopes.into_iter().map(|scope| scope.value).collect();
+    let (Some(id), Some(client), Some(digest)) = (&id, &client, &digest) else {
+        loaded.add_faulty(id.map(|id| id.value), digest.map(|digest| digest.value));
+        return;
+    };
     let terms = Terms {
-        scopes: scopes.implying(&loaded.hierarchy, |_| true),
+        scopes: scopes.into_iter().map(|scope| scope.value).collect(),
         roles: roles.into_iter().map(|role| role.value.into()).collect(),
-        plan: plan.map(|plan| (*plan.value).into()),
+        plan: plan.map(|plan| plan.value.into()),
         addresses: addresses.into_iter().map(|range| range.value).collect(),
     };
-    let client = shared(&mut loaded.clients, client.into());
-    let terms = shared(&mut loaded.terms, Arc::new(terms));
-    let (not_before, expires) =
-        (not_before.map(|moment| moment.value), expires.map(|moment| moment.value));
-    Some(
-        KeyRecord::new(id, client, digest, terms)
-            .with_validity(not_before, expires)
-            .with_revoked(revoked),
-    )
-}
-
-/// Two years, one of them a leap year: a key that is valid for longer is a warning.
-const LONG_LIFE: u64 = 731 * 24 * 60 * 60;
-
-/// Warns of a key that has expired, and of one whose end is so far ahead that it may be a slip.
-fn warn_of_lifetime(section: &Section<'_>, id: &At<String>, expires: &At<u64>) {
-    let Some(now) = section.faults().now.map(Wall::seconds) else { return };
-    let key = id.value.as_str().into();
-    if expires.value <= now {
-        section.push(Fault::warning(&expires.place, &Warning::ExpiredKey { key }));
-    } else if expires.value - now > LONG_LIFE {
-        section.push(Fault::warning(&expires.place, &Warning::LongLivedKey { key }));
-    }
+    loaded.add(WholeKey {
+        id: id.value.clone(),
+        client: client.value.clone(),
+        digest: digest.value,
+        terms,
+        not_before: not_before.map(|moment| moment.value),
+        expires: expires.map(|moment| moment.value),
+        revoked,
+    });
 }
 
 problems! {
     /// What may be wrong with an API key or a key file.
     enum KeyFault: Fault {
-        /// A key file in another encoding.
-        FileNotUtf8 => {
-            message: "the key file is not UTF-8",
-            label: "cannot be read",
-            help: "a key file is TOML with [[key]] tables",
-        }
         /// A secret where a digest belongs.
         RawKey => {
             message: "a policy never holds a key itself",

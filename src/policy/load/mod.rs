@@ -11,11 +11,15 @@ mod headers;
 mod issuer_keys;
 mod issuers;
 mod key_cache;
+mod key_file;
 mod key_place;
 mod keys;
 mod limits;
+mod loaded_keys;
 mod needs;
+mod often;
 mod paths;
+mod plain_key;
 mod redis_address;
 #[cfg(not(feature = "redis"))]
 #[path = "no_redis.rs"]
@@ -85,7 +89,7 @@ const TABLES: [&str; 16] = [
 /// What could not be read is reported in `faults`; whoever calls refuses the policy when there are
 /// any. `None` where nothing can be made of the text.
 pub(crate) fn load(name: &str, text: &str, sources: &Sources, faults: &Faults) -> Option<Policy> {
-    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(name, text));
     let start = Place { source: source.clone(), span: 0..0 };
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() && table.get_ref().is_empty() {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use memchr::memchr_iter;
 use toml::de::DeTable;
 
-use super::checks::{read_file, report_syntax};
+use super::checks::{ListHelp, read_list_file, report_syntax};
 use super::needs::unknown_issuer;
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;
@@ -15,6 +16,7 @@ use crate::policy::section::{At, Section};
 use crate::policy::sources::Sources;
 use crate::policy::warning::Warning;
 use crate::verify::{Issuers, Revocation, RevokedSet};
+use crate::watch::MOST_BYTES;
 
 /// The issuers that entries may name.
 pub(super) struct KnownIssuers<'a> {
@@ -48,37 +50,48 @@ pub(super) fn load_revoked(
 }
 
 fn load_file(file: &At<&str>, sources: &Sources, faults: &Faults, load: impl Fn(Vec<Section<'_>>)) {
-    let Some(text) = read_file(file.value, &file.place, sources, faults) else { return };
+    let too_large = "remove the entries of tokens and keys that have expired";
+    let help = ListHelp { too_large, missing: "" };
+    let text = read_list_file(file.value, &file.place, &help, sources, faults);
+    let Some(text) = text else { return };
     let Ok(text) = str::from_utf8(&text) else {
         faults.push(Fault::of(&file.place, &RevokedFault::FileNotUtf8));
         return;
     };
-    // A list without faults is read in parts. Another is read as a whole, so that each fault has its place.
-    let parts = parts(text, "[[revoked]]");
-    if parts.len() > 1 && parts.into_iter().all(|part| load_part(part, &load)) {
+    let Some(parts) = parts(text, "[[revoked]]").or_else(|| {
+        // It is read as a whole, which takes many times its size.
+        (text.len() as u64 <= MOST_BYTES).then(|| vec![text])
+    }) else {
+        faults
+            .push(Fault::of(&file.place, &RevokedFault::LongStrings { largest: MOST_BYTES >> 20 }));
         return;
-    }
+    };
     let name = sources.path(file.value).display().to_string();
-    let source = Arc::new(Source { name, text: text.to_owned() });
+    let (before, mut begin, mut lines_before) = (faults.len(), 0, 0);
+    for part in parts {
+        let source = Arc::new(Source::part(&*name, part, begin, lines_before));
+        load_part(part, &source, faults, &load);
+        begin += part.len();
+        lines_before += memchr_iter(b'\n', part.as_bytes()).count();
+        if faults.len() - before >= MOST_FAULTS && begin < text.len() {
+            faults.push(Fault::of(&file.place, &RevokedFault::TooManyFaults { most: MOST_FAULTS }));
+            return;
+        }
+    }
+}
+
+/// A file with more has one cause, which shows in the first ones.
+const MOST_FAULTS: usize = 1_000;
+
+fn load_part(text: &str, source: &Arc<Source>, faults: &Faults, load: &impl Fn(Vec<Section<'_>>)) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let lines = report_syntax(&errors, &source, faults);
+    let lines = report_syntax(&errors, source, faults);
     if lines.is_none_or(|lines| !lines.is_empty()) {
         return;
     }
-    let root = Section::new("the file of revocations", table.get_ref(), &source, 0..0, faults);
+    let root = Section::new("the file of revocations", table.get_ref(), source, 0..0, faults);
     load(root.sections("revoked", "[[revoked]]"));
     root.finish();
-}
-
-/// Whether a part of a list has neither a fault nor a warning; then its entries are loaded.
-fn load_part(text: &str, load: &impl Fn(Vec<Section<'_>>)) -> bool {
-    let Ok(table) = DeTable::parse(text) else { return false };
-    let faults = Faults::default();
-    let source = Arc::new(Source { name: String::new(), text: String::new() });
-    let root = Section::new("the file of revocations", table.get_ref(), &source, 0..0, &faults);
-    load(root.sections("revoked", "[[revoked]]"));
-    root.finish();
-    faults.into_sorted().is_empty()
 }
 
 fn load_entry(section: Section<'_>, known: &KnownIssuers<'_>) -> Option<Revocation> {
@@ -133,5 +146,54 @@ problems! {
             label: "cannot be read",
             help: "it is TOML with [[revoked]] tables",
         }
+        /// Strings of several lines, for which a file must be read as a whole.
+        LongStrings { largest: u64 } => {
+            message: "a file of revocations above {largest} MiB has strings of one line only",
+            label: "has a string of several lines",
+            help: "write its strings without `\"\"\"` and `'''`",
+        }
+        /// More faults than anybody reads.
+        TooManyFaults { most: usize } => {
+            message: "the file of revocations has more than {most} faults and warnings",
+            label: "was not read to its end",
+            help: "correct the first ones",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faults and warnings of a file, with the lines that they are about, and how many entries it has.
+    fn read(text: &str) -> (Vec<(String, usize)>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("revoked.toml"), text).unwrap();
+        let (sources, faults) = (Sources::of_disk(folder.path()), Faults::default());
+        let policy = "version = 1\n[revocations]\nfile = \"revoked.toml\"\n";
+        let policy = super::super::load("policy", policy, &sources, &faults).unwrap();
+        let of_file = |fault: &Fault| fault.file().ends_with("revoked.toml");
+        let line = |fault: Fault| (fault.name().unwrap().to_owned(), fault.line());
+        let found = faults.into_sorted().into_iter().filter(of_file).map(line).collect();
+        (found, policy.revoked.len())
+    }
+
+    #[test]
+    fn faults_of_a_long_list_have_their_places() {
+        let entries: String =
+            (0..25_000).map(|n| format!("[[revoked]]\njti = \"t{n}\"\n")).collect();
+        assert_eq!(read(&entries), (Vec::new(), 25_000));
+        let faulty = format!("{entries}[[revoked]]\njit = \"t\"\n[[revoked]]\njti = \"t\n");
+        let (found, _) = read(&faulty);
+        assert_eq!(
+            found,
+            [("not-toml".to_owned(), 50_004)],
+            "what is on one part's lines is judged alone"
+        );
+        let faulty =
+            format!("{entries}[[revoked]]\njit = \"t\"\n{entries}[[revoked]]\njti = \"t\n");
+        let (found, _) = read(&faulty);
+        let expected = [("unknown-key", 50_002), ("not-toml", 100_004)];
+        assert_eq!(found, expected.map(|(name, line)| (name.to_owned(), line)));
     }
 }

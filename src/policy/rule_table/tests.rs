@@ -28,7 +28,7 @@ fn table(rules: &[(&str, &[Method], &str)]) -> (RuleTable, usize) {
             path_parameters: name.split('=').skip(1).map(Into::into).collect(),
         }
     };
-    let source = Arc::new(Source { name: "p".into(), text: "p".into() });
+    let source = Arc::new(Source::new("p", "p"));
     let places = vec![Place { source, span: 0..1 }; rules.len()];
     let faults = Faults::default();
     let table = RuleTable::new(rules.iter().map(rule).collect(), &places, &faults);

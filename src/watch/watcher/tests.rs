@@ -309,11 +309,11 @@ fn what_cannot_be_read_is_reported_once() {
 }
 
 #[test]
-fn a_file_of_100_mb_is_not_taken() {
+fn a_file_above_the_bound_is_not_taken() {
     let mut rig = Rig::new();
     // Sparse: it takes no room on the disk.
-    fs::File::create(rig.path("keys")).unwrap().set_len(100_000_000).unwrap();
-    let too_large = Trouble::TooLarge { most: 64 << 20 };
+    fs::File::create(rig.path("keys")).unwrap().set_len((1 << 30) + 1).unwrap();
+    let too_large = Trouble::TooLarge { most: 1 << 30 };
     assert_eq!(rig.taken(), [Ok("policy 1".into()), Err(too_large)]);
     rig.refused();
 }
@@ -322,12 +322,12 @@ fn a_file_of_100_mb_is_not_taken() {
 struct Forbidding<'a>(&'a Path, RefCell<u32>);
 
 impl Disk for Forbidding<'static> {
-    fn read(&self, path: &Path) -> Result<Content, Trouble> {
+    fn read(&self, path: &Path, most: u64) -> Result<Content, Trouble> {
         *self.1.borrow_mut() += 1;
         if path.file_name() == self.0.file_name() {
             return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
         }
-        RealDisk::new().read(path)
+        RealDisk::new().read(path, most)
     }
 }
 
@@ -457,4 +457,37 @@ fn what_a_reload_by_hand_refused_is_not_handed_on_again() {
     rig.write("keys", "keys 1");
     rig.write("policy", "policy 1");
     assert!(matches!(rig.look_after(SECOND), Outcome::Restored));
+}
+
+#[test]
+fn files_that_were_not_read_count_as_what_they_held() {
+    let mut rig = Rig::new();
+    let unread = |text: &str| BTreeMap::from([(rig.path("keys"), digest_of(text.as_bytes()))]);
+    let (same, other) = (unread("keys 1"), unread("keys 2"));
+    let looked = |rig: &Rig| Taken::read(&rig.paths(&["policy"]), &RealDisk::new());
+    let judge = |rig: &mut Rig, unread: &BTreeMap<_, _>| {
+        let (round, looked) = (rig.watcher.round(), looked(rig));
+        rig.watcher.judge_unread(rig.now, &round, looked, unread.clone())
+    };
+    let is_unsettled = |outcome| matches!(outcome, Some(Outcome::Unsettled { restless: false }));
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
+    assert!(is_unsettled(judge(&mut rig, &other)));
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
+    rig.write("policy", "policy 2");
+    assert!(is_unsettled(judge(&mut rig, &same)));
+    rig.now += SETTLE;
+    assert!(judge(&mut rig, &same).is_none(), "all is to be read before it is handed on");
+    let Outcome::Changed(taken) = rig.look_after(Duration::ZERO) else { panic!("not settled") };
+    assert_eq!(taken.get(&rig.path("keys")).unwrap().as_slice(), b"keys 1");
+    rig.refused();
+    // What was refused is not handed on again, and needs no reading either.
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Quiet)));
+    rig.write("policy", "policy 1");
+    assert!(matches!(judge(&mut rig, &same), Some(Outcome::Restored)));
+    let stale = rig.watcher.round();
+    rig.write("policy", "policy 3");
+    assert_eq!(rig.taken(), ok("policy 3", "keys 1"));
+    rig.in_force();
+    let judged = rig.watcher.judge_unread(rig.now, &stale, looked(&rig), same);
+    assert!(is_unsettled(judged), "it was looked at before another policy was in force");
 }
