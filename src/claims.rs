@@ -18,7 +18,9 @@ pub(crate) use claim_set::ClaimSet;
 pub(crate) use path::ClaimPath;
 pub(crate) use pattern::{Parameters, Pattern, Template, TemplateError};
 pub(crate) use strict::{StrictObject, items, members, names};
-pub(crate) use values::{LAST_SECOND, NotADate, NumericDate, is_whole, numeric_date, text, texts};
+#[cfg(feature = "test-util")]
+pub(crate) use values::LAST_SECOND;
+pub(crate) use values::{NotADate, NumericDate, is_whole, numeric_date, text, texts};
 
 /// What has claims: a payload that is being checked, or one that was proven.
 pub(crate) trait Claims {

@@ -1,4 +1,5 @@
 use super::strict::MAX_DEPTH;
+use super::values::LAST_SECOND;
 use super::*;
 
 #[test]
