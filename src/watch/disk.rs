@@ -10,8 +10,8 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use super::memory::Stamp;
-use super::stamp::stamp_of;
+use super::stamp::Stamp;
+use super::stamp_of::stamp_of;
 
 /// What a file held. Some files hold secrets, so that all are wiped when they are dropped.
 pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
