@@ -143,15 +143,7 @@ impl Denial {
     /// The name of the code.
     #[must_use]
     pub fn code(&self) -> &str {
-        match self.0.reason.row() {
-            Ok(row) => row.code,
-            Err(name) => name,
-        }
-    }
-
-    /// The code, where it is one of ours.
-    pub(crate) fn known_code(&self) -> Option<Code> {
-        self.0.reason.row().ok()?.known
+        self.0.code()
     }
 
     /// The category of the code; `None` for one of the policy, which the gate looks up.
@@ -173,12 +165,7 @@ impl Denial {
         caller: &Caller,
         now: Wall,
     ) -> Self {
-        let mut denial = Self::because_of(Reason::Refused(refused));
-        (denial.0.rule, denial.0.now) = (rule, now);
-        denial.0.kind = caller.principal.as_ref().map(Principal::credential);
-        denial.0.principal.clone_from(&caller.principal);
-        denial.0.address = caller.address.and_then(ClientAddress::proven);
-        denial
+        Self(Box::new(Draft::of(refused, rule, caller, now)))
     }
 
     /// The gate, or the way it is mounted, is at fault.
@@ -187,31 +174,13 @@ impl Denial {
     }
 
     pub(crate) fn because_of(reason: Reason) -> Self {
-        Self(Box::new(Draft {
-            reason,
-            instance: Uuid::new_v4(),
-            rule: None,
-            principal: None,
-            kind: None,
-            address: None,
-            now: Wall::from_micros(0),
-            balance: Balance::default(),
-            own: Own::default(),
-        }))
+        Self(Box::new(Draft::because_of(reason)))
     }
 
     /// Sets what exactly went wrong, for the log.
     pub(crate) fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
         self.0.own.cause = cause.into();
         self
-    }
-
-    /// The same denial with another code: its own is not registered.
-    pub(super) fn unregistered(&self) -> Self {
-        let mut denial = Self::decision_failed("the code is not registered");
-        denial.0.instance = self.0.instance;
-        denial.0.rule.clone_from(&self.0.rule);
-        denial
     }
 
     pub(crate) fn draft(&self) -> &Draft {
@@ -247,6 +216,59 @@ impl Reason {
 }
 
 impl Draft {
+    /// Why a request is refused, and what is known of its caller.
+    #[inline]
+    pub(crate) fn of(
+        refused: Refused,
+        rule: Option<Arc<Rule>>,
+        caller: &Caller,
+        now: Wall,
+    ) -> Self {
+        Self {
+            rule,
+            principal: caller.principal.clone(),
+            kind: caller.principal.as_ref().map(Principal::credential),
+            address: caller.address.and_then(ClientAddress::proven),
+            now,
+            ..Self::because_of(Reason::Refused(refused))
+        }
+    }
+
+    #[inline]
+    fn because_of(reason: Reason) -> Self {
+        Self {
+            reason,
+            instance: Uuid::new_v4(),
+            rule: None,
+            principal: None,
+            kind: None,
+            address: None,
+            now: Wall::from_micros(0),
+            balance: Balance::default(),
+            own: Own::default(),
+        }
+    }
+
+    /// The same denial with another code: its own is not registered.
+    pub(super) fn unregistered(&self) -> Self {
+        let reason = Reason::Fault("the code is not registered".into());
+        let (instance, rule) = (self.instance, self.rule.clone());
+        Self { instance, rule, ..Self::because_of(reason) }
+    }
+
+    /// The name of the code.
+    pub(crate) fn code(&self) -> &str {
+        match self.reason.row() {
+            Ok(row) => row.code,
+            Err(name) => name,
+        }
+    }
+
+    /// The code, where it is one of ours.
+    pub(crate) fn known_code(&self) -> Option<Code> {
+        self.reason.row().ok()?.known
+    }
+
     /// How many milliseconds to wait, where what floods are made of has a wait.
     pub(super) fn wait(&self) -> Option<u64> {
         let wait = match &self.reason {
@@ -330,7 +352,7 @@ mod tests {
     #[test]
     fn a_denial_with_an_unknown_code_keeps_what_names_it() {
         let denial = Denial::named("nobody_declared").detail("Mine.");
-        let shown = denial.unregistered();
+        let shown = Denial(Box::new(denial.draft().unregistered()));
         assert_eq!((denial.code(), denial.category()), ("nobody_declared", None));
         assert_eq!((shown.code(), shown.category()), ("decision_failed", Some(Category::Server)));
         assert_eq!(shown.instance(), denial.instance());

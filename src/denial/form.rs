@@ -149,7 +149,10 @@ impl Form {
             Hole::Instance => Urn::LENGTH,
             _ => USUAL_LENGTH,
         };
-        let room = holes.iter().map(of_hole).sum::<usize>() + fields.len() * USUAL_LENGTH;
+        let values: Vec<usize> = headers.values().map(HeaderValue::len).collect();
+        let of_field = |(at, _): &(usize, Field)| values[*at] + USUAL_LENGTH;
+        let room =
+            holes.iter().map(of_hole).sum::<usize>() + fields.iter().map(of_field).sum::<usize>();
         let is_retryable = headers.get(SHOULD_RETRY).is_some_and(|value| value == "true");
         // What is filled in need not be copied first.
         for (at, _) in &fields {

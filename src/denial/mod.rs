@@ -39,7 +39,7 @@ pub(crate) use catalogue::Code;
 pub use catalogue::DenialCode;
 pub(crate) use cause::remedy_for;
 pub use document::Denial;
-pub(crate) use document::Reason;
+pub(crate) use document::{Draft, Reason};
 pub(crate) use media::Media;
 pub use own::DenialExample;
 pub use properties::{Action, Actor, Category};

@@ -179,7 +179,15 @@ impl RateLimitWriter {
     ) -> HeaderValue {
         let balance = self.shown(balance);
         match field {
-            LimitField::State => self.state(&balance),
+            LimitField::State => {
+                for (index, item) in balance.iter().enumerate() {
+                    if index > 0 {
+                        page.put_slice(SEPARATOR);
+                    }
+                    self.with_state(item, |pieces| pieces.iter().for_each(|it| page.put_slice(it)));
+                }
+                shared(page)
+            }
             LimitField::Legacy(at) => decimal(self.legacy(&balance)[at], page),
         }
     }
@@ -202,19 +210,28 @@ impl RateLimitWriter {
     }
 
     fn state(&self, balance: &Balance) -> HeaderValue {
-        let text = |(charge, standing): &(Charge, Standing)| {
-            let (remaining, seconds) = (&mut itoa::Buffer::new(), &mut itoa::Buffer::new());
-            let limit = self.texts(charge)?.0.state.as_bytes();
-            let remaining = remaining.format(standing.remaining).as_bytes();
-            Some(match until_more(standing) {
-                Some(wait) => [limit, remaining, b";t=", seconds.format(wait).as_bytes()].concat(),
-                None => [limit, remaining].concat(),
-            })
-        };
+        let text = |item: &(Charge, Standing)| self.with_state(item, |pieces| pieces.concat());
         match balance.items() {
             [only] => field(text(only).unwrap_or_default()),
             many => list(many.iter().filter_map(text)),
         }
+    }
+
+    /// Makes something of the pieces of a limit's item of `RateLimit`; `None` where it is of another
+    /// policy.
+    #[inline]
+    fn with_state<T>(
+        &self,
+        (charge, standing): &(Charge, Standing),
+        make: impl FnOnce(&[&[u8]]) -> T,
+    ) -> Option<T> {
+        let (remaining, seconds) = (&mut itoa::Buffer::new(), &mut itoa::Buffer::new());
+        let limit = self.texts(charge)?.0.state.as_bytes();
+        let remaining = remaining.format(standing.remaining).as_bytes();
+        Some(match until_more(standing) {
+            Some(wait) => make(&[limit, remaining, b";t=", seconds.format(wait).as_bytes()]),
+            None => make(&[limit, remaining]),
+        })
     }
 
     /// Writes the items of the member `limits`, longest wait first; whether there is any.
@@ -327,12 +344,15 @@ fn until_more(standing: &Standing) -> Option<u64> {
     }
 }
 
+/// Between the items of a List.
+const SEPARATOR: &[u8] = b", ";
+
 /// A List of RFC 9651, an item for each limit.
 fn list(items: impl Iterator<Item = impl AsRef<[u8]>>) -> HeaderValue {
     let mut line = Vec::new();
     for item in items {
         if !line.is_empty() {
-            line.extend_from_slice(b", ");
+            line.extend_from_slice(SEPARATOR);
         }
         line.extend_from_slice(item.as_ref());
     }
@@ -345,10 +365,15 @@ fn field(line: Vec<u8>) -> HeaderValue {
 }
 
 /// A number in a header, in a piece of the `page`.
-///
-/// INVARIANT: digits are valid in a header.
 pub(super) fn decimal(number: u64, page: &mut BytesMut) -> HeaderValue {
     page.put_slice(itoa::Buffer::new().format(number).as_bytes());
+    shared(page)
+}
+
+/// What was written to the `page` last, as the value of a header.
+///
+/// INVARIANT: names of limits and numbers are printable ASCII.
+fn shared(page: &mut BytesMut) -> HeaderValue {
     HeaderValue::from_maybe_shared(page.split().freeze()).unwrap_or(HeaderValue::from_static(""))
 }
 

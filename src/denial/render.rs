@@ -48,11 +48,11 @@ impl Renderer {
     }
 
     /// Writes a denial out. One with a code that the policy does not declare is `decision_failed`.
-    pub(crate) fn render(&self, denial: &Denial, media: Media) -> Response<Body> {
-        let Some(code) = self.code(denial.draft()) else {
-            return self.write(&denial.unregistered(), Code::DecisionFailed.row(), media);
+    pub(crate) fn render(&self, draft: &Draft, media: Media) -> Response<Body> {
+        let Some(code) = self.code(draft) else {
+            return self.write(&draft.unregistered(), Code::DecisionFailed.row(), media);
         };
-        self.write(denial, code, media)
+        self.write(draft, code, media)
     }
 
     /// The code of a denial; `None` where the policy does not declare it.
@@ -64,13 +64,12 @@ impl Renderer {
     }
 
     /// The code that a client sees for this denial, at the policy's disclosure.
-    pub(crate) fn shown(&self, denial: &Denial) -> &DenialCode {
-        let code = self.code(denial.draft()).unwrap_or(Code::DecisionFailed.row());
+    pub(crate) fn shown(&self, draft: &Draft) -> &DenialCode {
+        let code = self.code(draft).unwrap_or(Code::DecisionFailed.row());
         if self.settings.is_minimal() { code.group() } else { code }
     }
 
-    fn write(&self, denial: &Denial, code: &DenialCode, media: Media) -> Response<Body> {
-        let draft = denial.draft();
+    fn write(&self, draft: &Draft, code: &DenialCode, media: Media) -> Response<Body> {
         if media == Media::Document
             && let Some(response) = self.fill(draft, code)
         {
@@ -149,8 +148,7 @@ impl Renderer {
     }
 
     /// What the log says of a denial beside its code: `detail`, the members as JSON, and the cause.
-    pub(crate) fn evidence(&self, denial: &Denial) -> Evidence {
-        let draft = denial.draft();
+    pub(crate) fn evidence(&self, draft: &Draft) -> Evidence {
         let code = self.code(draft).unwrap_or(Code::DecisionFailed.row());
         let mut facts = explain(&self.settings.known, draft);
         facts.members.extend(draft.own.members.iter().cloned());

@@ -228,7 +228,7 @@ impl Admission {
             charged_late.store(true, Ordering::Release);
         }
         denial.draft_mut().balance = self.balance();
-        self.0.voice.deny(&denial, &self.0.caller, &self.request(), self.0.media)
+        self.0.voice.deny(denial.draft(), &self.0.caller, &self.request(), self.0.media)
     }
 
     /// The balance when the request was admitted, with what was charged late.

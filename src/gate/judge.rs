@@ -14,7 +14,7 @@ use super::snapshot::Snapshot;
 use crate::address::ClientAddress;
 use crate::ask::{Ask, Came, Wait};
 use crate::decision::{Caller, Decision, Outcome, Permit, Refused};
-use crate::denial::{Denial, Media};
+use crate::denial::{Denial, Draft, Media};
 use crate::limit::{Charges, Settlement, Settling};
 use crate::policy::{Rule, requested_method};
 use crate::time::{Moment, Wall};
@@ -163,9 +163,9 @@ impl Snapshot {
         ask: &Ask<'_>,
     ) -> Verdict {
         let voice = &self.voice;
-        let denial = denial(&caller, Some(rule.clone()), refused, ask);
+        let denial = Denial::of(refused, Some(rule.clone()), &caller, now(ask));
         let request = voice.observer.request(ask);
-        voice.observer.would_deny(&voice.renderer, &denial, &caller, &request);
+        voice.observer.would_deny(&voice.renderer, denial.draft(), &caller, &request);
         let (voice, media, shadow) = (voice.clone(), media(ask), Some(denial));
         let charges = Charges::default();
         Verdict::Admitted(Admission::new(voice, rule, request, media, caller, charges, shadow))
@@ -179,12 +179,12 @@ impl Snapshot {
         ask: &Ask<'_>,
     ) -> Verdict {
         let voice = &self.voice;
-        let denial = denial(caller, rule, refused, ask);
+        let draft = Draft::of(refused, rule, caller, now(ask));
         let request = voice.observer.request(ask);
         if requested_method(ask.method, ask.headers).is_some() {
             voice.observer.preflight_denied();
         }
-        Verdict::Denied(voice.deny(&denial, caller, &request, media(ask)))
+        Verdict::Denied(voice.deny(&draft, caller, &request, media(ask)))
     }
 }
 
@@ -193,11 +193,10 @@ fn media(ask: &Ask<'_>) -> Media {
     Media::of(&ask.fields.accept)
 }
 
-/// The denial of a request that is refused, or would be.
-fn denial(caller: &Caller, rule: Option<Arc<Rule>>, refused: Refused, ask: &Ask<'_>) -> Denial {
+/// When a refused request was decided, where that made a difference.
+fn now(ask: &Ask<'_>) -> Wall {
     // A refusal that depends on the time of day was found by looking at it.
-    let now = ask.moment.wall_seen().unwrap_or(Wall::from_micros(0));
-    Denial::of(refused, rule, caller, now)
+    ask.moment.wall_seen().unwrap_or(Wall::from_micros(0))
 }
 
 #[cfg(test)]

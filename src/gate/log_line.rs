@@ -9,7 +9,7 @@ use tracing::field;
 use tracing::level_filters::LevelFilter;
 
 use crate::decision::Caller;
-use crate::denial::{Category, Denial, Renderer};
+use crate::denial::{Category, Draft, Renderer};
 use crate::policy::Mode;
 use crate::principal::Principal;
 
@@ -34,12 +34,12 @@ pub(super) fn is_heard() -> bool {
 /// The line of a denial.
 pub(super) fn log(
     renderer: &Renderer,
-    denial: &Denial,
+    draft: &Draft,
     caller: &Caller,
     request: &Request<'_>,
     mode: Mode,
 ) {
-    let is_ours = renderer.shown(denial).category() == Category::Server;
+    let is_ours = renderer.shown(draft).category() == Category::Server;
     let is_wanted = match is_ours {
         true => tracing::enabled!(target: "tollgate", tracing::Level::ERROR),
         false => tracing::enabled!(target: "tollgate", tracing::Level::INFO),
@@ -47,8 +47,7 @@ pub(super) fn log(
     if !is_wanted {
         return;
     }
-    let draft = denial.draft();
-    let evidence = renderer.evidence(denial);
+    let evidence = renderer.evidence(draft);
     let rule = draft.rule.as_deref();
     let path = rule.map_or_else(|| bounded(request.path), |rule| rule.path.to_string());
     let principal = caller.principal.as_ref();
@@ -58,8 +57,8 @@ pub(super) fn log(
         ($level:ident, $message:literal) => {
             tracing::$level!(
                 target: "tollgate",
-                code = denial.code(),
-                shown = renderer.shown(denial).code(),
+                code = draft.code(),
+                shown = renderer.shown(draft).code(),
                 method = request.method.as_str(),
                 path,
                 rule = rule.map(|rule| &*rule.name),

@@ -13,7 +13,7 @@ use super::counters;
 use super::log_line::{Request, bounded, is_heard, log};
 use crate::ask::Ask;
 use crate::decision::{Caller, Decision, Outcome, Step};
-use crate::denial::{Code, Denial, Reason, Renderer};
+use crate::denial::{Code, Denial, Draft, Reason, Renderer};
 use crate::policy::{Counters, Mode, Rule};
 use crate::principal::Principal;
 
@@ -117,15 +117,15 @@ impl Observer {
     pub(super) fn denied(
         &self,
         renderer: &Renderer,
-        denial: &Denial,
+        draft: &Draft,
         caller: &Caller,
         request: &Request<'_>,
     ) {
-        self.count(denial, Mode::Enforce);
-        self.say_unregistered(renderer, denial);
+        self.count(draft, Mode::Enforce);
+        self.say_unregistered(renderer, draft);
         if is_heard() {
-            Span::current().record("instance", field::display(denial.draft().instance.urn()));
-            log(renderer, denial, caller, request, Mode::Enforce);
+            Span::current().record("instance", field::display(draft.instance.urn()));
+            log(renderer, draft, caller, request, Mode::Enforce);
         }
     }
 
@@ -133,13 +133,13 @@ impl Observer {
     pub(super) fn would_deny(
         &self,
         renderer: &Renderer,
-        denial: &Denial,
+        draft: &Draft,
         caller: &Caller,
         request: &Request<'_>,
     ) {
-        self.count(denial, Mode::Shadow);
+        self.count(draft, Mode::Shadow);
         if is_heard() {
-            log(renderer, denial, caller, request, Mode::Shadow);
+            log(renderer, draft, caller, request, Mode::Shadow);
         }
     }
 
@@ -213,11 +213,11 @@ impl Observer {
         }
     }
 
-    fn count(&self, denial: &Denial, mode: Mode) {
-        let rule = denial.draft().rule.as_ref();
+    fn count(&self, draft: &Draft, mode: Mode) {
+        let rule = draft.rule.as_ref();
         let counters = rule.map_or(&self.unruled, |rule| &rule.counters);
-        let make = || counters::denied(rule, denial.code(), mode);
-        let kept = denial.known_code().and_then(|code| {
+        let make = || counters::denied(rule, draft.code(), mode);
+        let kept = draft.known_code().and_then(|code| {
             let index = 2 * code as usize + usize::from(mode == Mode::Shadow);
             counters.denied(index, 2 * Code::COUNT, make)
         });
@@ -227,8 +227,8 @@ impl Observer {
         }
     }
 
-    fn say_unregistered(&self, renderer: &Renderer, denial: &Denial) {
-        match &denial.draft().reason {
+    fn say_unregistered(&self, renderer: &Renderer, draft: &Draft) {
+        match &draft.reason {
             Reason::Code(row)
                 if renderer.registry.find(row.code).is_none()
                     && self.unregistered.insert(row.code) =>
@@ -241,7 +241,7 @@ impl Observer {
             }
             Reason::Named(name) if renderer.registry.find(name).is_none() => tracing::error!(
                 target: "tollgate", code = %bounded(name),
-                instance = %denial.draft().instance.urn(),
+                instance = %draft.instance.urn(),
                 "a handler answered with a code that the policy does not declare: add it as \
                  [[denial.code]]. The client gets `decision_failed`"
             ),

@@ -65,7 +65,7 @@ pub(super) fn replace(response: &mut Response, denied: Response) {
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         static DEFAULT: LazyLock<Renderer> = LazyLock::new(Renderer::without_gate);
-        let mut response: Response<Body> = DEFAULT.render(&self, Media::Document);
+        let mut response: Response<Body> = DEFAULT.render(self.draft(), Media::Document);
         response.extensions_mut().insert(Pending(self));
         response
     }

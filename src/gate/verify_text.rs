@@ -120,7 +120,7 @@ impl Admission {
         // Whoever the headers proved has not sent this.
         let caller = Caller { address: caller.address, principal: None };
         let denial = Denial::of(refused, Some(rule.clone()), &caller, voice.clock.wall());
-        voice.observer.denied(&voice.renderer, &denial, &caller, &self.request());
+        voice.observer.denied(&voice.renderer, denial.draft(), &caller, &self.request());
         denial
     }
 }

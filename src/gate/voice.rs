@@ -13,7 +13,7 @@ use super::observe::Observer;
 use crate::address::{Address, AddressPolicy};
 use crate::credential::CredentialPolicy;
 use crate::decision::Caller;
-use crate::denial::{Denial, Media, Registry, Renderer};
+use crate::denial::{Draft, Media, Registry, Renderer};
 use crate::limit::{Buckets, Charges, Failures, Settle};
 use crate::policy::Policy;
 use crate::time::Clock;
@@ -65,13 +65,13 @@ impl Voice {
     /// Answers with a denial, and observes that it did.
     pub(super) fn deny(
         &self,
-        denial: &Denial,
+        draft: &Draft,
         caller: &Caller,
         request: &Request<'_>,
         media: Media,
     ) -> Response<Body> {
-        self.observer.denied(&self.renderer, denial, caller, request);
-        self.renderer.render(denial, media)
+        self.observer.denied(&self.renderer, draft, caller, request);
+        self.renderer.render(draft, media)
     }
 }
 

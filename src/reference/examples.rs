@@ -68,7 +68,7 @@ fn unprovoked(code: Code) -> Denial {
 fn of_application(api: &Api<'_>, code: &DenialCode) -> Option<Example> {
     let mut denial = Denial::named(code.code.to_owned());
     denial.draft_mut().own = code.example.own();
-    Example::of(api.snapshot?.voice.renderer.render(&denial, Media::Document), None)
+    Example::of(api.snapshot?.voice.renderer.render(denial.draft(), Media::Document), None)
 }
 
 #[cfg(test)]

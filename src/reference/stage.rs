@@ -189,7 +189,7 @@ impl Stage {
 
     /// Writes a denial as the gate does.
     pub(super) fn write(&self, denial: &Denial) -> Response<Body> {
-        self.snapshot.voice.renderer.render(denial, Media::Document)
+        self.snapshot.voice.renderer.render(denial.draft(), Media::Document)
     }
 }
 

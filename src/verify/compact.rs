@@ -6,9 +6,9 @@ use memchr::{memchr, memrchr};
 
 /// The three parts of a compact JWS (RFC 7515 section 3.1), as they were sent.
 pub(super) struct Parts<'t> {
-    header: &'t [u8],
-    payload: &'t [u8],
-    signature: &'t [u8],
+    pub(super) header: &'t [u8],
+    pub(super) payload: &'t [u8],
+    pub(super) signature: &'t [u8],
     /// What the signature is over: the first two parts, and the dot between.
     pub(super) signed: &'t [u8],
 }
@@ -27,41 +27,16 @@ impl<'t> Parts<'t> {
             signed: &token[..second],
         })
     }
-
-    /// Decodes the three parts; `None` where one is not base64url.
-    ///
-    /// The engine refuses padding, other alphabets, and bits that are left over (RFC 4648 section
-    /// 3.5), so that no second text stands for the same token.
-    pub(super) fn decode(&self) -> Option<DecodedParts> {
-        let mut bytes = Vec::with_capacity(self.signed.len() + self.signature.len());
-        let mut decode = |part| {
-            URL_SAFE_NO_PAD.decode_vec(part, &mut bytes).ok()?;
-            Some(bytes.len())
-        };
-        let ends = (decode(self.header)?, decode(self.payload)?);
-        decode(self.signature)?;
-        Some(DecodedParts { bytes, ends })
-    }
 }
 
-/// The decoded parts of a token, one behind the other.
-pub(super) struct DecodedParts {
-    bytes: Vec<u8>,
-    /// Where the header ends, and the payload.
-    ends: (usize, usize),
-}
-
-/// The parts of a token, decoded.
-pub(super) struct Decoded<'d> {
-    pub(super) header: &'d [u8],
-    pub(super) payload: &'d [u8],
-    pub(super) signature: &'d [u8],
-}
-
-impl DecodedParts {
-    pub(super) fn parts(&self) -> Decoded<'_> {
-        let (rest, signature) = self.bytes.split_at(self.ends.1);
-        let (header, payload) = rest.split_at(self.ends.0);
-        Decoded { header, payload, signature }
-    }
+/// Decodes a part into the beginning of the `room`, and leaves the rest of it; `None` where it is not
+/// base64url. The copy of a token has room for its parts, since what is decoded is shorter.
+///
+/// The engine refuses padding, other alphabets, and bits that are left over (RFC 4648 section
+/// 3.5), so that no second text stands for the same token.
+pub(super) fn decode<'r>(part: &[u8], room: &mut &'r mut [u8]) -> Option<&'r [u8]> {
+    let length = URL_SAFE_NO_PAD.decode_slice(part, room).ok()?;
+    let (decoded, rest) = std::mem::take(room).split_at_mut_checked(length)?;
+    *room = rest;
+    Some(decoded)
 }

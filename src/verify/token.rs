@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
 
-use super::compact::{Decoded, Parts};
+use super::compact::{Parts, decode};
 use super::header::Header;
 use super::issuer::Issuer;
 use super::issuers::{Accepts, Issuers};
@@ -46,11 +46,13 @@ impl Issuers {
             return Err(TokenError::TooLarge.into());
         }
         let parts = Parts::split(token).ok_or_else(|| no_parts(token))?;
-        let decoded = parts.decode().ok_or_else(|| no_parts(token))?;
-        let Decoded { header, payload, signature } = decoded.parts();
-        let header = Header::read(header).map_err(TokenError::Malformed)?;
-        let claims = StrictObject::parse(payload)
+        // One after another: where a part is malformed, the others are not decoded.
+        let room = &mut &mut token.to_vec()[..];
+        let mut decode = |part| decode(part, room).ok_or_else(|| no_parts(token));
+        let header = Header::read(decode(parts.header)?).map_err(TokenError::Malformed)?;
+        let claims = StrictObject::parse(decode(parts.payload)?)
             .ok_or(TokenError::Malformed("the payload is not a strict JSON object"))?;
+        let signature = decode(parts.signature)?;
         let chosen = self.choose(&claims, accepts).ok_or(TokenError::IssuerUnknown)?;
         let issuer = chosen.issuer;
         let algorithm = issuer.algorithm(&header)?;

@@ -294,7 +294,7 @@ fn what_a_request_brought_is_in_no_form() {
     }
     let plain = Denial::of(KeyError::Unknown.into(), Some(press.rule(1)), &Caller::default(), NOW);
     assert!(!press.both(&plain).0.unwrap().contains("Mine."));
-    assert_eq!(press.renderer.render(&plain, Media::Document).status(), 403);
+    assert_eq!(press.renderer.render(plain.draft(), Media::Document).status(), 403);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn read(response: Response<Body>) -> (StatusCode, HeaderMap, Value) {
 }
 
 fn render(renderer: &Renderer, denial: &Denial) -> (StatusCode, HeaderMap, Value) {
-    read(renderer.render(denial, Media::Document))
+    read(renderer.render(denial.draft(), Media::Document))
 }
 
 fn unknown_key() -> Denial {
@@ -66,7 +66,7 @@ fn a_code_of_nobody_is_a_fault_of_the_server_under_the_same_instance() {
 fn minimal_shows_the_group_and_nothing_of_the_handler() {
     let renderer = renderer("disclosure = \"minimal\"");
     let (_, _, document) = render(&renderer, &unknown_key());
-    assert_eq!(document["code"], renderer.shown(&unknown_key()).code());
+    assert_eq!(document["code"], renderer.shown(unknown_key().draft()).code());
     assert_ne!(document["code"], "api_key_unknown");
     let own = Denial::new(&LOCKED).detail("Order 7 is locked.").member("order", 7);
     let waits = own.clone().retry_after(std::time::Duration::from_secs(9));
@@ -75,7 +75,7 @@ fn minimal_shows_the_group_and_nothing_of_the_handler() {
         assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
         assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
     }
-    let evidence = renderer.evidence(&own);
+    let evidence = renderer.evidence(own.draft());
     assert_eq!(evidence.detail, "Order 7 is locked.", "the log has all of it");
     assert_eq!(evidence.members, "{\"order\":7}");
 }

@@ -139,8 +139,8 @@ impl Parts for HashedParts {
         self.0.write(bytes);
     }
 
-    /// What tells clients apart was hashed when the client was proven, under a key that nobody knows: no
-    /// other part meets it, so it needs no kind before it.
+    /// What tells clients apart is a digest, made when the client was proven: no other part meets it, so
+    /// it needs no kind before it.
     fn client(&mut self, client: &Principal) {
         client.identity().hash(&mut self.0);
     }
