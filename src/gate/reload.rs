@@ -100,11 +100,11 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
         self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
-        // With many keys this takes a while, for which no request is judged by the old policy.
-        let (old, new) = (&before.policy().keys, self.current());
-        let changes =
-            outline.changes_since(&record.outline, (old, &new.policy().keys), MOST_CHANGES);
-        drop(new);
+        // With many keys this takes a while, in which no request is judged by the old policy any more.
+        let new = self.current();
+        let keys = (&before.policy().keys, &new.policy().keys);
+        let changes = outline.changes_since(&record.outline, keys, MOST_CHANGES);
+        drop((before, new));
         if let Some(fault) = &mut record.last_fault {
             fault.is_over();
         }
