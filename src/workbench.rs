@@ -18,7 +18,7 @@ use crate::reference::Api;
 use crate::verify::key_store::KeyStore;
 use crate::{Fault, OpenError, Tollgate};
 
-pub use crate::policy::{Away, Scattered, WorstCase};
+pub use crate::policy::{Away, KeyList, ListedKey, Scattered, WorstCase};
 pub use crate::reference::Format;
 pub use buckets::Buckets;
 pub use key_csv::keys_of_csv;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::open_error::OpenError;
-use super::origin::{Loaded, Origin, PolicyPlace};
+use super::origin::{KnownKeys, Loaded, Origin, PolicyPlace};
 use super::{Gate, Lasting, Observer, Tollgate};
 use crate::credential::Secret;
 use crate::denial::DenialCode;
@@ -202,6 +202,7 @@ impl TollgateBuilder {
             for_documents: self.for_documents,
             fetches: !self.unserved && !self.for_documents,
             clock: clock.clone(),
+            known_keys: KnownKeys::default(),
         };
         let observer = Arc::new(Observer::new(request_id));
         let mut lasting =
@@ -259,6 +260,7 @@ impl TollgateBuilder {
             for_documents: true,
             fetches: false,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            known_keys: KnownKeys::default(),
         }
     }
 }

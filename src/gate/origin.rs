@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::open_error::OpenError;
 use crate::denial::{DenialCode, Registry};
 use crate::policy::{Fault, Faults, Outline, Policy, Secrets, Severity, Sources, load};
 use crate::time::Clock;
+use crate::verify::KeyRecords;
 use crate::watch::{Next, Taken};
 
 /// Where the policy comes from. It outlives each policy.
@@ -25,6 +26,22 @@ pub(crate) struct Origin {
     pub(crate) fetches: bool,
     /// For warnings that depend on the time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The keys that were loaded last, for as long as they are in force.
+    pub(crate) known_keys: KnownKeys,
+}
+
+/// Keys that the next reload shares, where they are the same then.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownKeys(Arc<Mutex<Weak<KeyRecords>>>);
+
+impl KnownKeys {
+    fn get(&self) -> Option<Arc<KeyRecords>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    fn set(&self, keys: &Arc<KeyRecords>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(keys);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +123,8 @@ impl Origin {
     }
 
     fn sources(&self, sources: Sources) -> Sources {
-        let sources = sources.with_secrets(self.secrets.clone());
+        let sources =
+            sources.with_secrets(self.secrets.clone()).with_known_keys(self.known_keys.get());
         if self.for_documents { sources.forgiving_absent_secrets() } else { sources }
     }
 
@@ -139,6 +157,7 @@ impl Origin {
             // Nobody connects to a database to check a policy.
             policy.key_place = None;
         }
+        self.known_keys.set(policy.keys.records());
         let taken = sources.taken();
         let outline = Outline::new(&text, &self.folder(), &taken);
         let fingerprint = sources.fingerprint();
@@ -225,6 +244,7 @@ mod tests {
             for_documents: false,
             fetches: false,
             clock: Arc::new(SystemClock::new()),
+            known_keys: KnownKeys::default(),
         };
         let opened = origin.open().map_err(|(error, _)| error).unwrap();
         let (said, next) = channel();

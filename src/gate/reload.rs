@@ -92,9 +92,6 @@ impl Gate {
         let Loaded { policy, registry, warnings, outline, fingerprint, taken } = loaded;
         let mut record = self.record();
         let before = self.current();
-        let keys = (&before.policy().keys, &policy.keys);
-        let changes = outline.changes_since(&record.outline, keys, MOST_CHANGES);
-        drop(before);
         let number = record.revision.number + 1;
         log_warnings(&warnings);
         if self.origin.fetches {
@@ -103,6 +100,11 @@ impl Gate {
         let snapshot = Snapshot::new(policy, registry, warnings, &self.lasting);
         self.handed_out.warn_of_missing(&snapshot);
         self.replace(snapshot);
+        // With many keys this takes a while, in which no request is judged by the old policy any more.
+        let new = self.current();
+        let keys = (&before.policy().keys, &new.policy().keys);
+        let changes = outline.changes_since(&record.outline, keys, MOST_CHANGES);
+        drop((before, new));
         if let Some(fault) = &mut record.last_fault {
             fault.is_over();
         }

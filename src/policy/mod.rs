@@ -31,7 +31,11 @@ mod worst_case;
 
 pub use fault::Fault;
 pub(crate) use faults::Faults;
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub use load::{KeyList, ListedKey};
 pub(crate) use load::{check_name, check_word, load, parse_cidr, parse_scope};
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
+pub(crate) use load::{plain_key, strings_of};
 pub(crate) use needs::Needs;
 pub(crate) use no_rule::{Ambiguity, NoRule};
 pub(crate) use outline::Outline;

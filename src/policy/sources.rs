@@ -10,6 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::credential::Secret;
+use crate::verify::KeyRecords;
 use crate::watch::{
     Content, Disk, MOST_BYTES, MOST_LIST_BYTES, RealDisk, Taken, Trouble, digest_of,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Sources {
     origin: Origin,
     secrets: Arc<Secrets>,
     absent_secrets_forgiven: bool,
+    known_keys: Option<Arc<KeyRecords>>,
     read: RefCell<BTreeMap<PathBuf, Read>>,
 }
 
@@ -54,8 +56,8 @@ impl Sources {
     }
 
     fn new(folder: PathBuf, origin: Origin) -> Self {
-        let (secrets, absent_secrets_forgiven, read) = Default::default();
-        Self { folder, origin, secrets, absent_secrets_forgiven, read }
+        let (secrets, absent_secrets_forgiven, known_keys, read) = Default::default();
+        Self { folder, origin, secrets, absent_secrets_forgiven, known_keys, read }
     }
 
     /// Secrets that take the place of environment variables.
@@ -72,6 +74,15 @@ impl Sources {
 
     pub(crate) fn forgives_absent_secrets(&self) -> bool {
         self.absent_secrets_forgiven
+    }
+
+    /// The keys of the policy in force: those that are the same now are shared with it.
+    pub(crate) fn with_known_keys(self, known_keys: Option<Arc<KeyRecords>>) -> Self {
+        Self { known_keys, ..self }
+    }
+
+    pub(crate) fn known_keys(&self) -> Option<&Arc<KeyRecords>> {
+        self.known_keys.as_ref()
     }
 
     /// Where the file is that the policy calls `name`.
@@ -165,7 +176,7 @@ impl Sources {
         for (path, read) in self.read.borrow().iter().filter(|(_, read)| !read.is_secret) {
             let path = path.strip_prefix(&self.folder).unwrap_or(path);
             all.update(&digest_of(path.as_os_str().as_encoded_bytes()));
-            all.update(&read.found.as_ref().map(|found| digest_of(found)).unwrap_or_default());
+            all.update(&read.found.as_ref().map(|found| found.digest()).unwrap_or_default());
         }
         let digest = all.finish();
         digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -82,12 +82,16 @@ impl KeyError {
 /// The keys of a policy.
 pub(crate) struct KeyTable {
     format: KeyFormat,
-    records: KeyRecords,
+    records: Arc<KeyRecords>,
 }
 
 impl KeyTable {
     pub(crate) fn new(format: KeyFormat, records: KeyRecords) -> Self {
-        Self { format, records }
+        Self { format, records: Arc::new(records) }
+    }
+
+    pub(crate) fn records(&self) -> &Arc<KeyRecords> {
+        &self.records
     }
 
     pub(crate) fn format(&self) -> &KeyFormat {
@@ -233,7 +237,7 @@ mod tests {
     fn table(format: KeyFormat, records: Vec<KeyRecord>) -> KeyTable {
         let mut held = KeyRecords::default();
         for record in records {
-            held.insert(record).unwrap();
+            held.insert(Arc::new(record)).unwrap();
         }
         KeyTable::new(format, held)
     }

@@ -3,6 +3,7 @@
 //! Two open tables of a power of two slots, of which at least half are empty, so that nearly every look-up
 //! ends at its first slot. With few fields a key takes less than 200 bytes here, its texts included.
 
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -42,12 +43,12 @@ impl KeyRecords {
     /// # Errors
     ///
     /// The key, where there is one with its digest or its id already.
-    pub(crate) fn insert(&mut self, record: KeyRecord) -> Result<(), KeyRecord> {
+    pub(crate) fn insert(&mut self, record: Arc<KeyRecord>) -> Result<(), Arc<KeyRecord>> {
         if self.has_id(&record.id) || self.find(&record.digest).is_some() {
             return Err(record);
         }
         self.reserve(1);
-        self.place(Arc::new(record));
+        self.place(record);
         Ok(())
     }
 
@@ -116,6 +117,12 @@ impl KeyRecords {
     }
 }
 
+impl fmt::Debug for KeyRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRecords").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
 fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
     let [a, b, c, d, e, f, g, h, ..] = *digest;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize & mask
@@ -125,10 +132,10 @@ fn first_slot(digest: &[u8; 32], mask: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn record(id: &str, first: u8, last: u8) -> KeyRecord {
+    fn record(id: &str, first: u8, last: u8) -> Arc<KeyRecord> {
         let mut digest = [0; 32];
         (digest[0], digest[31]) = (first, last);
-        KeyRecord::new(id, "client".into(), digest, Arc::default())
+        Arc::new(KeyRecord::new(id, "client".into(), digest, Arc::default()))
     }
 
     #[test]

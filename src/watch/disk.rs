@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -13,8 +14,50 @@ use zeroize::Zeroizing;
 use super::stamp::Stamp;
 use super::stamp_of::stamp_of;
 
+/// What a file held, shared.
+pub(crate) type Content = Arc<FileContent>;
+
 /// What a file held. Some files hold secrets, so that all are wiped when they are dropped.
-pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
+pub(crate) struct FileContent {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Made once: it takes a while with a large file.
+    digest: OnceLock<Digest>,
+}
+
+impl FileContent {
+    pub(crate) fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| digest_of(&self.bytes))
+    }
+}
+
+impl From<Vec<u8>> for FileContent {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), digest: OnceLock::new() }
+    }
+}
+
+impl Deref for FileContent {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl PartialEq for FileContent {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for FileContent {}
+
+/// It may be a secret: only its size is shown.
+impl fmt::Debug for FileContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileContent").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
 
 /// SHA-256 of a content.
 pub(crate) type Digest = [u8; 32];
@@ -104,7 +147,7 @@ pub(crate) trait Disk: Send + 'static {
 
     /// Whether a regular file holds this and nothing else.
     fn holds(&self, path: &Path, content: &[u8]) -> bool {
-        self.read(path, content.len() as u64).is_ok_and(|found| found.as_slice() == content)
+        self.read(path, content.len() as u64).is_ok_and(|found| found[..] == *content)
     }
 }
 
@@ -139,8 +182,8 @@ impl RealDisk {
     fn take(&self, path: &Path, regular_only: bool, most: u64) -> Result<(Content, bool), Trouble> {
         let (file, metadata) = self.open(path, regular_only, most)?;
         let room = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1);
-        let mut content = Zeroizing::new(Vec::with_capacity(room));
-        file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+        let mut content = FileContent::from(Vec::with_capacity(room));
+        file.take(most.saturating_add(1)).read_to_end(&mut content.bytes)?;
         if content.len() as u64 > most {
             return Err(Trouble::TooLarge { most });
         }
@@ -250,7 +293,7 @@ mod tests {
         let path = folder.path().join("keys.toml");
         let disk = RealDisk::new();
         std::fs::write(&path, "12345678").unwrap();
-        assert_eq!(disk.read(&path, 8).unwrap().as_slice(), b"12345678");
+        assert_eq!(disk.read(&path, 8).unwrap()[..], *b"12345678");
         assert!(disk.holds(&path, b"12345678") && !disk.holds(&path, b"12345679"));
         assert!(!disk.holds(&path, b"1234567") && !disk.holds(&path, b"123456789"));
         std::fs::write(&path, "123456789").unwrap();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::disk::{Digest, Disk, Taken, digest_of};
+use super::disk::{Digest, Disk, Taken};
 use super::stamp::Stamp;
 
 /// What large files held when they were read last.
@@ -55,7 +55,7 @@ impl Memory {
     fn note(&mut self, path: &Path, stamp: Stamp, taken: &Taken, now: Duration) {
         let Ok(content) = taken.get(path) else { return };
         if content.len() as u64 == stamp.length && !content.trim_ascii().is_empty() {
-            let digest = digest_of(&content);
+            let digest = content.digest();
             self.0.insert(path.to_owned(), Known { stamp, digest, read: now });
         }
     }
@@ -68,7 +68,7 @@ const READ_ANEW: Duration = Duration::from_secs(60);
 mod tests {
     use std::cell::{Cell, RefCell};
 
-    use super::super::disk::{Content, Trouble};
+    use super::super::disk::{Content, Trouble, digest_of};
     use super::*;
 
     /// One file, with the stamp that is given.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[cfg(test)]
 use super::disk::Disk;
-use super::disk::{Content, Digest, Taken, Trouble, digest_of};
+use super::disk::{Content, Digest, Taken, Trouble};
 
 /// What one look found of a file.
 #[derive(Clone, Eq, PartialEq)]
@@ -214,7 +214,7 @@ impl Watcher {
     fn begin(&mut self, read: &Taken, next: Next) {
         self.calm();
         let found = |found: &Result<Content, Trouble>| match found {
-            Ok(content) => Found::Content(digest_of(content)),
+            Ok(content) => Found::Content(content.digest()),
             Err(trouble) => Found::Trouble(trouble.clone()),
         };
         self.offered = Some(match next {
@@ -255,7 +255,7 @@ impl Watcher {
         for (path, result) in &mut looked.0 {
             let found = match result {
                 Ok(content) => {
-                    let found = Found::Content(digest_of(content));
+                    let found = Found::Content(content.digest());
                     let is_empty = content.trim_ascii().is_empty();
                     if is_empty && self.in_force.get(path) != Some(&found) {
                         *result = Err(Trouble::Empty);

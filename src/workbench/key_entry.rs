@@ -1,6 +1,7 @@
 //! What the `key` verbs know of a key.
 
 use super::unix_now;
+use crate::policy::{plain_key, strings_of};
 use crate::time::{Wall, rfc3339, unix_seconds};
 use crate::verify::key_store::{ApiKeyRecord, KeyDigest};
 
@@ -34,6 +35,29 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
+    /// The key of an entry of a [`KeyList`](super::KeyList), its header included; `None` where it is not
+    /// written plainly, or lacks something.
+    pub fn plain(entry: &str) -> Option<Self> {
+        let begin = entry.find('\n')? + 1;
+        let (key, _) = plain_key(entry, begin)?;
+        let texts = |array| strings_of(array).map(str::to_owned).collect();
+        let is_whole = ![key.id, key.client, key.digest].contains(&"");
+        is_whole.then(|| Self {
+            id: key.id.to_owned(),
+            client: key.client.to_owned(),
+            digest: key.digest.to_owned(),
+            scopes: texts(key.scopes),
+            roles: texts(key.roles),
+            plan: key.plan.map(|plan| plan.value.to_owned()),
+            not_before: key.not_before.map(|from| from.value),
+            expires: key.expires.map(|until| until.value),
+            revoked: key.revoked,
+            addresses: texts(key.addresses),
+            last_used: None,
+            line: None,
+        })
+    }
+
     /// What a gate would say of the key now: `valid`, `revoked`, `expired` or `not_yet_valid`.
     pub fn state(&self) -> &'static str {
         let now = unix_now();

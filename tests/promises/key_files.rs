@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tollgate::keys::KeyDigest;
 
 use super::support::key;
 
@@ -307,4 +308,50 @@ fn links_and_permissions_stay() {
     assert_eq!(mode & 0o777, 0o640);
     assert!(fs::read_to_string(real.join("keys-1.toml")).unwrap().contains("revoked = true"));
     assert!(fs::read_to_string(real.join("absent.toml")).unwrap().contains("[[key]]"));
+}
+
+#[test]
+fn a_large_file_is_changed_where_the_key_is_and_listed_whole() {
+    let folder = Folder::new();
+    let entry = |number: usize, id: &str| {
+        let digest = KeyDigest::of(&number.to_be_bytes());
+        let client = "client = 'c' # theirs";
+        format!("[[key]]\r\nid = {id}\r\n{client}\r\ndigest = \"{digest}\"\r\n# {number}\r\n\r\n")
+    };
+    let mut entries: Vec<String> =
+        (0..4_000).map(|number| entry(number, &format!("\"k{number}\""))).collect();
+    entries[700] = entry(700, "\"k\\u003700\"");
+    let write = |text: &str| fs::write(folder.path().join("keys.toml"), text).unwrap();
+    let before = entries.concat();
+    write(&before);
+    let listed = list(folder.path(), "keys.toml");
+    assert_eq!(listed.len(), 4_000);
+    assert_eq!((&listed[700]["id"], &listed[3_999]["id"]), (&"k700".into(), &"k3999".into()));
+
+    for id in ["k2000", "k700"] {
+        assert_eq!(end(&folder.run(&["revoke", id])).0, 0);
+    }
+    for number in [700, 2_000] {
+        let comment = format!("# {number}\r\n");
+        entries[number] =
+            entries[number].replace(&comment, &format!("revoked = true\r\n{comment}"));
+    }
+    assert_eq!(folder.read("keys.toml"), entries.concat());
+    let (code, message) = end(&folder.run(&["revoke", "k700"]));
+    assert!(code == 0 && message.contains("already"), "{message}");
+    let (code, error) = end(&folder.run(&["revoke", "k70000"]));
+    assert!(code == 2 && error.contains("did you mean"), "{error}");
+
+    let output = folder.run(&["rotate", "k5", "--new-id", "k5-new", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listed = list(folder.path(), "policy.toml");
+    let find = |id: &str| listed.iter().find(|key| key["id"] == id).unwrap();
+    assert!(find("k5")["expires"].is_string() && find("k5-new")["expires"].is_null());
+    assert_eq!(find("k5-new")["client"], "c");
+    assert_eq!(listed.len(), 1 + 4_001);
+    let after = folder.read("keys.toml");
+    let ending = after.lines().filter(|line| line.starts_with("expires")).count();
+    assert!(ending == 1 && after.matches('\n').count() == after.matches("\r\n").count());
+    let entries = [&entries[..5], &entries[6..]].concat();
+    assert!(entries.iter().all(|entry| after.contains(entry)));
 }

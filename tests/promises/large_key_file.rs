@@ -66,6 +66,20 @@ async fn each_key_of_a_large_file_works_and_a_change_counts() {
     assert_eq!(get(3).await.code(), "insufficient_scope");
     assert_eq!(get(COUNT).await.status, 200);
     assert_eq!(get(10_002).await.status, 200);
+
+    // The file is as it was: what the policy makes of it is not.
+    let asking = POLICY.replace("scopes = [\"orders:read\"]", "scopes = [\"orders:list\"]");
+    let granting = format!("{asking}[scopes]\n\"orders:read\" = [\"orders:list\"]\n");
+    for (policy, status) in
+        [(asking.as_str(), 403), (granting.as_str(), 200), (asking.as_str(), 403)]
+    {
+        fs::write(folder.path().join("tollgate.toml"), policy).unwrap();
+        gate.reload().await.unwrap();
+        for number in [0, 10_002, COUNT] {
+            assert_eq!(get(number).await.status, status, "{number}");
+        }
+        assert_eq!(get(10_000).await.code(), "api_key_revoked");
+    }
 }
 
 #[tokio::test]

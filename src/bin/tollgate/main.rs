@@ -8,7 +8,7 @@ mod serve;
 mod token;
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -147,8 +147,13 @@ const USUAL_POLICY: &str = "config/tollgate.toml";
 
 /// Writes to the standard output. A reader that has seen enough, such as `head`, is no failure.
 fn say(text: impl Display) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
+    say_by(|out| write!(out, "{text}"))
+}
+
+/// The same for a text that is too long to be made as a whole.
+fn say_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Usage(format!("cannot write to the standard output: {error}")))
         }

@@ -15,7 +15,7 @@ use crate::gate::admission::Admission;
 use crate::gate::lasting::Lasting;
 use crate::gate::log_line::Request;
 use crate::gate::observe::Observer;
-use crate::gate::origin::{Loaded, Origin, PolicyPlace};
+use crate::gate::origin::{KnownKeys, Loaded, Origin, PolicyPlace};
 use crate::gate::snapshot::Snapshot;
 use crate::gate::voice::Voice;
 use crate::limit::{Charges, Settle};
@@ -198,6 +198,7 @@ fn open(place: PolicyPlace, codes: Vec<&'static DenialCode>) -> Loaded {
         for_documents: true,
         fetches: false,
         clock: Arc::new(SystemClock::new()),
+        known_keys: KnownKeys::default(),
     };
     origin.open().unwrap_or_else(|(error, _)| panic!("the admission of a test: {error}"))
 }

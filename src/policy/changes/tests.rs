@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::credential::KeyFormat;
 use crate::policy::{Faults, Sources, load};
@@ -17,7 +15,7 @@ struct Version(Outline, KeyTable);
 impl Version {
     fn of(policy: &str, files: &[(&str, &str)]) -> Self {
         let file = |(name, text): &(&str, &str)| {
-            let content = Arc::new(Zeroizing::new(text.as_bytes().to_vec()));
+            let content = Arc::new(text.as_bytes().to_vec().into());
             (Path::new("config").join(name), Ok(content))
         };
         let taken: Taken = files.iter().map(file).collect();

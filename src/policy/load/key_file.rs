@@ -70,6 +70,51 @@ struct KeyFile<'f> {
     counted: Cell<(usize, usize)>,
 }
 
+/// A file that is a list of keys and nothing else, all of one title. Each entry is TOML by itself, and means
+/// what it means in the file.
+pub struct KeyList {
+    /// Whether the title of each is `[[api_keys.key]]`, and not `[[key]]`.
+    pub is_of_policy: bool,
+    /// In their order.
+    pub keys: Vec<ListedKey>,
+}
+
+/// An entry of a list.
+pub struct ListedKey {
+    /// From the line of its header to that of the next one, in bytes.
+    pub range: Range<usize>,
+    /// Where its id is written; `None` where the entry is not written plainly, and need not be valid.
+    pub id: Option<Range<usize>>,
+}
+
+impl KeyList {
+    /// Looks a text through. `None` where it is another file, or one with two titles.
+    pub fn new(text: &str) -> Option<Self> {
+        let faults = Faults::default();
+        let file = KeyFile { name: "", text, faults: &faults, counted: Cell::default() };
+        let mut list = Self { is_of_policy: false, keys: Vec::new() };
+        list.keys.reserve_exact(file.count_entries().ok()?);
+        let mut at = behind_comments(text)?;
+        while let Some(begin) = behind_header(text, at) {
+            let title = text.get(at..begin)?.split(']').next()?;
+            let is_of_policy = title.contains("api_keys");
+            if !list.keys.is_empty() && is_of_policy != list.is_of_policy {
+                return None;
+            }
+            list.is_of_policy = is_of_policy;
+            let plain = plain_key(text, begin);
+            let end = plain.as_ref().map_or_else(|| file.next_header(begin), |(_, end)| *end);
+            let id = plain.filter(|(key, _)| !key.id.is_empty()).map(|(key, _)| {
+                let from = key.id.as_ptr().addr() - text.as_ptr().addr();
+                from..from + key.id.len()
+            });
+            list.keys.push(ListedKey { range: at..end, id });
+            at = end;
+        }
+        (at == text.len()).then_some(list)
+    }
+}
+
 /// What is not a list of keys begins at this byte.
 struct Odd(usize);
 

@@ -61,7 +61,7 @@ pub(super) fn load_keys(
     faults: &Faults,
 ) -> Keys {
     let mut credential = CredentialPolicy { tokens, ..CredentialPolicy::default() };
-    let mut loaded = LoadedKeys::new(hierarchy);
+    let mut loaded = LoadedKeys::new(hierarchy, sources.known_keys());
     read_keys(plain, &mut loaded);
     let Some(section) = section else {
         return into_keys(loaded, credential, false, faults);

@@ -22,6 +22,8 @@ use crate::verify::key_store::{KeyDigest, is_name, is_word};
 pub(super) struct LoadedKeys {
     /// Which scopes imply others.
     hierarchy: Arc<ScopeHierarchy>,
+    /// Those in force: what is the same now is shared with them.
+    known: Option<Arc<KeyRecords>>,
     records: KeyRecords,
     /// What entries with faults have, which are no records.
     faulty: Names,
@@ -75,8 +77,9 @@ pub(super) struct WholeKey {
 }
 
 impl LoadedKeys {
-    pub(super) fn new(hierarchy: &Arc<ScopeHierarchy>) -> Self {
-        Self { hierarchy: hierarchy.clone(), ..Self::default() }
+    /// `known` are the keys in force.
+    pub(super) fn new(hierarchy: &Arc<ScopeHierarchy>, known: Option<&Arc<KeyRecords>>) -> Self {
+        Self { hierarchy: hierarchy.clone(), known: known.cloned(), ..Self::default() }
     }
 
     /// Makes room for so many more keys.
@@ -135,7 +138,7 @@ impl LoadedKeys {
             .with_validity(not_before, expires)
             .with_revoked(revoked);
         // One that is there already is a fault, and the policy is refused.
-        let _twice = self.records.insert(record);
+        let _twice = self.records.insert(Arc::new(record));
     }
 
     /// Adds a key whose entry is plain; `place` makes a place of what is written there. False where
@@ -159,12 +162,23 @@ impl LoadedKeys {
         {
             return false;
         }
-        let Some(Written { terms, plan }) = self.terms_as_written(key) else { return false };
-        let client = self.client(key.client);
+        let known = self.known.as_ref().and_then(|known| known.find(&digest)).cloned();
+        let written = self.terms_as_written(key, known.as_deref());
+        let Some(Written { terms, plan }) = written else { return false };
         let (not_before, expires) = (times.0.map(|at| at.value), times.1.map(|at| at.value));
-        let record = KeyRecord::new(key.id, client, digest, terms)
-            .with_validity(not_before, expires)
-            .with_revoked(key.revoked);
+        let is_same = |known: &Arc<KeyRecord>| {
+            (*known.id == *key.id && *known.client == *key.client)
+                && (known.not_before() == not_before.filter(|from| *from != 0))
+                && (known.expires() == expires && known.revoked == key.revoked)
+                && (Arc::ptr_eq(&known.terms, &terms) || known.terms == terms)
+        };
+        let record = known.filter(is_same).unwrap_or_else(|| {
+            let client = self.client(key.client);
+            let record = KeyRecord::new(key.id, client, digest, terms)
+                .with_validity(not_before, expires)
+                .with_revoked(key.revoked);
+            Arc::new(record)
+        });
         if self.records.insert(record).is_err() {
             return false;
         }
@@ -177,8 +191,13 @@ impl LoadedKeys {
         true
     }
 
-    /// The terms of a plain entry. `None` where something is wrong with them.
-    fn terms_as_written(&mut self, key: &PlainKey<'_>) -> Option<Written> {
+    /// The terms of a plain entry; those of `known`, where they are equal. `None` where something is wrong
+    /// with them.
+    fn terms_as_written(
+        &mut self,
+        key: &PlainKey<'_>,
+        known: Option<&KeyRecord>,
+    ) -> Option<Written> {
         let plan = key.plan.as_ref().map(|plan| plan.value);
         // None of them has a NUL.
         let text = [key.scopes, key.roles, key.addresses, plan.unwrap_or("\0")].join("\0");
@@ -197,8 +216,11 @@ impl LoadedKeys {
             plan: plan.map(Into::into),
             addresses: addresses.collect::<Result<_, _>>().ok()?,
         };
-        let written =
-            Written { terms: shared(&mut self.terms, Arc::new(terms)), plan: plan.map(Into::into) };
+        let terms = match known {
+            Some(known) if *known.terms == terms => known.terms.clone(),
+            _ => Arc::new(terms),
+        };
+        let written = Written { terms: shared(&mut self.terms, terms), plan: plan.map(Into::into) };
         if self.written.len() == MOST_WRITTEN {
             self.written.clear();
         }

@@ -11,30 +11,30 @@ use crate::time::unix_seconds;
 
 /// An entry, as it is written. Nothing of it is checked but the form of its values.
 #[derive(Debug, Default)]
-pub(super) struct PlainKey<'t> {
-    pub(super) id: &'t str,
-    pub(super) client: &'t str,
-    pub(super) digest: &'t str,
+pub(crate) struct PlainKey<'t> {
+    pub(crate) id: &'t str,
+    pub(crate) client: &'t str,
+    pub(crate) digest: &'t str,
     /// Arrays with their brackets; empty where they are absent.
-    pub(super) scopes: &'t str,
-    pub(super) roles: &'t str,
-    pub(super) addresses: &'t str,
-    pub(super) plan: Option<Plain<&'t str>>,
-    pub(super) not_before: Option<Plain<u64>>,
-    pub(super) expires: Option<Plain<u64>>,
-    pub(super) revoked: bool,
+    pub(crate) scopes: &'t str,
+    pub(crate) roles: &'t str,
+    pub(crate) addresses: &'t str,
+    pub(crate) plan: Option<Plain<&'t str>>,
+    pub(crate) not_before: Option<Plain<u64>>,
+    pub(crate) expires: Option<Plain<u64>>,
+    pub(crate) revoked: bool,
 }
 
 /// A value, and where it is written in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Plain<T> {
-    pub(super) value: T,
-    pub(super) span: Range<usize>,
+pub(crate) struct Plain<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
 }
 
 /// The entry whose keys begin at `begin`, behind its header, and where it ends: at the line of the next
 /// header, or with the text. `None` where it is not plain.
-pub(super) fn plain_key(text: &str, begin: usize) -> Option<(PlainKey<'_>, usize)> {
+pub(crate) fn plain_key(text: &str, begin: usize) -> Option<(PlainKey<'_>, usize)> {
     let mut cursor = Cursor { text, at: begin };
     let (mut key, mut seen) = (PlainKey::default(), 0_u16);
     loop {
@@ -57,7 +57,7 @@ pub(super) fn plain_key(text: &str, begin: usize) -> Option<(PlainKey<'_>, usize
 }
 
 /// The strings of an array that was found plain.
-pub(super) fn strings_of(array: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn strings_of(array: &str) -> impl Iterator<Item = &str> {
     let mut rest = array;
     std::iter::from_fn(move || {
         let begin = rest.find(['"', '\''])?;

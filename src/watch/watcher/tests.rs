@@ -5,7 +5,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::super::disk::RealDisk;
+use super::super::disk::{RealDisk, digest_of};
 use super::*;
 
 const SETTLE: Duration = Duration::from_millis(200);

@@ -1,11 +1,12 @@
 //! The keys of a TOML file, and changes to them that leave every other byte of it as it was.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use tollgate::workbench::{KeyEntry, KeyFile, inspect, moment_of, moment_text};
-use toml_edit::{Document, Item, TableLike, Value};
+use tollgate::workbench::{KeyEntry, KeyFile, KeyList, ListedKey, inspect, moment_of, moment_text};
+use toml_edit::{Document, Item, Table, TableLike, Value};
 
 use super::file::Locked;
 use crate::Failure;
@@ -14,11 +15,20 @@ use crate::Failure;
 pub(super) struct KeyDocument {
     pub(super) path: PathBuf,
     pub(super) kind: KeyFile,
-    toml: Document<String>,
+    body: Body,
+    /// Whether new lines end as those of Windows do.
+    is_crlf: bool,
+}
+
+enum Body {
+    Whole(Document<String>),
+    /// A large list of keys: as a whole it would take some thirty times its size of memory. What is asked
+    /// of one key is asked of its entry alone, which is a document by itself.
+    List(String, KeyList),
 }
 
 /// A key of a document: its place among the keys.
-pub(super) struct Held<'d> {
+struct Held<'d> {
     table: &'d dyn TableLike,
     /// `{ id = ... }` in an array, and not `[[key]]`.
     is_inline: bool,
@@ -28,11 +38,45 @@ pub(super) struct Held<'d> {
 impl KeyDocument {
     /// Reads the document of a file that is locked, or was read otherwise.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        Self::parse_above(path, text, LARGE)
+    }
+
+    /// The same, where texts of more than `large` bytes are lists, if they can be.
+    fn parse_above(path: &Path, text: &str, large: usize) -> Result<Self, Failure> {
+        let is_crlf = text.contains("\r\n");
+        if text.len() > large
+            && let Some(list) = KeyList::new(text)
+        {
+            let body = Body::List(text.to_owned(), list);
+            let list = Self { path: path.to_owned(), kind: KeyFile::Keys, body, is_crlf };
+            // What is wrong with the file is told best as a whole.
+            if list.odd_entries().all(|entry| entry.is_ok()) {
+                return Ok(list);
+            }
+        }
+        Self::parse_whole(path, text, is_crlf)
+    }
+
+    fn parse_whole(path: &Path, text: &str, is_crlf: bool) -> Result<Self, Failure> {
         let refused = |error: &str| Failure::Refused(format!("{}:{error}", path.display()));
         let kind = inspect(text).map_err(|error| refused(&error))?;
         let toml = Document::parse(text.to_owned())
             .map_err(|error| refused(&format!(" not TOML: {}", error.message())))?;
-        Ok(Self { path: path.to_owned(), kind, toml })
+        Ok(Self { path: path.to_owned(), kind, body: Body::Whole(toml), is_crlf })
+    }
+
+    /// An entry of a list, as a document.
+    fn part(&self, range: &Range<usize>) -> Result<Self, Failure> {
+        Self::parse_whole(&self.path, &self.text()[range.clone()], self.is_crlf)
+    }
+
+    /// The entries of a list that are not written plainly.
+    fn odd_entries(&self) -> impl Iterator<Item = Result<Self, Failure>> {
+        let keys = match &self.body {
+            Body::List(_, list) => &*list.keys,
+            Body::Whole(_) => &[],
+        };
+        keys.iter().filter(|key| key.id.is_none()).map(|key| self.part(&key.range))
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
@@ -42,39 +86,129 @@ impl KeyDocument {
     }
 
     fn text(&self) -> &str {
-        self.toml.raw()
+        match &self.body {
+            Body::Whole(toml) => toml.raw(),
+            Body::List(text, _) => text,
+        }
+    }
+
+    /// The table of the document; a list has but keys.
+    fn root(&self) -> Option<&Table> {
+        match &self.body {
+            Body::Whole(toml) => Some(toml.as_table()),
+            Body::List(..) => None,
+        }
     }
 
     /// A text of `[api_keys]`.
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
-        self.toml.as_table().get("api_keys")?.get(name)?.as_str()
+        self.section()?.get(name)?.as_str()
     }
 
     /// Whether `[api_keys]` has a setting.
     pub(super) fn has_setting(&self, name: &str) -> bool {
-        self.toml.as_table().get("api_keys").is_some_and(|section| section.get(name).is_some())
+        self.section().is_some_and(|section| section.get(name).is_some())
     }
 
-    /// The keys of both forms, in no promised order.
-    pub(super) fn keys(&self) -> Vec<Held<'_>> {
-        let root = self.toml.as_table();
-        let inner = root.get("api_keys").and_then(|section| section.get("key"));
-        [root.get("key"), inner].into_iter().flatten().flat_map(held).collect()
+    fn section(&self) -> Option<&Item> {
+        self.root()?.get("api_keys")
     }
 
-    pub(super) fn find(&self, id: &str) -> Option<Held<'_>> {
+    /// The keys of both forms, in no promised order; none of a list.
+    fn keys(&self) -> Vec<Held<'_>> {
+        let listed = self.root().and_then(|root| root.get("key"));
+        let inner = self.section().and_then(|section| section.get("key"));
+        [listed, inner].into_iter().flatten().flat_map(held).collect()
+    }
+
+    fn count(&self) -> usize {
+        match &self.body {
+            Body::Whole(_) => self.keys().len(),
+            Body::List(_, list) => list.keys.len(),
+        }
+    }
+
+    /// The key of a whole document.
+    fn find(&self, id: &str) -> Option<Held<'_>> {
         self.keys().into_iter().find(|key| key.id() == Some(id))
     }
 
-    /// What is stored of the keys.
-    pub(super) fn entries(&self) -> Result<Vec<KeyEntry>, Failure> {
-        let keys = self.keys();
-        keys.iter().map(|key| key.entry().map_err(|what| self.unreadable(key.id(), what))).collect()
+    /// The entry of a list with this id.
+    fn listed(&self, id: &str) -> Option<&ListedKey> {
+        let Body::List(text, list) = &self.body else { return None };
+        list.keys.iter().find(|key| match &key.id {
+            Some(range) => text[range.clone()] == *id,
+            None => self.part(&key.range).is_ok_and(|part| part.find(id).is_some()),
+        })
+    }
+
+    /// The document that holds a key and little else, where this is a list that holds it.
+    fn part_with(&self, id: &str) -> Option<Self> {
+        self.part(&self.listed(id)?.range).ok()
+    }
+
+    pub(super) fn holds(&self, id: &str) -> bool {
+        self.find(id).is_some() || self.listed(id).is_some()
+    }
+
+    pub(super) fn is_revoked(&self, id: &str) -> bool {
+        let part = self.part_with(id);
+        part.as_ref().unwrap_or(self).find(id).is_some_and(|key| key.is_revoked())
+    }
+
+    /// The ids of all keys that have one.
+    pub(super) fn ids(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+        match &self.body {
+            Body::Whole(_) => {
+                Box::new(self.keys().into_iter().filter_map(|key| key.id()).map(Cow::from))
+            }
+            Body::List(text, list) => Box::new(list.keys.iter().filter_map(|key| match &key.id {
+                Some(range) => Some(Cow::from(&text[range.clone()])),
+                None => {
+                    self.part(&key.range).ok()?.ids().next().map(|id| Cow::from(id.into_owned()))
+                }
+            })),
+        }
+    }
+
+    /// The digests of all keys that have one.
+    pub(super) fn digests(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+        match &self.body {
+            Body::Whole(_) => {
+                Box::new(self.keys().into_iter().filter_map(|key| key.digest()).map(Cow::from))
+            }
+            Body::List(text, list) => Box::new(list.keys.iter().filter_map(|key| {
+                let digest = match KeyEntry::plain(&text[key.range.clone()]) {
+                    Some(entry) => entry.digest,
+                    None => self.part(&key.range).ok()?.digests().next()?.into_owned(),
+                };
+                Some(Cow::from(digest))
+            })),
+        }
+    }
+
+    /// What is stored of the keys, one after the other.
+    pub(super) fn entries(&self) -> Box<dyn Iterator<Item = Result<KeyEntry, Failure>> + '_> {
+        match &self.body {
+            Body::Whole(_) => Box::new(
+                self.keys()
+                    .into_iter()
+                    .map(|key| key.entry().map_err(|what| self.unreadable(key.id(), what))),
+            ),
+            Body::List(text, list) => Box::new(list.keys.iter().flat_map(|key| {
+                if let Some(entry) = KeyEntry::plain(&text[key.range.clone()]) {
+                    return vec![Ok(entry)];
+                }
+                let part = self.part(&key.range);
+                part.map_or_else(|error| vec![Err(error)], |part| part.entries().collect())
+            })),
+        }
     }
 
     /// What is stored of a key that is there.
     pub(super) fn entry(&self, id: &str) -> Result<KeyEntry, Failure> {
-        let key = self.find(id).ok_or("id").and_then(|key| key.entry());
+        let part = self.part_with(id);
+        let key = part.as_ref().unwrap_or(self).find(id).ok_or("id").and_then(|key| key.entry());
         key.map_err(|what| self.unreadable(Some(id), what))
     }
 
@@ -97,13 +231,16 @@ impl KeyDocument {
     pub(super) fn with_added(&self, entries: &[KeyEntry]) -> Result<String, Failure> {
         let text = self.text();
         let header = self.header();
-        let root = self.toml.as_table();
         let listed = match header {
-            "[[key]]" => root.get("key"),
-            _ => root.get("api_keys").and_then(|section| section.get("key")),
+            "[[key]]" => self.root().and_then(|root| root.get("key")),
+            _ => self.section().and_then(|section| section.get("key")),
         };
         let keys = listed.map(held).unwrap_or_default();
-        let added = match (listed.and_then(Item::as_array), keys.last()) {
+        let end = match &self.body {
+            Body::Whole(_) => keys.last().map(|last| last.end_of_line(text)),
+            Body::List(_, list) => self.end_of_list(list)?,
+        };
+        let added = match (listed.and_then(Item::as_array), end) {
             (Some(array), _) => {
                 let last = array.iter().filter_map(Value::span).last();
                 let entries: Vec<String> = entries.iter().map(inline).collect();
@@ -114,10 +251,10 @@ impl KeyDocument {
                     (None, None) => text.to_owned(),
                 }
             }
-            (None, Some(last)) => {
-                let at = behind_comments(text, last.end_of_line(text));
+            (None, Some(end)) => {
+                let at = behind_comments(text, end);
                 let gap = if text[..at].ends_with('\n') { "\n" } else { "\n\n" };
-                splice(text, at..at, &in_style_of(text, gap, &tables(header, entries)))
+                splice(text, at..at, &self.in_style(gap, &tables(header, entries)))
             }
             (None, None) => {
                 let gap = match text {
@@ -126,15 +263,27 @@ impl KeyDocument {
                     text if text.ends_with('\n') => "\n",
                     _ => "\n\n",
                 };
-                format!("{text}{}", in_style_of(text, gap, &tables(header, entries)))
+                format!("{text}{}", self.in_style(gap, &tables(header, entries)))
             }
         };
-        self.confirm(added, self.keys().len() + entries.len())
+        self.confirm(added, self.count() + entries.len())
+    }
+
+    /// Where the line ends on which the last `[[key]]` of a list does.
+    fn end_of_list(&self, list: &KeyList) -> Result<Option<usize>, Failure> {
+        let Some(last) = list.keys.last().filter(|_| !list.is_of_policy) else { return Ok(None) };
+        let part = self.part(&last.range)?;
+        let end = part.keys().last().map(|key| key.end_of_line(part.text()));
+        Ok(end.map(|end| last.range.start + end))
     }
 
     /// The text in which a setting of a key has this value, written as TOML.
     pub(super) fn with_set(&self, id: &str, name: &str, value: &str) -> Result<String, Failure> {
         let text = self.text();
+        if let Some(listed) = self.listed(id) {
+            let part = self.part(&listed.range)?.with_set(id, name, value)?;
+            return self.confirm(splice(text, listed.range.clone(), &part), self.count());
+        }
         let changed = match self.find(id) {
             None => text.to_owned(),
             Some(key) => match key.table.get(name).and_then(Item::span) {
@@ -146,19 +295,24 @@ impl KeyDocument {
                 None => {
                     let end = key.end_of_line(text);
                     let gap = if text[..end].ends_with('\n') { "" } else { "\n" };
-                    let line = in_style_of(text, gap, &format!("{name:<7} = {value}\n"));
+                    let line = self.in_style(gap, &format!("{name:<7} = {value}\n"));
                     splice(text, end..end, &line)
                 }
             },
         };
-        self.confirm(changed, self.keys().len())
+        self.confirm(changed, self.count())
+    }
+
+    /// With the line ends of the file.
+    fn in_style(&self, gap: &str, new: &str) -> String {
+        let new = format!("{gap}{new}");
+        if self.is_crlf { new.replace('\n', "\r\n") } else { new }
     }
 
     /// How this document introduces a key.
     pub(super) fn header(&self) -> &'static str {
         // An inline table cannot be added to from outside, and policies take `[[key]]` too.
-        let is_closed =
-            self.toml.as_table().get("api_keys").is_some_and(|section| section.is_inline_table());
+        let is_closed = self.section().is_some_and(Item::is_inline_table);
         match self.kind {
             KeyFile::Policy { .. } if !is_closed => "[[api_keys.key]]",
             KeyFile::Policy { .. } | KeyFile::Keys => "[[key]]",
@@ -167,7 +321,7 @@ impl KeyDocument {
 
     /// Lets nothing be written that is not TOML with so many keys.
     fn confirm(&self, text: String, keys: usize) -> Result<String, Failure> {
-        let is_whole = Self::parse(&self.path, &text)?.keys().len() == keys;
+        let is_whole = Self::parse(&self.path, &text)?.count() == keys;
         if is_whole {
             return Ok(text);
         }
@@ -181,20 +335,20 @@ impl KeyDocument {
 }
 
 impl<'d> Held<'d> {
-    pub(super) fn id(&self) -> Option<&'d str> {
+    fn id(&self) -> Option<&'d str> {
         self.table.get("id")?.as_str()
     }
 
-    pub(super) fn digest(&self) -> Option<&'d str> {
+    fn digest(&self) -> Option<&'d str> {
         self.table.get("digest")?.as_str()
     }
 
-    pub(super) fn is_revoked(&self) -> bool {
+    fn is_revoked(&self) -> bool {
         self.table.get("revoked").and_then(Item::as_bool) == Some(true)
     }
 
     /// What is stored of the key, or the name of what cannot be read.
-    pub(super) fn entry(&self) -> Result<KeyEntry, &'static str> {
+    fn entry(&self) -> Result<KeyEntry, &'static str> {
         let item = |name: &str| self.table.get(name);
         let text = |name: &'static str| match item(name) {
             None => Ok(None),
@@ -259,6 +413,9 @@ fn held(item: &Item) -> Vec<Held<'_>> {
         .collect()
 }
 
+/// Smaller files are read as a whole.
+const LARGE: usize = 256 << 10;
+
 fn splice(text: &str, at: Range<usize>, new: &str) -> String {
     format!("{}{new}{}", &text[..at.start], &text[at.end..])
 }
@@ -275,12 +432,6 @@ fn behind_comments(text: &str, from: usize) -> usize {
         }
     }
     at
-}
-
-/// With the line ends of the file.
-fn in_style_of(text: &str, gap: &str, new: &str) -> String {
-    let new = format!("{gap}{new}");
-    if text.contains("\r\n") { new.replace('\n', "\r\n") } else { new }
 }
 
 fn tables(header: &str, entries: &[KeyEntry]) -> String {
@@ -348,5 +499,115 @@ impl Open {
 
     pub(super) fn replace(&self, text: &str) -> Result<(), Failure> {
         self.file.replace(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a document says of itself, and what becomes of it by each change: the same whichever way the
+    /// document is read.
+    fn told(document: &KeyDocument) -> Vec<String> {
+        let shown = |changed: Result<String, Failure>| match changed {
+            Ok(text) => text,
+            Err(Failure::Refused(message) | Failure::Usage(message)) => message,
+        };
+        let entry = |entry: Result<KeyEntry, Failure>| shown(entry.map(|it| format!("{it:?}")));
+        let added = |id: &str| {
+            let (client, digest) = ("c".to_owned(), format!("sha256:{}", "7".repeat(64)));
+            KeyEntry { id: id.to_owned(), client, digest, ..KeyEntry::default() }
+        };
+        let mut told = vec![format!("{} {}", document.count(), document.header())];
+        told.extend(document.entries().map(entry));
+        told.extend(document.ids().chain(document.digests()).map(Cow::into_owned));
+        told.push(shown(document.with_added(&[added("new"), added("newer")])));
+        for id in ["a", "b", "c", "é", "b\"", "absent"] {
+            told.push(format!("{id} {} {}", document.holds(id), document.is_revoked(id)));
+            told.push(entry(document.entry(id)));
+            for (name, value) in
+                [("revoked", "true"), ("expires", "2030-01-01T00:00:00Z"), ("client", "\"d\"")]
+            {
+                told.push(shown(document.with_set(id, name, value)));
+            }
+        }
+        told
+    }
+
+    fn agree(text: &str) -> bool {
+        let path = Path::new("keys.toml");
+        match [0, usize::MAX].map(|large| KeyDocument::parse_above(path, text, large)) {
+            [Ok(list), Ok(whole)] => {
+                assert_eq!(told(&list), told(&whole), "{text}");
+                matches!(list.body, Body::List(..))
+            }
+            [Err(Failure::Refused(list)), Err(Failure::Refused(whole))] => {
+                assert_eq!(list, whole, "{text}");
+                false
+            }
+            _ => panic!("read in one way alone: {text}"),
+        }
+    }
+
+    #[test]
+    fn a_list_is_changed_as_a_whole_document_is() {
+        let digest = |digit: &str| format!("digest = \"sha256:{}\"\n", digit.repeat(64));
+        let (one, two) = (digest("1"), digest("2"));
+        let a = format!("[[key]]\nid = \"a\"\nclient = \"acme\"\n{one}");
+        let firsts = [
+            a.clone(),
+            format!(
+                "[[ key ]] # api_keys\nid = 'a' # its name\n\nclient = 'é'\n{one}revoked = false # not yet\n"
+            ),
+            format!(
+                "[[key]]\n{one}scopes = [ 'x:y',\n  \"z\" ] # two\nclient = \"acme\"\nid = \"\\u0061\"\n"
+            ),
+            format!("[[key]]\nclient = \"acme\"\n{one}"),
+            format!("[[key]]\nid = \"a\"\nclient = 7\n{one}revoked = true\n"),
+            format!(
+                "[[key]]\nid = \"\"\nclient = \"acme\"\n{one}expires = 2027-06-01 00:00:00.25Z\n"
+            ),
+        ];
+        let seconds = [
+            String::new(),
+            format!(
+                "\n# The second.\n[[key]]\nid = \"b\"\nclient = \"acme\"\n{two}plan = 'p' # last\n# That was it.\n"
+            ),
+            format!(
+                "[[key]]\nid = \"b\\\"\"\nclient = \"acme\"\n{two}roles = [\"r\"]\naddresses = [\"192.0.2.0/24\"]\n\n# More.\n"
+            ),
+            format!(
+                "  [[key]]\n\tid = \"a\"\n\tclient = \"acme\"\n\t{two}\texpires = 2027-06-01T00:00:00Z"
+            ),
+        ];
+        let mut lists = 0;
+        for first in &firsts {
+            for second in &seconds {
+                for before in ["", "# Hand-made.\n\n", "\u{feff}# x\n"] {
+                    let text = format!("{before}{first}{second}");
+                    let of_policy = text.replace("[[key]]", "[[api_keys.key]]");
+                    let cut = text.trim_end().to_owned();
+                    for text in [text.replace('\n', "\r\n"), text, of_policy, cut] {
+                        lists += usize::from(agree(&text));
+                    }
+                }
+            }
+        }
+        assert!(lists > 200, "{lists}");
+        // What is no list, or is wrong, is read as a whole.
+        let mixed = format!("{a}[[api_keys.key]]\nid = \"b\"\nclient = \"c\"\n{two}");
+        for other in [
+            String::new(),
+            format!("key = [{{ id = 'a', client = 'c', {} }}]\n", one.trim_end()),
+            format!("[api_keys]\nfile = \"x\"\n{}", a.replace("[[key]]", "[[api_keys.key]]")),
+            format!("{a}[key.meta]\nx = 1\n"),
+            format!("{a}id = \"a\"\n"),
+            format!("{a}[[key]]\nid = \"b\n"),
+            format!("{a}note = '''\n[[key]]\n'''\n"),
+            mixed,
+        ] {
+            let is_list = agree(&other);
+            assert!(!is_list || other.is_empty(), "{other}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `tollgate key import`: adds keys that were made elsewhere.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
@@ -69,7 +70,7 @@ fn put(keys: &[KeyEntry], places: &Places) -> Result<String, Failure> {
 
 /// Lets no key be added whose id or digest is in a file.
 fn refuse_known(keys: &[KeyEntry], places: &Places) -> Result<(), Failure> {
-    let (ids, digests): (HashSet<&str>, HashSet<&str>) =
+    let (ids, digests): (HashSet<Cow<'_, str>>, HashSet<Cow<'_, str>>) =
         (places.ids().collect(), places.digests().collect());
     refuse(keys.iter().filter(|key| ids.contains(key.id.as_str())), "id")?;
     refuse(keys.iter().filter(|key| digests.contains(key.digest.as_str())), "digest")

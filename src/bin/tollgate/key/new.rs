@@ -71,7 +71,7 @@ impl New {
         if let Some(target) = &target {
             let beside = policy.iter().filter(|places| places.have_file(&target.document.path));
             let ids = beside.flat_map(Places::ids);
-            if target.document.find(id).is_some() || ids.into_iter().any(|known| known == id) {
+            if target.document.holds(id) || ids.into_iter().any(|known| known == id) {
                 return Err(taken(id));
             }
             target.replace(&target.document.with_added(std::slice::from_ref(&entry))?)?;

@@ -1,7 +1,9 @@
 //! Where the keys of a policy are.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tollgate::NewApiKey;
 use tollgate::workbench::{KeyEntry, KeyFile, nearest};
@@ -68,7 +70,7 @@ impl Places {
 
     /// Whether a document holds this key.
     pub(super) fn hold(&self, id: &str) -> bool {
-        self.documents.iter().any(|document| document.find(id).is_some())
+        self.documents.iter().any(|document| document.holds(id))
     }
 
     /// The documents of the usual policy, where there is one.
@@ -102,7 +104,7 @@ impl Places {
 
     /// Opens the document that holds this key, to change it.
     pub(super) fn open(&self, id: &str) -> Result<Open, Failure> {
-        let holds = |document: &&KeyDocument| document.find(id).is_some();
+        let holds = |document: &&KeyDocument| document.holds(id);
         let unknown = || self.unknown(id);
         let path = &self.documents.iter().find(holds).ok_or_else(unknown)?.path;
         // Somebody may have removed it since.
@@ -111,7 +113,8 @@ impl Places {
 
     /// What is said of a key that is nowhere.
     pub(super) fn unknown(&self, id: &str) -> Failure {
-        let help = match nearest(id, self.ids()) {
+        let ids: Vec<Cow<'_, str>> = self.ids().collect();
+        let help = match nearest(id, ids.iter().map(AsRef::as_ref)) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 format!("`tollgate key list --policy {}` lists the keys", self.policy.display())
@@ -121,21 +124,20 @@ impl Places {
     }
 
     /// The ids of all keys of documents.
-    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.documents.iter().flat_map(KeyDocument::keys).filter_map(|key| key.id())
+    pub(super) fn ids(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.documents.iter().flat_map(KeyDocument::ids)
     }
 
     /// The digests of all keys of documents.
-    pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
-        self.documents.iter().flat_map(KeyDocument::keys).filter_map(|key| key.digest())
+    pub(super) fn digests(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.documents.iter().flat_map(KeyDocument::digests)
     }
 
-    /// Every key of documents with the file that it is in.
-    pub(super) fn entries(&self) -> Result<Vec<(KeyEntry, String)>, Failure> {
-        let entries = self.documents.iter().map(|document| {
-            let read = |entry: KeyEntry| (entry, document.path.display().to_string());
-            Ok(document.entries()?.into_iter().map(read).collect::<Vec<_>>())
-        });
-        Ok(entries.collect::<Result<Vec<_>, Failure>>()?.concat())
+    /// Every key of documents with the file that it is in, one after the other.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<(KeyEntry, Arc<str>), Failure>> {
+        self.documents.iter().flat_map(|document| {
+            let place: Arc<str> = document.path.display().to_string().into();
+            document.entries().map(move |entry| Ok((entry?, place.clone())))
+        })
     }
 }

@@ -31,7 +31,7 @@ impl Revoke {
         let open = places.open(&self.id)?;
         let document = &open.document;
         let place = document.path.display();
-        if document.find(&self.id).is_some_and(|key| key.is_revoked()) {
+        if document.is_revoked(&self.id) {
             tell(format_args!("{} was revoked already in {place}.", self.id));
             return Ok(ExitCode::SUCCESS);
         }

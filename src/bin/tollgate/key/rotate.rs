@@ -48,7 +48,7 @@ impl Rotate {
                 let open = places.open(&self.id)?;
                 let document = &open.document;
                 let old = document.entry(&self.id)?;
-                let is_taken = |id: &str| Ok(places.hold(id) || document.find(id).is_some());
+                let is_taken = |id: &str| Ok(places.hold(id) || document.holds(id));
                 let new = self.replacement(&old, is_taken, &key)?;
                 let ends = end_of(&old, self.overlap);
                 let added = document.with_added(std::slice::from_ref(&new))?;

@@ -68,11 +68,12 @@ impl Store {
     }
 
     /// Every key, in the order of ids.
-    pub(super) fn entries(&self) -> Result<Vec<(KeyEntry, String)>, Failure> {
+    pub(super) fn entries(&self) -> Result<Vec<(KeyEntry, Arc<str>)>, Failure> {
+        let place: Arc<str> = self.name().into();
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let page = self.wait(self.store.list(after, PAGE))?;
-            entries.extend(page.iter().map(|record| (KeyEntry::from(record), self.name())));
+            entries.extend(page.iter().map(|record| (KeyEntry::from(record), place.clone())));
             after = page.last().map(|record| record.id().to_owned());
             if page.len() < PAGE {
                 return Ok(entries);

@@ -1,10 +1,15 @@
 //! That a file means the same whichever way it is read.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 
 use super::*;
+use crate::principal::KeyRecord;
+use crate::scope::{Scope, ScopeHierarchy};
 use crate::time::Wall;
+use crate::verify::KeyRecords;
 
 /// No file is small: each is looked through.
 const AS_LIST: Bounds = Bounds { small: 0, whole: usize::MAX };
@@ -35,12 +40,22 @@ problems! {
 }
 
 fn read(text: &str, bounds: Bounds) -> Outcome {
+    read_beside(None, &Arc::default(), text, bounds).0
+}
+
+/// Reads a file while these keys are in force.
+fn read_beside(
+    known: Option<&Arc<KeyRecords>>,
+    hierarchy: &Arc<ScopeHierarchy>,
+    text: &str,
+    bounds: Bounds,
+) -> (Outcome, Arc<KeyRecords>) {
     let faults = Faults::at_time(Wall::from_seconds(1_800_000_000));
-    let mut loaded = LoadedKeys::default();
+    let mut loaded = LoadedKeys::new(hierarchy, known);
     KeyFile { name: "keys.toml", text, faults: &faults, counted: Cell::default() }
         .read(&mut loaded, bounds);
     let all = loaded.finish(&faults);
-    let key = |key: &Arc<crate::principal::KeyRecord>| {
+    let key = |key: &Arc<KeyRecord>| {
         let times = (key.not_before(), key.expires(), key.revoked);
         format!("{} {} {:?} {times:?} {:?}", key.id, key.client, key.digest, key.terms)
     };
@@ -57,7 +72,19 @@ fn read(text: &str, bounds: Bounds) -> Outcome {
     let found = faults.into_sorted();
     let kind = |fault: &Fault| (fault.name().unwrap_or_default().to_owned(), fault.line());
     let kinds = found.iter().map(kind).collect();
-    Outcome { keys, plans, faults: found.iter().map(Fault::to_string).collect(), kinds }
+    let faults = found.iter().map(Fault::to_string).collect();
+    (Outcome { keys, plans, faults, kinds }, Arc::new(all.records))
+}
+
+/// `a` implies `b:c`, or nothing does.
+fn hierarchy(implies: bool) -> Arc<ScopeHierarchy> {
+    let scope = |text: &str| text.parse::<Scope>().unwrap();
+    let direct = BTreeMap::from([(scope("a"), vec![scope("b:c")])]);
+    Arc::new(if implies {
+        ScopeHierarchy::new(&direct).unwrap()
+    } else {
+        ScopeHierarchy::default()
+    })
 }
 
 fn digest(number: usize) -> String {
@@ -298,6 +325,55 @@ proptest! {
         }
         agree(&characters.into_iter().collect::<String>())?;
     }
+
+    #[test]
+    fn a_list_means_the_same_whatever_was_in_force(
+        before in document(true),
+        now in document(true),
+        implies in any::<[bool; 2]>(),
+    ) {
+        let [before_implies, now_implies] = implies.map(hierarchy);
+        let (_, known) = read_beside(None, &before_implies, &before, AS_LIST);
+        let (fresh, _) = read_beside(None, &now_implies, &now, AS_LIST);
+        let (beside, _) = read_beside(Some(&known), &now_implies, &now, AS_LIST);
+        prop_assert_eq!(fresh, beside);
+    }
+}
+
+#[test]
+fn keys_that_are_the_same_are_shared_with_those_in_force() {
+    let text: String = (0..10).map(plain).collect();
+    let (_, known) = read_beside(None, &hierarchy(false), &text, AS_LIST);
+    let shared = |text: &str, hierarchy: &Arc<ScopeHierarchy>| {
+        let (_, now) = read_beside(Some(&known), hierarchy, text, AS_LIST);
+        let is_shared = |key: &&Arc<KeyRecord>| {
+            known.by_id(&key.id).is_some_and(|known| Arc::ptr_eq(known, key))
+        };
+        (now.iter().filter(is_shared).count(), now.count())
+    };
+    assert_eq!(shared(&text, &hierarchy(false)), (10, 10));
+    assert_eq!(shared(&format!("{text}{}", plain(11)), &hierarchy(false)), (10, 11));
+    // Whatever is said of a key otherwise makes another one of it.
+    for (says, now) in [
+        ("id = \"k3\"", "id = \"k33\""),
+        ("client = \"c\"", "client = \"d\""),
+        ("plan = \"free\"", "plan = \"paid\""),
+        ("plan = \"free\"", "plan = \"free\"\nrevoked = true"),
+        ("plan = \"free\"", "plan = \"free\"\nexpires = 2027-06-01T00:00:00Z"),
+        ("plan = \"free\"", "plan = \"free\"\nnot_before = 2020-01-01T00:00:00Z"),
+        ("plan = \"free\"", "plan = \"free\"\nscopes = [\"a\"]"),
+        ("plan = \"free\"", "plan = \"free\"\nroles = [\"a\"]"),
+        ("plan = \"free\"", "plan = \"free\"\naddresses = [\"192.0.2.7\"]"),
+    ] {
+        let changed = text.replacen(&plain(3), &plain(3).replace(says, now), 1);
+        assert_eq!(shared(&changed, &hierarchy(false)), (9, 10), "{now}");
+    }
+    // So does `[scopes]`, where it adds to what a key grants.
+    let granting = text.replace("plan = \"free\"", "scopes = [\"a\"]");
+    let (_, known) = read_beside(None, &hierarchy(false), &granting, AS_LIST);
+    let (_, now) = read_beside(Some(&known), &hierarchy(true), &granting, AS_LIST);
+    assert!(now.iter().all(|key| !Arc::ptr_eq(key, known.by_id(&key.id).unwrap())));
+    assert!(now.iter().all(|key| key.terms.scopes.contains("b:c")));
 }
 
 fn plain(number: usize) -> String {
