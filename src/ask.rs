@@ -33,6 +33,8 @@ pub(crate) struct Came {
     pub(crate) keys: bool,
     /// What became of looking its API key up, where it waited for that.
     pub(crate) record: Option<LookedUp>,
+    /// Whether that took one of the attempts of its address.
+    pub(crate) is_paid: bool,
 }
 
 /// What became of looking an API key up in its source.
@@ -50,6 +52,8 @@ pub(crate) enum Arrived {
     /// The keys of an issuer were asked for again.
     Keys,
     Record(LookedUp),
+    /// The same, for one of the attempts of its address.
+    PaidRecord(LookedUp),
 }
 
 /// Ends with what a request waits for. Whoever makes one sees to it that it ends.
@@ -63,8 +67,12 @@ impl Came {
         match arrived {
             Arrived::Keys => self.keys = true,
             Arrived::Record(looked_up) => self.record = Some(looked_up),
+            Arrived::PaidRecord(looked_up) => {
+                self.record = Some(looked_up);
+                self.is_paid = true;
+            }
         }
     }
 }
 
-static NOTHING: Came = Came { keys: false, record: None };
+static NOTHING: Came = Came { keys: false, record: None, is_paid: false };

@@ -24,16 +24,16 @@ impl Attempts<'_, '_> {
     /// others did is no reason to refuse it, so the address's own bucket counts alone.
     pub(super) fn check(&self, kind: CredentialKind) -> Result<(), Refused> {
         let Some((failures, address)) = self.counted() else { return Ok(()) };
-        self.attempt(failures.check_own(address, self.ask.moment.steady()), kind)
+        self.attempt(failures.check_own(address, self.ask.moment.steady()), kind).map(drop)
     }
 
-    /// Where the address waits, takes one of its attempts.
-    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<(), Refused> {
+    /// Where the address waits, takes one of its attempts; whether it did.
+    fn attempt(&self, waits: Result<(), MustWait>, kind: CredentialKind) -> Result<bool, Refused> {
         let (Err(MustWait(wait)), Some((failures, address))) = (waits, self.counted()) else {
-            return Ok(());
+            return Ok(false);
         };
         match failures.take_attempt(address, self.ask.moment.steady()) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(_) => Err(TooManyFailures { wait, cause: WaitCause::NotLookedAt(kind) }.into()),
         }
     }
@@ -42,11 +42,15 @@ impl Attempts<'_, '_> {
     /// while the address waits, one that was not proven in the last hour is answered only where
     /// there is an attempt left. Addresses that there is no room for wait together: otherwise whoever
     /// fills the table could guess as often as they like.
-    pub(super) fn check_guess(&self, presented: &KeyDigest) -> Result<(), Refused> {
-        let Some((failures, address)) = self.counted() else { return Ok(()) };
+    ///
+    /// Called before a key is looked up, and once more before the answer where nothing was paid then: of
+    /// guesses that were looked up side by side, those that are answered after the last failure that the
+    /// address may make are not free. Whether an attempt was taken.
+    pub(super) fn check_guess(&self, presented: &KeyDigest) -> Result<bool, Refused> {
+        let Some((failures, address)) = self.counted() else { return Ok(false) };
         let now = self.ask.moment.steady();
-        match failures.remembers(presented.as_bytes(), now) {
-            true => Ok(()),
+        match self.ask.came.is_paid || failures.remembers(presented.as_bytes(), now) {
+            true => Ok(false),
             false => self.attempt(failures.check(address, now), CredentialKind::ApiKey),
         }
     }

@@ -104,6 +104,9 @@ impl Judge<'_> {
         let held = match self.grounds.keys.recall(&digest, || moment.steady(), looked_up) {
             Known::Held(held) => held,
             Known::Found(key) => {
+                if is_guessable {
+                    attempts.check_guess(&digest)?;
+                }
                 let found = FoundKey::new(implying(&key, hierarchy));
                 let principal =
                     found.prove(attempts.address, self.grounds.revoked(), || moment.wall())?;
@@ -113,24 +116,22 @@ impl Judge<'_> {
                 return Ok(principal);
             }
             Known::Absent => {
-                // Before it was looked up, the request was checked.
-                if is_guessable && looked_up.is_none() {
+                if is_guessable {
                     attempts.check_guess(&digest)?;
                 }
                 return Err(KeyError::Unknown.into());
             }
             Known::Ask(why) => {
-                if is_guessable {
-                    attempts.check_guess(&digest)?;
-                } else if why == Why::Unknown {
+                let is_paid = is_guessable && attempts.check_guess(&digest)?;
+                if !is_guessable && why == Why::Unknown {
                     attempts.check(CredentialKind::ApiKey)?;
                 }
-                return Err(self.look_up(digest, why, attempts));
+                return Err(self.look_up(digest, why, attempts, is_paid));
             }
-            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts)),
+            Known::Unavailable => return Err(self.look_up(digest, Why::Unknown, attempts, false)),
         };
         let found = FoundKey::new(held.key(hierarchy));
-        if is_guessable && looked_up.is_none() {
+        if is_guessable {
             attempts.check_guess(&digest)?;
         }
         let principal = found.prove(attempts.address, self.grounds.revoked(), || moment.wall())?;
@@ -141,9 +142,16 @@ impl Judge<'_> {
         Ok(principal)
     }
 
-    fn look_up(&self, digest: KeyDigest, why: Why, attempts: &Attempts<'_, '_>) -> Refused {
+    /// The key is to be looked up. `is_paid` where an attempt was taken for that.
+    fn look_up(
+        &self,
+        digest: KeyDigest,
+        why: Why,
+        attempts: &Attempts<'_, '_>,
+        is_paid: bool,
+    ) -> Refused {
         let address = attempts.address.map(|at| self.grounds.policy.address.bucket(at.counted()));
-        let look_up = KeyLookUp::new(&self.grounds.keys, digest, why, address);
+        let look_up = KeyLookUp::new(&self.grounds.keys, digest, why, address, is_paid);
         KeyError::SourceUnavailable(Box::new(look_up)).into()
     }
 }

@@ -106,7 +106,7 @@ impl Ends {
             streams.next += 1;
             streams.next
         });
-        streams.waiting.insert(place, waiting);
+        let former = streams.waiting.insert(place, waiting);
         if !streams.are_watched {
             streams.are_watched = true;
             if let Err(error) = self.watch() {
@@ -117,11 +117,16 @@ impl Ends {
                 );
             }
         }
+        drop(streams);
+        // It may be the last that keeps a task, and with it a stream that leaves in its turn.
+        drop(former);
         place
     }
 
     pub(super) fn leave(&self, place: u64) {
-        self.streams().waiting.remove(&place);
+        let left = self.streams().waiting.remove(&place);
+        // As above: nothing is locked any more.
+        drop(left);
     }
 
     fn watch(self: &Arc<Self>) -> io::Result<()> {
@@ -203,6 +208,19 @@ mod tests {
         }
     }
 
+    /// The last that keeps a task, which has a stream of its own.
+    struct Keeping(Arc<Ends>);
+
+    impl Wake for Keeping {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Keeping {
+        fn drop(&mut self) {
+            self.0.leave(0);
+        }
+    }
+
     fn grounds() -> Arc<Grounds> {
         let text = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/\"\npublic = true\n";
         let policy = load("policy", text, &Sources::default(), &Faults::default()).unwrap();
@@ -212,6 +230,23 @@ mod tests {
             tokens: Arc::new(TokenCache::new(&TokenPolicy::default())),
             revocations: Revocations::new(),
         })
+    }
+
+    #[test]
+    fn a_waker_may_be_the_last_that_keeps_another_stream() {
+        let (told, heard) = channel();
+        std::thread::spawn(move || {
+            let ends = Arc::new(Ends::new(Arc::new(ManualClock::at(100)), Revocations::new()));
+            let still = StillProven { until: None, may_change: false };
+            let waiting = || Waiting { still, waker: Arc::new(Keeping(ends.clone())).into() };
+            let place = ends.wait(None, waiting());
+            ends.wait(Some(place), waiting());
+            told.send("another waits").unwrap();
+            ends.leave(place);
+            told.send("none waits").unwrap();
+        });
+        assert_eq!(heard.recv_timeout(LONG), Ok("another waits"));
+        assert_eq!(heard.recv_timeout(LONG), Ok("none waits"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::key_records::KeyRecords;
 use super::key_store::{KeyDigest, KeyStatus, RuntimeKeys, Why};
 use super::revoked::Revoked;
 use crate::address::{Address, ClientAddress, Outside};
-use crate::ask::Wait;
+use crate::ask::{Arrived, Wait};
 use crate::credential::{KeyFormat, KeyText, MalformedKey};
 use crate::principal::{KeyRecord, Principal};
 use crate::time::Wall;
@@ -44,17 +44,19 @@ pub(crate) struct KeyLookUp {
     digest: KeyDigest,
     why: Why,
     address: Option<Address>,
+    is_paid: bool,
 }
 
 impl KeyLookUp {
-    /// On behalf of a request from `address`.
+    /// On behalf of a request from `address`. `is_paid` where one of its attempts was taken for it.
     pub(crate) fn new(
         keys: &RuntimeKeys,
         digest: KeyDigest,
         why: Why,
         address: Option<Address>,
+        is_paid: bool,
     ) -> Self {
-        Self { keys: keys.clone(), digest, why, address }
+        Self { keys: keys.clone(), digest, why, address, is_paid }
     }
 
     /// How the source is.
@@ -73,10 +75,23 @@ impl KeyError {
     /// with it; then the key is to be judged once more. `None` where there is nothing to wait for.
     pub(crate) fn asks_again(&self) -> Option<Wait> {
         match self {
-            Self::SourceUnavailable(it) => it.keys.ask(it.digest, it.why, it.address),
+            Self::SourceUnavailable(it) => {
+                let wait = it.keys.ask(it.digest, it.why, it.address)?;
+                Some(if it.is_paid { paid(wait) } else { wait })
+            }
             _ => None,
         }
     }
+}
+
+/// What was waited for took an attempt.
+fn paid(wait: Wait) -> Wait {
+    Box::pin(async move {
+        match wait.await {
+            Arrived::Record(looked_up) => Arrived::PaidRecord(looked_up),
+            other => other,
+        }
+    })
 }
 
 /// The keys of a policy.

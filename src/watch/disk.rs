@@ -213,8 +213,11 @@ impl Disk for RealDisk {
         self.take(path, false, most)
     }
 
+    /// Of the file once it is open: a network file system goes by what it remembers of a path, and asks
+    /// its server when a file is opened.
     fn stamp(&self, path: &Path) -> Option<Stamp> {
-        stamp_of(&std::fs::metadata(self.base.join(path)).ok()?)
+        let (_, metadata) = self.open(path, true, u64::MAX).ok()?;
+        stamp_of(&metadata)
     }
 
     /// Piece by piece, so that a large file is not in memory twice.

@@ -6,7 +6,8 @@
 //! - Content is compared, not events and not times: a file that was renamed over, a symbolic link
 //!   that was pointed elsewhere (as Kubernetes does it) and a file written in place are all the same.
 //!   Only a file of 1 MiB or more is not read again while its inode, its size and its times are as they
-//!   were, for up to a minute.
+//!   were, for up to a minute. They are those of the file as it is opened. A program that writes in
+//!   place through a memory map may change a file without them, and is noticed by then.
 //! - A change is taken when two looks, 200 ms apart, found all files alike. It is handed on as one
 //!   [`Taken`], and whoever loads it reads from there: never a mixture of two versions.
 //! - A missing, empty, too large or unreadable file is handed on as such, once. The policy in force

@@ -59,7 +59,7 @@ impl Table {
         let mut rows = match rows(text) {
             Ok(rows) => rows.into_iter(),
             Err(at) => {
-                self.push(&(at..at + 1), &CsvFault::UnclosedQuote);
+                self.push_masked(&(at..at + 1), &CsvFault::UnclosedQuote, line_of(text, at));
                 return Vec::new();
             }
         };
@@ -79,7 +79,8 @@ impl Table {
             key.line = Some(line);
             let place = |name| columns.get(name).map_or(0..0, |at| row[*at].span.clone());
             if !ids.insert(key.id.clone()) {
-                self.push(&place("id"), &CsvFault::Twice { what: "id" });
+                let secret = secret_of(&row, &columns);
+                self.push_masked(&place("id"), &CsvFault::Twice { what: "id" }, secret);
             }
             if !digests.insert(key.digest.clone()) {
                 let name = if columns.contains_key("digest") { "digest" } else { "key" };
@@ -95,16 +96,25 @@ impl Table {
     fn columns(&mut self, first: &[Field<'_>]) -> Option<HashMap<&'static str, usize>> {
         let mut columns = HashMap::new();
         let before = self.faults.len();
+        // A table whose first line is forgotten begins with a key.
+        let is_named = first.iter().all(|field| is_name_of_column(&field.text));
+        let secret = match is_named {
+            true => 0..0,
+            false => line_of(&self.source.text, first.first().map_or(0, |field| field.span.start)),
+        };
         for (at, field) in first.iter().enumerate() {
             let name = field.text.trim().to_ascii_lowercase();
             match COLUMNS.into_iter().find(|column| *column == name) {
                 None => {
                     let meant = nearest(&name, COLUMNS).map(str::to_owned);
-                    self.push(&field.span, &CsvFault::UnknownColumn { meant });
+                    let unknown = CsvFault::UnknownColumn { meant };
+                    self.push_masked(&field.span, &unknown, secret.clone());
                 }
-                Some("key") if !self.hash_keys => self.push(&field.span, &CsvFault::RawKeys),
+                Some("key") if !self.hash_keys => {
+                    self.push_masked(&field.span, &CsvFault::RawKeys, secret.clone());
+                }
                 Some(column) if columns.insert(column, at).is_some() => {
-                    self.push(&field.span, &CsvFault::ColumnTwice);
+                    self.push_masked(&field.span, &CsvFault::ColumnTwice, secret.clone());
                 }
                 Some(_) => {}
             }
@@ -138,10 +148,7 @@ impl Table {
             self.push_masked(&whole, &fault, line);
             return None;
         }
-        // It may be a key itself, and is shown in no fault of the line.
-        let proof = columns.get("digest").or_else(|| columns.get("key")).map(|at| &row[*at]);
-        let secret = proof.filter(|field| digest(field.text.trim()).is_none());
-        let secret = secret.map_or(0..0, |field| field.span.clone());
+        let secret = secret_of(row, columns);
         let before = self.faults.len();
         let mut key = KeyEntry::default();
         for column in COLUMNS {
@@ -177,6 +184,20 @@ impl Table {
         let place = Place { source: self.source.clone(), span: span.clone() };
         self.faults.push(Fault::of(&place, fault).mask(secret));
     }
+}
+
+/// What is shown in no fault of a row: a key, or what stands in place of a digest and may be one.
+fn secret_of(row: &[Field<'_>], columns: &HashMap<&'static str, usize>) -> Range<usize> {
+    let field = |name| columns.get(name).and_then(|at| row.get(*at));
+    let no_digest = field("digest").filter(|field| digest(field.text.trim()).is_none());
+    field("key").or(no_digest).map_or(0..0, |field| field.span.clone())
+}
+
+/// Whether a text may be meant as the name of a column: no key is so short and without a digit.
+fn is_name_of_column(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= 16
+        && text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_- ".contains(&byte))
 }
 
 fn line_of(text: &str, at: usize) -> Range<usize> {
@@ -423,6 +444,41 @@ mod tests {
         assert!(faults[0].help().contains("--hash-keys"));
         let keys = keys_of_csv("keys.csv", text, true).unwrap();
         assert_eq!(keys[0].digest, format!("sha256:{DIGEST}"));
+    }
+
+    #[test]
+    fn no_fault_shows_a_key() {
+        let keys = ["tg_secret", DIGEST, &STANDARD.encode([7; 32])];
+        for key in keys {
+            for (text, message) in [
+                (format!("id,client,key,expires\na,b,{key},soon"), "`expires` is invalid"),
+                (
+                    format!("id,client,key,expires,not_before\na,b,{key},2026-01-01,2027-01-01"),
+                    "`expires` is invalid",
+                ),
+                (format!("id,client,key\na,b,x\na,c,{key}"), "two keys have this id"),
+                (format!("id,client,key\na,b,{key}\nc,d,{key}"), "two keys have this digest"),
+                (
+                    format!("id,client,key\na,{key}"),
+                    "the line has 2 fields, and there are 3 columns",
+                ),
+                (format!("id,client,key\na,b,\"{key}"), "a quoted field does not end"),
+                (format!("id,client,key\na,\"b,{key}"), "a quoted field does not end"),
+                (format!("a,b,{key}1\nc,d,x"), "unknown column"),
+                (format!("id,client,{key}1"), "unknown column"),
+                (format!("id,key,id,{key}1"), "the column is named twice"),
+            ] {
+                let faults = keys_of_csv("keys.csv", &text, true).unwrap_err();
+                assert!(
+                    faults.iter().any(|fault| fault.message() == message),
+                    "{text}: {faults:?}"
+                );
+                let shown = faults.iter().map(Fault::to_string).collect::<String>();
+                assert!(!shown.contains(key), "{shown}");
+            }
+        }
+        let shown = read("id,client,digests\n").unwrap_err()[0].to_string();
+        assert!(shown.contains("id,client,digests"), "{shown}");
     }
 
     #[test]

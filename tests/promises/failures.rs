@@ -1,5 +1,6 @@
 //! The failure bucket: it slows whoever guesses, and never shuts out what proves itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,7 +8,9 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use tollgate::{Category, Denial, DenialCode};
+use tokio::sync::Semaphore;
+use tollgate::keys::{ApiKeyRecord, KeyDigest, KeyFuture, KeySource, KeySourceError};
+use tollgate::{Category, Denial, DenialCode, ManualClock, Tollgate};
 
 use super::support::{Server, bearer, gate, header, issuer, key, serve, token, trial};
 
@@ -181,6 +184,73 @@ async fn keys_of_any_form_are_remembered_for_an_hour() {
     assert_eq!(by("often").await, "too_many_failures");
     assert_eq!(code(&server.from("127.0.0.2"), &[("x-api-key", "often")]).await, "200");
     assert_eq!(by("often").await, "200", "proven again, elsewhere");
+}
+
+/// A source that knows one key, and answers when a test lets it.
+#[derive(Clone)]
+struct Held {
+    asked: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    known: Arc<Semaphore>,
+}
+
+impl KeySource for Held {
+    fn look_up(
+        &self,
+        digest: KeyDigest,
+    ) -> KeyFuture<'_, Result<Option<ApiKeyRecord>, KeySourceError>> {
+        Box::pin(async move {
+            let known = KeyDigest::of(b"summer2026");
+            let turn = if digest == known { &self.known } else { &self.strangers };
+            self.asked.add_permits(1);
+            turn.acquire().await.unwrap().forget();
+            let record = ApiKeyRecord::builder("summer", "acme", known).build().unwrap();
+            Ok((digest == known).then_some(record))
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        "held"
+    }
+}
+
+#[tokio::test]
+async fn guesses_side_by_side_cost_as_much_as_one_after_another() {
+    let [asked, strangers, known] = [0; 3].map(|_| Arc::new(Semaphore::new(0)));
+    let held = Held { asked: asked.clone(), strangers: strangers.clone(), known: known.clone() };
+    let clock = ManualClock::at(super::support::NOW);
+    let gate = Tollgate::builder().clock(clock.clone()).key_source(held).policy(format!(
+        "version = 1\n[failures]\nrate = \"1/hour\"\nburst = 2\n[api_keys]\nformat = \"any\"\n{RULE}"
+    ));
+    let gate = gate.build().await.unwrap();
+    let app = Router::new().route("/orders", get(|| async { "ok" })).layer(gate.layer());
+    let server = serve(app, clock).await;
+    let by = async |key: &str| server.get("/orders", &[("x-api-key", key)]).await;
+    let wrong = async { tokio::join!(by("a"), by("b"), by("c"), by("d"), by("e")) };
+    let begun = async {
+        // All of them are being looked up, and the address has not failed yet.
+        asked.acquire_many(6).await.unwrap().forget();
+        strangers.add_permits(5);
+    };
+    let right = async { by("summer2026").await };
+    let answers = async {
+        let (answers, ()) = tokio::join!(wrong, begun);
+        known.add_permits(1);
+        <[_; 5]>::from(answers)
+    };
+    let (right, wrong) = tokio::join!(right, answers);
+    let mut told: Vec<String> = (wrong.iter())
+        .map(|answer| match answer.json().get("last_failure") {
+            Some(failure) => format!("{} after {}", answer.code(), failure.as_str().unwrap()),
+            None => answer.code(),
+        })
+        .collect();
+    told.sort();
+    // Two may fail, two more are told, and of the others nothing is.
+    let waits = "too_many_failures after api_key_unknown";
+    assert_eq!(told, ["api_key_unknown", "api_key_unknown", "too_many_failures", waits, waits]);
+    assert_eq!(right.code(), "too_many_failures");
+    assert_eq!(right.json().get("last_failure"), None, "right or wrong, it is not told");
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl SharedLimits {
     }
 }
 
-/// What a bucket is short of from which a cost is to be had in so many microseconds.
+/// What a bucket is short of from which a cost is there after so many microseconds.
 fn missing_for(wait: u64, quota: &Quota, cost: u32) -> u64 {
     let needed = u64::from(cost.max(1)).saturating_mul(quota.period());
     let gained = wait.saturating_mul(quota.tokens());
