@@ -8,7 +8,7 @@ use crate::policy::{Fault, Severity};
 
 /// Why the gate could not be opened.
 ///
-/// Shown, it holds every fault with its place and help. `{:?}` shows the same, so that a `main`
+/// Shown, it holds every fault with its place and help, then the warnings. `{:?}` shows the same, so that a `main`
 /// which returns it is readable.
 #[non_exhaustive]
 pub enum OpenError {
@@ -55,9 +55,10 @@ impl fmt::Display for OpenError {
                 write!(f, "the keys of the issuer `{issuer}` cannot be fetched: {error}")
             }
             Self::Refused { faults } => {
-                let count =
-                    faults.iter().filter(|fault| fault.severity() == Severity::Fault).count();
-                for fault in faults {
+                let of = |severity| faults.iter().filter(move |fault| fault.severity() == severity);
+                let count = of(Severity::Fault).count();
+                // A line of a log that is cut keeps what has to be corrected.
+                for fault in of(Severity::Fault).chain(of(Severity::Warning)) {
                     writeln!(f, "{fault}\n")?;
                 }
                 let plural = if count == 1 { "" } else { "s" };

@@ -625,7 +625,8 @@ fn nobody_has_to_read_what_is_written() {
     for (arguments, expected) in [
         ("check --policy policy.toml", 0),
         ("check --policy none.toml", 2),
-        ("key new --client c --write keys.toml", 0),
+        ("key new --client c --write keys.toml", 2),
+        ("key new --client c", 0),
         ("key revoke none --policy policy.toml", 2),
         ("schema --format html --out site", 0),
         ("schema --format html", 0),
@@ -640,6 +641,97 @@ fn nobody_has_to_read_what_is_written() {
         let status = command.stdout(nobody()).stderr(nobody()).status().unwrap();
         assert_eq!(status.code(), Some(expected), "{arguments}");
     }
+}
+
+/// A key that nobody could see is not stored: it could never be shown again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_that_cannot_be_shown_is_not_stored() {
+    let (_, entry) = key("old", "c", "");
+    let policy = format!("version = 1\n[api_keys]\nstore = {{ sqlite = \"keys.db\" }}\n{entry}");
+    let folder = folder(&policy);
+    let at = |name: &str| folder.path().join(name);
+    let stored = || outcome(folder.path(), &["key", "list", "--policy", "policy.toml"]);
+    let new = ["key", "new", "--client", "c", "--id", "k", "--policy", "policy.toml", "--store"];
+    assert_eq!(outcome(folder.path(), &new).0, Some(0));
+    let before = (fs::read_to_string(at("policy.toml")).unwrap(), stored());
+    for arguments in [
+        "key new --client c --write keys.toml",
+        "key new --client c --write policy.toml",
+        "key new --client c --policy policy.toml --store",
+        "key rotate old --policy policy.toml",
+        "key rotate k --policy policy.toml",
+    ] {
+        for json in [false, true] {
+            let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+            let closed = || Stdio::from(std::io::pipe().unwrap().1);
+            for out in [full(), closed()] {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+                command.args(arguments.split(' ')).args(json.then_some("--json"));
+                let output = command.current_dir(folder.path()).stdout(out).output().unwrap();
+                let told = text(&output.stderr);
+                assert_eq!(output.status.code(), Some(2), "{arguments}: {told}");
+                assert!(told.contains("nothing was stored\nhelp: repeat the command"), "{told}");
+                let now = (fs::read_to_string(at("policy.toml")).unwrap(), stored());
+                assert_eq!(now, before, "{arguments}");
+                assert!(!at("keys.toml").exists(), "{arguments}");
+            }
+        }
+    }
+}
+
+/// A key that was shown and could not be stored is worth nothing, and the message says so.
+#[cfg(unix)]
+#[test]
+fn a_key_that_was_not_stored_is_to_be_discarded() {
+    let (_, entry) = key("old", "c", "");
+    let folder = folder(&format!("version = 1\n[api_keys]\n{entry}"));
+    // No file of a name so long can be made beside it.
+    let long = format!("{}.toml", "k".repeat(245));
+    let link = folder.path().join("link.toml");
+    std::os::unix::fs::symlink(&long, link).unwrap();
+    let new = ["key", "new", "--client", "c", "--write", "link.toml"];
+    let output = tollgate(folder.path(), &new);
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(shown.starts_with("tg_"), "{shown}");
+    assert!(told.starts_with("error: cannot write `link.toml`: "), "{told}");
+    assert!(told.contains("help: the key above was not stored: discard it"), "{told}");
+}
+
+#[test]
+fn check_says_in_json_what_cannot_be_read() {
+    let folder = folder(FINE);
+    fs::create_dir(folder.path().join("directory")).unwrap();
+    fs::write(folder.path().join("latin.toml"), b"version = 1\n# caf\xe9\n").unwrap();
+    for (file, why) in [
+        ("none.toml", "the file does not exist"),
+        ("directory", "it is a directory, not a file"),
+        ("latin.toml", "line 2 is not UTF-8; save the file as UTF-8"),
+    ] {
+        for more in [&["--json"][..], &["--json", "--without-secrets"]] {
+            let output = tollgate(folder.path(), &[&["check", "--policy", file], more].concat());
+            assert_eq!(output.status.code(), Some(2), "{file}");
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((&report["policy"], &report["fine"]), (&file.into(), &false.into()));
+            let faults = report["faults"].as_array().unwrap();
+            let expected = format!("cannot read the policy `{file}`: {why}");
+            assert_eq!((faults.len(), &faults[0]["message"]), (1, &expected.into()));
+            assert_eq!((&faults[0]["file"], &faults[0]["line"]), (&file.into(), &().into()));
+            assert_eq!(report["warnings"], serde_json::json!([]));
+        }
+    }
+    // With the same members as the report of a policy that was read.
+    let members = |file: &str| {
+        let output = tollgate(folder.path(), &["check", "--json", "--policy", file]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = report.as_object().unwrap();
+        report.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(members("none.toml"), members("policy.toml"));
+    let usual = tollgate(folder.path(), &["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&usual.stdout).unwrap();
+    assert_eq!(report["faults"][0]["help"], "name the policy with `--policy FILE`");
 }
 
 /// The policy and the commands that the README begins with, as they are printed there.

@@ -1,6 +1,8 @@
 //! Credentials that came by another way than a header, as a WebSocket's first message does: proven when
 //! the handler asks, as a header's are.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::routing::get;
@@ -10,6 +12,7 @@ use serde_json::json;
 use tollgate::keys::{ApiKeyRecord, KeyDigest, KeyFuture, KeySource, KeySourceError};
 use tollgate::{Admission, Denial, ManualClock, NewApiKey, Principal, Revocation, Tollgate};
 
+use super::support::issuer::TestIssuer;
 use super::support::{NOW, Server, bearer, gate, issuer, key, serve};
 
 /// The header that stands for another way.
@@ -149,6 +152,48 @@ async fn a_browser_sends_its_token_in_the_first_message() {
         socket.send(text.to_owned().into()).await.unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap().to_text().unwrap(), expected);
     }
+}
+
+#[tokio::test]
+async fn a_token_with_an_unknown_kid_asks_its_issuer() {
+    let issuer = TestIssuer::start().await;
+    let keys = issuer.keys(", at_start = \"wait\"");
+    let policy = issuer.policy(&keys, "[failures]\nenabled = false") + RULES;
+    let (gate, clock) = gate(&policy).await;
+    let server = serve_gate(&gate, clock).await;
+    // On a busy machine a fetch may take longer than one request waits for it.
+    let waited = async |text: &str| {
+        for _ in 0..2 {
+            match said(&server, "/wait", text).await {
+                outcome if outcome == "key_source_unavailable" => {}
+                outcome => return outcome,
+            }
+        }
+        said(&server, "/wait", text).await
+    };
+    let (proven, unknown) = ("token mobile [orders:read]", "token_key_unknown");
+    assert_eq!(said(&server, "/open", &issuer.bearer("one", |_| {})).await, proven);
+    assert_eq!(issuer.requests().len(), 1);
+
+    issuer.publish(&["one", "two"]);
+    let two = issuer.bearer("two", |_| {});
+    let at_once = server.get("/open", &[(SAID, &two)]).await;
+    assert_eq!((at_once.status.as_u16(), &*at_once.code()), (503, "key_source_unavailable"));
+    assert_eq!(at_once.json()["retryable"], true);
+    assert_eq!(waited(&two).await, proven, "by the fetch that the first call began");
+    assert_eq!(said(&server, "/open", &two).await, proven);
+    assert_eq!(issuer.requests().len(), 2);
+
+    // Nobody has this key, and the set was fetched just now.
+    let invented = issuer.bearer_as(Some("three"), "one", |_| {});
+    for path in ["/open", "/wait"] {
+        assert_eq!(said(&server, path, &invented).await, unknown, "{path}");
+    }
+    assert_eq!(issuer.requests().len(), 2, "an issuer is asked once in 30 s");
+    server.clock.advance(Duration::from_secs(31));
+    assert_eq!(waited(&invented).await, unknown);
+    assert_eq!(issuer.requests().len(), 3);
+    assert_eq!(said(&server, "/open", &invented).await, unknown);
 }
 
 /// A source that knows one key.

@@ -115,6 +115,65 @@ async fn a_faulty_policy_leaves_the_old_one_in_force() {
     assert!(works().await);
 }
 
+/// An emptied list would end every key, or let in who was revoked: when the gate opens as when it reloads.
+#[tokio::test]
+async fn an_empty_list_is_refused_at_the_start_and_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let (one, entry) = key("one", "billing", "");
+    let keys = entry.replace("api_keys.key", "key");
+    let revoked = "[[revoked]]\nkey_id = \"two\"\n";
+    write("keys.toml", &keys);
+    write("revoked.toml", revoked);
+    fs::write(&path, policy(100, "[revocations]\nfile = \"revoked.toml\"\n")).unwrap();
+    let (gate, server) = open(&path).await;
+    for (name, content) in [("keys.toml", &*keys), ("revoked.toml", revoked)] {
+        for empty in ["", "\n", " \r\n\t"] {
+            write(name, empty);
+            let at_start = Tollgate::builder().policy_file(&path).watch(false).build().await;
+            let (at_start, later) = (at_start.unwrap_err(), gate.reload().await.unwrap_err());
+            for error in [at_start.to_string(), later.to_string()] {
+                assert!(error.contains(&format!("{name}` is empty")), "{error}");
+            }
+            assert_eq!(gate.status().revision.number, 1);
+            assert_eq!(server.get("/all", &[("x-api-key", &one)]).await.status, 200);
+        }
+        write(name, content);
+    }
+    // A comment is enough to mean it.
+    write("revoked.toml", "# nothing is revoked\n");
+    write("keys.toml", "# no keys yet\n");
+    gate.reload().await.unwrap();
+    assert_eq!(server.get("/all", &[("x-api-key", &one)]).await.code(), "api_key_unknown");
+}
+
+/// The line of the log begins with what has to be corrected.
+#[tokio::test]
+async fn a_refused_reload_says_faults_before_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    let fine = "version = 1\n[[rule]]\nname = \"all\"\npath = \"/all\"\n";
+    fs::write(&path, fine.to_owned() + "public = true\n").unwrap();
+    let log = Log::listen();
+    let (gate, _server) = open(&path).await;
+    // `iss` is a warning, and the keys behind it are a fault.
+    let issuer = "[[issuer]]\nname = \"main\"\niss = \"any\"\naudiences = [\"a\"]\n\
+                  algorithms = [\"HS256\"]\nkeys = { secret_env = \"NO_SUCH_VARIABLE\" }\n";
+    fs::write(&path, fine.to_owned() + issuer).unwrap();
+    let error = gate.reload().await.unwrap_err();
+    assert_eq!(error.faults()[0].name(), Some("any-issuer"), "in the order of their places");
+    let shown = error.to_string();
+    let (fault, warning) =
+        (shown.find("`NO_SUCH_VARIABLE`").unwrap(), shown.find("warning: ").unwrap());
+    assert!(fault < warning, "{shown}");
+    let lines = log.take();
+    let line = lines.find("is refused, and the one before stays in force").unwrap();
+    let (fault, warning) =
+        (lines[line..].find("`NO_SUCH_VARIABLE`"), lines[line..].find("warning: "));
+    assert!(fault.unwrap() < warning.unwrap(), "{lines}");
+}
+
 /// The thread of the gate itself: a file that is replaced comes into force without a call.
 #[tokio::test]
 async fn a_gate_follows_its_files() {

@@ -46,6 +46,87 @@ fn the_public_names_are_those_in_the_committed_file() {
     );
 }
 
+/// Types of dependencies that signatures may name: those of `axum`, `http` and `tower`, whose users know them.
+const OF_THE_FIELD: [&str; 11] = [
+    "Body",
+    "FromRequestParts",
+    "HeaderName",
+    "IntoResponse",
+    "Layer",
+    "OptionalFromRequestParts",
+    "Parts",
+    "Request",
+    "Response",
+    "Router",
+    "Service",
+];
+
+/// Names without a page that are nobody's to use: a bound that seals a trait, and one that a macro makes.
+const UNREACHABLE: [&str; 2] = ["NamedScopes", "PinnedFieldsOf"];
+
+#[test]
+fn signatures_name_no_other_types_of_dependencies() {
+    let conversion = "<h3 class=\"code-header\">impl <a href=\"#\">From</a>&lt;Error&gt; for \
+                      <a href=\"#\">KeyStoreError</a></h3>";
+    assert_eq!(unlinked(conversion), BTreeSet::from(["Error".to_owned()]), "headers are read");
+
+    let docs = document(&PathBuf::from(env!("CARGO_MANIFEST_DIR"))).join("tollgate");
+    let mut found = BTreeSet::new();
+    for (item, page) in items(&docs, "tollgate") {
+        let names = unlinked(&fs::read_to_string(docs.join(page)).unwrap());
+        found.extend(names.into_iter().map(|name| (name, item.clone())));
+    }
+    let is_meant = |name: &str| OF_THE_FIELD.contains(&name) || UNREACHABLE.contains(&name);
+    let other: Vec<_> = found.iter().filter(|(name, _)| !is_meant(name)).collect();
+    assert!(other.is_empty(), "types of dependencies in the public API: {other:#?}");
+    let found: BTreeSet<&str> = found.iter().map(|(name, _)| &**name).collect();
+    assert!(OF_THE_FIELD.iter().all(|name| found.contains(name)), "{found:?}");
+}
+
+/// The names in signatures that lead nowhere: documentation has pages of its own items and of the standard
+/// library, and not of dependencies.
+fn unlinked(page: &str) -> BTreeSet<String> {
+    let own: BTreeSet<&str> = quoted(page, " id=\"variant.").collect();
+    let page = page.split("id=\"synthetic-implementations\"").next().unwrap();
+    let mut names = BTreeSet::new();
+    for header in page.split("class=\"code-header\">").skip(1) {
+        let header = header.split("</h3>").next().and_then(|header| header.split("</h4>").next());
+        let text = without_links(header.unwrap()).replace("::", " § ").replace('=', " = ");
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '§' | '=');
+        let words = text.split(|c| !is_part(c)).filter(|word| !word.is_empty());
+        let words: Vec<&str> = words.collect();
+        for (at, word) in words.iter().enumerate() {
+            let is_generic = word.len() == 1 || *word == "Self";
+            // `S::Error`, `type Error`, `Item = T`: names of traits.
+            let is_associated = at > 0 && matches!(words[at - 1], "§" | "type")
+                || words.get(at + 1).is_some_and(|next| *next == "=");
+            let is_type = word.starts_with(|c: char| c.is_ascii_uppercase());
+            if is_type && !is_generic && !is_associated && !own.contains(word) {
+                names.insert((*word).to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// The text of a piece of a page, without that of its links.
+fn without_links(html: &str) -> String {
+    let mut text = String::new();
+    let mut links = html.split("<a ");
+    let first = links.next().unwrap_or_default();
+    let behind = links.map(|link| link.split_once("</a>").map_or("", |(_, behind)| behind));
+    for piece in std::iter::once(first).chain(behind) {
+        let mut tags = piece.split('<');
+        text.push_str(tags.next().unwrap_or_default());
+        for tag in tags {
+            text.push(' ');
+            text.push_str(tag.split_once('>').map_or("", |(_, behind)| behind));
+        }
+        text.push(' ');
+    }
+    text
+}
+
 /// Each line with the item that it belongs to.
 fn lines(text: &str) -> BTreeSet<String> {
     let mut item = "";
@@ -77,6 +158,17 @@ fn document(root: &Path) -> PathBuf {
 }
 
 fn write_names(text: &mut String, folder: &Path, library: &str) {
+    for (item, page) in items(folder, library) {
+        let page = fs::read_to_string(folder.join(page)).unwrap();
+        let _infallible = writeln!(text, "{item}");
+        for part in parts(&page) {
+            let _infallible = writeln!(text, "    {part}");
+        }
+    }
+}
+
+/// The public items of a library, and the pages that document them.
+fn items(folder: &Path, library: &str) -> Vec<(String, String)> {
     let all = fs::read_to_string(folder.join("all.html")).unwrap();
     let mut items: Vec<(String, String)> = Vec::new();
     for page in quoted(&all, "href=\"") {
@@ -98,13 +190,7 @@ fn write_names(text: &mut String, folder: &Path, library: &str) {
     items.sort();
     items.dedup();
     assert!(items.len() >= 10, "{items:?}");
-    for (item, page) in items {
-        let page = fs::read_to_string(folder.join(page)).unwrap();
-        let _infallible = writeln!(text, "{item}");
-        for part in parts(&page) {
-            let _infallible = writeln!(text, "    {part}");
-        }
-    }
+    items
 }
 
 /// What the page of an item lists: its own parts, the traits that it implements, and those of the

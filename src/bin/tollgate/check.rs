@@ -28,9 +28,37 @@ impl Check {
         let looked = match block_on(look_at(&self.policy.path, self.without_secrets)) {
             Ok(looked) => looked,
             Err(OpenError::Refused { faults }) => Looked { warnings: faults, ..Looked::default() },
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.unreadable(error.into())),
         };
-        let findings = looked.warnings;
+        self.report(&looked)
+    }
+
+    /// In JSON too, what cannot be read is a fault, without a place in the file.
+    fn unreadable(&self, failure: Failure) -> Failure {
+        let (Failure::Usage(text) | Failure::Refused(text)) = &failure;
+        let (message, help) = match text.split_once("\nhelp: ") {
+            Some((message, help)) => (message, Some(help)),
+            None => (text.as_str(), None),
+        };
+        if !self.json {
+            return failure;
+        }
+        let report = json!({
+            "policy": self.policy.path.display().to_string(),
+            "fine": false,
+            "faults": [{
+                "file": self.policy.path.display().to_string(), "line": null, "column": null,
+                "name": null, "message": message, "help": help,
+            }],
+            "warnings": [],
+            "shared_limits": [],
+            "scattered_rules": [],
+        });
+        say(format_args!("{report:#}\n")).err().unwrap_or(failure)
+    }
+
+    fn report(&self, looked: &Looked) -> Result<ExitCode, Failure> {
+        let findings = &looked.warnings;
         let count = |severity| findings.iter().filter(|fault| fault.severity() == severity).count();
         let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
         let fine = faults == 0 && (warnings == 0 || !self.strict);
@@ -38,8 +66,8 @@ impl Check {
             let report = json!({
                 "policy": self.policy.path.display().to_string(),
                 "fine": fine,
-                "faults": of(&findings, Severity::Fault),
-                "warnings": of(&findings, Severity::Warning),
+                "faults": of(findings, Severity::Fault),
+                "warnings": of(findings, Severity::Warning),
                 "shared_limits": looked.worst_cases.iter().map(in_json).collect::<Vec<_>>(),
                 "scattered_rules": looked.scattered.iter().map(|rule| json!({
                     "rule": *rule.rule, "scripts": rule.scripts,
@@ -47,7 +75,7 @@ impl Check {
             });
             say(format_args!("{report:#}\n"))?;
         } else {
-            for finding in &findings {
+            for finding in findings {
                 say(format_args!("{finding}\n\n"))?;
             }
             for worst in &looked.worst_cases {

@@ -161,6 +161,18 @@ fn say_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Fa
     }
 }
 
+/// Shows a new key before it is stored, since nobody can show it later. Unless it could be written as a
+/// whole, nothing is stored.
+fn show_key(text: impl Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
+        Failure::Usage(format!(
+            "cannot write the new key to the standard output: {error}; nothing was stored\n\
+             help: repeat the command where its output can be written"
+        ))
+    })
+}
+
 /// Writes a line to the standard error. Nobody may read it: what was done is done all the same.
 fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

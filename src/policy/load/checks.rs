@@ -214,7 +214,8 @@ pub(super) fn read_file(
     read.map_err(|trouble| report_unreadable(&path, &trouble, "", place, faults)).ok()
 }
 
-/// The same for a list, which may be large.
+/// The same for a list, which may be large. An empty file is refused, when the gate opens and later: it may be
+/// half written, and its keys, or what is revoked, would be gone.
 pub(super) fn read_list_file(
     name: &str,
     place: &Place,
@@ -223,7 +224,15 @@ pub(super) fn read_list_file(
     faults: &Faults,
 ) -> Option<Content> {
     let path = sources.path(name);
-    let read = sources.read_list(&path).map_err(|trouble| match trouble {
+    let read = sources.read_list(&path).and_then(|content| {
+        if content.trim_ascii().is_empty() { Err(Trouble::Empty) } else { Ok(content) }
+    });
+    let read = read.map_err(|trouble| match trouble {
+        Trouble::Empty => {
+            let path = path.display().to_string();
+            let help = help.empty.replace("FILE", &path);
+            faults.push(Fault::of(place, &CommonFault::EmptyFile { path, help }));
+        }
         Trouble::TooLarge { .. } => {
             let (path, error) = (path.display().to_string(), trouble.to_string());
             let help = help.too_large;
@@ -240,6 +249,8 @@ pub(super) fn read_list_file(
 /// What to do where a list cannot be read.
 pub(super) struct ListHelp {
     pub(super) too_large: &'static str,
+    /// The help where the file is empty; `FILE` is its path.
+    pub(super) empty: &'static str,
     /// Goes on with the help where there is no such file; `FILE` is its path.
     pub(super) missing: &'static str,
 }
@@ -320,6 +331,12 @@ problems! {
             message: "cannot read `{path}`: {error}",
             label: "cannot be read",
             help: "paths are relative to the folder of the policy{help}",
+        }
+        /// A list without a byte but white space.
+        EmptyFile { path: String, help: String } => {
+            message: "the file `{path}` is empty",
+            label: "may be half written",
+            help: "{help}",
         }
         /// A list that is larger than any may be.
         ListTooLarge { path: String, error: String, help: &'static str } => {

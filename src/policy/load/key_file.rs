@@ -37,6 +37,8 @@ pub(super) fn load_key_file(
 ) {
     let help = ListHelp {
         too_large: "keep so many keys in a store, such as `store = { sqlite = \"keys.db\" }`",
+        empty: "`tollgate key new --client NAME --write FILE` adds a key; until there is one, write a \
+                comment into it: `# no keys yet`",
         missing: "; `tollgate key new --client NAME --write FILE` makes it",
     };
     let text = read_list_file(file.value, &file.place, &help, sources, faults);

@@ -51,7 +51,8 @@ pub(super) fn load_revoked(
 
 fn load_file(file: &At<&str>, sources: &Sources, faults: &Faults, load: impl Fn(Vec<Section<'_>>)) {
     let too_large = "remove the entries of tokens and keys that have expired";
-    let help = ListHelp { too_large, missing: "" };
+    let empty = "where nothing is revoked, write a comment into it: `# nothing is revoked`";
+    let help = ListHelp { too_large, empty, missing: "" };
     let text = read_list_file(file.value, &file.place, &help, sources, faults);
     let Some(text) = text else { return };
     let Ok(text) = str::from_utf8(&text) else {

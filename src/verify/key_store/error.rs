@@ -36,6 +36,8 @@ impl fmt::Display for KeySourceError {
 impl std::error::Error for KeySourceError {}
 
 /// Why keys were not changed or listed.
+///
+/// Shown, it says the cause as well, which [`source`](std::error::Error::source) also returns.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum KeyStoreError {
@@ -118,9 +120,9 @@ impl fmt::Display for KeyStoreError {
                 id.escape_debug()
             ),
             Self::ReadOnly => f.write_str("the source of the gate's keys only looks keys up"),
-            Self::Invalid(_) => f.write_str("the record of the key is not valid"),
-            Self::NoNewKey(_) => f.write_str("no new key could be made"),
-            Self::Unavailable(_) => f.write_str("the store of keys is not available"),
+            Self::Invalid(why) => write!(f, "the record of the key is not valid: {why}"),
+            Self::NoNewKey(why) => write!(f, "no new key could be made: {why}"),
+            Self::Unavailable(why) => write!(f, "the store of keys is not available: {why}"),
         }
     }
 }
@@ -164,5 +166,34 @@ mod tests {
         let long = KeySourceError::new("ä".repeat(400)).to_string();
         assert_eq!(long.chars().count(), MOST_BYTES / 2 + 1);
         assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn the_cause_is_said() {
+        let scope = "a b".parse::<crate::scope::Scope>().unwrap_err();
+        for (error, expected) in [
+            (
+                InvalidKeyRecord::Validity.into(),
+                "the record of the key is not valid: the key expires before it is valid".to_owned(),
+            ),
+            (
+                InvalidKeyRecord::Scope(scope.clone()).into(),
+                format!(
+                    "the record of the key is not valid: a scope of the key is not valid: {scope}"
+                ),
+            ),
+            (
+                NewApiKeyError::NoRandomBytes.into(),
+                "no new key could be made: the system gave no random bytes".to_owned(),
+            ),
+            (
+                KeySourceError::new("the database is locked").into(),
+                "the store of keys is not available: the database is locked".to_owned(),
+            ),
+        ] {
+            let error: KeyStoreError = error;
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(KeySourceError::new(error).to_string(), expected, "as it reaches the log");
+        }
     }
 }

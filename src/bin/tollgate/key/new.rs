@@ -9,9 +9,9 @@ use tollgate::workbench::{KeyEntry, KeyFile, moment_after};
 use tollgate::{NewApiKey, Scope};
 
 use super::document::{Open, table};
-use super::lifetime;
 use super::places::Places;
-use crate::{Failure, say, tell};
+use super::{lifetime, may_be_stored, not_stored};
+use crate::{Failure, say, show_key, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct New {
@@ -54,46 +54,47 @@ impl New {
         let key = policy.as_ref().unwrap_or(&Places::default()).generate()?;
         let entry = self.entry(&key)?;
         let id = entry.id.as_str();
-        let mut place = target.as_ref().map(|target| target.document.path.display().to_string());
-        if self.store {
+        let header = target.as_ref().map_or("[[api_keys.key]]", |target| target.document.header());
+        let toml = table(header, &entry);
+        let shown = if self.json {
+            let shown =
+                json!({"key": key.reveal(), "id": id, "digest": entry.digest, "toml": toml});
+            format!("{shown:#}\n")
+        } else {
+            format!("{}\n", key.reveal())
+        };
+        let place = if let Some(target) = &target {
+            let beside = policy.iter().filter(|places| places.have_file(&target.document.path));
+            let ids = beside.flat_map(Places::ids);
+            if target.document.holds(id) || ids.into_iter().any(|known| known == id) {
+                return Err(taken(id));
+            }
+            let added = target.document.with_added(std::slice::from_ref(&entry))?;
+            show_key(shown)?;
+            target.replace(&added).map_err(not_stored)?;
+            target.document.path.display().to_string()
+        } else if self.store {
             let policy = policy.as_ref().ok_or_else(|| {
                 Failure::Usage(
                     "there is no policy that names a store\nhelp: name the policy with `--policy FILE`".into(),
                 )
             })?;
             let store = policy.required_store()?;
-            if policy.hold(id) {
+            if policy.hold(id) || store.find(id)?.is_some() {
                 return Err(taken(id));
             }
-            store.insert(&entry)?;
-            place = Some(store.name());
-        }
-        if let Some(target) = &target {
-            let beside = policy.iter().filter(|places| places.have_file(&target.document.path));
-            let ids = beside.flat_map(Places::ids);
-            if target.document.holds(id) || ids.into_iter().any(|known| known == id) {
-                return Err(taken(id));
-            }
-            target.replace(&target.document.with_added(std::slice::from_ref(&entry))?)?;
-        }
-        let header = target.as_ref().map_or("[[api_keys.key]]", |target| target.document.header());
-        let toml = table(header, &entry);
-        if self.json {
-            let shown =
-                json!({"key": key.reveal(), "id": id, "digest": entry.digest, "toml": toml});
-            say(format_args!("{shown:#}\n"))?;
+            show_key(shown)?;
+            store.insert(&entry).map_err(|failure| may_be_stored(failure, id))?;
+            store.name()
         } else {
-            say(format_args!("{}\n", key.reveal()))?;
-            match place {
-                Some(place) => {
-                    tell(format_args!(
-                        "{id} was added to {place}. The key above is not shown again."
-                    ));
-                }
-                None => say(format_args!(
-                    "\n# Store this; the key above is not shown again.\n{toml}\n"
-                ))?,
+            say(shown)?;
+            if !self.json {
+                say(format_args!("\n# Store this; the key above is not shown again.\n{toml}\n"))?;
             }
+            return Ok(ExitCode::SUCCESS);
+        };
+        if !self.json {
+            tell(format_args!("{id} was added to {place}. The key above is not shown again."));
         }
         Ok(ExitCode::SUCCESS)
     }

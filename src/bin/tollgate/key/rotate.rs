@@ -7,10 +7,10 @@ use serde_json::json;
 use tollgate::NewApiKey;
 use tollgate::workbench::{KeyEntry, duration, moment_after, moment_text, successor_of};
 
-use super::lifetime;
 use super::places::{Keys, Places};
 use super::store::Store;
-use crate::{Failure, say, tell};
+use super::{lifetime, may_be_stored, not_stored};
+use crate::{Failure, show_key, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Rotate {
@@ -41,7 +41,9 @@ impl Rotate {
                 let is_taken = |id: &str| Ok(places.hold(id) || store.find(id)?.is_some());
                 let new = self.replacement(&old, is_taken, &key)?;
                 let ends = end_of(&old, self.overlap);
-                store.replace(&self.id, &new, ends)?;
+                self.show(&key, &old, &new, ends)?;
+                let replaced = store.replace(&self.id, &new, ends);
+                replaced.map_err(|failure| may_be_stored(failure, &new.id))?;
                 (old, new, ends, store.name())
             }
             None => {
@@ -53,18 +55,13 @@ impl Rotate {
                 let ends = end_of(&old, self.overlap);
                 let added = document.with_added(std::slice::from_ref(&new))?;
                 let ending = moment_text(ends);
-                open.replace(&document.again(&added)?.with_set(&self.id, "expires", &ending)?)?;
+                let changed = document.again(&added)?.with_set(&self.id, "expires", &ending)?;
+                self.show(&key, &old, &new, ends)?;
+                open.replace(&changed).map_err(not_stored)?;
                 (old, new, ends, document.path.display().to_string())
             }
         };
-        if self.json {
-            let shown = json!({
-                "key": key.reveal(), "id": new.id, "digest": new.digest,
-                "replaces": old.id, "old_expires": moment_text(ends),
-            });
-            say(format_args!("{shown:#}\n"))?;
-        } else {
-            say(format_args!("{}\n", key.reveal()))?;
+        if !self.json {
             tell(format_args!(
                 "{} was added to {place}. The key above is not shown again.\n{} is valid until {}.",
                 new.id,
@@ -73,6 +70,23 @@ impl Rotate {
             ));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn show(
+        &self,
+        key: &NewApiKey,
+        old: &KeyEntry,
+        new: &KeyEntry,
+        ends: u64,
+    ) -> Result<(), Failure> {
+        if !self.json {
+            return show_key(format_args!("{}\n", key.reveal()));
+        }
+        let shown = json!({
+            "key": key.reveal(), "id": new.id, "digest": new.digest,
+            "replaces": old.id, "old_expires": moment_text(ends),
+        });
+        show_key(format_args!("{shown:#}\n"))
     }
 
     /// The key in the store of the policy, where no file has it.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use crate::verify::key_store::error::{KeySourceError, KeyStoreError};
+use crate::verify::key_store::error::KeySourceError;
 
 /// In words: what the client says, and why. Neither holds the URL.
 pub(super) fn error(cause: tokio_postgres::Error) -> KeySourceError {
@@ -12,17 +12,5 @@ pub(super) fn error(cause: tokio_postgres::Error) -> KeySourceError {
         }
         (None, Some(why)) => KeySourceError::new(format!("{cause}: {why}")),
         (None, None) => KeySourceError::new(cause),
-    }
-}
-
-impl From<tokio_postgres::Error> for KeySourceError {
-    fn from(cause: tokio_postgres::Error) -> Self {
-        error(cause)
-    }
-}
-
-impl From<tokio_postgres::Error> for KeyStoreError {
-    fn from(cause: tokio_postgres::Error) -> Self {
-        Self::Unavailable(error(cause))
     }
 }

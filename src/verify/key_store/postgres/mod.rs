@@ -19,6 +19,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use address::PostgresAddress;
+use error::error;
 use server::Server;
 use table::{Value, execute, find, insert, insert_all, put, read, replace, select};
 
@@ -175,8 +176,8 @@ impl KeyStore for PostgresKeys {
                 .map_err(|cause| lease.error(cause))?;
             lease.release();
             let Some(held) = held else { return Err(KeyStoreError::Unknown { id }) };
-            let digest: String = held.try_get(0)?;
-            Err(match held.try_get(1)? {
+            let digest: String = held.try_get(0).map_err(error)?;
+            Err(match held.try_get(1).map_err(error)? {
                 true => KeyStoreError::Revoked { id },
                 false if digest != record.digest().to_string() => KeyStoreError::OtherDigest { id },
                 false => KeySourceError::new("the key was changed meanwhile").into(),

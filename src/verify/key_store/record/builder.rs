@@ -171,6 +171,7 @@ pub enum InvalidKeyRecord {
 impl fmt::Display for InvalidKeyRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Scope(why) => return write!(f, "a scope of the key is not valid: {why}"),
             Self::Id => {
                 "the id of a key has 1 to 64 printable ASCII characters, without space, quote, `\\`, \
                  `,` and `;`"
@@ -178,7 +179,6 @@ impl fmt::Display for InvalidKeyRecord {
             Self::Client => {
                 "the client of a key has 1 to 256 characters, without control characters"
             }
-            Self::Scope(_) => "a scope of the key is not valid",
             Self::Role => "a role has 1 to 256 characters, without control characters",
             Self::Plan => {
                 "a plan has 1 to 64 printable ASCII characters, without space, quote, `\\`, `,` and `;`"

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::schema;
-use crate::verify::key_store::error::{KeySourceError, KeyStoreError};
+use crate::verify::key_store::error::KeySourceError;
 
 /// How many statements run at once.
 const AT_ONCE: usize = 4;
@@ -145,16 +145,4 @@ fn file_id(path: &Path) -> Option<FileId> {
 /// In words, without the values of the statement.
 pub(super) fn error(error: rusqlite::Error) -> KeySourceError {
     KeySourceError::new(error)
-}
-
-impl From<rusqlite::Error> for KeySourceError {
-    fn from(cause: rusqlite::Error) -> Self {
-        error(cause)
-    }
-}
-
-impl From<rusqlite::Error> for KeyStoreError {
-    fn from(cause: rusqlite::Error) -> Self {
-        Self::Unavailable(error(cause))
-    }
 }

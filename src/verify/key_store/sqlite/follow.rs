@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::connection::{Connections, Open};
+use super::connection::{Connections, Open, error};
 use crate::verify::key_store::changes::KeyChanges;
 use crate::verify::key_store::error::KeySourceError;
 
@@ -74,8 +74,8 @@ fn tell(seen: &Seen, changes: &KeyChanges) {
 fn begin(connections: Arc<Connections>) -> Result<Look, KeySourceError> {
     let open = connections.take()?;
     // In this order: what changes in between is told of twice, and nothing is missed.
-    let data_version = data_version(&open)?;
-    let last = last_number(&open)?;
+    let data_version = data_version(&open).map_err(error)?;
+    let last = last_number(&open).map_err(error)?;
     Ok(Look { open, last, data_version, seen: Seen::Nothing })
 }
 
@@ -83,18 +83,12 @@ fn again(connections: &Connections, look: Look) -> Result<Look, KeySourceError> 
     if !connections.is_current(&look.open) {
         return Err(KeySourceError::new("the file was replaced"));
     }
-    let version = data_version(&look.open)?;
+    let version = data_version(&look.open).map_err(error)?;
     if version == look.data_version {
         return Ok(Look { seen: Seen::Nothing, ..look });
     }
-    let last = last_number(&look.open)?;
-    let mut statement = look.open.connection.prepare_cached(
-        "SELECT number, digest FROM tollgate_key_changes WHERE number > ?1 ORDER BY number",
-    )?;
-    let found = statement
-        .query_map([look.last], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-    let found = found.collect::<Result<Vec<_>, _>>()?;
-    drop(statement);
+    let last = last_number(&look.open).map_err(error)?;
+    let found = changes_after(&look.open, look.last).map_err(error)?;
     let newest = found.last().map_or(last, |(number, _)| *number);
     let is_whole = match found.first() {
         Some((first, _)) => *first == look.last + 1,
@@ -106,6 +100,14 @@ fn again(connections: &Connections, look: Look) -> Result<Look, KeySourceError> 
         false => Seen::Anything,
     };
     Ok(Look { last: newest, data_version: version, seen, ..look })
+}
+
+/// The numbers of later changes, in order, and the digests that they concern.
+fn changes_after(open: &Open, last: i64) -> rusqlite::Result<Vec<(i64, String)>> {
+    let mut statement = open.connection.prepare_cached(
+        "SELECT number, digest FROM tollgate_key_changes WHERE number > ?1 ORDER BY number",
+    )?;
+    statement.query_map([last], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 fn data_version(open: &Open) -> rusqlite::Result<i64> {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::changes::KeyChanges;
 use super::digest::KeyDigest;
@@ -24,7 +24,7 @@ use super::record::ApiKeyRecord;
 use super::row::{OddRows, seconds};
 use super::source::{KeyFuture, KeySource, KeyStore};
 use crate::time::Wall;
-use connection::Connections;
+use connection::{Connections, error};
 use table::{find, insert, insert_all, put, read, select};
 
 /// Keys in a file of SQLite, which it creates where there is none.
@@ -54,8 +54,9 @@ impl KeySource for SqliteKeys {
         Box::pin(async move {
             let sql = select("WHERE digest = ?1");
             let found = self.connections.run(move |connection| {
-                let mut statement = connection.prepare_cached(&sql)?;
-                let row = statement.query_row([digest.to_string()], read).optional()?;
+                let mut statement = connection.prepare_cached(&sql).map_err(error)?;
+                let row =
+                    statement.query_row([digest.to_string()], read).optional().map_err(error)?;
                 Ok::<_, KeySourceError>(row)
             });
             Ok(found.await?.and_then(|row| self.odd.skip(row)))
@@ -74,17 +75,17 @@ impl KeySource for SqliteKeys {
 impl KeyStore for SqliteKeys {
     fn insert(&self, record: ApiKeyRecord) -> KeyFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let write = begin(connection)?;
             insert(&write, &record)?;
-            Ok(write.commit()?)
+            Ok(write.commit().map_err(error)?)
         }))
     }
 
     fn insert_all(&self, records: Vec<ApiKeyRecord>) -> KeyFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let write = begin(connection)?;
             match insert_all(&write, &records)? {
-                taken if taken.is_empty() => Ok(write.commit()?),
+                taken if taken.is_empty() => Ok(write.commit().map_err(error)?),
                 at => Err(KeyStoreError::SomeTaken { at }),
             }
         }))
@@ -92,7 +93,7 @@ impl KeyStore for SqliteKeys {
 
     fn find(&self, id: String) -> KeyFuture<'_, Result<Option<ApiKeyRecord>, KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let row = find(connection, &id)?;
+            let row = find(connection, &id).map_err(error)?;
             Ok(row.transpose()?)
         }))
     }
@@ -109,12 +110,13 @@ impl KeyStore for SqliteKeys {
             // Rows that are skipped make a page no shorter: a short one is the last.
             while records.len() < most {
                 let sql = select("WHERE id > ?1 ORDER BY id LIMIT ?2");
-                let mut statement = connection.prepare_cached(&sql)?;
+                let mut statement = connection.prepare_cached(&sql).map_err(error)?;
                 let wanted = i64::try_from(most - records.len()).unwrap_or(i64::MAX);
                 let page = statement.query_map(params![after, wanted], |row| {
                     Ok((row.get::<_, String>(0)?, read(row)?))
-                })?;
-                let page = page.collect::<Result<Vec<_>, _>>()?;
+                });
+                let page = page.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+                let page = page.map_err(error)?;
                 let Some((last, _)) = page.last() else { break };
                 after.clone_from(last);
                 let is_last = i64::try_from(page.len()).is_ok_and(|count| count < wanted);
@@ -129,28 +131,30 @@ impl KeyStore for SqliteKeys {
 
     fn revoke(&self, id: String) -> KeyFuture<'_, Result<ApiKeyRecord, KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let write = begin(connection)?;
             write
                 .prepare_cached(
                     "UPDATE tollgate_api_keys SET revoked = 1 WHERE id = ?1 AND revoked <> 1",
-                )?
-                .execute([&id])?;
-            let row = find(&write, &id)?;
-            write.commit()?;
+                )
+                .and_then(|mut statement| statement.execute([&id]))
+                .map_err(error)?;
+            let row = find(&write, &id).map_err(error)?;
+            write.commit().map_err(error)?;
             Ok(row.ok_or(KeyStoreError::Unknown { id })??)
         }))
     }
 
     fn update(&self, record: ApiKeyRecord) -> KeyFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let write = begin(connection)?;
             let held = write
                 .query_row(
                     "SELECT digest, revoked FROM tollgate_api_keys WHERE id = ?1",
                     [record.id()],
                     |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)),
                 )
-                .optional()?;
+                .optional()
+                .map_err(error)?;
             let id = record.id().to_owned();
             match held {
                 None => Err(KeyStoreError::Unknown { id }),
@@ -159,8 +163,8 @@ impl KeyStore for SqliteKeys {
                     Err(KeyStoreError::OtherDigest { id })
                 }
                 Some(_) => {
-                    put(&write, &record)?;
-                    Ok(write.commit()?)
+                    put(&write, &record).map_err(error)?;
+                    Ok(write.commit().map_err(error)?)
                 }
             }
         }))
@@ -173,36 +177,46 @@ impl KeyStore for SqliteKeys {
         ends: Wall,
     ) -> KeyFuture<'_, Result<ApiKeyRecord, KeyStoreError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let Some(old) = find(&write, &id)? else { return Err(KeyStoreError::Unknown { id }) };
+            let write = begin(connection)?;
+            let Some(old) = find(&write, &id).map_err(error)? else {
+                return Err(KeyStoreError::Unknown { id });
+            };
             let old = old?;
             if old.is_revoked() {
                 return Err(KeyStoreError::Revoked { id });
             }
             insert(&write, &successor)?;
             let old = old.ending_at(ends);
-            put(&write, &old)?;
-            write.commit()?;
+            put(&write, &old).map_err(error)?;
+            write.commit().map_err(error)?;
             Ok(old)
         }))
     }
 
     fn note_used(&self, used: Vec<(KeyDigest, Wall)>) -> KeyFuture<'_, Result<(), KeySourceError>> {
         Box::pin(self.connections.run(move |connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let write = begin(connection)?;
             {
-                let mut statement = write.prepare_cached(
-                    "UPDATE tollgate_api_keys SET last_used = ?2 \
+                let mut statement = write
+                    .prepare_cached(
+                        "UPDATE tollgate_api_keys SET last_used = ?2 \
                      WHERE digest = ?1 AND (last_used IS NULL OR last_used < ?2)",
-                )?;
+                    )
+                    .map_err(error)?;
                 for (digest, at) in &used {
-                    statement.execute(params![digest.to_string(), seconds(*at)])?;
+                    let noted = statement.execute(params![digest.to_string(), seconds(*at)]);
+                    noted.map_err(error)?;
                 }
             }
-            write.commit()?;
+            write.commit().map_err(error)?;
             Ok(())
         }))
     }
+}
+
+/// Begins to write. What is not committed is taken back.
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, KeySourceError> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)
 }
 
 impl fmt::Debug for SqliteKeys {
