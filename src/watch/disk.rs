@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use super::memory::Stamp;
-use super::stamp::stamp_of;
+use super::stamp::Stamp;
+use super::stamp_of::stamp_of;
 
 /// What a file held, shared.
 pub(crate) type Content = Arc<FileContent>;

@@ -17,11 +17,12 @@
 
 mod disk;
 mod memory;
-#[cfg(not(unix))]
-#[path = "no_stamp.rs"]
 mod stamp;
 #[cfg(unix)]
-mod stamp;
+mod stamp_of;
+#[cfg(not(unix))]
+#[path = "no_stamp_of.rs"]
+mod stamp_of;
 mod thread;
 mod watcher;
 

@@ -31,7 +31,7 @@ const FEW_CALLS: usize = 2;
 const MOST_CALLS: usize = 16;
 
 /// Asks one server.
-pub(super) struct Asking {
+struct Asking {
     shard: Weak<Shard>,
     queue: Arc<Queue>,
     client: Client,
@@ -63,31 +63,33 @@ struct Flight {
 /// How a call ended: `None` where what came is no reply of the script.
 type Landed = Result<Option<Vec<Reply>>, RedisError>;
 
-impl Asking {
-    pub(super) fn new(
-        shard: Weak<Shard>,
-        queue: Arc<Queue>,
-        client: Client,
-        probe: Key,
-        common: Arc<Common>,
-    ) -> Self {
-        let now = Instant::now();
-        Self {
-            shard,
-            queue,
-            client,
-            probe,
-            common,
-            flights: Vec::new(),
-            calls: JoinSet::new(),
-            breaker: Breaker::new(now),
-            pauses: Pauses::default(),
-            phase: Phase::Resting(now),
-        }
-    }
+/// Begins to ask a server; `probe` is a key that lies there. The task ends with the last handle.
+pub(super) fn ask_server(
+    address: String,
+    client: Client,
+    probe: Key,
+    common: Arc<Common>,
+) -> Arc<Shard> {
+    let (shard, now) = (Arc::new(Shard::new(address)), Instant::now());
+    let asking = Asking {
+        shard: Arc::downgrade(&shard),
+        queue: shard.queue.clone(),
+        client,
+        probe,
+        common,
+        flights: Vec::new(),
+        calls: JoinSet::new(),
+        breaker: Breaker::new(now),
+        pauses: Pauses::default(),
+        phase: Phase::Resting(now),
+    };
+    tokio::spawn(asking.run());
+    shard
+}
 
+impl Asking {
     /// Runs until nobody asks any more.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         while !self.queue.is_closed() {
             let (enough, overdue) = (self.enough(), self.overdue_at());
             tokio::select! {

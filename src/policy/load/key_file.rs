@@ -18,8 +18,8 @@ use memchr::memmem::find;
 use toml::de::DeTable;
 
 use super::checks::{ListHelp, read_list_file, report_syntax};
-use super::keys::read_keys;
 use super::loaded_keys::LoadedKeys;
+use super::one_key::read_keys;
 use super::plain_key::{behind_comments, behind_header, plain_key};
 use crate::policy::fault::Fault;
 use crate::policy::faults::Faults;

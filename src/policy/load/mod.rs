@@ -18,6 +18,7 @@ mod limits;
 mod loaded_keys;
 mod needs;
 mod often;
+mod one_key;
 mod paths;
 mod plain_key;
 mod redis_address;

@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 
-use super::memory::Stamp;
+use super::stamp::Stamp;
 
 pub(super) fn stamp_of(_: &Metadata) -> Option<Stamp> {
     None
