@@ -30,8 +30,23 @@ const FEW_CALLS: usize = 2;
 /// unless there are enough for a whole call; then so many calls may be under way.
 const MOST_CALLS: usize = 16;
 
+impl Shard {
+    /// Begins to ask a server; `probe` is a key that lies there. The task ends with the last handle.
+    pub(super) fn start(
+        address: String,
+        client: Client,
+        probe: Key,
+        common: Arc<Common>,
+    ) -> Arc<Self> {
+        let shard = Arc::new(Self::new(address));
+        let (asked, queue) = (Arc::downgrade(&shard), shard.queue.clone());
+        tokio::spawn(Asking::new(asked, queue, client, probe, common).run());
+        shard
+    }
+}
+
 /// Asks one server.
-pub(super) struct Asking {
+struct Asking {
     shard: Weak<Shard>,
     queue: Arc<Queue>,
     client: Client,
@@ -64,7 +79,7 @@ struct Flight {
 type Landed = Result<Option<Vec<Reply>>, RedisError>;
 
 impl Asking {
-    pub(super) fn new(
+    fn new(
         shard: Weak<Shard>,
         queue: Arc<Queue>,
         client: Client,
@@ -87,7 +102,7 @@ impl Asking {
     }
 
     /// Runs until nobody asks any more.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         while !self.queue.is_closed() {
             let (enough, overdue) = (self.enough(), self.overdue_at());
             tokio::select! {

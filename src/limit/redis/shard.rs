@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::asking::Asking;
 use super::away::Away;
 use super::connect::Failure;
-use super::dial::Client;
-use super::key::Key;
 use super::ledger::Ledger;
 use super::meters;
 use super::queue::{Job, Queue};
@@ -79,25 +76,15 @@ impl Common {
 }
 
 impl Shard {
-    /// Begins to ask a server; `probe` is a key that lies there. The task ends with the last handle.
-    pub(super) fn start(
-        address: String,
-        client: Client,
-        probe: Key,
-        common: Arc<Common>,
-    ) -> Arc<Self> {
-        let queue = Arc::new(Queue::default());
-        let shard = Arc::new(Self {
+    pub(super) fn new(address: String) -> Self {
+        Self {
             address,
             state: AtomicU8::new(State::Starting as u8),
-            queue: queue.clone(),
+            queue: Arc::default(),
             health: Mutex::default(),
             away_since: AtomicSteady::default(),
             ledger: Ledger::default(),
-        });
-        let asking = Asking::new(Arc::downgrade(&shard), queue, client, probe, common);
-        tokio::spawn(asking.run());
-        shard
+        }
     }
 
     pub(super) fn state(&self) -> State {
