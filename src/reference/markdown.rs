@@ -204,7 +204,7 @@ fn handbook(book: &Handbook<'_>, place: Place) -> String {
     let mut text = if place == Place::Whole { String::from("\n") } else { String::new() };
     let _ = writeln!(
         text,
-        "{head} Handbook\n\nWhat each path asks for, how much it grants, and what heals a denial there. Made from the\npolicy in force."
+        "{head} Handbook\n\nWhat each path asks for, how much it grants, and the remedy for each denial there. Made from the\npolicy in force."
     );
     if !book.credentials.is_empty() {
         let _ = writeln!(
@@ -309,7 +309,7 @@ fn limits(about: &str, limits: &[CountedBy<'_>]) -> String {
 
 /// A table of what can go wrong.
 fn healing(codes: &[&Occurrence], link: &str) -> String {
-    let mut text = String::from("\n| what can go wrong | what heals it |\n| --- | --- |\n");
+    let mut text = String::from("\n| what can go wrong | remedy |\n| --- | --- |\n");
     for Occurrence { code, heals } in codes {
         let _ = writeln!(text, "| [`{0}`]({link}{0}) | {1} |", code.code, cell(heals));
     }

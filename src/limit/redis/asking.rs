@@ -30,6 +30,21 @@ const FEW_CALLS: usize = 2;
 /// unless there are enough for a whole call; then so many calls may be under way.
 const MOST_CALLS: usize = 16;
 
+impl Shard {
+    /// Begins to ask a server; `probe` is a key that lies there. The task ends with the last handle.
+    pub(super) fn start(
+        address: String,
+        client: Client,
+        probe: Key,
+        common: Arc<Common>,
+    ) -> Arc<Self> {
+        let shard = Arc::new(Self::new(address));
+        let (asked, queue) = (Arc::downgrade(&shard), shard.queue.clone());
+        tokio::spawn(Asking::new(asked, queue, client, probe, common).run());
+        shard
+    }
+}
+
 /// Asks one server.
 struct Asking {
     shard: Weak<Shard>,
@@ -63,31 +78,29 @@ struct Flight {
 /// How a call ended: `None` where what came is no reply of the script.
 type Landed = Result<Option<Vec<Reply>>, RedisError>;
 
-/// Begins to ask a server; `probe` is a key that lies there. The task ends with the last handle.
-pub(super) fn ask_server(
-    address: String,
-    client: Client,
-    probe: Key,
-    common: Arc<Common>,
-) -> Arc<Shard> {
-    let (shard, now) = (Arc::new(Shard::new(address)), Instant::now());
-    let asking = Asking {
-        shard: Arc::downgrade(&shard),
-        queue: shard.queue.clone(),
-        client,
-        probe,
-        common,
-        flights: Vec::new(),
-        calls: JoinSet::new(),
-        breaker: Breaker::new(now),
-        pauses: Pauses::default(),
-        phase: Phase::Resting(now),
-    };
-    tokio::spawn(asking.run());
-    shard
-}
-
 impl Asking {
+    fn new(
+        shard: Weak<Shard>,
+        queue: Arc<Queue>,
+        client: Client,
+        probe: Key,
+        common: Arc<Common>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            shard,
+            queue,
+            client,
+            probe,
+            common,
+            flights: Vec::new(),
+            calls: JoinSet::new(),
+            breaker: Breaker::new(now),
+            pauses: Pauses::default(),
+            phase: Phase::Resting(now),
+        }
+    }
+
     /// Runs until nobody asks any more.
     async fn run(mut self) {
         while !self.queue.is_closed() {
@@ -219,7 +232,9 @@ impl Asking {
     }
 
     /// Sends decisions on whose slot has moved, or is moving.
-    fn ask_elsewhere(&mut self, jobs: Vec<Job>, away: Away, redirect: Option<Redirect>) {
+    fn ask_elsewhere(&mut self, mut jobs: Vec<Job>, away: Away, redirect: Option<Redirect>) {
+        // Those that were answered meanwhile were decided without the server.
+        jobs.retain(|job| !job.is_over());
         let is_half = away == Away::HalfMoved;
         let is_asking = redirect.as_ref().is_some_and(|redirect| redirect.is_asking);
         if jobs.len() > 1 && (is_half || is_asking) {
@@ -353,5 +368,46 @@ async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment.into()).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::IntoConnectionInfo as _;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::super::script::{Operation, Record, Terms};
+    use super::*;
+    use crate::limit::store_laws::quota;
+    use crate::time::{MICROS, SystemClock};
+
+    fn key() -> Key {
+        Key { name: Arc::new(*b"key"), slot: 0 }
+    }
+
+    fn job(answer: Option<oneshot::Sender<super::super::queue::Answer>>) -> Job {
+        let terms = Terms::new(quota(1, MICROS, 5), None);
+        let record = Record { operation: Operation::Take, following: 0, terms, cost: 1 };
+        let charges = SmallVec::from_iter([(key(), record)]);
+        let is_debt = answer.is_none();
+        Job { charges, asked: Instant::now(), answer, is_debt, way: Way::default() }
+    }
+
+    #[test]
+    fn what_was_decided_without_the_server_is_not_sent_on() {
+        let (strays, mut received) = mpsc::unbounded_channel();
+        let common = Common::new(SystemClock::new(), String::new(), true, strays);
+        let server = "redis://127.0.0.1:1".into_connection_info().unwrap();
+        let client = Client::new(server, None);
+        let queue = Arc::<Queue>::default();
+        let mut asking = Asking::new(Weak::new(), queue.clone(), client, key(), Arc::new(common));
+        for redirect in [None, Some(Redirect { host: "b".into(), port: 1, is_asking: true })] {
+            let [(first, _first), (second, _second)] = [oneshot::channel(), oneshot::channel()];
+            let (mut late, waits, debt) = (job(Some(first)), job(Some(second)), job(None));
+            assert!(late.answer_overdue(Duration::ZERO, Instant::now()));
+            asking.ask_elsewhere(vec![late, waits, debt], Away::Moving, redirect);
+            let sent = std::iter::from_fn(|| received.try_recv().ok().flatten()).count();
+            assert_eq!(sent + queue.take_all().len(), 2, "one that is waited for, and a debt");
+        }
     }
 }

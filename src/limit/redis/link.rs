@@ -13,7 +13,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::asking::ask_server;
 use super::away::Away;
 use super::connect::Failure;
 use super::dial::{Client, Trust, trust};
@@ -118,7 +117,7 @@ impl Link {
                 let server = access.seeds[0].clone();
                 let (address, client) = (shown(&server), access.client(server));
                 let probe = namer.probe(|_| true);
-                let shard = ask_server(address, client, probe, common);
+                let shard = Shard::start(address, client, probe, common);
                 let shards = vec![shard];
                 self.topology.store(Arc::new(Topology { shards, ..Topology::default() }));
                 None
@@ -328,7 +327,7 @@ impl Map {
             self.targets.remove(0);
         }
         let (client, probe) = (self.access.client(server), self.namer.probe(|_| true));
-        let shard = ask_server(address, client, probe, self.common.clone());
+        let shard = Shard::start(address, client, probe, self.common.clone());
         self.targets.push((shard.clone(), now));
         shard
     }
@@ -413,7 +412,7 @@ impl Map {
                             .filter(|other| (&other.host, other.port) == (&range.host, range.port));
                         let slots: Vec<_> = slots.map(|range| range.first..=range.last).collect();
                         let has = |slot: u16| slots.iter().any(|range| range.contains(&slot));
-                        ask_server(address, client, self.namer.probe(has), self.common.clone())
+                        Shard::start(address, client, self.namer.probe(has), self.common.clone())
                     }
                 };
                 shards.push(shard);

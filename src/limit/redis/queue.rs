@@ -52,6 +52,11 @@ impl Job {
         self.answer.is_some()
     }
 
+    /// Whether it was a decision, and has been answered.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_awaited() && !self.is_debt
+    }
+
     /// Whether the request that waited for it is gone.
     fn is_given_up(&self) -> bool {
         self.answer.as_ref().is_some_and(oneshot::Sender::is_closed)

@@ -76,7 +76,6 @@ impl Common {
 }
 
 impl Shard {
-    /// One that is not asked yet.
     pub(super) fn new(address: String) -> Self {
         Self {
             address,
