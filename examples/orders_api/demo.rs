@@ -112,8 +112,9 @@ curl -i {url}/orders -H 'x-api-key: {writer}' --json '{{\"item\":\"paper\",\"qua
 curl -i {url}/token -X POST -H 'x-api-key: {writer}'
 
 # signed up: a key that works at the next request; without `--store` it is lost when the example ends
+# (a name can be taken once, so that the first line is denied with `account_taken` when it is sent again)
 curl -i {url}/signup --json '{{\"account\":\"acme\"}}'
-key=$(curl -s {url}/signup --json '{{\"account\":\"umbrella\"}}' | cut -d'\"' -f4); curl -i {url}/orders -H \"x-api-key: $key\"
+key=$(curl -s {url}/signup --json '{{\"account\":\"umbrella-'$(date +%s)'\"}}' | cut -d'\"' -f4); curl -i {url}/orders -H \"x-api-key: $key\"
 
 # denied, category `credentials`: none, and one that was cut off when it was copied
 curl -i {url}/orders

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use serde_json::Value;
@@ -29,9 +29,12 @@ fn renderer(denial: &str) -> Renderer {
 /// The head and the document of a response.
 fn read(response: Response<Body>) -> (StatusCode, HeaderMap, Value) {
     let (head, body) = response.into_parts();
+    (head.status, head.headers, serde_json::from_slice(&body_of(body)).unwrap())
+}
+
+fn body_of(body: Body) -> Bytes {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let body = runtime.block_on(to_bytes(body, usize::MAX)).unwrap();
-    (head.status, head.headers, serde_json::from_slice(&body).unwrap())
+    runtime.block_on(to_bytes(body, usize::MAX)).unwrap()
 }
 
 fn render(renderer: &Renderer, denial: &Denial) -> (StatusCode, HeaderMap, Value) {
@@ -74,6 +77,13 @@ fn minimal_shows_the_group_and_nothing_of_the_handler() {
         let (_, headers, document) = render(&renderer, own);
         assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
         assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
+        for media in [Media::Html, Media::Text] {
+            let (head, body) = renderer.render(own, media).into_parts();
+            let body = body_of(body);
+            let page = String::from_utf8_lossy(&body);
+            assert!(page.contains("access_denied") && !page.contains("Order 7"), "{page}");
+            assert_eq!(head.headers.get(RETRY_AFTER), None, "{media:?}");
+        }
     }
     let evidence = renderer.evidence(own.draft());
     assert_eq!(evidence.detail, "Order 7 is locked.", "the log has all of it");
