@@ -673,6 +673,18 @@ impl Called {
         self.0.clone().oneshot(request).await.unwrap().status().as_u16()
     }
 
+    /// The same, asked again while it cannot be decided: how many find their turn at once is a matter of how
+    /// fast the machine is.
+    async fn send_again(&self, key: &str, address: u64) -> u16 {
+        for _ in 0..200 {
+            let status = self.send(key, address).await;
+            if status != 503 {
+                return status;
+            }
+        }
+        503
+    }
+
     /// Invented keys, from so many senders without end; each has the address that `address` makes of its
     /// number and of how many it has sent.
     fn flood(&self, senders: u64, address: fn(u64, u64) -> u64) -> Flood {
@@ -736,7 +748,7 @@ async fn during_a_flood_keys_that_were_good_before_are_admitted() {
         flood.is_on().await;
         let mut answers = BTreeMap::<u16, usize>::new();
         for key in &keys {
-            *answers.entry(app.send(key, u64::MAX).await).or_default() += 1;
+            *answers.entry(app.send_again(key, u64::MAX).await).or_default() += 1;
         }
         assert_eq!(answers, BTreeMap::from([(200, KEYS)]), "{}", place.setting());
         let before = flood.refused.load(Ordering::Relaxed);
@@ -766,7 +778,7 @@ async fn a_flood_from_few_addresses_leaves_turns_to_others() {
         flood.is_on().await;
         let mut answers = BTreeMap::<u16, usize>::new();
         for (key, address) in keys.iter().zip(1000..) {
-            *answers.entry(app.send(key, address).await).or_default() += 1;
+            *answers.entry(app.send_again(key, address).await).or_default() += 1;
         }
         assert_eq!(answers, BTreeMap::from([(200, KEYS)]), "{}", place.setting());
     }

@@ -78,7 +78,7 @@ fn minimal_shows_the_group_and_nothing_of_the_handler() {
         assert_eq!((document.get("detail"), document.get("order")), (None, None), "{document}");
         assert_eq!((&document["retryable"], headers.get(RETRY_AFTER)), (&false.into(), None));
         for media in [Media::Html, Media::Text] {
-            let (head, body) = renderer.render(own, media).into_parts();
+            let (head, body) = renderer.render(own.draft(), media).into_parts();
             let body = body_of(body);
             let page = String::from_utf8_lossy(&body);
             assert!(page.contains("access_denied") && !page.contains("Order 7"), "{page}");
