@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Value};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -213,7 +213,9 @@ fn info(server: &Secret, settings: &RedisSettings) -> Result<ConnectionInfo, Fai
     // The error would repeat the address, and with it a password.
     let unreadable = |_| Failure::new(Away::Unreachable, "the address is not valid");
     let info = text.into_connection_info().map_err(unreadable)?;
-    let mut login = info.redis_settings().clone().set_skip_set_lib_name();
+    let login = info.redis_settings().clone().set_skip_set_lib_name();
+    // The greeting of RESP3 holds the password, and an old server that does not know it repeats its words.
+    let mut login = login.set_protocol(ProtocolVersion::RESP2);
     if let Some(user) = &settings.user {
         login = login.set_username(user);
     }
@@ -483,5 +485,30 @@ fn host_of(address: &ConnectionAddr) -> String {
     match address {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn no_address_makes_the_password_a_part_of_the_greeting() {
+        let url = Secret::new(b"redis://me:secret@127.0.0.1:1/?protocol=resp3".to_vec());
+        let settings = RedisSettings {
+            servers: Servers::One(url.clone()),
+            user: None,
+            password: None,
+            ca: None,
+            prefix: "tg".into(),
+            deadline: TIME_OUT,
+            nodes: NonZeroU32::MIN,
+            hash_key: None,
+        };
+        let info = info(&url, &settings).unwrap();
+        assert_eq!(info.redis_settings().protocol(), ProtocolVersion::RESP2);
+        assert_eq!(info.redis_settings().password(), Some("secret"));
     }
 }
