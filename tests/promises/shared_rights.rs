@@ -54,6 +54,21 @@ async fn until(gate: &Tollgate, is_so: impl Fn(&StoreStatus) -> bool) -> StoreSt
     }
 }
 
+fn grant(redis: &Redis) {
+    let rights = rights();
+    let words: Vec<&str> = rights.iter().map(String::as_str).collect();
+    let _ok: String = redis.run(&words);
+}
+
+/// A server whose user has the rights of the page, and a gate that asks it.
+async fn with_rights() -> (Redis, Tollgate, Router) {
+    let redis = Redis::start();
+    grant(&redis);
+    let (gate, app) = open(&redis).await;
+    until(&gate, |store| store.is_available).await;
+    (redis, gate, app)
+}
+
 async fn status(app: &Router, path: &str) -> u16 {
     let request = Request::get(path).body(Body::empty()).unwrap();
     app.clone().oneshot(request).await.unwrap().status().as_u16()
@@ -61,12 +76,7 @@ async fn status(app: &Router, path: &str) -> u16 {
 
 #[tokio::test]
 async fn the_rights_of_the_page_are_enough_for_all_that_a_gate_does() {
-    let redis = Redis::start();
-    let rights = rights();
-    let words: Vec<&str> = rights.iter().map(String::as_str).collect();
-    let _ok: String = redis.run(&words);
-    let (gate, app) = open(&redis).await;
-    until(&gate, |store| store.is_available).await;
+    let (redis, _gate, app) = with_rights().await;
 
     // Takes, owes after the work, looks, refuses, and sends the script anew.
     assert_eq!(status(&app, "/a").await, 200);
@@ -86,12 +96,7 @@ async fn the_rights_of_the_page_are_enough_for_all_that_a_gate_does() {
 
 #[tokio::test]
 async fn a_user_whose_rights_are_withdrawn_refuses_nobody_as_the_clients_fault() {
-    let redis = Redis::start();
-    let rights = rights();
-    let words: Vec<&str> = rights.iter().map(String::as_str).collect();
-    let _ok: String = redis.run(&words);
-    let (gate, app) = open(&redis).await;
-    until(&gate, |store| store.is_available).await;
+    let (redis, gate, app) = with_rights().await;
     assert_eq!(status(&app, "/a").await, 200);
 
     let _ok: String = redis.run(&["ACL", "SETUSER", "tollgate", "-evalsha", "-eval"]);
@@ -105,7 +110,7 @@ async fn a_user_whose_rights_are_withdrawn_refuses_nobody_as_the_clients_fault()
     let detail = away.detail.unwrap();
     assert!(detail.contains("EVALSHA") && !detail.contains("example-password"), "{detail}");
 
-    let _ok: String = redis.run(&words);
+    grant(&redis);
     until(&gate, |store| store.is_available).await;
     assert_eq!(status(&app, "/a").await, 200);
 }
